@@ -1,0 +1,111 @@
+"""The command line `harness`: which commands there are, and how errors end.
+
+Commands live in harness/commands/ and are imported when they are called, so that `harness --help` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+import freewalk
+from freewalk.harness.errors import UsageError, nearest
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+COMMANDS = {
+    "sweep": "Run a grid of trials; record tables and show the best cells.",
+    "train": "Run one trial with a live loss line; save its weights.",
+    "tasks": "List the tasks: sizes, metric, target, parameters.",
+    "info": "Show versions, processor, threads and backends.",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command on first use; names the nearest one for a misspelt name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"freewalk.harness.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise UsageError(
+                f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; there are: {', '.join(COMMANDS)}"
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(freewalk.__version__, prog_name="freewalk")
+def harness() -> None:
+    """Benchmark training without backpropagation: which stddev, batch size and timesteps learn which task?
+
+    \b
+    harness sweep --grid quickstart            a first sweep
+    harness sweep --task xor --grid stddev=logspace(-2,0,5) --grid update=normalised
+    harness tasks                              what can be learned
+
+    Every option of a command can be set in the environment, as HARNESS_EPOCHS for --epochs.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and leave the process with its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; return its exit code, with errors as one line on stderr."""
+    try:
+        code = harness.main(args=arguments, prog_name="harness", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        return _complain(_one_line(error))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("harness: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except UsageError as error:
+        return _complain(str(error))
+    except BrokenPipeError:
+        # the reader of our output has left; a second complaint at exit would go nowhere
+        sys.stderr.close()
+        return 0
+
+
+def _complain(message: str) -> int:
+    click.echo(f"harness: error: {message}", err=True)
+    return EXIT_USAGE
+
+
+def _one_line(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split())
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "harness"
+    if isinstance(error, click.NoSuchOption):
+        hint = nearest(error.option_name, error.possibilities or ())
+        message = f"no option {error.option_name}{hint}"
+    return f"{message.rstrip('.')}; see {command} --help"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> Any:
+    """Treat a request to end like Ctrl-C: what is finished is in the store."""
+    raise KeyboardInterrupt

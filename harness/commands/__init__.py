@@ -1,0 +1,1 @@
+"""The commands of `harness`, one a file, each with a click command named `command`."""

@@ -1,0 +1,180 @@
+"""`harness sweep`: options, progress and what is printed at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from freewalk.harness.errors import UsageError
+
+_BACKENDS = ("auto", "cpu", "reference")
+
+EPILOG = """\b
+--grid takes, once or several times:
+  key=v1,v2               values
+  key=range(a,b,s)        a, a+s, ... below b
+  key=linspace(a,b,n)     n values from a to b
+  key=logspace(a,b,n)     n values from 10**a to 10**b
+  key=geomspace(a,b,n)    n values from a to b, equal ratios
+  a preset's name         quickstart, original
+  a TOML file             as the sweep.toml that every sweep leaves
+
+\b
+Keys: task, method, hidden, timesteps, batch_size, stddev, update, optimizer,
+learning_rate, momentum, schedule, sides, noise, bits, form.
+
+\b
+Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted.
+The same command again runs what is left.
+"""
+
+
+@click.command("sweep", epilog=EPILOG)
+@click.option(
+    "--grid", "grid", multiple=True, metavar="SPEC", envvar="HARNESS_GRID", help="What to vary; see below."
+)
+@click.option(
+    "--task", "tasks", multiple=True, metavar="NAME", envvar="HARNESS_TASK", help="Task; repeatable."
+)
+@click.option(
+    "--method", "methods", multiple=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method; repeatable."
+)
+@click.option(
+    "--seeds",
+    metavar="SEEDS",
+    envvar="HARNESS_SEEDS",
+    help="Such as 0:5 (0 to 4), 3 or 1,4,7.  [default: 0:3]",
+)
+@click.option(
+    "--epochs",
+    type=int,
+    envvar="HARNESS_EPOCHS",
+    help="Epochs of a trial; after each it is judged.  [default: 40]",
+)
+@click.option(
+    "--steps-per-epoch", type=int, envvar="HARNESS_STEPS_PER_EPOCH", help="Steps of an epoch.  [default: 25]"
+)
+@click.option(
+    "--target",
+    type=float,
+    envvar="HARNESS_TARGET",
+    help="Value of the metric to reach.  [default: each task's own]",
+)
+@click.option(
+    "--plateau",
+    type=int,
+    envvar="HARNESS_PLATEAU",
+    help="Stop a trial after so many epochs without improvement.",
+)
+@click.option(
+    "--evaluation-points",
+    type=int,
+    envvar="HARNESS_EVALUATION_POINTS",
+    help="Held-out datapoints.  [default: 2048]",
+)
+@click.option(
+    "--backend", metavar="|".join(_BACKENDS), envvar="HARNESS_BACKEND", help="What computes.  [default: auto]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    envvar="HARNESS_OUT",
+    metavar="DIR",
+    help="Folder of the store and the tables.  [default: runs/NAME-ID]",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    envvar="HARNESS_DRY_RUN",
+    help="Print the number of trials, time and memory; run nothing.",
+)
+@click.option("--fail-fast", is_flag=True, envvar="HARNESS_FAIL_FAST", help="Stop at the first failed trial.")
+@click.option("--retry-failed", is_flag=True, envvar="HARNESS_RETRY_FAILED", help="Run failed trials again.")
+@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No progress and no table.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    envvar="HARNESS_JSON",
+    help="Print the result as JSON instead of a table.",
+)
+def command(
+    out: Path | None,
+    dry_run: bool,
+    fail_fast: bool,
+    retry_failed: bool,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Run every combination of a grid with every seed; record what happens and show which cells learn.
+
+    A cell is a task, a method and parameters; a trial is a cell with a seed. Trials go into a store in --out, and from
+    there into trials.csv, curves.csv and summary.csv.
+    """
+    from freewalk.harness.configuration import resolve
+    from freewalk.harness.registry import BuiltInRegistry
+    from freewalk.harness.sweep import Sweep, default_directory
+    from freewalk.results.errors import StoreError
+
+    configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **given)
+    sweep = Sweep(configuration, out or default_directory(configuration))
+    if dry_run:
+        _print_plan(sweep, as_json)
+        return 0
+    try:
+        return _run(sweep, retry_failed=retry_failed, fail_fast=fail_fast, quiet=quiet, as_json=as_json)
+    except StoreError as error:
+        raise UsageError(f"--out: {error}") from None
+
+
+def _print_plan(sweep: Any, as_json: bool) -> None:
+    from freewalk.harness.estimate import estimate
+    from freewalk.harness.text import duration
+
+    cost = estimate(sweep.plan.trials, sweep.budget, sweep.backend)
+    facts = {
+        "n_trials": len(sweep.plan.trials),
+        "n_cells": len(sweep.plan.cells),
+        "n_merged": sweep.plan.n_merged,
+        "seconds_at_most": round(cost.seconds, 1),
+        "memory_mb": round(cost.memory_mb),
+        "directory": str(sweep.directory),
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    merged = f" ({facts['n_merged']} equal grid points merged)" if facts["n_merged"] else ""
+    click.echo(
+        f"{facts['n_trials']} trials: {facts['n_cells']} cells{merged} x {len(sweep.configuration.seeds)} seeds\n"
+        f"time: at most {duration(cost.seconds)} on {sweep.backend.workers} threads, less where trials stop early\n"
+        f"memory: about {cost.memory_mb:,.0f} MB\n"
+        f"folder: {sweep.directory}"
+    )
+
+
+def _run(sweep: Any, *, retry_failed: bool, fail_fast: bool, quiet: bool, as_json: bool) -> int:
+    from freewalk.harness.progress import make_progress
+    from freewalk.harness.summary_table import print_json, print_table
+
+    interrupted = False
+    with make_progress(sweep, quiet=quiet) as progress:
+        try:
+            for event in sweep.run(retry_failed=retry_failed, fail_fast=fail_fast):
+                progress.show(event)
+        except KeyboardInterrupt:
+            interrupted = True
+    if as_json:
+        print_json(sweep)
+    elif not quiet:
+        print_table(sweep)
+    if interrupted:
+        click.echo(
+            f"harness: interrupted; the same command resumes, finished trials are in {sweep.directory}",
+            err=True,
+        )
+        return 130
+    return 1 if sweep.has_failed() else 0

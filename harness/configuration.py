@@ -1,0 +1,352 @@
+"""A sweep's resolved configuration: from the command line, a file and defaults; to TOML and back."""
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from freewalk.harness.errors import UsageError, nearest
+from freewalk.harness.grid import MAX_TRIALS, parse_grid
+from freewalk.harness.parameters import DEFAULT_METHOD, Axes, Registry, Scalar, check_axis, requirement
+from freewalk.harness.presets import preset_names
+
+STEPS_LIMIT = 2**32
+SEED_LIMIT = 2**63
+# Tables and database hold signed 64-bit integers.
+_SEEDS = re.compile(r"(\d+)(?::(\d+)(?::(\d+))?)?", re.ASCII)
+_SEEDS_FORM = "write such as 0:5 (0 to 4), 0:10:2 or 1,4,7"
+
+
+class SweepConfiguration(BaseModel):
+    """Everything that decides a sweep, checked; ranges are in the fields' descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(None, description="a name for reports; decides nothing")
+    seeds: tuple[int, ...] = Field((0, 1, 2), description="every cell runs once with each seed")
+    epochs: int = Field(40, ge=1, description="a trial is judged on held-out data after every epoch")
+    steps_per_epoch: int = Field(25, ge=1, description="weight updates between two evaluations")
+    target: float | None = Field(
+        None, allow_inf_nan=False, description="stop a trial that reaches this; without it, each task's own"
+    )
+    plateau: int | None = Field(
+        None,
+        ge=1,
+        description="stop a trial after this many evaluations without improvement; without it, never",
+    )
+    evaluation_points: int = Field(
+        2048, ge=1, le=2**32 - 1, description="held-out datapoints of an evaluation"
+    )
+    backend: Literal["auto", "cpu", "reference"] = Field("auto", description="what computes")
+    grid: tuple[dict[str, tuple[int | float | str, ...]], ...] = Field(
+        description="axes by key; each table is a cross product, and the sweep is their union"
+    )
+
+    @property
+    def steps(self) -> int:
+        """Weight updates of a trial that runs to its end."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks of all tables, each once, in the order given."""
+        return tuple(dict.fromkeys(str(task) for table in self.grid for task in table["task"]))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of all tables, each once, in the order given."""
+        return tuple(dict.fromkeys(str(method) for table in self.grid for method in table["method"]))
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return _checked_seeds(seeds)
+
+    @field_validator("grid")
+    @classmethod
+    def _check_grid(cls, grid: tuple[Axes, ...]) -> tuple[dict[str, tuple[Scalar, ...]], ...]:
+        if not grid:
+            raise UsageError("the sweep has no grid; give at least one table with a task")
+        return tuple(
+            _ordered(table, number if len(grid) > 1 else None) for number, table in enumerate(grid, 1)
+        )
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> "SweepConfiguration":
+        if self.steps >= STEPS_LIMIT:
+            raise UsageError(
+                f"epochs={self.epochs} times steps_per_epoch={self.steps_per_epoch} is {self.steps:,} steps; "
+                "lower one of them: a trial has fewer than 2**32 steps"
+            )
+        return self
+
+
+def _ordered(table: Axes, number: int | None) -> dict[str, tuple[Scalar, ...]]:
+    """Check a table and put the task and the method first, so that they vary slowest."""
+    where = f"[[grid]] table {number}: " if number else ""
+    if "task" not in table:
+        raise UsageError(f"{where}no task; add --task NAME or a task to the table")
+    axes = {"task": table["task"], "method": table.get("method", (DEFAULT_METHOD,)), **table}
+    return {key: check_axis(key, values, where) for key, values in axes.items()}
+
+
+def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    if not seeds:
+        raise UsageError(f"seeds are empty; {_SEEDS_FORM}")
+    if len(seeds) > MAX_TRIALS:
+        raise UsageError(f"{len(seeds):,} seeds are more than the limit of {MAX_TRIALS:,}; give fewer")
+    for seed in (min(seeds), max(seeds)):
+        if not 0 <= seed < SEED_LIMIT:
+            raise UsageError(f"seed {seed} is out of range; seeds run from 0 to 2**63 - 1")
+    if len(set(seeds)) < len(seeds):
+        twice = Counter(seeds).most_common(1)[0][0]
+        raise UsageError(f"seed {twice} is given twice; remove one")
+    return tuple(seeds)
+
+
+def parse_seeds(text: str, where: str = "--seeds") -> tuple[int, ...]:
+    """Read seeds: single ones, half-open ranges ``first:end`` or ``first:end:step``, with commas between.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``0:5``, ``0:10:2``, ``3`` or ``0:3,7``.
+    where : str
+        Where the text comes from, for messages.
+
+    Returns
+    -------
+    tuple of int
+        The seeds in the order given.
+
+    Raises
+    ------
+    UsageError
+        When a piece is empty, negative, reversed or malformed, or a seed occurs twice.
+    """
+    prefix = f"{where} {text!r}: "
+    spans: list[range] = []
+    for piece in (piece.strip() for piece in text.split(",")):
+        if not piece:
+            raise UsageError(f"{prefix}a seed is empty; {_SEEDS_FORM}")
+        spans.append(_span(piece, prefix))
+    if sum(_length(span) for span in spans) > MAX_TRIALS:
+        raise UsageError(f"{prefix}more than {MAX_TRIALS:,} seeds, which is the limit; give fewer")
+    try:
+        return _checked_seeds([seed for span in spans for seed in span])
+    except UsageError as error:
+        raise UsageError(f"{prefix}{error}") from None
+
+
+def _span(piece: str, prefix: str) -> range:
+    match = _SEEDS.fullmatch(piece)
+    # Longer numbers are out of range by far, and Python refuses to read very long ones.
+    if match is None or len(piece) > 64:
+        reason = "is negative" if piece.startswith("-") else "is no seed"
+        raise UsageError(f"{prefix}{piece!r} {reason}; {_SEEDS_FORM}")
+    first = int(match[1])
+    if match[2] is None:
+        return range(first, first + 1)
+    end, step = int(match[2]), int(match[3] or 1)
+    if step == 0:
+        raise UsageError(f"{prefix}{piece!r} has step 0; give a step of at least 1")
+    if end <= first:
+        raise UsageError(f"{prefix}{piece!r} is empty: the end {end} is not above {first}; {_SEEDS_FORM}")
+    return range(first, end, step)
+
+
+def _length(span: range) -> int:
+    # len() fails above 2**63.
+    return (span.stop - span.start + span.step - 1) // span.step
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Write seeds in the form that `parse_seeds` reads, runs of consecutive ones as ranges."""
+    pieces: list[str] = []
+    start = 0
+    for index in range(1, len(seeds) + 1):
+        if index == len(seeds) or seeds[index] != seeds[index - 1] + 1:
+            single = index - start == 1
+            pieces.append(f"{seeds[start]}" if single else f"{seeds[start]}:{seeds[index - 1] + 1}")
+            start = index
+    return ",".join(pieces)
+
+
+def resolve(
+    grid_specs: Sequence[str] = (),
+    *,
+    registry: Registry | None = None,
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: str | Sequence[int] | None = None,
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+    target: float | None = None,
+    plateau: int | None = None,
+    evaluation_points: int | None = None,
+    backend: str | None = None,
+) -> SweepConfiguration:
+    """Put a configuration together: command line over file over defaults.
+
+    Parameters
+    ----------
+    grid_specs : sequence of str
+        The ``--grid`` arguments.
+    registry : Registry, optional
+        Makes messages name the tasks; see also `parse_grid`.
+    tasks, methods : sequence of str
+        Replace these axes in every table.
+    seeds : str or sequence of int, optional
+        As `parse_seeds` reads them, or ready.
+    epochs, steps_per_epoch, target, plateau, evaluation_points, backend : optional
+        Fields of `SweepConfiguration`; None leaves them to the file and the defaults.
+
+    Returns
+    -------
+    SweepConfiguration
+        Checked, but for the names of tasks and methods, which `plan.expand` knows.
+
+    Raises
+    ------
+    UsageError
+        When anything is malformed or out of range, or no task is given.
+    """
+    spec = parse_grid(grid_specs, tasks=tasks, methods=methods, registry=registry)
+    if not any("task" in table for table in spec.tables):
+        known = f" (known: {', '.join(registry.task_names())})" if registry else ""
+        presets = ", ".join(preset_names())
+        raise UsageError(f"no task given; add --task NAME{known}, or --grid with a preset: {presets}")
+    explicit: dict[str, object] = {
+        "seeds": seeds,
+        "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
+        "target": target,
+        "plateau": plateau,
+        "evaluation_points": evaluation_points,
+        "backend": backend,
+    }
+    given = {key: value for key, value in explicit.items() if value is not None}
+    values = {**spec.settings, **given}
+    if "seeds" in values:
+        where = "--seeds" if "seeds" in given else f"--grid {spec.source!r}: seeds ="
+        values["seeds"] = _read_seeds(values["seeds"], where)
+    try:
+        return SweepConfiguration.model_validate({**values, "grid": spec.tables})
+    except ValidationError as error:
+        raise _first_error(error, given, spec.source) from None
+
+
+def _read_seeds(value: object, where: str) -> object:
+    if isinstance(value, str):
+        return parse_seeds(value, where)
+    if isinstance(value, int):
+        value = [value]
+    if isinstance(value, Iterable):
+        try:
+            return _checked_seeds(tuple(value))
+        except UsageError as error:
+            raise UsageError(f"{where} {value!r}: {error}") from None
+    return value
+
+
+def _first_error(error: ValidationError, given: Mapping[str, object], source: str | None) -> UsageError:
+    details = error.errors()[0]
+    key, value = str(details["loc"][0]), details["input"]
+    field = SweepConfiguration.model_fields[key]
+    option = f"--{key.replace('_', '-')} {value}" if key in given else f"--grid {source!r}: {key} = {value!r}"
+    hint = nearest(value, ("auto", "cpu", "reference")) if key == "backend" and isinstance(value, str) else ""
+    return UsageError(f"{option}{hint}: must be {requirement(field)}")
+
+
+def configuration_dict(configuration: SweepConfiguration) -> dict[str, Any]:
+    """Give the configuration as plain values that JSON and TOML can hold.
+
+    Parameters
+    ----------
+    configuration : SweepConfiguration
+        The configuration.
+
+    Returns
+    -------
+    dict
+        Seeds in the form of `format_seeds`; ``grid`` last; what is None is left out.
+    """
+    plain = configuration.model_dump(exclude_none=True, exclude={"grid"})
+    plain["seeds"] = format_seeds(configuration.seeds)
+    plain["grid"] = [{key: list(values) for key, values in table.items()} for table in configuration.grid]
+    return plain
+
+
+def identity(configuration: SweepConfiguration) -> dict[str, Any]:
+    """Give what decides a sweep's results, the same for configurations that differ in nothing else.
+
+    Parameters
+    ----------
+    configuration : SweepConfiguration
+        The configuration.
+
+    Returns
+    -------
+    dict
+        As `configuration_dict`, but without the name, and with tables, axes, values and seeds in a fixed order.
+    """
+    plain = configuration_dict(configuration)
+    plain.pop("name", None)
+    plain["seeds"] = format_seeds(sorted(configuration.seeds))
+    grid = [{key: sorted(values) for key, values in table.items()} for table in plain["grid"]]
+    plain["grid"] = sorted(grid, key=lambda table: json.dumps(table, sort_keys=True))
+    return plain
+
+
+def sweep_id(configuration: SweepConfiguration) -> str:
+    """Identify a sweep by what decides its results.
+
+    Parameters
+    ----------
+    configuration : SweepConfiguration
+        The configuration.
+
+    Returns
+    -------
+    str
+        12 hex digits of a digest of its `identity`.
+    """
+    text = json.dumps(identity(configuration), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def to_toml(configuration: SweepConfiguration) -> str:
+    """Write a configuration as a TOML document that ``--grid`` reads back to an equal one.
+
+    Parameters
+    ----------
+    configuration : SweepConfiguration
+        The configuration.
+
+    Returns
+    -------
+    str
+        The document.
+    """
+    plain = configuration_dict(configuration)
+    tables = plain.pop("grid")
+    lines = [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
+    for table in tables:
+        lines += ["", "[[grid]]", *(f"{key} = {_toml_value(values)}" for key, values in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's too; DEL alone must be escaped in TOML only.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("configurations hold finite numbers only")
+    return repr(value)

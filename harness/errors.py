@@ -1,0 +1,53 @@
+"""The one error that a user can cause and mend."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UsageError(Exception):
+    """A mistake in what the user asked for; the command line turns it into exit code 2.
+
+    The message is one clear line that names the culprit and the remedy.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name that resembles a misspelt one.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+    known : iterable of str
+        What could have been meant.
+
+    Returns
+    -------
+    str
+        A suffix for a message, `` (did you mean 'xor'?)``, or ``""`` when nothing is close.
+    """
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    # A prefix such as "std" or "lr" resembles too little by difflib's ratio, so a lower bar than its 0.6.
+    matches = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f" (did you mean {by_lower[matches[0]]!r}?)" if matches else ""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Make the error for a name that does not exist.
+
+    Parameters
+    ----------
+    kind : str
+        What the name should have been, such as ``task`` or ``parameter``.
+    name : str
+        What the user wrote.
+    known : iterable of str
+        The names that exist, in the order to show.
+
+    Returns
+    -------
+    UsageError
+        To be raised: ``unknown task 'xro' (did you mean 'xor'?); known: and, or, xor``.
+    """
+    names = list(known)
+    return UsageError(f"unknown {kind} {name!r}{nearest(name, names)}; known: {', '.join(names) or 'none'}")

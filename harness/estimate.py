@@ -1,0 +1,74 @@
+"""What a plan will cost: time from a model of a step that is measured once on this machine, memory from the sizes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from freewalk.harness.parameters import Scalar
+from freewalk.harness.plan import Cell, Trial
+from freewalk.harness.trial import Budget, start_trial
+from freewalk.kernels.backend import Backend
+from freewalk.tasks.registry import TASKS
+
+# Seconds on one core of an AVX-512 processor at 2.6 GHz; only their ratios matter, since a measurement scales the sum.
+_SECONDS_PER_DRAW = {"gaussian": 0.65e-9, "rademacher": 0.05e-9}
+_SECONDS_PER_ACCUMULATION = 0.08e-9
+_SECONDS_PER_MULTIPLY_ADD = 0.05e-9
+_SECONDS_PER_DATAPOINT = 60e-9
+_BASE_MEMORY_MB = 250.0
+_MEASURED_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An upper bound on a plan's cost: trials that reach their target stop earlier."""
+
+    seconds: float
+    memory_mb: float
+
+
+def seconds_per_step(cell: Cell) -> float:
+    """Return the model's time of one step of a cell on one thread, in seconds, unscaled."""
+    parameters = cell.parameters
+    problem = TASKS[cell.task].problem({k: v for k, v in parameters.items() if v is not None})
+    network = problem.network(_integer(parameters, "hidden"))
+    timesteps, batch_size = _integer(parameters, "timesteps"), _integer(parameters, "batch_size")
+    draw = _SECONDS_PER_DRAW[str(parameters["noise"] or "gaussian")] + _SECONDS_PER_ACCUMULATION
+    work = 2 * timesteps * _SECONDS_PER_MULTIPLY_ADD
+    return batch_size * (network.n_weights * (draw + work) + _SECONDS_PER_DATAPOINT)
+
+
+def memory_mb(cell: Cell) -> float:
+    """Return the memory of one trial of a cell, in MB: noise of a tile and partial sums, whatever the batch size."""
+    problem = TASKS[cell.task].problem({k: v for k, v in cell.parameters.items() if v is not None})
+    network = problem.network(_integer(cell.parameters, "hidden"))
+    padded = network.n_to * -(-network.n_from // 4) * 4
+    tile = max(padded * 64, min(padded * 256, 1 << 20))
+    partial_sums = min(64 * padded * 8, max(1 << 25, padded * 8))
+    return (tile + partial_sums + 7 * padded * 8) / 1e6
+
+
+def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estimate:
+    """Return the time and memory that trials take at most, after timing a few real steps of the first one."""
+    costs = {trial.cell: seconds_per_step(trial.cell) for trial in trials}
+    total = sum(costs[trial.cell] for trial in trials) * budget.steps
+    scale = _measured_scale(trials[0], budget, backend)
+    memory = max(memory_mb(cell) for cell in costs) * backend.workers + _BASE_MEMORY_MB
+    return Estimate(total * scale / backend.workers, memory)
+
+
+def _measured_scale(trial: Trial, budget: Budget, backend: Backend) -> float:
+    """Return how much slower than the model this machine takes the first trial's step."""
+    backend.warm_up()
+    run = start_trial(trial.cell.task, trial.cell.parameters, trial.seed, budget, backend)
+    run.walk.train(1)
+    start, taken = time.perf_counter(), 0
+    while taken < _MEASURED_STEPS and time.perf_counter() - start < 1.0:
+        taken += run.walk.train(1).steps
+    return (time.perf_counter() - start) / taken / seconds_per_step(trial.cell)
+
+
+def _integer(parameters: Mapping[str, Scalar | None], name: str) -> int:
+    return int(parameters[name] or 0)

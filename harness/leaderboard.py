@@ -1,0 +1,72 @@
+"""The best cell of each task while a sweep runs: cheap to update, trial by trial."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from freewalk.harness.plan import Cell, Plan
+from freewalk.harness.trial import TrialResult
+
+
+@dataclass
+class Standing:
+    """What is known of a cell so far."""
+
+    n_trials: int = 0
+    n_reached: int = 0
+    evaluations: int = 0
+
+    @property
+    def expected_evaluations(self) -> float:
+        """Evaluations spent for each success; infinite without one."""
+        return self.evaluations / self.n_reached if self.n_reached else math.inf
+
+    @property
+    def rank(self) -> tuple[float, float, float]:
+        """Smaller is better: success rate, then its cost, then how many trials say so."""
+        return -self.n_reached / self.n_trials, self.expected_evaluations, -self.n_trials
+
+
+class Leaderboard:
+    """Standings of all cells that have a finished trial."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._standings: dict[Cell, Standing] = {}
+        self._varying = varying_parameters(plan)
+
+    def add(self, cell: Cell, result: TrialResult) -> None:
+        """Count a finished trial in."""
+        standing = self._standings.setdefault(cell, Standing())
+        standing.n_trials += 1
+        standing.n_reached += bool(result.fields["reached"])
+        standing.evaluations += int(str(result.fields["evaluations"]))
+
+    def best(self) -> str | None:
+        """Return the best cell over all tasks in a few words; None while none has reached its target."""
+        reached = [(standing.rank, cell) for cell, standing in self._standings.items() if standing.n_reached]
+        if not reached:
+            return None
+        _, cell = min(reached, key=lambda pair: pair[0])
+        standing = self._standings[cell]
+        return (
+            f"{self.describe(cell)}: {standing.n_reached}/{standing.n_trials} reached,"
+            f" {standing.expected_evaluations:,.0f} evaluations"
+        )
+
+    def describe(self, cell: Cell) -> str:
+        """Return a cell's task and the parameters in which the plan's cells differ."""
+        values = [
+            f"{name}={cell.parameters[name]}" for name in self._varying if cell.parameters[name] is not None
+        ]
+        return " ".join([cell.task, *values])
+
+
+def varying_parameters(plan: Plan) -> tuple[str, ...]:
+    """Return the parameters that take more than one value within some task of the plan."""
+    values: dict[tuple[str, str], set[object]] = {}
+    for cell in plan.cells:
+        for name in plan.parameter_names:
+            values.setdefault((cell.task, name), set()).add(cell.parameters[name])
+    several = {name for (_, name), seen in values.items() if len(seen) > 1}
+    return tuple(name for name in plan.parameter_names if name in several)

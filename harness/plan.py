@@ -1,0 +1,271 @@
+"""The plan: a configuration written out as trials, without duplicates, in a fixed order."""
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from freewalk.harness.configuration import SweepConfiguration
+from freewalk.harness.errors import UsageError, unknown
+from freewalk.harness.grid import MAX_TRIALS, axis_or_default, useful_keys
+from freewalk.harness.parameters import (
+    CONDITIONS,
+    DEFAULT_LEARNING_RATES,
+    PARAMETERS,
+    Axes,
+    Parameter,
+    Registry,
+    Scalar,
+    check_value,
+    uses,
+)
+
+__all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point of the grid."""
+
+    task: str
+    method: str
+    parameters: Mapping[str, Scalar | None]
+    """Every parameter in the order of `PARAMETERS`; None for one that does not apply."""
+
+    @property
+    def key(self) -> tuple[str, str, tuple[Scalar | None, ...]]:
+        """What makes two cells equal, in a form that can be hashed."""
+        return self.task, self.method, tuple(self.parameters.values())
+
+    def __hash__(self) -> int:
+        """Hash like `key`, so that cells can be keys although a mapping cannot."""
+        return hash(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A cell with a seed."""
+
+    trial_id: str
+    """16 hex digits that depend on all that decides the trial's result, and on nothing else."""
+    position: int
+    """Its place in the plan, from 0."""
+    cell: Cell
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of a sweep."""
+
+    cells: tuple[Cell, ...]
+    """Each cell once, in the order of the grid: task and method vary slowest."""
+    trials: tuple[Trial, ...]
+    """Cell by cell, the seeds of one cell together."""
+    n_merged: int
+    """Grid points that came out equal to an earlier one and were dropped."""
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Parameters that apply to at least one cell, in the order of `PARAMETERS`."""
+        used = {name for cell in self.cells for name, value in cell.parameters.items() if value is not None}
+        return tuple(name for name in PARAMETERS if name in used)
+
+
+def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
+    """Write a configuration out as trials.
+
+    Parameters
+    ----------
+    configuration : SweepConfiguration
+        What to run.
+    registry : Registry
+        The tasks and methods there are.
+
+    Returns
+    -------
+    Plan
+        Its cells carry every applicable parameter, defaults filled in.
+
+    Raises
+    ------
+    UsageError
+        When a task or method is unknown, a parameter has no effect anywhere, values do not fit each other or
+        their task, or there are more than `MAX_TRIALS` trials.
+    """
+    for kind, given, known in (
+        ("task", configuration.tasks, registry.task_names()),
+        ("method", configuration.methods, registry.method_names()),
+    ):
+        for name in given:
+            if name not in known:
+                raise unknown(kind, name, known)
+    _refuse_without_effect(configuration.grid, registry)
+    _refuse_too_large(configuration)
+    task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
+    cells: dict[Cell, None] = {}
+    n_points = 0
+    for cell in _points(configuration.grid, registry, task_parameters):
+        n_points += 1
+        if cell not in cells:
+            _check(cell, registry)
+            cells[cell] = None
+    return Plan(tuple(cells), tuple(_trials(cells, configuration)), n_points - len(cells))
+
+
+def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
+    defaults = registry.task_parameters(task)
+    foreign = [name for name in defaults if name not in PARAMETERS or PARAMETERS[name].group != "task"]
+    if foreign:
+        raise ValueError(
+            f"task {task!r} has the parameter {foreign[0]!r}, which TaskParameters does not describe"
+        )
+    return {name: check_value(name, value, f"default of task {task!r}: ") for name, value in defaults.items()}
+
+
+def _points(
+    grid: Sequence[Axes], registry: Registry, task_parameters: Mapping[str, Mapping[str, Scalar]]
+) -> Iterator[Cell]:
+    for table in grid:
+        for point in itertools.product(*table.values()):
+            given = dict(zip(table, point, strict=True))
+            task, method = str(given["task"]), str(given["method"])
+            parameters = fill(method, given, task_parameters[task])
+            if parameters["timesteps"] is None:
+                parameters["timesteps"] = registry.default_timesteps(task, parameters)
+            yield Cell(task, method, parameters)
+
+
+def fill(
+    method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str, Scalar]
+) -> dict[str, Scalar | None]:
+    """Complete one point of a grid: defaults where it is silent, None where a parameter does not apply.
+
+    Parameters
+    ----------
+    method : str
+        The method.
+    given : mapping
+        The values of the grid's point; keys that are no parameters are ignored.
+    task_parameters : mapping
+        The task's own parameters with their defaults.
+
+    Returns
+    -------
+    dict
+        Every parameter in the order of `PARAMETERS`. `timesteps` stays None when it is not given: only the
+        task knows its default.
+    """
+    filled: dict[str, Scalar | None] = {}
+    for name, parameter in PARAMETERS.items():
+        if not _applies(parameter, method, filled, task_parameters):
+            filled[name] = None
+        elif name in given:
+            filled[name] = given[name]
+        elif parameter.group == "task":
+            filled[name] = task_parameters[name]
+        elif name == "learning_rate":
+            filled[name] = DEFAULT_LEARNING_RATES[str(filled["optimizer"])]
+        else:
+            filled[name] = parameter.field.default
+    return filled
+
+
+def _applies(
+    parameter: Parameter,
+    method: str,
+    filled: Mapping[str, Scalar | None],
+    task_parameters: Mapping[str, Scalar],
+) -> bool:
+    if parameter.group == "task":
+        return parameter.name in task_parameters
+    if not uses(parameter.name, method):
+        return False
+    parent, required = CONDITIONS.get(parameter.name, ("", ""))
+    # A method without the parent (a gradient method has no `update`) is not bound by the condition.
+    return not parent or not uses(parent, method) or filled[parent] == required
+
+
+def _check(cell: Cell, registry: Registry) -> None:
+    """Refuse a cell whose values do not fit each other or the task."""
+    parameters = cell.parameters
+    try:
+        stddev = parameters["stddev"]
+        if parameters["update"] == "normalised" and isinstance(stddev, float) and stddev**2 == 0:
+            raise ValueError(
+                "update=normalised divides by stddev squared; use a greater stddev or update=raw"
+            )
+        registry.check(cell.task, parameters)
+    except ValueError as error:
+        values = ", ".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
+        raise UsageError(
+            f"task {cell.task!r}: {error} (cell: {cell.method}, {values}); change the value, or give it a "
+            "[[grid]] table of its own in a TOML file"
+        ) from None
+
+
+def _refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
+    """Refuse a parameter that no cell made from it uses: whoever gave it expects an effect."""
+    useful = {key for table in grid for key in useful_keys(table, registry) & set(table)}
+    for table in grid:
+        for key in table:
+            if key in PARAMETERS and key not in useful:
+                raise UsageError(f"{key} has no effect {_reason(key, table, registry)}, or leave {key} out")
+
+
+def _reason(key: str, table: Axes, registry: Registry) -> str:
+    parameter = PARAMETERS[key]
+    if parameter.group == "task":
+        users = [task for task in registry.task_names() if key in registry.task_parameters(task)]
+        return f"on {_listed(table['task'])}; add a task that uses it: {', '.join(users) or 'none does'}"
+    if not any(uses(key, str(method)) for method in table["method"]):
+        return f"with method {_listed(table['method'])}; add method={','.join(parameter.methods)}"
+    unmet: list[tuple[str, str]] = []
+    child = key
+    while child in CONDITIONS:
+        child, required = CONDITIONS[child]
+        if required not in axis_or_default(table, child):
+            unmet.insert(0, (child, required))
+    now = " and ".join(f"{name}={_listed(axis_or_default(table, name))}" for name, _ in unmet)
+    return f"with {now}; add {' and '.join(f'{name}={required}' for name, required in unmet)}"
+
+
+def _listed(values: Sequence[Scalar]) -> str:
+    return ",".join(str(value) for value in values)
+
+
+def _refuse_too_large(configuration: SweepConfiguration) -> None:
+    n_seeds = len(configuration.seeds)
+    sizes = [math.prod(len(values) for values in table.values()) * n_seeds for table in configuration.grid]
+    total = sum(sizes)
+    if total <= MAX_TRIALS:
+        return
+    largest = configuration.grid[sizes.index(max(sizes))]
+    axes = sorted(((len(values), key) for key, values in largest.items() if len(values) > 1), reverse=True)
+    factors = " x ".join([*(f"{key} ({length})" for length, key in axes), f"seeds ({n_seeds})"])
+    raise UsageError(
+        f"the plan has {total:,} trials, the limit is {MAX_TRIALS:,}; give fewer values of {factors}"
+    )
+
+
+def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> Iterator[Trial]:
+    budget = {
+        "epochs": configuration.epochs,
+        "steps_per_epoch": configuration.steps_per_epoch,
+        "target": configuration.target,
+        "plateau": configuration.plateau,
+        "evaluation_points": configuration.evaluation_points,
+    }
+    position = itertools.count()
+    for cell in cells:
+        applicable = {name: value for name, value in cell.parameters.items() if value is not None}
+        content = [cell.task, cell.method, applicable, budget]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        # The seed comes last, so that one hash state serves all trials of a cell.
+        common = hashlib.sha256(f"{text[:-1]},".encode())
+        for seed in configuration.seeds:
+            digest = common.copy()
+            digest.update(f"{seed}]".encode())
+            yield Trial(digest.hexdigest()[:16], next(position), cell, seed)

@@ -1,0 +1,36 @@
+"""The tasks and methods there are, as a plan wants to know them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from freewalk.harness.parameters import METHOD_PARAMETERS, Scalar
+from freewalk.tasks.registry import TASKS
+
+
+class BuiltInRegistry:
+    """The tasks and methods that come with freewalk."""
+
+    def task_names(self) -> Sequence[str]:
+        """Name the tasks, in the order to show."""
+        return tuple(TASKS)
+
+    def method_names(self) -> Sequence[str]:
+        """Name the methods, in the order to show."""
+        return tuple(METHOD_PARAMETERS)
+
+    def task_parameters(self, task: str) -> Mapping[str, Scalar]:
+        """Give the task's own parameters with their defaults."""
+        return TASKS[task].parameters
+
+    def default_timesteps(self, task: str, parameters: Mapping[str, Scalar | None]) -> int:
+        """Give the timesteps for a cell that does not say."""
+        return TASKS[task].problem(_given(parameters)).default_timesteps
+
+    def check(self, task: str, parameters: Mapping[str, Scalar | None]) -> None:
+        """Raise ValueError with a plain sentence when the values do not fit the task."""
+        TASKS[task].problem(_given(parameters))
+
+
+def _given(parameters: Mapping[str, Scalar | None]) -> dict[str, Scalar]:
+    return {name: value for name, value in parameters.items() if value is not None}

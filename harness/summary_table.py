@@ -1,0 +1,111 @@
+"""The end of a sweep for people, per task the best cells, and for programs as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from freewalk.harness.leaderboard import varying_parameters
+from freewalk.harness.sweep import Sweep
+from freewalk.harness.text import duration, significant
+from freewalk.results.store import Store
+from freewalk.results.summary import best_cells, summarise
+from freewalk.tasks.registry import TASKS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CELLS_SHOWN = 5
+_WIDTH_OF_A_PIPE = 140
+
+
+def print_table(sweep: Sweep) -> None:
+    """Print per task the best cells with success rate and cost, then what became of all trials."""
+    with Store.open(sweep.directory, read_only=True) as store:
+        trials = store.trials()
+    summary = summarise(trials)
+    best = best_cells(summary, per_task=_CELLS_SHOWN)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    for name, cells in best.groupby("task", sort=False):
+        n_cells = int((summary["task"] == name).sum())
+        console.print(_task_table(sweep, str(name), cells, n_cells))
+    console.print(_outcomes(trials), highlight=False)
+    console.print(f"tables in {sweep.directory}", highlight=False, soft_wrap=True)
+
+
+def _task_table(sweep: Sweep, name: str, cells: pd.DataFrame, n_cells: int) -> Table:
+    task = TASKS[name]
+    columns = [p for p in varying_parameters(sweep.plan) if cells[f"param_{p}"].notna().any()]
+    target = float(cells["target"].iloc[0])
+    table = Table(
+        title=f"{name}: the best {len(cells)} of {n_cells} cells; target {task.metric} {task.comparison} {target:g}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+    )
+    for parameter in columns:
+        table.add_column(parameter, justify="right")
+    for heading in ("reached", "95 % interval", "evaluations", "steps", "time", "loss"):
+        table.add_column(heading, justify="right")
+    for _, cell in cells.iterrows():
+        table.add_row(*(_value(cell[f"param_{p}"]) for p in columns), *_measures(cell))
+    table.caption = (
+        "evaluations, steps: expected to the target; time: median to the target; loss: median at the end"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _value(value: Any) -> str:
+    if value is None or value != value or str(value) == "<NA>":
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _measures(cell: pd.Series[Any]) -> list[str]:
+    low, high = float(cell["success_rate_low"]), float(cell["success_rate_high"])
+    seconds = float(cell["seconds_to_target_median"])
+    return [
+        f"{cell['n_reached']}/{cell['n_complete']}",
+        "-" if math.isnan(low) else f"{low:.0%} to {high:.0%}",
+        significant(float(cell["ert_evaluations"])),
+        significant(float(cell["ert_steps"])),
+        "-" if math.isnan(seconds) else _short_time(seconds),
+        significant(float(cell["loss_final_median"])),
+    ]
+
+
+def _short_time(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else duration(seconds)
+
+
+def _outcomes(trials: pd.DataFrame) -> str:
+    kinds = trials["outcome"].fillna(trials["state"]).value_counts()
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return f"{len(trials)} trials: {counted}"
+
+
+def print_json(sweep: Sweep) -> None:
+    """Print the result as one JSON object: where it lies, what became of the trials, and the summary's rows."""
+    with Store.open(sweep.directory, read_only=True) as store:
+        trials = store.trials()
+        counts = {state.value: count for state, count in store.counts().items()}
+        identifier = store.sweep_id
+    summary = summarise(trials)
+    rows = json.loads(summary.to_json(orient="records", double_precision=15))
+    result = {
+        "sweep_id": identifier,
+        "directory": str(sweep.directory),
+        "n_trials": len(trials),
+        "states": counts,
+        "outcomes": {str(kind): int(count) for kind, count in trials["outcome"].value_counts().items()},
+        "summary": rows,
+    }
+    click.echo(json.dumps(result, indent=2))

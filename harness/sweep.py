@@ -1,0 +1,268 @@
+"""A sweep: plan, less what the store has, through the engine into the store, out as tables."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freewalk.harness.configuration import (
+    SweepConfiguration,
+    identity,
+    resolve,
+    sweep_id,
+    to_toml,
+)
+from freewalk.harness.engine import Engine, Event, Failed, Finished, Started, Stopped
+from freewalk.harness.environment import environment
+from freewalk.harness.plan import Plan, Trial, expand
+from freewalk.harness.registry import BuiltInRegistry
+from freewalk.harness.trial import Budget
+from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.results.export import export_tables, write_json, write_text
+from freewalk.results.records import TrialRecord
+from freewalk.results.schema import State
+from freewalk.results.store import Store
+from freewalk.results.summary import summarise
+from freewalk.tasks.registry import TASKS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHORTEST_ERROR = 400
+
+
+@dataclass
+class Sweep:
+    """A sweep on one folder: made once, then `run` yields what happens until all trials are done."""
+
+    configuration: SweepConfiguration
+    directory: Path
+    plan: Plan = field(init=False)
+    backend: Backend = field(init=False)
+    trials: list[Trial] = field(init=False, default_factory=list)
+    """What is left to run."""
+    n_before: int = field(init=False, default=0)
+    """Trials that the store already had."""
+    compile_seconds: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self.plan = expand(self.configuration, BuiltInRegistry())
+        self.backend = resolve_backend(self.configuration.backend)
+
+    @property
+    def budget(self) -> Budget:
+        """How long trials train and how they are judged."""
+        c = self.configuration
+        return Budget(c.epochs, c.steps_per_epoch, c.evaluation_points, c.target, c.plateau)
+
+    def run(self, *, retry_failed: bool = False, fail_fast: bool = False) -> Iterator[Event]:
+        """Run what the store does not have yet; yield what happens; leave the tables in the folder.
+
+        A consumer that stops early leaves a store that a later `run` completes.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be used.
+        """
+        c = self.configuration
+        with Store.open_or_create(self.directory, identity(c), sweep_id(c)) as store:
+            store.add_pending(self._record(trial) for trial in self.plan.trials)
+            left = set(store.unfinished(retry_failed=retry_failed))
+            self.trials = [trial for trial in self.plan.trials if trial.trial_id in left]
+            self.n_before = len(self.plan.trials) - len(self.trials)
+            self._describe()
+            try:
+                if self.trials:
+                    self.compile_seconds = self._compile()
+                    yield from self._drive(store, fail_fast)
+            finally:
+                export_tables(store, self.directory)
+
+    def has_failed(self) -> bool:
+        """Whether the store holds a failed trial."""
+        with Store.open(self.directory, read_only=True) as store:
+            return store.counts()[State.FAILED] > 0
+
+    def _compile(self) -> float:
+        """Compile the kernels and the tasks' data functions, or load them from the cache; return the seconds."""
+        start = time.perf_counter()
+        self.backend.warm_up()
+        for cell in {trial.cell for trial in self.trials}:
+            given = {name: value for name, value in cell.parameters.items() if value is not None}
+            TASKS[cell.task].problem(given).data()
+        return time.perf_counter() - start
+
+    def _drive(self, store: Store, fail_fast: bool) -> Iterator[Event]:
+        """Run the engine and store every event before it is passed on."""
+        engine = Engine(self.backend, self.budget)
+        events = engine.run(self.trials)
+        try:
+            for event in events:
+                self._store(store, event, engine)
+                yield event
+                if fail_fast and isinstance(event, Failed):
+                    engine.stop()
+        finally:
+            events.close()
+            for event in engine.drain():
+                self._store(store, event, engine)
+
+    def _store(self, store: Store, event: Event, engine: Engine) -> None:
+        trial_id = event.trial.trial_id
+        match event:
+            case Started():
+                store.mark_running([trial_id])
+            case Finished(result=result):
+                # whoever compiled paid for all: the seconds stand in one row and can be added up
+                seconds = self.compile_seconds + engine.compile_seconds
+                self.compile_seconds = engine.compile_seconds = 0.0
+                store.finish(trial_id, {**result.fields, "compile_seconds": seconds}, result.curve)
+            case Failed(error=error):
+                store.fail(trial_id, one_line(error), self._where())
+            case Stopped():
+                store.mark_interrupted([trial_id])
+
+    def _record(self, trial: Trial) -> TrialRecord:
+        task = TASKS[trial.cell.task]
+        target = self.configuration.target
+        return TrialRecord(
+            trial_id=trial.trial_id,
+            task=trial.cell.task,
+            method=trial.cell.method,
+            seed=trial.seed,
+            parameters={name: trial.cell.parameters[name] for name in self.plan.parameter_names},
+            metric_name=task.metric,
+            target=task.target if target is None else target,
+        )
+
+    def _where(self) -> dict[str, object]:
+        return {"backend": self.backend.name, "device": self.backend.device, "dtype": self.backend.dtype}
+
+    def _describe(self) -> None:
+        """Write down what is run and on what; files of an earlier run of the same sweep stay."""
+        if not (self.directory / "sweep.toml").exists():
+            write_text(to_toml(self.configuration), self.directory / "sweep.toml")
+        if not (self.directory / "environment.json").exists():
+            write_json(environment(self.backend), self.directory / "environment.json")
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's kind and message on one line, shortened."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= _SHORTEST_ERROR else text[: _SHORTEST_ERROR - 1] + "…"
+
+
+def default_directory(configuration: SweepConfiguration) -> Path:
+    """Return the folder of a sweep that was given none: the same for the same configuration, so that it resumes."""
+    return Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(configuration)}"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The tables of a sweep; the columns are those of the CSV files."""
+
+    trials: pd.DataFrame
+    """One row a trial."""
+    curves: pd.DataFrame
+    """One row a measurement."""
+    directory: Path | None
+    """Where the store and the CSV files lie; None if they were not kept."""
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a cell."""
+        return summarise(self.trials)
+
+
+def sweep(
+    grid: str | Sequence[str] | Mapping[str, Any] = (),
+    *,
+    task: str | Sequence[str] = (),
+    method: str | Sequence[str] = (),
+    seeds: str | Sequence[int] | None = None,
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+    target: float | None = None,
+    plateau: int | None = None,
+    evaluation_points: int | None = None,
+    backend: str | None = None,
+    out: str | Path | None = None,
+    retry_failed: bool = False,
+    fail_fast: bool = False,
+) -> SweepResult:
+    """Run a sweep and return its tables; what `harness sweep` does, from Python.
+
+    Parameters
+    ----------
+    grid
+        What `--grid` takes, one or several; or a mapping from parameters to a value or a list of values.
+    task, method
+        One name or several.
+    seeds
+        A range such as "0:5", or the seeds.
+    epochs, steps_per_epoch, target, plateau, evaluation_points, backend
+        As the options of `harness sweep`; None leaves them to a preset or the defaults.
+    out
+        Folder for the store and the tables; the same call again resumes. None keeps nothing on disk.
+    retry_failed
+        Run failed trials of an earlier call again.
+    fail_fast
+        Stop at the first failed trial.
+
+    Returns
+    -------
+    SweepResult
+        With `.trials`, `.curves` and `.summary` as pandas DataFrames.
+
+    Raises
+    ------
+    UsageError
+        If anything given is wrong.
+    StoreError
+        If the folder cannot be used.
+    """
+    configuration = resolve(
+        _specs(grid),
+        registry=BuiltInRegistry(),
+        tasks=_names(task),
+        methods=_names(method),
+        seeds=seeds,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        target=target,
+        plateau=plateau,
+        evaluation_points=evaluation_points,
+        backend=backend,
+    )
+    if out is not None:
+        return _run_all(Sweep(configuration, Path(out)), retry_failed, fail_fast, keep=True)
+    with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
+        return _run_all(Sweep(configuration, Path(folder)), retry_failed, fail_fast, keep=False)
+
+
+def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -> SweepResult:
+    for _ in sweep.run(retry_failed=retry_failed, fail_fast=fail_fast):
+        pass
+    with Store.open(sweep.directory, read_only=True) as store:
+        return SweepResult(store.trials(), store.curves(), sweep.directory if keep else None)
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _specs(grid: str | Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
+    if isinstance(grid, Mapping):
+        return tuple(f"{key}={_values(values)}" for key, values in grid.items())
+    return _names(grid)
+
+
+def _values(values: Any) -> str:
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        return str(values)
+    return ",".join(str(value.item() if hasattr(value, "item") else value) for value in values)

@@ -1,0 +1,34 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 10:
+        whole = round(seconds)
+        return f"{whole // 60} min {whole % 60} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Return a number with few digits: 0.0123, 4.5e-07, 1,230,000; a dash for what is missing or infinite."""
+    if not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000:
+        rounded = round(value, digits - 1 - math.floor(math.log10(abs(value))))
+        return f"{rounded:,.0f}"
+    return f"{value:.{digits}g}"

@@ -1,0 +1,94 @@
+"""Measures of a network on held-out data, with its unperturbed weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.forward import forward
+from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lanes import LANES, store
+from freewalk.kernels.cpu.layout import Shape, Source, Workspace
+from freewalk.kernels.jit import helper_function, kernel
+
+_ZERO = np.float32(0.0)
+_HALF = np.float32(0.5)
+
+
+@helper_function
+def _measure_lane(
+    n: int,
+    lane: int,
+    outputs: NDArray[np.float32],  # IN (n, LANES)
+    y: NDArray[np.float32],  # IN (n, LANES)
+    lowest: NDArray[np.float32],  # INOUT (n,)
+    highest: NDArray[np.float32],  # INOUT (n,)
+) -> tuple[int, float]:
+    """Return (outputs on their target's side of 1/2, largest error) of one datapoint; NaN is never right."""
+    right = 0
+    largest = _ZERO
+    for k in range(n):
+        output = outputs[k * LANES + lane]
+        target = y[k * LANES + lane]
+        right += (output > _HALF) == (target > _HALF) and output == output
+        error = abs(output - target)
+        if not error <= largest:
+            largest = error
+        lowest[k] = min(lowest[k], output)
+        highest[k] = max(highest[k], output)
+    return right, largest
+
+
+@kernel
+def evaluate(
+    shape: Shape,
+    source: Source,
+    seed: int,
+    weights: NDArray[np.float32],  # IN (n_padded,)
+    workspace: Workspace,
+    n_datapoints: int,
+    lowest: NDArray[np.float32],  # OUT (output_rows * n_output,)
+    highest: NDArray[np.float32],  # OUT (output_rows * n_output,)
+) -> tuple[float, float, float, float]:
+    """Return the mean loss, the share of outputs right, the share of datapoints all right, and the largest error."""
+    x, y, outputs = workspace.x[0], workspace.y[0], workspace.outputs[0]
+    losses = workspace.coefficients[0]
+    n = shape.output_rows * shape.n_output
+    lowest[:] = np.inf
+    highest[:] = -np.inf
+    loss, largest = 0.0, _ZERO
+    bits, rows = 0, 0
+    for first in range(0, n_datapoints, LANES):
+        load_group(shape, source, seed, 0, first, x, y)
+        store(losses, 0, forward(shape, weights, None, 0, _ZERO, x, y, workspace.state[0], outputs))
+        for lane in range(min(LANES, n_datapoints - first)):
+            loss += losses[lane]
+            right, error = _measure_lane(n, lane, outputs, y, lowest, highest)
+            bits += right
+            rows += right == n
+            if not error <= largest:
+                largest = error
+    return loss / n_datapoints, bits / (n_datapoints * n), rows / n_datapoints, float(largest)
+
+
+@kernel
+def run_network(
+    shape: Shape,
+    source: Source,
+    seed: int,
+    weights: NDArray[np.float32],  # IN (n_padded,)
+    workspace: Workspace,
+    all_outputs: NDArray[np.float32],  # OUT (B, output_rows * n_output)
+    all_losses: NDArray[np.float32],  # OUT (B,)
+) -> None:
+    """Write the outputs and the losses of every datapoint of a source."""
+    n_datapoints, n = all_outputs.shape
+    x, y, outputs = workspace.x[0], workspace.y[0], workspace.outputs[0]
+    losses = workspace.coefficients[0]
+    for first in range(0, n_datapoints, LANES):
+        load_group(shape, source, seed, 0, first, x, y)
+        store(losses, 0, forward(shape, weights, None, 0, _ZERO, x, y, workspace.state[0], outputs))
+        for lane in range(min(LANES, n_datapoints - first)):
+            all_losses[first + lane] = losses[lane]
+            for k in range(n):
+                all_outputs[first + lane, k] = outputs[k * LANES + lane]

@@ -1,0 +1,169 @@
+"""The forward pass and the loss of sixteen datapoints, with shared weights or each with its own perturbation.
+
+Work that cannot reach the output is left out: at the first timestep the activations are zero, so only the input and
+bias rows count; without a sequence output only the output columns of the last timestep are read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.functions import exp, log, sigmoid
+from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
+from freewalk.kernels.cpu.layout import Shape
+from freewalk.kernels.jit import helper_function, inline_function
+
+_ZERO = np.float32(0.0)
+_ONE = np.float32(1.0)
+
+
+@inline_function
+def _weight(
+    weights: NDArray[np.float32], noise: NDArray[np.float32] | None, at: int, scale: F32x16, position: int
+) -> F32x16:
+    """Return one weight for sixteen datapoints: W, or W + scale * noise (the branch is decided at compile time)."""
+    if noise is None:
+        return splat_f32(weights[position])
+    return fma(scale, load_f32(noise, at + position * LANES), splat_f32(weights[position]))
+
+
+@inline_function
+def _column(
+    shape: Shape,
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    at: int,
+    scale: F32x16,
+    state: NDArray[np.float32],
+    here: int,
+    rows: int,
+    column: int,
+) -> F32x16:
+    """Return the weighted sum that enters one neuron."""
+    total = splat_f32(_ZERO)
+    position = column * shape.n_rows
+    for row in range(rows):
+        total = fma(
+            _weight(weights, noise, at, scale, position + row), load_f32(state, here + row * LANES), total
+        )
+    return total
+
+
+@inline_function
+def _four_columns(
+    shape: Shape,
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    at: int,
+    scale: F32x16,
+    state: NDArray[np.float32],
+    here: int,
+    rows: int,
+    column: int,
+) -> tuple[F32x16, F32x16, F32x16, F32x16]:
+    """Return what four calls of `_column` return, with each activation loaded once and four sums in flight."""
+    n_rows = shape.n_rows
+    total_0 = total_1 = total_2 = total_3 = splat_f32(_ZERO)
+    position = column * n_rows
+    for row in range(rows):
+        a = load_f32(state, here + row * LANES)
+        total_0 = fma(_weight(weights, noise, at, scale, position + row), a, total_0)
+        total_1 = fma(_weight(weights, noise, at, scale, position + row + n_rows), a, total_1)
+        total_2 = fma(_weight(weights, noise, at, scale, position + row + 2 * n_rows), a, total_2)
+        total_3 = fma(_weight(weights, noise, at, scale, position + row + 3 * n_rows), a, total_3)
+    return total_0, total_1, total_2, total_3
+
+
+@inline_function
+def _softmax(shape: Shape, outputs: NDArray[np.float32]) -> None:
+    """Replace each row of outputs by its softmax; sigmoid outputs lie in [0, 1], so no maximum is subtracted."""
+    for row in range(shape.output_rows):
+        here = row * shape.n_output * LANES
+        total = splat_f32(_ZERO)
+        for k in range(shape.n_output):
+            e = exp(load_f32(outputs, here + k * LANES))
+            store(outputs, here + k * LANES, e)
+            total = total + e
+        for k in range(shape.n_output):
+            store(outputs, here + k * LANES, load_f32(outputs, here + k * LANES) / total)
+
+
+@inline_function
+def _losses(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.float32]) -> F32x16:
+    total = splat_f32(_ZERO)
+    for k in range(shape.output_rows * shape.n_output):
+        output = load_f32(outputs, k * LANES)
+        target = load_f32(y, k * LANES)
+        if shape.cross_entropy:
+            total = total - target * log(output)
+        else:
+            difference = output - target
+            total = fma(difference, difference, total)
+    return total
+
+
+@inline_function
+def _apply_layer(
+    shape: Shape,
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    at: int,
+    scale: F32x16,
+    state: NDArray[np.float32],
+    here: int,
+    there: int,
+    rows: int,
+    columns: int,
+) -> None:
+    """Write the activations of the first `columns` neurons, a_{t+1}, to the state at `there`."""
+    column = 0
+    while column + 4 <= columns:
+        z0, z1, z2, z3 = _four_columns(shape, weights, noise, at, scale, state, here, rows, column)
+        to = there + (shape.n_input + 1 + column) * LANES
+        store(state, to, sigmoid(z0))
+        store(state, to + LANES, sigmoid(z1))
+        store(state, to + 2 * LANES, sigmoid(z2))
+        store(state, to + 3 * LANES, sigmoid(z3))
+        column += 4
+    while column < columns:
+        z = _column(shape, weights, noise, at, scale, state, here, rows, column)
+        store(state, there + (shape.n_input + 1 + column) * LANES, sigmoid(z))
+        column += 1
+
+
+@helper_function
+def forward(
+    shape: Shape,
+    weights: NDArray[np.float32],  # IN (n_padded,)
+    noise: NDArray[np.float32] | None,  # IN from `at`: (n_padded, LANES), or None for shared weights
+    at: int,
+    scale: float,  # times noise, float32
+    x: NDArray[np.float32],  # IN (input_rows, n_input, LANES)
+    y: NDArray[np.float32],  # IN (output_rows, n_output, LANES)
+    state: NDArray[np.float32],  # SCRATCH (2, n_from, LANES)
+    outputs: NDArray[np.float32],  # OUT (output_rows, n_output, LANES)
+) -> F32x16:
+    """Run sixteen datapoints through all timesteps; return their losses."""
+    scales = splat_f32(scale)
+    half = shape.n_from * LANES
+    first_activation = (shape.n_input + 1) * LANES
+    store(state, shape.n_input * LANES, splat_f32(_ONE))
+    store(state, half + shape.n_input * LANES, splat_f32(_ONE))
+    for t in range(shape.timesteps):
+        here = (t & 1) * half
+        there = half - here
+        x_row = min(t, shape.input_rows - 1) * shape.n_input
+        for k in range(shape.n_input):
+            store(state, here + k * LANES, load_f32(x, (x_row + k) * LANES))
+        is_read = t == shape.timesteps - 1 or shape.output_rows > 1
+        rows = shape.n_input + 1 if t == 0 else shape.n_from
+        columns = shape.n_output if t == shape.timesteps - 1 else shape.n_to
+        _apply_layer(shape, weights, noise, at, scales, state, here, there, rows, columns)
+        if is_read:
+            y_row = min(t, shape.output_rows - 1) * shape.n_output
+            for k in range(shape.n_output):
+                store(outputs, (y_row + k) * LANES, load_f32(state, there + first_activation + k * LANES))
+    if shape.softmax:
+        _softmax(shape, outputs)
+    return _losses(shape, outputs, y)

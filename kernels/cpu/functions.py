@@ -1,0 +1,160 @@
+"""Elementary functions on sixteen lanes: polynomials, no branches, no calls into a mathematics library.
+
+The coefficients are minimax fits for the relative error (Lawson's reweighted least squares at Chebyshev points),
+rounded to float32; tests/kernels/test_functions.py measures the errors of what stands here against float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from freewalk.kernels.cpu.lanes import (
+    F32x16,
+    U32x16,
+    at_least,
+    at_most,
+    bits_of,
+    float_from_bits,
+    fma,
+    shift_left,
+    shift_right,
+    shift_right_signed,
+    signed_to_float,
+    splat_f32,
+    splat_u32,
+    sqrt,
+)
+from freewalk.kernels.jit import inline_function
+
+# exp(r) for |r| <= ln(2)/2: relative error 2e-9 before rounding
+_E2, _E3, _E4, _E5, _E6 = (
+    np.float32(c)
+    for c in (
+        0.49999991059303284,
+        0.16666410863399506,
+        0.04166828840970993,
+        0.00837564468383789,
+        0.0013835798017680645,
+    )
+)
+# ln(1 + f) / f for sqrt(1/2) - 1 <= f <= sqrt(2) - 1: relative error 2.6e-8
+_L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (
+    np.float32(c)
+    for c in (
+        -0.49999988079071045,
+        0.3333418667316437,
+        -0.25002074241638184,
+        0.19956833124160767,
+        -0.16562402248382568,
+        0.1495228260755539,
+        -0.14366787672042847,
+        0.08722243458032608,
+    )
+)
+# sin(pi/2 v) / v and cos(pi/2 v) as polynomials in v squared for |v| <= 1/2: relative errors 3e-9 and 3e-8
+_S0, _S1, _S2, _S3 = (
+    np.float32(c)
+    for c in (1.5707963705062866, -0.6459634900093079, 0.07968003302812576, -0.00460165785625577)
+)
+_C0, _C1, _C2, _C3 = (
+    np.float32(c) for c in (0.9999999403953552, -1.233696699142456, 0.25359493494033813, -0.02039858140051365)
+)
+
+_ZERO = np.float32(0.0)
+_ONE = np.float32(1.0)
+_LOG2_E = np.float32(1.4426950408889634)
+_MINUS_LN2_HIGH = np.float32(-0.693145751953125)  # few bits, so that its product with an exponent is exact
+_MINUS_LN2_LOW = np.float32(-1.428606765330187e-06)
+_LN2 = np.float32(0.6931471805599453)
+_EXP_BOUND = np.float32(87.0)  # beyond it float32 overflows or leaves the normal numbers
+_ROUND_TO_INTEGER = np.float32(
+    12582912.0
+)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
+_SQRT_HALF_BITS = np.uint32(0x3F3504F3)
+_MANTISSA = np.uint32(0x007FFFFF)
+_SIGN = np.uint32(0x80000000)
+_ONE_BIT = np.uint32(1)
+_2_TO_MINUS_30 = np.float32(2.0**-30)
+_LN_2_TO_31_OVER_LN2 = np.float32(31.0)
+_MINUS_TWO = np.float32(-2.0)
+_SMALLEST_NORMAL = np.float32(1.1754943508222875e-38)
+
+
+@inline_function
+def exp(x: F32x16) -> F32x16:
+    """Return e**x, with x held within ±87; NaN stays NaN."""
+    x = at_least(at_most(x, splat_f32(_EXP_BOUND)), splat_f32(-_EXP_BOUND))
+    shifted = fma(x, splat_f32(_LOG2_E), splat_f32(_ROUND_TO_INTEGER))
+    n = shifted - splat_f32(_ROUND_TO_INTEGER)
+    r = fma(n, splat_f32(_MINUS_LN2_LOW), fma(n, splat_f32(_MINUS_LN2_HIGH), x))
+    p = fma(splat_f32(_E6), r, splat_f32(_E5))
+    p = fma(p, r, splat_f32(_E4))
+    p = fma(p, r, splat_f32(_E3))
+    p = fma(p, r, splat_f32(_E2))
+    p = fma(p, r, splat_f32(_ONE))
+    p = fma(p, r, splat_f32(_ONE))
+    return float_from_bits(bits_of(p) + shift_left(bits_of(shifted), 23))
+
+
+@inline_function
+def sigmoid(x: F32x16) -> F32x16:
+    """Return 1 / (1 + e**-x)."""
+    one = splat_f32(_ONE)
+    return one / (one + exp(splat_f32(_ZERO) - x))
+
+
+@inline_function
+def _split(x: F32x16) -> tuple[F32x16, F32x16]:
+    """Return (exponent, m - 1) of a positive normal x = m * 2**exponent with m in [sqrt(1/2), sqrt(2))."""
+    above = bits_of(x) - splat_u32(_SQRT_HALF_BITS)
+    exponent = signed_to_float(shift_right_signed(above, 23))
+    mantissa = float_from_bits((above & splat_u32(_MANTISSA)) + splat_u32(_SQRT_HALF_BITS))
+    return exponent, mantissa - splat_f32(_ONE)
+
+
+@inline_function
+def _log1p_over_f(f: F32x16) -> F32x16:
+    q = fma(splat_f32(_L8), f, splat_f32(_L7))
+    q = fma(q, f, splat_f32(_L6))
+    q = fma(q, f, splat_f32(_L5))
+    q = fma(q, f, splat_f32(_L4))
+    q = fma(q, f, splat_f32(_L3))
+    q = fma(q, f, splat_f32(_L2))
+    q = fma(q, f, splat_f32(_L1))
+    return fma(q, f, splat_f32(_ONE))
+
+
+@inline_function
+def log(x: F32x16) -> F32x16:
+    """Return the natural logarithm of x >= 0; below the normal numbers, zero included, that of the smallest normal."""
+    x = at_least(x, splat_f32(_SMALLEST_NORMAL))
+    exponent, f = _split(x)
+    # the last term carries a NaN through, which the bit operations would lose
+    return fma(exponent, splat_f32(_LN2), f * _log1p_over_f(f)) + (x - x)
+
+
+@inline_function
+def box_muller(radius_word: U32x16, angle_word: U32x16) -> tuple[F32x16, F32x16]:
+    """Return two independent standard normals for two words of random bits (Box and Muller, 1958).
+
+    The radius takes u = ((radius_word >> 1) | 1) / 2**31, an odd multiple of 2**-31, so that |z| <= 6.56. The two top
+    bits of the angle word choose the quadrant, the others an angle within an eighth turn of its axis.
+    """
+    u_times_2_31 = signed_to_float(shift_right(radius_word, 1) | splat_u32(_ONE_BIT))
+    exponent, f = _split(u_times_2_31)
+    log_u = fma(exponent - splat_f32(_LN_2_TO_31_OVER_LN2), splat_f32(_LN2), f * _log1p_over_f(f))
+    radius = sqrt(splat_f32(_MINUS_TWO) * log_u)
+
+    v = signed_to_float(shift_right_signed(shift_left(angle_word, 2), 2)) * splat_f32(_2_TO_MINUS_30)
+    s = v * v
+    sine = fma(fma(fma(splat_f32(_S3), s, splat_f32(_S2)), s, splat_f32(_S1)), s, splat_f32(_S0)) * v
+    cosine = fma(fma(fma(splat_f32(_C3), s, splat_f32(_C2)), s, splat_f32(_C1)), s, splat_f32(_C0))
+
+    # a quarter turn more exchanges the two and negates the first: (c, s) -> (-s, c) -> (-c, -s) -> (s, -c)
+    odd_quadrant = shift_right_signed(shift_left(angle_word, 1), 31)
+    exchange = (bits_of(sine) ^ bits_of(cosine)) & odd_quadrant
+    first_sign = (angle_word ^ shift_left(angle_word, 1)) & splat_u32(_SIGN)
+    second_sign = angle_word & splat_u32(_SIGN)
+    first = float_from_bits(bits_of(cosine) ^ exchange ^ first_sign)
+    second = float_from_bits(bits_of(sine) ^ exchange ^ second_sign)
+    return radius * first, radius * second

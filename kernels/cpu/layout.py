@@ -1,0 +1,161 @@
+"""How the CPU kernels see a network, its data and their memory: plain tuples of numbers and arrays.
+
+A weight matrix is held column after column, each column's rows padded to a multiple of 4, so that the words of one
+Philox block serve neighbours. Position q = column * n_rows + row. Arrays over datapoints have LANES as their innermost
+axis: noise (n_weights_padded, LANES), states (rows, LANES), inputs (rows, n_input, LANES).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.lanes import LANES
+from freewalk.kernels.network import FreeNetwork
+
+GAUSSIAN, RADEMACHER, GIVEN = range(3)
+MAX_GROUPS = 4
+_NOISE_BYTES_OF_A_TILE = (
+    1 << 20
+)  # what may stay in a level-2 cache between drawing, forward pass and accumulation
+_MAX_CHUNKS = 64
+_PARTIAL_SUM_BYTES = 1 << 25
+
+
+class Shape(NamedTuple):
+    """Sizes and options of a network as runtime values: no size is compiled in."""
+
+    n_input: int
+    n_output: int
+    n_from: int
+    n_to: int
+    n_rows: int  # n_from padded to a multiple of 4
+    timesteps: int
+    input_rows: int
+    output_rows: int
+    softmax: int
+    cross_entropy: int
+
+
+class Source(NamedTuple):
+    """Where datapoints come from: a compiled function, or arrays where its address is 0."""
+
+    address: int  # of a function with the signature of freewalk.kernels.data.FILL
+    argument: int  # handed to that function
+    stream: int
+    x: NDArray[np.float32]  # (B, input_rows * n_input) or (0, 0)
+    y: NDArray[np.float32]  # (B, output_rows * n_output) or (0, 0)
+
+
+class NoiseSource(NamedTuple):
+    """Where unit perturbations come from: Philox with a seed's round keys, or an array where kind is GIVEN."""
+
+    kind: int
+    seed: int
+    round_keys: NDArray[np.uint64]  # (20,)
+    given: NDArray[np.float32]  # (B, n_from, n_to) or (0, 0, 0)
+    mask: NDArray[np.bool_]  # (n_padded,) by position, or (0,) without a mask
+
+
+class Tiling(NamedTuple):
+    """How a batch is cut: groups of LANES datapoints, tiles of groups, chunks of tiles.
+
+    It depends on the batch size and the network alone, never on the number of threads: each chunk has a partial sum of
+    its own, and the partial sums are added in order.
+    """
+
+    batch_size: int
+    groups: int  # in a tile
+    n_tiles: int
+    n_chunks: int
+
+
+class Workspace(NamedTuple):
+    """Scratch memory, one row a worker."""
+
+    noise: NDArray[np.float32]  # (workers, groups * n_padded * LANES)
+    state: NDArray[
+        np.float32
+    ]  # (workers, 2 * n_state_rows * LANES), activations of this and the next timestep
+    x: NDArray[np.float32]  # (workers, input_rows * n_input * LANES)
+    y: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
+    outputs: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
+    coefficients: NDArray[np.float32]  # (workers, (groups + 1) * LANES), loss differences, then the losses
+
+
+class Sums(NamedTuple):
+    """Partial sums, one row a chunk, and their total."""
+
+    partial: NDArray[np.float64]  # (n_chunks, n_padded), of unit noise times loss difference
+    loss: NDArray[np.float64]  # (n_chunks,)
+    total: NDArray[np.float64]  # (n_padded,)
+
+
+def shape_of(network: FreeNetwork, timesteps: int) -> Shape:
+    """Return the runtime sizes of a network that runs for `timesteps`."""
+    return Shape(
+        n_input=network.n_input,
+        n_output=network.n_output,
+        n_from=network.n_from,
+        n_to=network.n_to,
+        n_rows=-(-network.n_from // 4) * 4,
+        timesteps=timesteps,
+        input_rows=network.input_rows(timesteps),
+        output_rows=network.output_rows(timesteps),
+        softmax=int(network.softmax),
+        cross_entropy=int(network.loss == "categorical_crossentropy"),
+    )
+
+
+def tiling_of(shape: Shape, batch_size: int) -> Tiling:
+    """Return how a batch is cut."""
+    padded = shape.n_to * shape.n_rows
+    groups = max(1, min(MAX_GROUPS, _NOISE_BYTES_OF_A_TILE // (padded * LANES * 4)))
+    n_tiles = -(-batch_size // (groups * LANES))
+    most_chunks = max(1, min(_MAX_CHUNKS, _PARTIAL_SUM_BYTES // (padded * 8)))
+    return Tiling(batch_size, groups, n_tiles, min(n_tiles, most_chunks))
+
+
+def to_padded(matrix: NDArray[np.generic], shape: Shape) -> NDArray[np.generic]:
+    """Return a (n_from, n_to) matrix by position: columns one after another, padding rows zero."""
+    padded = np.zeros((shape.n_to, shape.n_rows), dtype=matrix.dtype)
+    padded[:, : shape.n_from] = matrix.T
+    return padded.reshape(-1)
+
+
+def from_padded(values: NDArray[np.float64], shape: Shape) -> NDArray[np.float64]:
+    """Return the (n_from, n_to) matrix of values by position."""
+    return values.reshape(shape.n_to, shape.n_rows)[:, : shape.n_from].T.copy()
+
+
+def _aligned(rows: int, columns: int) -> NDArray[np.float32]:
+    """Return a zeroed (rows, columns) array with 64-byte aligned rows: a vector never straddles two cache lines."""
+    columns = -(-columns // LANES) * LANES
+    buffer = np.zeros(rows * columns * 4 + 64, dtype=np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + rows * columns * 4].view(np.float32).reshape(rows, columns)
+
+
+def make_workspace(shape: Shape, groups: int, workers: int) -> Workspace:
+    """Allocate scratch memory for `workers` threads; independent of the batch size."""
+    n_outputs = shape.output_rows * shape.n_output
+    return Workspace(
+        noise=_aligned(workers, groups * shape.n_to * shape.n_rows * LANES),
+        state=_aligned(workers, 2 * shape.n_from * LANES),
+        x=_aligned(workers, shape.input_rows * shape.n_input * LANES),
+        y=_aligned(workers, n_outputs * LANES),
+        outputs=_aligned(workers, n_outputs * LANES),
+        coefficients=_aligned(workers, (groups + 1) * LANES),
+    )
+
+
+def make_sums(shape: Shape, tiling: Tiling) -> Sums:
+    """Allocate the partial sums of a batch."""
+    padded = shape.n_to * shape.n_rows
+    return Sums(
+        partial=np.zeros((tiling.n_chunks, padded)),
+        loss=np.zeros(tiling.n_chunks),
+        total=np.zeros(padded),
+    )

@@ -1,0 +1,160 @@
+"""Unit perturbations for one group of datapoints, drawn sixteen at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.functions import box_muller
+from freewalk.kernels.cpu.lanes import (
+    LANES,
+    U32x16,
+    U64x8,
+    every_second_from,
+    float_from_bits,
+    halves_of,
+    shift_left,
+    shift_right,
+    splat_f32,
+    splat_u32,
+    splat_u64,
+    store,
+)
+from freewalk.kernels.cpu.layout import GAUSSIAN, RADEMACHER, NoiseSource, Shape
+from freewalk.kernels.jit import helper_function, inline_function
+from freewalk.kernels.noise import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, Stream
+
+_M0 = np.uint64(MULTIPLIER_0)
+_M1 = np.uint64(MULTIPLIER_1)
+_LOW = np.uint64(0xFFFFFFFF)
+_PERTURBATIONS = np.uint64(Stream.PERTURBATIONS)
+_ONE_BITS = np.uint32(0x3F800000)
+_ZERO = np.float32(0.0)
+_ROUNDS = ROUNDS
+_WORDS = 4
+_BITS = 32
+
+
+@inline_function
+def _philox(
+    c0: U64x8, c1: U64x8, c2: U64x8, c3: U64x8, keys: NDArray[np.uint64]
+) -> tuple[U64x8, U64x8, U64x8, U64x8]:
+    """Return four words in the low halves of 64-bit lanes; the high halves hold what is left of the products.
+
+    A multiplication reads the low halves only, so nothing needs masking between the rounds.
+    """
+    low = splat_u64(_LOW)
+    for r in range(_ROUNDS):
+        product_0 = (c0 & low) * splat_u64(_M0)
+        product_1 = (c2 & low) * splat_u64(_M1)
+        c0 = shift_right(product_1, 32) ^ c1 ^ splat_u64(keys[2 * r])
+        c1 = product_1
+        c2 = shift_right(product_0, 32) ^ c3 ^ splat_u64(keys[2 * r + 1])
+        c3 = product_0
+    return c0, c1, c2, c3
+
+
+@inline_function
+def _interleave(even: U64x8, odd: U64x8) -> U32x16:
+    """Return the words of datapoints 0, 2, 4, ... and 1, 3, 5, ... as one vector in order."""
+    return halves_of((even & splat_u64(_LOW)) | shift_left(odd, 32))
+
+
+@inline_function
+def _words(
+    block: int, first: int, step: int, keys: NDArray[np.uint64]
+) -> tuple[U32x16, U32x16, U32x16, U32x16]:
+    """Return the four words of one block for the datapoints first .. first + 15."""
+    c0 = splat_u64(np.uint64(block))
+    c2 = splat_u64(np.uint64(step))
+    c3 = splat_u64(_PERTURBATIONS)
+    e0, e1, e2, e3 = _philox(c0, every_second_from(np.uint64(first)), c2, c3, keys)
+    o0, o1, o2, o3 = _philox(c0, every_second_from(np.uint64(first + 1)), c2, c3, keys)
+    return _interleave(e0, o0), _interleave(e1, o1), _interleave(e2, o2), _interleave(e3, o3)
+
+
+@helper_function
+def draw_gaussian(
+    shape: Shape,
+    keys: NDArray[np.uint64],  # IN (20,)
+    first: int,
+    step: int,
+    noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
+    at: int,
+) -> None:
+    """Write standard normals for sixteen datapoints; a block serves four neighbouring positions."""
+    for block in range(shape.n_to * shape.n_rows // _WORDS):
+        w0, w1, w2, w3 = _words(block, first, step, keys)
+        z0, z1 = box_muller(w0, w1)
+        z2, z3 = box_muller(w2, w3)
+        here = at + block * _WORDS * LANES
+        store(noise, here, z0)
+        store(noise, here + LANES, z1)
+        store(noise, here + 2 * LANES, z2)
+        store(noise, here + 3 * LANES, z3)
+
+
+@inline_function
+def _store_signs(word: U32x16, noise: NDArray[np.float32], at: int, rows: int) -> None:
+    for _ in range(min(rows, _BITS)):
+        store(noise, at, float_from_bits(shift_left(word, 31) | splat_u32(_ONE_BITS)))
+        word = shift_right(word, 1)
+        at += LANES
+
+
+@helper_function
+def draw_rademacher(
+    shape: Shape,
+    keys: NDArray[np.uint64],  # IN (20,)
+    first: int,
+    step: int,
+    noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
+    at: int,
+) -> None:
+    """Write signs for sixteen datapoints; a block serves 128 rows of one column."""
+    per_column = (shape.n_from + _WORDS * _BITS - 1) // (_WORDS * _BITS)
+    for column in range(shape.n_to):
+        for k in range(per_column):
+            w0, w1, w2, w3 = _words(column * per_column + k, first, step, keys)
+            row = k * _WORDS * _BITS
+            here = at + (column * shape.n_rows + row) * LANES
+            rows = shape.n_rows - row
+            _store_signs(w0, noise, here, rows)
+            _store_signs(w1, noise, here + _BITS * LANES, rows - _BITS)
+            _store_signs(w2, noise, here + 2 * _BITS * LANES, rows - 2 * _BITS)
+            _store_signs(w3, noise, here + 3 * _BITS * LANES, rows - 3 * _BITS)
+
+
+@helper_function
+def _copy_given(
+    shape: Shape,
+    given: NDArray[np.float32],  # IN (B, n_from, n_to)
+    first: int,
+    noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
+    at: int,
+) -> None:
+    for lane in range(min(LANES, given.shape[0] - first)):
+        for row in range(shape.n_from):
+            for column in range(shape.n_to):
+                noise[at + (column * shape.n_rows + row) * LANES + lane] = given[first + lane, row, column]
+
+
+@helper_function
+def draw(
+    shape: Shape,
+    source: NoiseSource,
+    first: int,
+    step: int,
+    noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
+    at: int,
+) -> None:
+    """Write the unit perturbations of the datapoints first .. first + 15; zero where there is no weight."""
+    if source.kind == GAUSSIAN:
+        draw_gaussian(shape, source.round_keys, first, step, noise, at)
+    elif source.kind == RADEMACHER:
+        draw_rademacher(shape, source.round_keys, first, step, noise, at)
+    else:
+        _copy_given(shape, source.given, first, noise, at)
+    for position in range(len(source.mask)):
+        if not source.mask[position]:
+            store(noise, at + position * LANES, splat_f32(_ZERO))

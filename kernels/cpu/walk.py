@@ -1,0 +1,222 @@
+"""The smart random walk: perturb, run, compare, accumulate and move, fused; training steps in one compiled loop."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.forward import forward
+from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store, sum_of_lanes
+from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Sums, Tiling, Workspace
+from freewalk.kernels.cpu.noise import draw
+from freewalk.kernels.cpu.optimizers import Rule, Weights, move
+from freewalk.kernels.jit import helper_function, inline_function, kernel, parallel_kernel
+
+_ZERO = np.float32(0.0)
+_HALF = np.float32(0.5)
+
+
+@inline_function
+def _differences(
+    shape: Shape,
+    rule: Rule,
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    at: int,
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    state: NDArray[np.float32],
+    outputs: NDArray[np.float32],
+) -> tuple[F32x16, F32x16]:
+    """Return (how much the perturbation lowered the loss, the loss itself) of sixteen datapoints."""
+    scale = np.float32(rule.stddev)
+    plus = forward(shape, weights, noise, at, scale, x, y, state, outputs)
+    if rule.two_sided:
+        minus = forward(shape, weights, noise, at, -scale, x, y, state, outputs)
+        half = splat_f32(_HALF)
+        return half * (minus - plus), half * (minus + plus)
+    unperturbed = forward(shape, weights, None, 0, _ZERO, x, y, state, outputs)
+    return unperturbed - plus, unperturbed
+
+
+@helper_function
+def _run_group(
+    shape: Shape,
+    rule: Rule,
+    source: Source,
+    noise_source: NoiseSource,
+    weights: NDArray[np.float32],
+    step: int,
+    first: int,
+    remaining: int,
+    noise: NDArray[np.float32],
+    at: int,
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    state: NDArray[np.float32],
+    outputs: NDArray[np.float32],
+    coefficients: NDArray[np.float32],
+    group: int,
+    groups: int,
+) -> float:
+    """Leave the unit noise and the loss differences of one group; return its summed loss.
+
+    Lanes past the end of the batch get the coefficient 0 and no loss.
+    """
+    load_group(shape, source, noise_source.seed, step, first, x, y)
+    draw(shape, noise_source, first, step, noise, at)
+    lowered, loss = _differences(shape, rule, weights, noise, at, x, y, state, outputs)
+    store(coefficients, group * LANES, lowered)
+    store(coefficients, groups * LANES, loss)
+    total = 0.0
+    for lane in range(LANES):
+        if lane < remaining:
+            total += coefficients[groups * LANES + lane]
+        else:
+            coefficients[group * LANES + lane] = _ZERO
+    return total
+
+
+@inline_function
+def _accumulate(
+    noise: NDArray[np.float32],  # IN (groups, n_padded, LANES)
+    coefficients: NDArray[np.float32],  # IN (groups, LANES)
+    groups: int,
+    partial: NDArray[np.float64],  # INOUT (n_padded,)
+) -> None:
+    """Add noise times coefficient, summed over the datapoints of a tile, position by position."""
+    n = len(partial)
+    for position in range(n):
+        total = splat_f32(_ZERO)
+        for group in range(groups):
+            z = load_f32(noise, (group * n + position) * LANES)
+            total = fma(z, load_f32(coefficients, group * LANES), total)
+        partial[position] += sum_of_lanes(total)
+
+
+@helper_function
+def run_chunk(
+    shape: Shape,
+    rule: Rule,
+    source: Source,
+    noise_source: NoiseSource,
+    tiling: Tiling,
+    weights: NDArray[np.float32],  # IN (n_padded,)
+    workspace: Workspace,
+    worker: int,
+    sums: Sums,
+    step: int,
+    chunk: int,
+) -> None:
+    """Run the tiles of one chunk in order and leave their partial sums."""
+    noise, state, x = workspace.noise[worker], workspace.state[worker], workspace.x[worker]
+    y, outputs, coefficients = workspace.y[worker], workspace.outputs[worker], workspace.coefficients[worker]
+    partial = sums.partial[chunk]
+    partial[:] = 0.0
+    loss = 0.0
+    padded = shape.n_to * shape.n_rows
+    for tile in range(
+        tiling.n_tiles * chunk // tiling.n_chunks, tiling.n_tiles * (chunk + 1) // tiling.n_chunks
+    ):
+        used = 0
+        for group in range(tiling.groups):
+            first = (tile * tiling.groups + group) * LANES
+            if first < tiling.batch_size:
+                loss += _run_group(
+                    shape,
+                    rule,
+                    source,
+                    noise_source,
+                    weights,
+                    step,
+                    first,
+                    tiling.batch_size - first,
+                    noise,
+                    group * padded * LANES,
+                    x,
+                    y,
+                    state,
+                    outputs,
+                    coefficients,
+                    group,
+                    tiling.groups,
+                )
+                used += 1
+        _accumulate(noise, coefficients, used, partial)
+    sums.loss[chunk] = loss
+
+
+@helper_function
+def add_chunks(sums: Sums, n_chunks: int) -> float:
+    """Leave the total of the partial sums, added in order; return the summed loss."""
+    sums.total[:] = 0.0
+    loss = 0.0
+    for chunk in range(n_chunks):
+        loss += sums.loss[chunk]
+        for position in range(len(sums.total)):
+            sums.total[position] += sums.partial[chunk, position]
+    return loss
+
+
+@kernel
+def train(
+    shape: Shape,
+    rule: Rule,
+    source: Source,
+    noise_source: NoiseSource,
+    tiling: Tiling,
+    weights: Weights,
+    workspace: Workspace,
+    sums: Sums,
+    first_step: int,
+    n_steps: int,
+) -> tuple[int, float]:
+    """Take `n_steps` steps on the calling thread; return how many were taken and the last mean training loss.
+
+    It stops after a step whose loss is not finite; that step moves nothing.
+    """
+    loss = math.nan
+    for step in range(first_step, first_step + n_steps):
+        for chunk in range(tiling.n_chunks):
+            run_chunk(
+                shape, rule, source, noise_source, tiling, weights.single, workspace, 0, sums, step, chunk
+            )
+        loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
+        if not math.isfinite(loss):
+            return step + 1 - first_step, loss
+        move(rule, weights, sums.total, tiling.batch_size, step)
+    return n_steps, loss
+
+
+@parallel_kernel
+def train_parallel(
+    shape: Shape,
+    rule: Rule,
+    source: Source,
+    noise_source: NoiseSource,
+    tiling: Tiling,
+    weights: Weights,
+    workspace: Workspace,
+    sums: Sums,
+    first_step: int,
+    n_steps: int,
+) -> tuple[int, float]:
+    """Do what `train` does, to the same bits, with the chunks of a step spread over all rows of the workspace."""
+    workers = len(workspace.noise)
+    single = weights.single
+    loss = math.nan
+    for step in range(first_step, first_step + n_steps):
+        for worker in numba.prange(workers):
+            for chunk in range(worker, tiling.n_chunks, workers):
+                run_chunk(
+                    shape, rule, source, noise_source, tiling, single, workspace, worker, sums, step, chunk
+                )
+        loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
+        if not math.isfinite(loss):
+            return step + 1 - first_step, loss
+        move(rule, weights, sums.total, tiling.batch_size, step)
+    return n_steps, loss

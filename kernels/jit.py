@@ -1,0 +1,79 @@
+"""The JIT options of the CPU kernels, defined once.
+
+No fast-math flag is set anywhere: fused multiply-adds are written out and sums run in a written order, so that results
+have the same bits on every machine with FMA, and NaN and infinity stay visible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "fastmath": False}
+
+
+def inline_function(function: F) -> F:
+    """Compile a helper that is inlined into the kernels that call it; never cached on its own."""
+    compiled: F = numba.njit(forceinline=True, **_OPTIONS)(function)
+    return compiled
+
+
+def helper_function(function: F) -> F:
+    """Compile a helper that the kernels call, too large to inline; cached with its callers."""
+    compiled: F = numba.njit(**_OPTIONS)(function)
+    return compiled
+
+
+def kernel(function: F) -> F:
+    """Compile an entry point: releases the GIL, runs on one thread, cached on disk."""
+    compiled: F = numba.njit(cache=True, **_OPTIONS)(function)
+    _stamp_with_sources(compiled, function)
+    return compiled
+
+
+def parallel_kernel(function: F) -> F:
+    """Compile an entry point whose `prange` loops use all threads; cached on disk."""
+    compiled: F = numba.njit(cache=True, parallel=True, **_OPTIONS)(function)
+    _stamp_with_sources(compiled, function)
+    return compiled
+
+
+def c_function(signature: Any) -> Callable[[F], F]:
+    """Compile a function with a C address and the given Numba `signature`; cached on disk."""
+
+    def decorate(function: F) -> F:
+        compiled: F = numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
+        _stamp_with_sources(compiled, function)
+        return compiled
+
+    return decorate
+
+
+def _stamp_with_sources(compiled: Any, function: Callable[..., Any]) -> None:
+    """Make a cached kernel stale when any file that it may inline has changed.
+
+    Numba looks only at the file of the cached function itself, and would go on using machine code that holds an older
+    version of a helper from another file.
+    """
+    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache_file is not None:
+        own_folder = Path(function.__code__.co_filename).parent
+        cache_file._source_stamp = (cache_file._source_stamp, source_fingerprint(own_folder))
+
+
+@cache
+def source_fingerprint(folder: Path) -> str:
+    """Return a hash of every Python file of the kernels and of `folder`."""
+    digest = hashlib.sha256()
+    for root in sorted({Path(__file__).parent, folder}):
+        for path in sorted(root.rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,76 @@
+"""The free network: its sizes, its options and its initial weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Loss = Literal["mean_squared_error", "categorical_crossentropy"]
+
+
+@dataclass(frozen=True)
+class FreeNetwork:
+    """One fully connected recurrent layer, applied `timesteps` times before its output is read.
+
+    The weight matrix has shape (n_from, n_to): rows in the order input, bias, output, hidden; columns in the order
+    output, hidden.
+
+    Raises
+    ------
+    ValueError
+        If a size is out of range or the loss is unknown.
+    """
+
+    n_input: int
+    n_output: int
+    n_hidden: int
+    """Hidden neurons, the output neurons not counted."""
+    sequence_input: bool = False
+    """Whether the input has a row for each timestep; otherwise one row is fed at every timestep."""
+    sequence_output: bool = False
+    """Whether the output is read at every timestep; otherwise only after the last."""
+    softmax: bool = False
+    """Whether a softmax over the outputs follows the sigmoid."""
+    loss: Loss = "mean_squared_error"
+    """`mean_squared_error` is the sum of squares over outputs and timesteps; the name comes from the original."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_input", 1), ("n_output", 1), ("n_hidden", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.loss not in ("mean_squared_error", "categorical_crossentropy"):
+            raise ValueError(f"unknown loss {self.loss!r}")
+
+    @property
+    def n_from(self) -> int:
+        """Rows of the weight matrix."""
+        return self.n_input + 1 + self.n_output + self.n_hidden
+
+    @property
+    def n_to(self) -> int:
+        """Columns of the weight matrix."""
+        return self.n_output + self.n_hidden
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights P."""
+        return self.n_from * self.n_to
+
+    def input_rows(self, timesteps: int) -> int:
+        """Rows of one datapoint's input array: one for each timestep, or one in all."""
+        return timesteps if self.sequence_input else 1
+
+    def output_rows(self, timesteps: int) -> int:
+        """Rows of one datapoint's output array: one for each timestep, or one in all."""
+        return timesteps if self.sequence_output else 1
+
+
+def check_mask(network: FreeNetwork, mask: NDArray[np.bool_] | None) -> None:
+    """Raise ValueError unless `mask` is None or a boolean array of shape (n_from, n_to)."""
+    if mask is not None and (mask.dtype != np.bool_ or mask.shape != (network.n_from, network.n_to)):
+        raise ValueError(
+            f"mask must be boolean of shape {(network.n_from, network.n_to)}, got {mask.dtype} of shape {mask.shape}"
+        )

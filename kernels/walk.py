@@ -1,0 +1,135 @@
+"""The walk as a method: its configuration, what it reports, and what every backend's walk can do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.noise import Noise
+
+Update = Literal["raw", "normalised"]
+Optimizer = Literal["sgd", "momentum", "adam"]
+Schedule = Literal["constant", "cosine"]
+Sides = Literal["one", "two"]
+
+
+@dataclass(frozen=True)
+class WalkConfiguration:
+    """Everything that decides a step, beside the network and the data.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    stddev: float
+    """Standard deviation of the perturbations."""
+    batch_size: int
+    """Datapoints a step, each with a perturbation of its own."""
+    timesteps: int
+    """How often the layer is applied before the output is read."""
+    update: Update = "raw"
+    """`raw`: the original rule, without a learning rate. `normalised`: an optimiser on the estimated gradient."""
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    """Share of the velocity kept, for optimizer `momentum`."""
+    schedule: Schedule = "constant"
+    """`cosine` lets the learning rate fall to 0 over `schedule_steps`."""
+    schedule_steps: int = 1
+    sides: Sides = "one"
+    """`one` compares W + D with W; `two` compares W + D with W - D."""
+    noise: Noise = "gaussian"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.stddev) and self.stddev >= 0):
+            raise ValueError(f"stddev must be a finite number of at least 0, got {self.stddev}")
+        if self.update == "normalised" and self.stddev == 0:
+            raise ValueError("stddev must be above 0 with update=normalised, which divides by it")
+        for name in ("batch_size", "timesteps", "schedule_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_size >= 2**32:
+            raise ValueError(f"batch_size must be below 2**32, got {self.batch_size}")
+
+    @property
+    def effective_learning_rate(self) -> float:
+        """The learning rate on the estimated gradient: stddev squared under the raw rule."""
+        return self.stddev**2 if self.update == "raw" else self.learning_rate
+
+    @property
+    def forward_passes(self) -> int:
+        """Evaluations a datapoint costs in a step: two, whichever the sides."""
+        return 2
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where training and held-out datapoints come from: a compiled data function.
+
+    See `freewalk.kernels.data.FILL` for its signature.
+    """
+
+    address: int
+    """Address of the compiled function."""
+    argument: int = 0
+    """Number handed to it."""
+
+
+class Progress(NamedTuple):
+    """What a call of `train` did."""
+
+    steps: int
+    """Steps taken, fewer than asked for if the loss became NaN or infinite."""
+    loss: float
+    """Mean training loss of the last step, before its update."""
+
+
+class Evaluation(NamedTuple):
+    """Measures on held-out data, outputs unperturbed."""
+
+    loss: float
+    """Mean loss."""
+    bit_accuracy: float
+    """Share of outputs on the same side of 1/2 as their target."""
+    row_accuracy: float
+    """Share of datapoints with every output right."""
+    max_error: float
+    """Largest distance of an output from its target."""
+    output_spread: float
+    """Largest difference that one output shows between two inputs."""
+
+
+class Walk(Protocol):
+    """One trial in progress on some backend."""
+
+    network: FreeNetwork
+    step: int
+    """Steps taken so far."""
+
+    def train(self, n_steps: int) -> Progress:
+        """Take `n_steps` steps."""
+
+    def evaluate(self) -> Evaluation:
+        """Measure the weights on held-out data."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """A copy of the weights, (n_from, n_to)."""
+
+
+def check_data_shapes(network: FreeNetwork, x: NDArray[Any], y: NDArray[Any], timesteps: int) -> None:
+    """Raise ValueError, naming expected and found shapes, unless x (dense) and y (dense) fit the network."""
+    wanted_x = (timesteps, network.n_input) if network.sequence_input else (network.n_input,)
+    wanted_y = (timesteps, network.n_output) if network.sequence_output else (network.n_output,)
+    for name, array, wanted in (("x", x, wanted_x), ("y", y, wanted_y)):
+        if array.shape[1:] != wanted:
+            raise ValueError(f"{name} must have shape (B, {', '.join(map(str, wanted))}), got {array.shape}")
+    if len(x) != len(y):
+        raise ValueError(f"x and y must have as many datapoints, got {len(x)} and {len(y)}")

@@ -1,0 +1,1 @@
+"""What happened: the schema of the tables, the store, outcomes, statistics and exports."""

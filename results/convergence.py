@@ -1,0 +1,187 @@
+"""When a trial stops, and how it ended: judged on held-out data alone.
+
+The training signal is no witness: a signal that vanishes may belong to a network that learned nothing.
+"""
+
+import math
+import operator
+from typing import Final, Literal
+
+from freewalk.results.schema import Outcome
+
+Direction = Literal["minimize", "maximize"]
+
+COLLAPSE_SPREAD: Final = 1e-3
+"""Outputs that differ by less over all held-out inputs say nothing of the input (sigmoid outputs span 1)."""
+
+
+class Convergence:
+    """Judge one trial from its held-out evaluations; no clock, no files.
+
+    Parameters
+    ----------
+    target : float
+        Value of the metric that counts as learned.
+    direction : {"minimize", "maximize"}
+        Whether the metric is better when lower or higher. The loss is always better when lower.
+    strict : bool
+        Whether the metric must pass the target (``<``, ``>``) instead of meeting it (``<=``, ``>=``).
+    plateau : int, optional
+        Stop after this many evaluations in a row whose loss is not below the reference by
+        ``plateau_tolerance``; None never stops. The reference is the loss at the last such improvement, so
+        that many small steps add up.
+    plateau_tolerance : float
+        Relative improvement that counts.
+    collapse_spread : float
+        A trial that misses its target with an output spread below this has collapsed.
+
+    Raises
+    ------
+    ValueError
+        An argument has no meaning (a NaN target, no such direction, a plateau below 1, a negative tolerance).
+    """
+
+    def __init__(
+        self,
+        target: float,
+        direction: Direction = "minimize",
+        *,
+        strict: bool = False,
+        plateau: int | None = None,
+        plateau_tolerance: float = 1e-3,
+        collapse_spread: float = COLLAPSE_SPREAD,
+    ) -> None:
+        if math.isnan(target):
+            raise ValueError("the target is NaN: nothing would ever meet it")
+        if direction not in ("minimize", "maximize"):
+            raise ValueError(f"direction is minimize or maximize, not {direction!r}")
+        if plateau is not None and plateau < 1:
+            raise ValueError(f"plateau is a number of evaluations, at least 1, not {plateau}")
+        if not plateau_tolerance >= 0 or not collapse_spread >= 0:
+            raise ValueError("plateau_tolerance and collapse_spread are at least 0")
+        comparisons = {
+            ("minimize", False): operator.le,
+            ("minimize", True): operator.lt,
+            ("maximize", False): operator.ge,
+            ("maximize", True): operator.gt,
+        }
+        self._meets = comparisons[direction, strict]
+        self.target = target
+        self._plateau = plateau
+        self._tolerance = plateau_tolerance
+        self._collapse_spread = collapse_spread
+        self._reference = math.inf
+        self._stale = 0
+        self._spread: float | None = None
+        self._last_step: int | None = None
+        self.outcome: Outcome | None = None
+        self.loss_final = math.nan
+        self.loss_best = math.nan
+        self.metric_final = math.nan
+        self.steps_to_target: int | None = None
+        self.evaluations_to_target: int | None = None
+        self.seconds_to_target: float | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target was met."""
+        return self.outcome is Outcome.REACHED
+
+    def observe(
+        self,
+        *,
+        step: int,
+        evaluations: int,
+        train_seconds: float,
+        loss: float,
+        metric: float,
+        output_spread: float | None = None,
+    ) -> Outcome | None:
+        """Take one held-out evaluation in.
+
+        Parameters
+        ----------
+        step, evaluations : int
+            Updates made and training evaluations spent so far; 0 before the first update.
+        train_seconds : float
+            Training time so far, in seconds.
+        loss, metric : float
+            On held-out data.
+        output_spread : float, optional
+            Over the held-out inputs, highest minus lowest value of each output; the largest of these. None:
+            unknown.
+
+        Returns
+        -------
+        Outcome or None
+            ``diverged``, ``reached``, ``plateaued`` (``collapsed`` where the outputs are alike), in this
+            order of precedence; None to go on.
+
+        Raises
+        ------
+        RuntimeError
+            The trial has already ended.
+        ValueError
+            The steps do not increase.
+        """
+        if self.outcome is not None:
+            raise RuntimeError(f"the trial has already ended: {self.outcome}")
+        if self._last_step is not None and step <= self._last_step:
+            raise ValueError(f"step {step} follows step {self._last_step}")
+        self._last_step = step
+        self.loss_final, self.metric_final, self._spread = loss, metric, output_spread
+        if math.isfinite(loss) and not loss >= self.loss_best:
+            self.loss_best = loss  # also the first: nothing is at least NaN
+        self.outcome = self._judge(loss, metric)
+        if self.reached:
+            self.steps_to_target = step
+            self.evaluations_to_target = evaluations
+            self.seconds_to_target = train_seconds
+        return self.outcome
+
+    def _judge(self, loss: float, metric: float) -> Outcome | None:
+        if not (math.isfinite(loss) and math.isfinite(metric)):
+            return Outcome.DIVERGED
+        if self._meets(metric, self.target):
+            return Outcome.REACHED
+        improved = math.isinf(self._reference) or loss < self._reference - self._tolerance * abs(
+            self._reference
+        )
+        if improved:
+            self._reference, self._stale = loss, 0
+            return None
+        self._stale += 1
+        if self._plateau is not None and self._stale >= self._plateau:
+            return Outcome.COLLAPSED if self._collapsed() else Outcome.PLATEAUED
+        return None
+
+    def _collapsed(self) -> bool:
+        return self._spread is not None and self._spread < self._collapse_spread
+
+    def finish(self) -> Outcome:
+        """Give the outcome when the budget is spent: ``collapsed`` or ``exhausted``, or the one given before.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was observed: there is nothing to judge.
+        """
+        if self._last_step is None:
+            raise RuntimeError("no held-out evaluation was observed")
+        if self.outcome is None:
+            self.outcome = Outcome.COLLAPSED if self._collapsed() else Outcome.EXHAUSTED
+        return self.outcome
+
+    def record(self) -> dict[str, object]:
+        """Give the columns of the trials table that follow from the evaluations, for ``Store.finish``."""
+        return {
+            "outcome": self.outcome,
+            "loss_final": self.loss_final,
+            "loss_best": self.loss_best,
+            "metric_final": self.metric_final,
+            "target": self.target,
+            "reached": self.reached,
+            "steps_to_target": self.steps_to_target,
+            "evaluations_to_target": self.evaluations_to_target,
+            "seconds_to_target": self.seconds_to_target,
+        }

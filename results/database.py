@@ -1,0 +1,195 @@
+"""The SQLite file itself: making one whole or not at all, and telling ours from anything else."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from freewalk.results.errors import StoreError
+from freewalk.results.schema import SCHEMA_VERSION, TRIAL_COLUMNS, Column, DType, State
+
+DATABASE_NAME: Final = "sweep.sqlite"
+APPLICATION_ID: Final = int.from_bytes(b"fwlk", "big")
+BUSY_SECONDS: Final = 30.0
+_HEADER_BYTES: Final = 100
+
+_SQL_TYPES: Final[dict[DType, str]] = {
+    "Int64": "INTEGER",
+    "float64": "REAL",
+    "boolean": "INTEGER",
+    "string": "TEXT",
+}
+# One value a sweep: kept in the sweep table, added to every row on reading.
+_SWEEP_LEVEL: Final = {"schema_version", "sweep_id"}
+STORED_COLUMNS: Final[tuple[Column, ...]] = tuple(c for c in TRIAL_COLUMNS if c.name not in _SWEEP_LEVEL)
+
+
+def quoted(names: list[str]) -> str:
+    """Join column names for SQL; the names are ours, never a user's."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _schema_sql() -> list[str]:
+    states = ", ".join(f"'{state}'" for state in State)
+    constraints = {"trial_id": "NOT NULL UNIQUE", "state": f"NOT NULL CHECK (state IN ({states}))"}
+    columns = ", ".join(
+        f'"{c.name}" {_SQL_TYPES[c.dtype]} {constraints.get(c.name, "")}' for c in STORED_COLUMNS
+    )
+    return [
+        "CREATE TABLE sweep (sweep_id TEXT NOT NULL, configuration TEXT NOT NULL)",
+        # `position` is the plan's order; `parameters` is JSON because they vary by method.
+        f"CREATE TABLE trials (position INTEGER PRIMARY KEY, parameters TEXT NOT NULL, {columns})",
+        # The primary key is also the order in which the table is read.
+        "CREATE TABLE curves (position INTEGER NOT NULL, step INTEGER NOT NULL, split TEXT NOT NULL, "
+        "metric TEXT NOT NULL, evaluations INTEGER NOT NULL, train_seconds REAL, value REAL, "
+        "PRIMARY KEY (position, step, split, metric)) WITHOUT ROWID",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        f"PRAGMA user_version = {SCHEMA_VERSION}",
+    ]
+
+
+def sidecar(path: Path, suffix: str) -> Path:
+    """Name a file that SQLite keeps beside a database (``-wal``, ``-shm``, ``-journal``)."""
+    return path.with_name(path.name + suffix)
+
+
+def is_new(path: Path) -> bool:
+    """Tell whether a database has still to be made: the file is absent or empty.
+
+    Raises
+    ------
+    StoreError
+        The database is gone but its log is not: a new database would replay a stranger's log.
+    """
+    log = sidecar(path, "-wal")
+    try:
+        if path.exists() and (not path.is_file() or path.stat().st_size > 0):
+            return False
+        if log.exists() and log.stat().st_size > 0:
+            raise StoreError(f"{path} is gone but {log.name} is not: restore it or pick another --out")
+    except OSError as error:
+        raise StoreError(f"cannot look into {path.parent}: {error.strerror}; pick another --out") from error
+    return True
+
+
+def create_database(path: Path, configuration: str, sweep_id: str | None = None) -> None:
+    """Write a new database beside its place, then move it there, so that a kill leaves no half-made one.
+
+    The caller holds the folder's lock, so that the temporary name is its own. Without a `sweep_id` the sweep
+    is named by a digest of its configuration.
+    """
+    name = sweep_id or hashlib.sha256(configuration.encode()).hexdigest()[:12]
+    temporary = sidecar(path, ".new")
+    leftovers = [temporary, sidecar(temporary, "-journal"), sidecar(path, "-wal"), sidecar(path, "-shm")]
+    try:
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            connection.execute("BEGIN")
+            for statement in _schema_sql():
+                connection.execute(statement)
+            connection.execute("INSERT INTO sweep VALUES (?, ?)", (name, configuration))
+            connection.execute("COMMIT")
+        os.replace(temporary, path)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"cannot create {path}: {error}; pick another --out") from error
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """Open a checked database for writing; autocommit, transactions are explicit.
+
+    WAL lets readers work beside the writer. synchronous=NORMAL does not wait for the disk at a commit: a
+    killed process loses nothing (the pages are the kernel's), and a power cut loses at most the last trials,
+    which are then run again; it cannot leave half a transaction.
+    """
+    with naming(path):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open a database so that nothing can be changed through the connection."""
+    log = sidecar(path, "-wal")
+    # A reader beside a writer needs a shared index file in the folder. Where none can be made (a read-only
+    # archive) nobody writes either, and SQLite may be told so.
+    frozen = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size > 0)
+    uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
+    with naming(path):
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+
+
+def check_database(path: Path) -> None:
+    """Refuse anything but a whole database of ours; the file is only read.
+
+    Raises
+    ------
+    StoreError
+        Not a file, not SQLite, damaged, another program's, or of another layout.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path} is not a file: pick another --out")
+    _check_header(path)
+    with closing(connect_reader(path)) as connection, naming(path):
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise StoreError(f"{path} belongs to another program: pick another --out")
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} has layout {version}, this version of freewalk reads layout {SCHEMA_VERSION}: "
+                "use the version that wrote it, or pick another --out"
+            )
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            problem = str(verdict).replace("\n", " ")
+            raise StoreError(f"{path} is damaged ({problem}): restore a copy or pick another --out")
+
+
+def _check_header(path: Path) -> None:
+    # SQLite itself takes a file that ends within its header for an empty database.
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}; pick another --out") from error
+    if len(header) < _HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
+        raise StoreError(f"{path} is damaged or no database: restore it or pick another --out")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into one line that names the file and what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        # Locked, disk full, read-only, cannot open: the file may be fine.
+        raise StoreError(f"cannot use {path}: {error}; free the cause or pick another --out") from error
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise  # a fault of the caller's code, not of the file
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{path} is damaged or no database ({error}): restore it or pick another --out"
+        ) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
+    """Write everything in the block or nothing of it."""
+    with naming(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite rolls back by itself on some errors (disk full)
+                connection.execute("ROLLBACK")
+            raise

@@ -1,0 +1,110 @@
+"""Columns of documented type, whether they come from the store or from a CSV file."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from freewalk.results.records import INT64_MAX, INT64_MIN
+from freewalk.results.schema import TABLES, DType, TableName, column_names
+
+_INTEGER = re.compile(r"-?(0|[1-9]\d*)")
+_FLOAT = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?(e[+-]?\d+)?|inf)")
+
+
+def typed_series(values: Iterable[Any], dtype: DType) -> pd.Series:
+    """Make a column of a documented type.
+
+    Parameters
+    ----------
+    values : iterable
+        Python scalars, None where a value is missing; truth values may be 0 and 1.
+    dtype : {"Int64", "float64", "boolean", "string"}
+        The documented type.
+
+    Returns
+    -------
+    pandas.Series
+        NaN (float64) or NA (any other type) where a value is missing.
+    """
+    if dtype == "float64":
+        return pd.Series(np.array([math.nan if value is None else value for value in values], np.float64))
+    if dtype == "boolean":
+        values = [None if value is None else bool(value) for value in values]
+    return pd.Series(list(values), dtype=str(dtype))
+
+
+def parameter_series(values: Iterable[object]) -> pd.Series:
+    """Make a parameter's column, whose type nothing documents.
+
+    The type follows from the values' text, so that a table from the store and the same table read from CSV
+    agree: Int64, float64 or boolean when every text reads as one, else string. None, "" and NaN are missing.
+
+    Parameters
+    ----------
+    values : iterable
+        Python scalars; kinds may mix.
+
+    Returns
+    -------
+    pandas.Series
+    """
+    texts = [_text(value) for value in values]
+    present = [text for text in texts if text is not None]
+    dtype = _text_dtype(set(present))
+    if dtype == "Int64":
+        return typed_series([None if text is None else int(text) for text in texts], dtype)
+    if dtype == "float64":
+        return typed_series([None if text is None else float(text) for text in texts], dtype)
+    if dtype == "boolean":
+        return typed_series([None if text is None else text == "True" for text in texts], dtype)
+    return typed_series(texts, dtype)
+
+
+def _text(value: object) -> str | None:
+    if value is None or value == "" or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _text_dtype(texts: set[str]) -> DType:
+    if not texts:
+        return "string"
+    if texts <= {"True", "False"}:
+        return "boolean"
+    if all(_INTEGER.fullmatch(text) and INT64_MIN <= int(text) <= INT64_MAX for text in texts):
+        return "Int64"
+    # Whole numbers beyond 64 bits stay text: as floats they would lose digits.
+    if all(_FLOAT.fullmatch(text) for text in texts) and not all(map(_INTEGER.fullmatch, texts)):
+        return "float64"
+    return "string"
+
+
+def build_frame(
+    table: TableName, columns: Mapping[str, pd.Series], parameters: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Put finished columns into the documented order.
+
+    Parameters
+    ----------
+    table : {"trials", "curves", "summary"}
+        Which table.
+    columns : mapping of str to pandas.Series
+        Every column of the table, ``param_*`` included.
+    parameters : sequence of str
+        Parameter names without their prefix, in order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a plain range index.
+    """
+    return pd.DataFrame({name: columns[name] for name in column_names(table, parameters)})
+
+
+def column_dtypes(table: TableName) -> dict[str, DType]:
+    """Give the documented columns of a table with their types, in order."""
+    return {column.name: column.dtype for column in TABLES[table]}

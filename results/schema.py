@@ -1,0 +1,155 @@
+"""The tables' contract: their columns, types, units, and the closed sets of words in them.
+
+Missing values: a ``float64`` cell is NaN, a cell of a nullable type (``Int64``, ``boolean``, ``string``) is
+``NA``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+SCHEMA_VERSION: Final = 1
+PARAMETER_PREFIX: Final = "param_"
+
+DType = Literal["Int64", "float64", "boolean", "string"]
+TableName = Literal["trials", "curves", "summary"]
+
+
+class State(StrEnum):
+    """Where a trial stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Outcome(StrEnum):
+    """How a complete trial ended."""
+
+    REACHED = "reached"
+    """The target was met on held-out data."""
+    EXHAUSTED = "exhausted"
+    """The budget was spent."""
+    PLATEAUED = "plateaued"
+    """The held-out loss stopped improving."""
+    COLLAPSED = "collapsed"
+    """Every input gives the same output."""
+    SATURATED = "saturated"
+    """The training signal is gone, the metric is wrong."""
+    DIVERGED = "diverged"
+    """The held-out loss or metric is not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One documented column of a table."""
+
+    name: str
+    dtype: DType
+    description: str
+    unit: str = ""
+
+
+_VERSION = Column("schema_version", "Int64", "version of the table's layout")
+
+TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
+    _VERSION,
+    Column("sweep_id", "string", "the sweep the trial belongs to"),
+    Column("trial_id", "string", "the trial's name, unique in the sweep"),
+    Column("state", "string", "pending, running, complete, failed or interrupted"),
+    Column("outcome", "string", "how a complete trial ended; missing for any other"),
+    Column("task", "string", "what is to be learned"),
+    Column("method", "string", "how it is learned"),
+    Column("backend", "string", "what computed it"),
+    Column("device", "string", "where it was computed"),
+    Column("dtype", "string", "floating-point type of the network arithmetic"),
+    Column("seed", "Int64", "seed of weights, perturbations and data"),
+    Column("effective_learning_rate", "float64", "step taken along the gradient estimate"),
+    Column("n_weights", "Int64", "number of trained weights", "weights"),
+    Column("steps", "Int64", "weight updates made", "steps"),
+    Column("evaluations", "Int64", "forward passes of one datapoint spent on training", "evaluations"),
+    Column("loss_final", "float64", "held-out loss at the last evaluation"),
+    Column("loss_best", "float64", "lowest finite held-out loss"),
+    Column("metric_final", "float64", "the task's held-out metric at the last evaluation"),
+    Column("metric_name", "string", "the task's metric"),
+    Column("target", "float64", "value of the metric that counts as learned"),
+    Column("reached", "boolean", "whether the target was met on held-out data"),
+    Column("steps_to_target", "Int64", "updates made when the target was met", "steps"),
+    Column("evaluations_to_target", "Int64", "evaluations spent when the target was met", "evaluations"),
+    Column("seconds_to_target", "float64", "training time spent when the target was met", "s"),
+    Column("train_seconds", "float64", "training time, without evaluation and compilation", "s"),
+    Column("evaluation_seconds", "float64", "time spent on held-out data", "s"),
+    Column("compile_seconds", "float64", "time spent on compilation", "s"),
+    Column("peak_memory_mb", "float64", "highest memory use", "MB"),
+    Column("error", "string", "why the trial failed; missing for any other"),
+    Column("started_at", "string", "when it last started, ISO 8601 UTC"),
+    Column("finished_at", "string", "when it ended, ISO 8601 UTC"),
+)
+
+CURVE_COLUMNS: Final[tuple[Column, ...]] = (
+    _VERSION,
+    Column("trial_id", "string", "the trial the point belongs to"),
+    Column("step", "Int64", "weight updates made so far", "steps"),
+    Column("evaluations", "Int64", "evaluations spent so far", "evaluations"),
+    Column("train_seconds", "float64", "training time spent so far", "s"),
+    Column("split", "string", "train or heldout"),
+    Column("metric", "string", "what was measured"),
+    Column("value", "float64", "its value"),
+)
+
+SUMMARY_COLUMNS: Final[tuple[Column, ...]] = (
+    _VERSION,
+    Column("task", "string", "what is to be learned"),
+    Column("method", "string", "how it is learned"),
+    Column("n_trials", "Int64", "trials of the cell in any state", "trials"),
+    Column("n_complete", "Int64", "complete trials, the base of every statistic", "trials"),
+    Column("n_failed", "Int64", "failed trials", "trials"),
+    Column("n_reached", "Int64", "complete trials that met the target", "trials"),
+    Column("success_rate", "float64", "n_reached / n_complete"),
+    Column("success_rate_low", "float64", "lower end of its 95 % Wilson interval"),
+    Column("success_rate_high", "float64", "upper end of its 95 % Wilson interval"),
+    Column("ert_evaluations", "float64", "expected running time to the target", "evaluations"),
+    Column("ert_steps", "float64", "expected running time to the target", "steps"),
+    Column("seconds_to_target_median", "float64", "median training time of the trials that reached it", "s"),
+    Column("loss_final_median", "float64", "median final loss, diverged trials as +inf"),
+    Column("loss_final_q25", "float64", "lower quartile of the final loss"),
+    Column("loss_final_q75", "float64", "upper quartile of the final loss"),
+    Column("loss_final_iqm", "float64", "interquartile mean of the final loss"),
+    Column("loss_final_iqm_low", "float64", "lower end of its bootstrap 95 % interval"),
+    Column("loss_final_iqm_high", "float64", "upper end of its bootstrap 95 % interval"),
+    Column("metric_name", "string", "the task's metric"),
+    Column("metric_final_median", "float64", "median final metric, diverged trials as the worst value"),
+    Column("target", "float64", "value of the metric that counts as learned"),
+)
+
+TABLES: Final[dict[TableName, tuple[Column, ...]]] = {
+    "trials": TRIAL_COLUMNS,
+    "curves": CURVE_COLUMNS,
+    "summary": SUMMARY_COLUMNS,
+}
+# The documented column that the table's param_* columns follow; curves have none.
+PARAMETERS_AFTER: Final[dict[TableName, str]] = {"trials": "seed", "summary": "method"}
+
+
+def column_names(table: TableName, parameters: Iterable[str] = ()) -> list[str]:
+    """Give a table's column names in order.
+
+    Parameters
+    ----------
+    table : {"trials", "curves", "summary"}
+        Which table.
+    parameters : iterable of str
+        Parameter names without their prefix, in the order wanted; ignored for curves.
+
+    Returns
+    -------
+    list of str
+    """
+    names = [column.name for column in TABLES[table]]
+    if table in PARAMETERS_AFTER:
+        at = names.index(PARAMETERS_AFTER[table]) + 1
+        names[at:at] = [PARAMETER_PREFIX + parameter for parameter in parameters]
+    return names

@@ -1,0 +1,48 @@
+"""From the store's rows to the documented tables."""
+
+import json
+import sqlite3
+from typing import Any, Final
+
+import pandas as pd
+
+from freewalk.results.database import STORED_COLUMNS, quoted
+from freewalk.results.frames import build_frame, column_dtypes, parameter_series, typed_series
+from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION
+
+_CURVE_QUERY: Final = (
+    "SELECT trials.trial_id, step, curves.evaluations, curves.train_seconds, split, metric, value "
+    "FROM curves JOIN trials USING (position) ORDER BY position, step, split, metric"
+)
+
+
+def read_trials(connection: sqlite3.Connection, sweep_id: str) -> pd.DataFrame:
+    """Read ``trials`` in plan order; a parameter's column stands where the plan first names it."""
+    names = [column.name for column in STORED_COLUMNS]
+    rows = connection.execute(f"SELECT {quoted(names)}, parameters FROM trials ORDER BY position").fetchall()
+    fields = _transposed(rows, len(names) + 1)
+    parameters = [json.loads(text) for text in fields.pop()]
+    parameter_names = list(dict.fromkeys(name for mapping in parameters for name in mapping))
+    raw = {
+        **dict(zip(names, fields, strict=True)),
+        "schema_version": [SCHEMA_VERSION] * len(rows),
+        "sweep_id": [sweep_id] * len(rows),
+    }
+    columns = {name: typed_series(raw[name], dtype) for name, dtype in column_dtypes("trials").items()}
+    for name in parameter_names:
+        columns[PARAMETER_PREFIX + name] = parameter_series([mapping.get(name) for mapping in parameters])
+    return build_frame("trials", columns, parameter_names)
+
+
+def read_curves(connection: sqlite3.Connection) -> pd.DataFrame:
+    """Read ``curves`` in the order of plan, step, split and metric."""
+    rows = connection.execute(_CURVE_QUERY).fetchall()
+    dtypes = column_dtypes("curves")
+    names = [name for name in dtypes if name != "schema_version"]
+    raw = dict(zip(names, _transposed(rows, len(names)), strict=True))
+    raw["schema_version"] = [SCHEMA_VERSION] * len(rows)
+    return build_frame("curves", {name: typed_series(raw[name], dtype) for name, dtype in dtypes.items()})
+
+
+def _transposed(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

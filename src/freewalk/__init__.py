@@ -1,0 +1,20 @@
+"""freewalk: benchmarks for training neural networks without backpropagation."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from freewalk.harness.sweep import SweepResult, sweep
+
+__all__ = ["SweepResult", "__version__", "sweep"]
+__version__ = "0.1.0"
+
+_HOMES = {"sweep": "freewalk.harness.sweep", "SweepResult": "freewalk.harness.sweep"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use: `import freewalk` itself loads neither numba nor pandas."""
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'freewalk' has no attribute {name!r}")

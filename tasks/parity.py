@@ -1,0 +1,82 @@
+"""Parity: is the number of ones odd? All bits at once, or one bit a timestep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray
+
+from freewalk.kernels.cpu.lanes import LANES
+from freewalk.kernels.jit import inline_function
+from freewalk.kernels.noise import Stream
+from freewalk.tasks.bits import random_bit
+from freewalk.tasks.task import Problem, Task
+
+_EVALUATION = np.uint32(Stream.EVALUATION_DATA)
+_MOST_ENUMERATED = 10  # up to 1,024 patterns, an evaluation shows every one
+_SCRAMBLE = np.int64(0x9E3779B1)  # odd, so that multiples modulo a power of two visit every pattern
+
+
+@inline_function
+def _bit(seed: int, stream: int, step: int, datapoint: int, bits: int, k: int) -> int:
+    """Return bit k of a datapoint: random, or in an evaluation over few patterns that of the datapoint's own number."""
+    if stream == _EVALUATION and bits <= _MOST_ENUMERATED:
+        return ((np.int64(datapoint) * _SCRAMBLE) >> np.int64(k)) & 1
+    return random_bit(seed, stream, step, datapoint, k)
+
+
+def fill_static(
+    seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any
+) -> None:
+    """Data function: `bits` inputs of 0 or 1; y = 1 if their sum is odd."""
+    xs = carray(x, (bits, LANES))
+    ys = carray(y, (1, LANES))
+    for lane in range(LANES):
+        odd = 0
+        for k in range(bits):
+            bit = _bit(seed, stream, step, first + lane, bits, k)
+            xs[k, lane] = bit
+            odd ^= bit
+        ys[0, lane] = odd
+
+
+def fill_sequence(
+    seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any
+) -> None:
+    """Data function: bit t at timestep t, zeros after the last; y = 1 if their sum is odd."""
+    xs = carray(x, (timesteps, LANES))
+    ys = carray(y, (1, LANES))
+    for lane in range(LANES):
+        odd = 0
+        for t in range(timesteps):
+            bit = _bit(seed, stream, step, first + lane, bits, t) if t < bits else 0
+            xs[t, lane] = bit
+            odd ^= bit
+        ys[0, lane] = odd
+
+
+def _make_problem(bits: int, form: str) -> Problem:
+    domain_size = 2**bits if bits <= _MOST_ENUMERATED else None
+    if form == "static":
+        return Problem(n_input=bits, n_output=1, fill=fill_static, argument=bits, domain_size=domain_size)
+    return Problem(
+        n_input=1,
+        n_output=1,
+        fill=fill_sequence,
+        argument=bits,
+        sequence_input=True,
+        default_timesteps=bits + 1,
+        least_timesteps=bits,
+        domain_size=domain_size,
+    )
+
+
+TASK = Task(
+    name="parity",
+    summary="1 if an odd number of the bits is set; form=static shows them at once, form=sequence one a timestep",
+    metric="bit_accuracy",
+    target=0.99,
+    make_problem=_make_problem,
+    parameters={"bits": 3, "form": "static"},
+)

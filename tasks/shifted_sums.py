@@ -1,0 +1,41 @@
+"""The original program's task: sigmoids of two sums, from a vector that grows by one every timestep."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import carray
+
+from freewalk.kernels.cpu.lanes import LANES
+from freewalk.kernels.data import data_words, uniform
+from freewalk.tasks.task import Problem, Task
+
+_TWO, _ONE = np.float32(2.0), np.float32(1.0)
+
+
+def fill(
+    seed: int, stream: int, step: int, first: int, timesteps: int, argument: int, x: Any, y: Any
+) -> None:
+    """Data function: x_0 uniform in [-1, 1)^3, x_t = x_0 + t; y = sigmoid(x_0[0] + x_0[1]), sigmoid(x_0[0] + x_0[2])."""
+    xs = carray(x, (timesteps, 3, LANES))
+    ys = carray(y, (2, LANES))
+    for lane in range(LANES):
+        w0, w1, w2, _ = data_words(seed, stream, step, first + lane, 0)
+        a, b, c = _TWO * uniform(w0) - _ONE, _TWO * uniform(w1) - _ONE, _TWO * uniform(w2) - _ONE
+        for t in range(timesteps):
+            xs[t, 0, lane] = a + np.float32(t)
+            xs[t, 1, lane] = b + np.float32(t)
+            xs[t, 2, lane] = c + np.float32(t)
+        ys[0, lane] = 1.0 / (1.0 + math.exp(-(a + b)))
+        ys[1, lane] = 1.0 / (1.0 + math.exp(-(a + c)))
+
+
+TASK = Task(
+    name="shifted-sums",
+    summary="the original program's task: sigmoid(a + b) and sigmoid(a + c) from (a, b, c) + t",
+    metric="loss",
+    target=1e-3,
+    make_problem=lambda: Problem(n_input=3, n_output=2, fill=fill, sequence_input=True, default_timesteps=4),
+)

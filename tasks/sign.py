@@ -1,0 +1,36 @@
+"""The sign of a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray
+
+from freewalk.kernels.cpu.lanes import LANES
+from freewalk.kernels.data import data_words, uniform
+from freewalk.tasks.task import Problem, Task
+
+_TWO, _ONE = np.float32(2.0), np.float32(1.0)
+
+
+def fill(
+    seed: int, stream: int, step: int, first: int, timesteps: int, argument: int, x: Any, y: Any
+) -> None:
+    """Data function: x uniform in [-1, 1); y = 1 for x > 0, else 0."""
+    xs = carray(x, (1, LANES))
+    ys = carray(y, (1, LANES))
+    for lane in range(LANES):
+        word, _, _, _ = data_words(seed, stream, step, first + lane, 0)
+        value = _TWO * uniform(word) - _ONE
+        xs[0, lane] = value
+        ys[0, lane] = value > 0
+
+
+TASK = Task(
+    name="sign",
+    summary="1 for a positive number of [-1, 1], else 0",
+    metric="bit_accuracy",
+    target=0.99,
+    make_problem=lambda: Problem(n_input=1, n_output=1, fill=fill),
+)

@@ -1,0 +1,287 @@
+"""Expansion: order, defaults, merging, refusals, trial ids."""
+
+import hashlib
+import itertools
+import pickle
+import time
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freewalk.harness.configuration import resolve
+from freewalk.harness.errors import UsageError
+from freewalk.harness.parameters import PARAMETERS, Scalar
+from freewalk.harness.plan import Plan, expand
+from freewalk.harness.presets import preset_names
+
+
+class FakeRegistry:
+    """Tasks and methods enough to plan with."""
+
+    def task_names(self) -> Sequence[str]:
+        return ["xor", "sign", "shifted-sums", "parity"]
+
+    def method_names(self) -> Sequence[str]:
+        return ["walk", "other"]
+
+    def task_parameters(self, task: str) -> Mapping[str, Scalar]:
+        return {"bits": 3, "form": "static"} if task == "parity" else {}
+
+    def default_timesteps(self, task: str, parameters: Mapping[str, Scalar | None]) -> int:
+        bits = parameters["bits"]
+        return bits if parameters["form"] == "sequence" and isinstance(bits, int) else 2
+
+    def check(self, task: str, parameters: Mapping[str, Scalar | None]) -> None:
+        bits, timesteps = parameters["bits"], parameters["timesteps"]
+        assert isinstance(timesteps, int)
+        if parameters["form"] == "sequence" and isinstance(bits, int) and timesteps < bits:
+            raise ValueError(f"timesteps={timesteps} leave no time for bits={bits}")
+
+
+REGISTRY = FakeRegistry()
+
+
+def plan(*specs: str, **options: object) -> Plan:
+    options.setdefault("seeds", "0")
+    return expand(resolve(specs, registry=REGISTRY, **options), REGISTRY)  # type: ignore[arg-type]
+
+
+def refusal(*specs: str, **options: object) -> str:
+    with pytest.raises(UsageError) as caught:
+        plan(*specs, **options)
+    return str(caught.value)
+
+
+def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -> None:
+    (cell,) = plan(tasks=["xor"]).cells
+    assert (cell.task, cell.method) == ("xor", "walk")
+    assert dict(cell.parameters) == {
+        "hidden": 30,
+        "timesteps": 2,
+        "batch_size": 1000,
+        "stddev": 0.01,
+        "update": "raw",
+        "optimizer": None,
+        "learning_rate": None,
+        "momentum": None,
+        "schedule": None,
+        "sides": "one",
+        "noise": "gaussian",
+        "bits": None,
+        "form": None,
+    }
+    (cell,) = plan("update=normalised", "form=sequence", "bits=5", tasks=["parity"]).cells
+    assert dict(cell.parameters) | {"form": "sequence"} == {
+        "hidden": 30,
+        "timesteps": 5,
+        "batch_size": 1000,
+        "stddev": 0.01,
+        "update": "normalised",
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": None,
+        "schedule": "constant",
+        "sides": "one",
+        "noise": "gaussian",
+        "bits": 5,
+        "form": "sequence",
+    }
+    (cell,) = plan(tasks=["xor"], methods=["other"]).cells
+    assert {name for name, value in cell.parameters.items() if value is not None} == {
+        "hidden",
+        "timesteps",
+        "batch_size",
+    }
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("momentum", 0.3), ("adam", 0.01)])
+def test_the_learning_rate_defaults_by_optimizer(optimizer: str, rate: float) -> None:
+    (cell,) = plan("update=normalised", f"optimizer={optimizer}", tasks=["xor"]).cells
+    assert cell.parameters["learning_rate"] == rate
+    assert cell.parameters["momentum"] == (0.9 if optimizer == "momentum" else None)
+
+
+def test_order_task_and_method_first_then_the_spec_seeds_innermost() -> None:
+    made = plan("stddev=2,1", "hidden=5,4", tasks=["sign", "xor"], seeds="7,3")
+    found = [
+        (trial.cell.task, trial.cell.parameters["stddev"], trial.cell.parameters["hidden"], trial.seed)
+        for trial in made.trials
+    ]
+    assert found == list(itertools.product(["sign", "xor"], [2.0, 1.0], [5, 4], [7, 3]))
+    assert [trial.position for trial in made.trials] == list(range(16))
+
+
+def test_points_that_differ_only_where_it_does_not_matter_merge() -> None:
+    made = plan("update=raw,normalised", "learning_rate=0.1,0.2", tasks=["xor"], seeds="0:2")
+    assert [cell.parameters["learning_rate"] for cell in made.cells] == [None, 0.1, 0.2]
+    assert made.n_merged == 1
+    assert len(made.trials) == 6
+    made = plan("bits=2,3", tasks=["xor", "parity"])
+    assert [(cell.task, cell.parameters["bits"]) for cell in made.cells] == [
+        ("xor", None),
+        ("parity", 2),
+        ("parity", 3),
+    ]
+    # A default that is given is the same cell as one that is not.
+    assert plan("stddev=0.01", tasks=["xor"]).trials == plan(tasks=["xor"]).trials
+
+
+def test_parameter_names_are_those_that_apply_somewhere() -> None:
+    names = plan("update=raw,normalised", tasks=["xor"]).parameter_names
+    assert names == tuple(name for name in PARAMETERS if name not in ("momentum", "bits", "form"))
+
+
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [
+        (["learning_rate=1"], "learning_rate has no effect with update=raw; add update=normalised"),
+        (["optimizer=adam", "update=raw"], "optimizer has no effect with update=raw; add update=normalised"),
+        (
+            ["momentum=0.5"],
+            "momentum has no effect with update=raw and optimizer=sgd; "
+            "add update=normalised and optimizer=momentum",
+        ),
+        (
+            ["momentum=0.5", "update=normalised", "optimizer=sgd,adam"],
+            "momentum has no effect with optimizer=sgd,adam; add optimizer=momentum",
+        ),
+        (["bits=3"], "bits has no effect on xor; add a task that uses it: parity"),
+        (["stddev=1", "method=other"], "stddev has no effect with method other; add method=walk"),
+    ],
+)
+def test_a_parameter_without_any_effect_is_refused(specs: list[str], message: str) -> None:
+    assert message in refusal(*specs, tasks=["xor"])
+
+
+def test_a_preset_survives_being_overridden() -> None:
+    made = plan("quickstart", "update=raw")
+    assert {cell.parameters["optimizer"] for cell in made.cells} == {None}
+    assert made.n_merged == 0
+    (cell,) = plan("quickstart", "stddev=1", "batch_size=1", "timesteps=1", tasks=["parity"]).cells
+    assert cell.parameters["bits"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tasks": ["xro"]}, "unknown task 'xro' (did you mean 'xor'?); known: xor, sign"),
+        (
+            {"tasks": ["xor"], "methods": ["wlak"]},
+            "unknown method 'wlak' (did you mean 'walk'?); known: walk",
+        ),
+    ],
+)
+def test_unknown_names(options: dict[str, object], message: str) -> None:
+    assert message in refusal(**options)
+
+
+def test_no_task_lists_those_there_are() -> None:
+    assert "known: xor, sign, shifted-sums, parity" in refusal("stddev=1")
+
+
+def test_values_that_do_not_fit_are_refused_with_the_cell() -> None:
+    message = refusal("form=sequence", "bits=4", "timesteps=4,2", tasks=["parity"])
+    assert "task 'parity': timesteps=2 leave no time for bits=4" in message
+    assert "[[grid]]" in message
+    message = refusal("stddev=0", "update=normalised", tasks=["xor"])
+    assert "divides by stddev squared; use a greater stddev or update=raw" in message
+    assert plan("stddev=0", tasks=["xor"]).cells
+
+
+def test_a_plan_too_large_is_refused_at_once() -> None:
+    start = time.perf_counter()
+    message = refusal("stddev=linspace(1,2,3000)", "hidden=range(0,3000)", tasks=["xor"], seeds="0:2")
+    assert time.perf_counter() - start < 1
+    assert "18,000,000 trials" in message
+    assert "stddev (3000)" in message
+    assert "hidden (3000)" in message
+    assert "seeds (2)" in message
+
+
+def test_trial_ids_name_what_decides_a_result() -> None:
+    base = plan(tasks=["xor"]).trials[0].trial_id
+    assert len(base) == 16
+    int(base, 16)
+    changed = [
+        plan(tasks=["sign"]),
+        plan(tasks=["xor"], methods=["other"]),
+        plan(tasks=["xor"], seeds="1"),
+        plan(tasks=["xor"], epochs=41),
+        plan(tasks=["xor"], steps_per_epoch=26),
+        plan(tasks=["xor"], target=0.5),
+        plan(tasks=["xor"], plateau=5),
+        plan(tasks=["xor"], evaluation_points=5),
+        plan("hidden=31", tasks=["xor"]),
+        plan("update=normalised", tasks=["xor"]),
+    ]
+    assert len({base} | {made.trials[0].trial_id for made in changed}) == len(changed) + 1
+    assert plan(tasks=["xor"], backend="cpu").trials[0].trial_id == base
+    # Stored results are found again by these ids: a change here makes every store start over.
+    text = (
+        '["xor","walk",{"batch_size":1000,"hidden":30,"noise":"gaussian","sides":"one","stddev":0.01,'
+        '"timesteps":2,"update":"raw"},{"epochs":40,"evaluation_points":2048,"plateau":null,'
+        '"steps_per_epoch":25,"target":null},0]'
+    )
+    assert base == hashlib.sha256(text.encode()).hexdigest()[:16] == "73e457e8b66e0930"
+
+
+def test_trial_ids_do_not_depend_on_the_rest_of_the_sweep() -> None:
+    wide = plan("stddev=3,1,2", tasks=["sign", "xor"], seeds="0:4")
+    narrow = plan("stddev=1", tasks=["xor"], seeds="2")
+    assert narrow.trials[0].trial_id in {trial.trial_id for trial in wide.trials}
+    assert len({trial.trial_id for trial in wide.trials}) == len(wide.trials)
+
+
+def test_equal_values_written_differently_are_one_trial() -> None:
+    ids = {
+        plan(spec, tasks=["xor"], target=target).trials[0].trial_id
+        for spec in ("stddev=1", "stddev=1.0", "stddev=1e0", "stddev=linspace(1,2,1)")
+        for target in (1, 1.0)
+    }
+    assert len(ids) == 1
+
+
+@given(
+    st.lists(st.floats(0.001, 10), min_size=1, max_size=4, unique=True),
+    st.lists(st.sampled_from(["raw", "normalised"]), min_size=1, unique=True),
+    st.lists(st.sampled_from(["sgd", "momentum", "adam"]), min_size=1, unique=True),
+)
+def test_cells_are_unique_and_nothing_is_lost(
+    stddev: list[float], update: list[str], optimizer: list[str]
+) -> None:
+    specs = [f"stddev={','.join(map(repr, stddev))}", f"update={','.join(update)}"]
+    if "normalised" in update:
+        specs.append(f"optimizer={','.join(optimizer)}")
+    made = plan(*specs, tasks=["xor"])
+    expected = len(stddev) * (("raw" in update) + ("normalised" in update) * len(optimizer))
+    assert len(made.cells) == len(set(made.cells)) == expected
+    points = len(stddev) * len(update) * (len(optimizer) if "normalised" in update else 1)
+    assert made.n_merged == points - expected
+
+
+def test_plans_travel_between_processes() -> None:
+    made = plan("quickstart")
+    assert pickle.loads(pickle.dumps(made)) == made
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_expand(name: str) -> None:
+    made = expand(resolve([name], registry=REGISTRY), REGISTRY)
+    assert made.trials
+    assert made.n_merged == 0
+    if name == "quickstart":
+        assert len(made.trials) >= 100
+
+
+class WrongRegistry(FakeRegistry):
+    """A task with a parameter that nothing describes."""
+
+    def task_parameters(self, task: str) -> Mapping[str, Scalar]:
+        return {"stddev": 1.0}
+
+
+def test_a_task_parameter_that_is_not_described_is_a_programming_error() -> None:
+    with pytest.raises(ValueError, match="TaskParameters does not describe"):
+        expand(resolve(tasks=["xor"]), WrongRegistry())

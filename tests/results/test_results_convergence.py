@@ -1,0 +1,180 @@
+"""Outcomes of synthetic curves."""
+
+import math
+from typing import Any
+
+import pytest
+
+from freewalk.results.convergence import Convergence
+from freewalk.results.schema import Outcome
+
+
+def feed(judge: Convergence, losses: list[float], spread: float | None = 1.0) -> list[Outcome | None]:
+    """Observe the losses at steps 0, 10, 20, …, with the loss as metric; stop where the judge does."""
+    answers: list[Outcome | None] = []
+    for index, loss in enumerate(losses):
+        answers.append(
+            judge.observe(
+                step=10 * index,
+                evaluations=200 * index,
+                train_seconds=0.5 * index,
+                loss=loss,
+                metric=loss,
+                output_spread=spread,
+            )
+        )
+        if answers[-1] is not None:
+            break
+    return answers
+
+
+def test_reached_is_recorded_where_the_target_is_met() -> None:
+    judge = Convergence(0.1)
+    assert feed(judge, [1.0, 0.5, 0.05]) == [None, None, Outcome.REACHED]
+    assert judge.record() == {
+        "outcome": Outcome.REACHED,
+        "loss_final": 0.05,
+        "loss_best": 0.05,
+        "metric_final": 0.05,
+        "target": 0.1,
+        "reached": True,
+        "steps_to_target": 20,
+        "evaluations_to_target": 400,
+        "seconds_to_target": 1.0,
+    }
+    assert judge.finish() is Outcome.REACHED
+
+
+def test_untrained_network_may_already_meet_the_target() -> None:
+    judge = Convergence(0.1)
+    assert feed(judge, [0.1]) == [Outcome.REACHED]
+    assert (judge.steps_to_target, judge.evaluations_to_target, judge.seconds_to_target) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("direction", "strict", "metric", "expected"),
+    [
+        ("minimize", False, 0.5, True),
+        ("minimize", True, 0.5, False),
+        ("minimize", True, 0.499, True),
+        ("minimize", False, 0.501, False),
+        ("maximize", False, 0.5, True),
+        ("maximize", True, 0.5, False),
+        ("maximize", True, 0.501, True),
+        ("maximize", False, 0.499, False),
+    ],
+)
+def test_target_has_a_direction_and_an_edge(
+    direction: Any, strict: bool, metric: float, expected: bool
+) -> None:
+    judge = Convergence(0.5, direction, strict=strict)
+    answer = judge.observe(step=0, evaluations=0, train_seconds=0.0, loss=3.0, metric=metric)
+    assert (answer is Outcome.REACHED) is expected
+    assert judge.reached is expected
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["loss", "metric"])
+def test_non_finite_is_divergence_even_past_the_target(bad: float, where: str) -> None:
+    judge = Convergence(-1e300, "maximize")  # any number meets it
+    values = {"loss": 1.0, "metric": 1.0} | {where: bad}
+    assert judge.observe(step=0, evaluations=0, train_seconds=0.0, **values) is Outcome.DIVERGED
+    assert not judge.reached
+    assert judge.steps_to_target is None
+
+
+def test_best_loss_is_the_lowest_finite_one() -> None:
+    judge = Convergence(0.0)
+    feed(judge, [0.5, 0.3, 0.4, math.nan])
+    assert judge.loss_best == 0.3
+    assert math.isnan(judge.loss_final)
+    only_nan = Convergence(0.0)
+    feed(only_nan, [math.nan])
+    assert math.isnan(only_nan.loss_best)
+
+
+def test_exhausted_when_the_budget_ends() -> None:
+    judge = Convergence(0.1)
+    assert feed(judge, [1.0, 0.9, 0.8]) == [None] * 3
+    assert judge.finish() is Outcome.EXHAUSTED
+    assert judge.record()["steps_to_target"] is None
+
+
+@pytest.mark.parametrize(
+    ("spread", "outcome"),
+    [
+        (0.9e-3, Outcome.COLLAPSED),
+        (1e-3, Outcome.EXHAUSTED),
+        (None, Outcome.EXHAUSTED),
+        (0.0, Outcome.COLLAPSED),
+    ],
+)
+def test_collapse_needs_equal_outputs_at_the_last_evaluation(spread: float | None, outcome: Outcome) -> None:
+    judge = Convergence(0.1)
+    judge.observe(step=0, evaluations=0, train_seconds=0.0, loss=1.0, metric=1.0, output_spread=0.0)
+    judge.observe(step=1, evaluations=2, train_seconds=0.1, loss=1.0, metric=1.0, output_spread=spread)
+    assert judge.finish() is outcome
+
+
+def test_constant_output_that_meets_the_target_has_not_collapsed() -> None:
+    judge = Convergence(0.1)
+    assert feed(judge, [0.05], spread=0.0) == [Outcome.REACHED]
+
+
+def test_plateau_counts_evaluations_in_a_row() -> None:
+    judge = Convergence(0.0, plateau=3)
+    assert feed(judge, [1.0, 1.0, 1.0, 0.5, 0.5, 0.6, 0.5, 0.1]) == [None] * 6 + [Outcome.PLATEAUED]
+
+
+def test_plateau_is_never_called_without_a_length() -> None:
+    assert feed(Convergence(0.0), [1.0] * 50) == [None] * 50
+
+
+def test_slow_but_steady_progress_is_no_plateau() -> None:
+    # Each evaluation gains 0.04 %, below the tolerance of 0.1 %; three of them gain enough.
+    losses = [0.9996**index for index in range(40)]
+    assert feed(Convergence(0.0, plateau=4), losses) == [None] * 40
+    assert feed(Convergence(0.0, plateau=2), losses)[-1] is Outcome.PLATEAUED
+
+
+def test_plateau_judges_the_loss_not_the_metric() -> None:
+    judge = Convergence(1.0, "maximize", plateau=1)
+    for step in range(5):
+        assert (
+            judge.observe(step=step, evaluations=step, train_seconds=0.0, loss=0.5**step, metric=0.5) is None
+        )
+
+
+def test_plateau_of_a_constant_network_is_called_collapse() -> None:
+    assert feed(Convergence(0.0, plateau=2), [1.0] * 3, spread=0.0)[-1] is Outcome.COLLAPSED
+
+
+def test_negative_losses_improve_downwards() -> None:
+    assert feed(Convergence(-10.0, plateau=1), [-1.0, -2.0, -4.0]) == [None] * 3
+
+
+def test_order_of_calls_is_guarded() -> None:
+    judge = Convergence(0.1)
+    with pytest.raises(RuntimeError, match="no held-out evaluation"):
+        judge.finish()
+    feed(judge, [1.0])
+    with pytest.raises(ValueError, match="step 0 follows step 0"):
+        feed(judge, [1.0])
+    judge.finish()
+    with pytest.raises(RuntimeError, match="already ended: exhausted"):
+        judge.observe(step=99, evaluations=0, train_seconds=0.0, loss=1.0, metric=1.0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"target": math.nan},
+        {"target": 0.1, "direction": "down"},
+        {"target": 0.1, "plateau": 0},
+        {"target": 0.1, "plateau_tolerance": math.nan},
+        {"target": 0.1, "collapse_spread": -1.0},
+    ],
+)
+def test_arguments_without_meaning_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"target|direction|plateau|tolerance"):
+        Convergence(**arguments)
