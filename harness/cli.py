@@ -44,9 +44,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            raise UsageError(
-                f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; there are: {', '.join(COMMANDS)}"
-            )
+            raise UsageError(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; there are: {', '.join(COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,7 +55,9 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(freewalk.__version__, prog_name="freewalk")
 def harness() -> None:
-    """Benchmark training without backpropagation: which stddev, batch size and timesteps learn which task?
+    r"""Benchmark training without backpropagation.
+
+    Which stddev, batch size and timesteps make a random walk learn which task?
 
     \b
     harness sweep --grid quickstart            a first sweep

@@ -3,23 +3,18 @@
 import hashlib
 import json
 import math
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from freewalk.harness.errors import UsageError, nearest
-from freewalk.harness.grid import MAX_TRIALS, parse_grid
+from freewalk.harness.grid import parse_grid
 from freewalk.harness.parameters import DEFAULT_METHOD, Axes, Registry, Scalar, check_axis, requirement
 from freewalk.harness.presets import preset_names
+from freewalk.harness.seeds import checked_seeds, format_seeds, parse_seeds
 
 STEPS_LIMIT = 2**32
-SEED_LIMIT = 2**63
-# Tables and database hold signed 64-bit integers.
-_SEEDS = re.compile(r"(\d+)(?::(\d+)(?::(\d+))?)?", re.ASCII)
-_SEEDS_FORM = "write such as 0:5 (0 to 4), 0:10:2 or 1,4,7"
 
 
 class SweepConfiguration(BaseModel):
@@ -39,9 +34,7 @@ class SweepConfiguration(BaseModel):
         ge=1,
         description="stop a trial after this many evaluations without improvement; without it, never",
     )
-    evaluation_points: int = Field(
-        2048, ge=1, le=2**32 - 1, description="held-out datapoints of an evaluation"
-    )
+    evaluation_points: int = Field(2048, ge=1, le=2**32 - 1, description="held-out datapoints of an evaluation")
     backend: Literal["auto", "cpu", "reference"] = Field("auto", description="what computes")
     grid: tuple[dict[str, tuple[int | float | str, ...]], ...] = Field(
         description="axes by key; each table is a cross product, and the sweep is their union"
@@ -65,16 +58,14 @@ class SweepConfiguration(BaseModel):
     @field_validator("seeds")
     @classmethod
     def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        return _checked_seeds(seeds)
+        return checked_seeds(seeds)
 
     @field_validator("grid")
     @classmethod
     def _check_grid(cls, grid: tuple[Axes, ...]) -> tuple[dict[str, tuple[Scalar, ...]], ...]:
         if not grid:
             raise UsageError("the sweep has no grid; give at least one table with a task")
-        return tuple(
-            _ordered(table, number if len(grid) > 1 else None) for number, table in enumerate(grid, 1)
-        )
+        return tuple(_ordered(table, number if len(grid) > 1 else None) for number, table in enumerate(grid, 1))
 
     @model_validator(mode="after")
     def _check_steps(self) -> "SweepConfiguration":
@@ -93,88 +84,6 @@ def _ordered(table: Axes, number: int | None) -> dict[str, tuple[Scalar, ...]]:
         raise UsageError(f"{where}no task; add --task NAME or a task to the table")
     axes = {"task": table["task"], "method": table.get("method", (DEFAULT_METHOD,)), **table}
     return {key: check_axis(key, values, where) for key, values in axes.items()}
-
-
-def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    if not seeds:
-        raise UsageError(f"seeds are empty; {_SEEDS_FORM}")
-    if len(seeds) > MAX_TRIALS:
-        raise UsageError(f"{len(seeds):,} seeds are more than the limit of {MAX_TRIALS:,}; give fewer")
-    for seed in (min(seeds), max(seeds)):
-        if not 0 <= seed < SEED_LIMIT:
-            raise UsageError(f"seed {seed} is out of range; seeds run from 0 to 2**63 - 1")
-    if len(set(seeds)) < len(seeds):
-        twice = Counter(seeds).most_common(1)[0][0]
-        raise UsageError(f"seed {twice} is given twice; remove one")
-    return tuple(seeds)
-
-
-def parse_seeds(text: str, where: str = "--seeds") -> tuple[int, ...]:
-    """Read seeds: single ones, half-open ranges ``first:end`` or ``first:end:step``, with commas between.
-
-    Parameters
-    ----------
-    text : str
-        Such as ``0:5``, ``0:10:2``, ``3`` or ``0:3,7``.
-    where : str
-        Where the text comes from, for messages.
-
-    Returns
-    -------
-    tuple of int
-        The seeds in the order given.
-
-    Raises
-    ------
-    UsageError
-        When a piece is empty, negative, reversed or malformed, or a seed occurs twice.
-    """
-    prefix = f"{where} {text!r}: "
-    spans: list[range] = []
-    for piece in (piece.strip() for piece in text.split(",")):
-        if not piece:
-            raise UsageError(f"{prefix}a seed is empty; {_SEEDS_FORM}")
-        spans.append(_span(piece, prefix))
-    if sum(_length(span) for span in spans) > MAX_TRIALS:
-        raise UsageError(f"{prefix}more than {MAX_TRIALS:,} seeds, which is the limit; give fewer")
-    try:
-        return _checked_seeds([seed for span in spans for seed in span])
-    except UsageError as error:
-        raise UsageError(f"{prefix}{error}") from None
-
-
-def _span(piece: str, prefix: str) -> range:
-    match = _SEEDS.fullmatch(piece)
-    # Longer numbers are out of range by far, and Python refuses to read very long ones.
-    if match is None or len(piece) > 64:
-        reason = "is negative" if piece.startswith("-") else "is no seed"
-        raise UsageError(f"{prefix}{piece!r} {reason}; {_SEEDS_FORM}")
-    first = int(match[1])
-    if match[2] is None:
-        return range(first, first + 1)
-    end, step = int(match[2]), int(match[3] or 1)
-    if step == 0:
-        raise UsageError(f"{prefix}{piece!r} has step 0; give a step of at least 1")
-    if end <= first:
-        raise UsageError(f"{prefix}{piece!r} is empty: the end {end} is not above {first}; {_SEEDS_FORM}")
-    return range(first, end, step)
-
-
-def _length(span: range) -> int:
-    # len() fails above 2**63.
-    return (span.stop - span.start + span.step - 1) // span.step
-
-
-def format_seeds(seeds: Sequence[int]) -> str:
-    """Write seeds in the form that `parse_seeds` reads, runs of consecutive ones as ranges."""
-    pieces: list[str] = []
-    start = 0
-    for index in range(1, len(seeds) + 1):
-        if index == len(seeds) or seeds[index] != seeds[index - 1] + 1:
-            single = index - start == 1
-            pieces.append(f"{seeds[start]}" if single else f"{seeds[start]}:{seeds[index - 1] + 1}")
-            start = index
-    return ",".join(pieces)
 
 
 def resolve(
@@ -248,7 +157,7 @@ def _read_seeds(value: object, where: str) -> object:
         value = [value]
     if isinstance(value, Iterable):
         try:
-            return _checked_seeds(tuple(value))
+            return checked_seeds(tuple(value))
         except UsageError as error:
             raise UsageError(f"{where} {value!r}: {error}") from None
     return value

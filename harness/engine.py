@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from freewalk.harness.plan import Trial
-from freewalk.harness.trial import Budget, Interrupted, TrialResult, TrialRun, run_trial, start_trial
+from freewalk.harness.trial import (
+    Budget,
+    Interrupted,
+    TrialResult,
+    TrialRun,
+    run_trial,
+    spread_if_worth,
+    start_trial,
+)
 from freewalk.kernels.backend import Backend
-
-_WORTH_SPREADING_SECONDS = 3.0
-"""A last trial that has less left than this is not worth loading the kernel that spreads it over all threads."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Engine:
         self._running = 0
         self.compile_seconds = 0.0
 
-    def run(self, trials: Sequence[Trial]) -> Iterator[Event]:
+    def run(self, trials: Sequence[Trial]) -> Generator[Event]:
         """Run the trials, in order as threads become free; yield what happens.
 
         When the consumer stops early, or is interrupted, the threads are told to stop and are waited for; call
@@ -129,13 +134,9 @@ class Engine:
     def _look(self, run: TrialRun) -> None:
         if self._stop.is_set():
             raise Interrupted
-        if self._is_alone() and self._is_worth_spreading(run):
-            self.compile_seconds += self._backend.spread(run.walk)
+        if self._is_alone():
+            self.compile_seconds += spread_if_worth(run, self._budget, self._backend)
 
     def _is_alone(self) -> bool:
         with self._lock:
             return self._running == 1 and not self._waiting
-
-    def _is_worth_spreading(self, run: TrialRun) -> bool:
-        left = (self._budget.steps - run.walk.step) * run.seconds_per_step
-        return left > _WORTH_SPREADING_SECONDS

@@ -38,9 +38,7 @@ def environment(backend: Backend) -> dict[str, Any]:
         "dtype": backend.dtype,
         "git_revision": _git_revision(),
         "environment_variables": {
-            name: value
-            for name, value in sorted(os.environ.items())
-            if name.startswith(("HARNESS_", "NUMBA_", "OMP_"))
+            name: value for name, value in sorted(os.environ.items()) if name.startswith(("HARNESS_", "NUMBA_", "OMP_"))
         },
     }
 

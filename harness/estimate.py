@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from freewalk.harness.parameters import Scalar
 from freewalk.harness.plan import Cell, Trial
-from freewalk.harness.trial import Budget, start_trial
+from freewalk.harness.trial import Budget, peak_memory_mb, start_trial
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.walk import Walk
 from freewalk.tasks.registry import TASKS
 
 # Seconds on one core of an AVX-512 processor at 2.6 GHz; only their ratios matter, since a measurement scales the sum.
@@ -17,8 +19,7 @@ _SECONDS_PER_DRAW = {"gaussian": 0.65e-9, "rademacher": 0.05e-9}
 _SECONDS_PER_ACCUMULATION = 0.08e-9
 _SECONDS_PER_MULTIPLY_ADD = 0.05e-9
 _SECONDS_PER_DATAPOINT = 60e-9
-_BASE_MEMORY_MB = 250.0
-_MEASURED_STEPS = 40
+_MEASURED_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
     costs = {trial.cell: seconds_per_step(trial.cell) for trial in trials}
     total = sum(costs[trial.cell] for trial in trials) * budget.steps
     scale = _measured_scale(trials[0], budget, backend)
-    memory = max(memory_mb(cell) for cell in costs) * backend.workers + _BASE_MEMORY_MB
+    memory = max(memory_mb(cell) for cell in costs) * backend.workers + peak_memory_mb()
     return Estimate(total * scale / backend.workers, memory)
 
 
@@ -64,10 +65,16 @@ def _measured_scale(trial: Trial, budget: Budget, backend: Backend) -> float:
     backend.warm_up()
     run = start_trial(trial.cell.task, trial.cell.parameters, trial.seed, budget, backend)
     run.walk.train(1)
-    start, taken = time.perf_counter(), 0
-    while taken < _MEASURED_STEPS and time.perf_counter() - start < 1.0:
-        taken += run.walk.train(1).steps
-    return (time.perf_counter() - start) / taken / seconds_per_step(trial.cell)
+    seconds, steps = _timed(run.walk, 1)
+    if seconds < _MEASURED_SECONDS:
+        seconds, steps = _timed(run.walk, math.ceil(_MEASURED_SECONDS / seconds))
+    return seconds / steps / seconds_per_step(trial.cell)
+
+
+def _timed(walk: Walk, n_steps: int) -> tuple[float, int]:
+    start = time.perf_counter()
+    steps = walk.train(n_steps).steps
+    return time.perf_counter() - start, steps
 
 
 def _integer(parameters: Mapping[str, Scalar | None], name: str) -> int:

@@ -56,9 +56,7 @@ class Leaderboard:
 
     def describe(self, cell: Cell) -> str:
         """Return a cell's task and the parameters in which the plan's cells differ."""
-        values = [
-            f"{name}={cell.parameters[name]}" for name in self._varying if cell.parameters[name] is not None
-        ]
+        values = [f"{name}={cell.parameters[name]}" for name in self._varying if cell.parameters[name] is not None]
         return " ".join([cell.task, *values])
 
 

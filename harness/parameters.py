@@ -35,9 +35,7 @@ class _Parameters(BaseModel):
 class CommonParameters(_Parameters):
     """What every method uses."""
 
-    hidden: int = Field(
-        30, ge=0, le=_SIZE_LIMIT, description="hidden neurons, the output neurons not counted"
-    )
+    hidden: int = Field(30, ge=0, le=_SIZE_LIMIT, description="hidden neurons, the output neurons not counted")
     timesteps: int | None = Field(
         None, ge=1, le=_SIZE_LIMIT, description="how often the layer is applied before the output is read"
     )
@@ -55,9 +53,7 @@ class WalkParameters(_Parameters):
         description="raw: the original rule, without a learning rate (it acts as stddev squared); "
         "normalised: divide by stddev squared and let an optimizer take the step",
     )
-    optimizer: Literal["sgd", "momentum", "adam"] = Field(
-        "sgd", description="what turns estimates into steps"
-    )
+    optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="what turns estimates into steps")
     learning_rate: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="length of a step along the estimated gradient"
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.errors import UsageError, unknown
-from freewalk.harness.grid import MAX_TRIALS, axis_or_default, useful_keys
+from freewalk.harness.grid import axis_or_default, useful_keys
 from freewalk.harness.parameters import (
     CONDITIONS,
     DEFAULT_LEARNING_RATES,
@@ -21,6 +21,7 @@ from freewalk.harness.parameters import (
     check_value,
     uses,
 )
+from freewalk.harness.values import MAX_TRIALS
 
 __all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
 
@@ -119,9 +120,7 @@ def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
     defaults = registry.task_parameters(task)
     foreign = [name for name in defaults if name not in PARAMETERS or PARAMETERS[name].group != "task"]
     if foreign:
-        raise ValueError(
-            f"task {task!r} has the parameter {foreign[0]!r}, which TaskParameters does not describe"
-        )
+        raise ValueError(f"task {task!r} has the parameter {foreign[0]!r}, which TaskParameters does not describe")
     return {name: check_value(name, value, f"default of task {task!r}: ") for name, value in defaults.items()}
 
 
@@ -138,9 +137,7 @@ def _points(
             yield Cell(task, method, parameters)
 
 
-def fill(
-    method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str, Scalar]
-) -> dict[str, Scalar | None]:
+def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str, Scalar]) -> dict[str, Scalar | None]:
     """Complete one point of a grid: defaults where it is silent, None where a parameter does not apply.
 
     Parameters
@@ -194,9 +191,7 @@ def _check(cell: Cell, registry: Registry) -> None:
     try:
         stddev = parameters["stddev"]
         if parameters["update"] == "normalised" and isinstance(stddev, float) and stddev**2 == 0:
-            raise ValueError(
-                "update=normalised divides by stddev squared; use a greater stddev or update=raw"
-            )
+            raise ValueError("update=normalised divides by stddev squared; use a greater stddev or update=raw")
         registry.check(cell.task, parameters)
     except ValueError as error:
         values = ", ".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
@@ -245,9 +240,7 @@ def _refuse_too_large(configuration: SweepConfiguration) -> None:
     largest = configuration.grid[sizes.index(max(sizes))]
     axes = sorted(((len(values), key) for key, values in largest.items() if len(values) > 1), reverse=True)
     factors = " x ".join([*(f"{key} ({length})" for length, key in axes), f"seeds ({n_seeds})"])
-    raise UsageError(
-        f"the plan has {total:,} trials, the limit is {MAX_TRIALS:,}; give fewer values of {factors}"
-    )
+    raise UsageError(f"the plan has {total:,} trials, the limit is {MAX_TRIALS:,}; give fewer values of {factors}")
 
 
 def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> Iterator[Trial]:

@@ -56,9 +56,7 @@ def _task_table(sweep: Sweep, name: str, cells: pd.DataFrame, n_cells: int) -> T
         table.add_column(heading, justify="right")
     for _, cell in cells.iterrows():
         table.add_row(*(_value(cell[f"param_{p}"]) for p in columns), *_measures(cell))
-    table.caption = (
-        "evaluations, steps: expected to the target; time: median to the target; loss: median at the end"
-    )
+    table.caption = "evaluations, steps: expected to the target; time: median to the target; loss: median at the end"
     table.caption_justify = "left"
     return table
 

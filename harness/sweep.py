@@ -56,8 +56,7 @@ class Sweep:
     @property
     def budget(self) -> Budget:
         """How long trials train and how they are judged."""
-        c = self.configuration
-        return Budget(c.epochs, c.steps_per_epoch, c.evaluation_points, c.target, c.plateau)
+        return Budget.of(self.configuration)
 
     def run(self, *, retry_failed: bool = False, fail_fast: bool = False) -> Iterator[Event]:
         """Run what the store does not have yet; yield what happens; leave the tables in the folder.

@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
+from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.parameters import Scalar
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.walk import Evaluation, Walk, WalkConfiguration
@@ -19,6 +21,10 @@ from freewalk.tasks.task import Task
 
 SECONDS_BETWEEN_LOOKS = 0.1
 """How long a trial may train before it looks whether it shall stop."""
+
+
+_WORTH_SPREADING_SECONDS = 3.0
+"""A trial that has less left than this is not worth loading the kernel that spreads it over all threads."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -37,6 +43,12 @@ class Budget:
     """None: each task's own."""
     plateau: int | None = None
     """Evaluations without improvement after which a trial stops; None: never."""
+
+    @classmethod
+    def of(cls, configuration: SweepConfiguration) -> Self:
+        """Return the budget of a sweep's trials."""
+        c = configuration
+        return cls(c.epochs, c.steps_per_epoch, c.evaluation_points, c.target, c.plateau)
 
     @property
     def steps(self) -> int:
@@ -115,9 +127,7 @@ class TrialRun:
         )
 
     def _record(self, split: str, metric: str, value: float) -> None:
-        self.curve.append(
-            CurvePoint(self.walk.step, self.evaluations, self.train_seconds, split, metric, value)
-        )
+        self.curve.append(CurvePoint(self.walk.step, self.evaluations, self.train_seconds, split, metric, value))
 
 
 def walk_configuration(parameters: Mapping[str, Scalar | None], steps: int) -> WalkConfiguration:
@@ -171,6 +181,12 @@ def run_trial(
         run.evaluate()
     run.convergence.finish()
     return TrialResult(_fields(run, backend), run.curve)
+
+
+def spread_if_worth(run: TrialRun, budget: Budget, backend: Backend) -> float:
+    """Let a trial that is alone use all threads if much is left of it; return the seconds of compilation."""
+    left = (budget.steps - run.walk.step) * run.seconds_per_step
+    return backend.spread(run.walk) if left > _WORTH_SPREADING_SECONDS else 0.0
 
 
 def _fields(run: TrialRun, backend: Backend) -> dict[str, object]:

@@ -46,9 +46,7 @@ class Backend:
     ) -> Walk:
         """Return a new walk at step 0."""
         kind: type[Any] = CpuWalk if self.name == "cpu" else ReferenceWalk
-        walk: Walk = kind(
-            network, configuration, data, seed=seed, evaluation_points=evaluation_points, mask=mask
-        )
+        walk: Walk = kind(network, configuration, data, seed=seed, evaluation_points=evaluation_points, mask=mask)
         return walk
 
     def warm_up(self) -> float:

@@ -31,9 +31,7 @@ FILL = types.void(
 """Signature of a data function."""
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)
-_FILL_CTYPE = ctypes.CFUNCTYPE(
-    None, ctypes.c_uint64, *[ctypes.c_uint32] * 3, *[ctypes.c_int64] * 2, _FLOATS, _FLOATS
-)
+_FILL_CTYPE = ctypes.CFUNCTYPE(None, ctypes.c_uint64, *[ctypes.c_uint32] * 3, *[ctypes.c_int64] * 2, _FLOATS, _FLOATS)
 
 _ROUNDS = ROUNDS
 _LOW = np.uint64(0xFFFFFFFF)
@@ -84,7 +82,9 @@ def call_fill(
 
 
 @inline_function
-def data_words(seed: int, stream: int, step: int, datapoint: int, block: int) -> tuple[int, int, int, int]:
+def data_words(
+    seed: int, stream: int, step: int, datapoint: int, block: int
+) -> tuple[np.uint32, np.uint32, np.uint32, np.uint32]:
     """Return four uint32 words of random bits, counter (block, datapoint, step, stream); see freewalk.kernels.noise."""
     key_0 = np.uint64(seed) & _LOW
     key_1 = np.uint64(seed) >> _SHIFT
@@ -103,7 +103,7 @@ def data_words(seed: int, stream: int, step: int, datapoint: int, block: int) ->
 
 
 @inline_function
-def uniform(word: int) -> float:
+def uniform(word: np.uint32) -> np.floating[Any]:
     """Return the float32 in [0, 1) that the top 24 bits of a word give."""
     return np.float32(word >> _UNIFORM_SHIFT) * _UNIFORM_SCALE
 

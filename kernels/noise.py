@@ -92,7 +92,8 @@ def counters(block: ArrayLike, datapoint: ArrayLike, step: ArrayLike, stream: St
 
 def uniform_from_words(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     """Return the uniform numbers in [0, 1) that the top 24 bits of the words give, exact in float32 too."""
-    return (words >> np.uint32(8)).astype(np.float64) * 2.0**-24
+    result: NDArray[np.float64] = (words >> np.uint32(8)) * np.float64(2.0**-24)
+    return result
 
 
 def normal_from_words(words: NDArray[np.uint32]) -> NDArray[np.float64]:
@@ -107,13 +108,14 @@ def normal_from_words(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     angle = (np.pi / 2) * ((angle_word >> np.uint32(30)) + fraction)
     radius = np.sqrt(-2.0 * np.log(u))
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return pairs.reshape(words.shape)
+    normals: NDArray[np.float64] = pairs.reshape(words.shape)
+    return normals
 
 
 def sign_from_words(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     """Return 32 signs for each word, lowest bit first: -1 for a set bit, 1 for a clear one; (..., n) to (..., 32n)."""
     bits = (words[..., None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1)
-    return 1.0 - 2.0 * bits.reshape(*words.shape[:-1], -1)
+    return 1.0 - 2.0 * bits.reshape(*words.shape[:-1], -1).astype(np.float64)
 
 
 def rows_per_block(noise: Noise) -> int:
@@ -166,4 +168,5 @@ def initial_weights(n_from: int, n_to: int, seed: int) -> NDArray[np.float64]:
     blocks = np.arange(n_to * per_column).reshape(n_to, per_column)
     words = philox(counters(blocks, 0, 0, Stream.INITIAL_WEIGHTS), seed).reshape(n_to, -1)
     bound = np.sqrt(6.0 / (n_from + n_to))
-    return ((2.0 * uniform_from_words(words) - 1.0) * bound)[:, :n_from].T.copy()
+    columns: NDArray[np.float64] = (2.0 * uniform_from_words(words) - 1.0) * bound
+    return columns[:, :n_from].T.copy()

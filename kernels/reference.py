@@ -30,7 +30,8 @@ def one_hot(indices: NDArray[Any], n: int) -> Array:
     """
     if indices.size and (indices.min() < 0 or indices.max() >= n):
         raise ValueError(f"one-hot indices must lie in 0..{n - 1}, got {indices.min()}..{indices.max()}")
-    return np.eye(n)[indices]
+    rows: Array = np.eye(n)[indices]
+    return rows
 
 
 def _dense(values: NDArray[Any], n: int, is_sequence: bool) -> Array:
@@ -137,9 +138,7 @@ def raw_step(
     mask: NDArray[np.bool_] | None = None,
 ) -> Array:
     """Return the weights after one step of the original rule: W + mean_b D_b (L_b(W) - L_b(W + D_b))."""
-    return weights - gradient_estimate(
-        network, weights, x, y, timesteps, unit_noise, stddev, sides=sides, mask=mask
-    )
+    return weights - gradient_estimate(network, weights, x, y, timesteps, unit_noise, stddev, sides=sides, mask=mask)
 
 
 def numerical_gradient(function: Callable[[Array], float], weights: Array, h: float = 1e-5) -> Array:

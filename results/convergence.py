@@ -144,9 +144,7 @@ class Convergence:
             return Outcome.DIVERGED
         if self._meets(metric, self.target):
             return Outcome.REACHED
-        improved = math.isinf(self._reference) or loss < self._reference - self._tolerance * abs(
-            self._reference
-        )
+        improved = math.isinf(self._reference) or loss < self._reference - self._tolerance * abs(self._reference)
         if improved:
             self._reference, self._stale = loss, 0
             return None

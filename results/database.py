@@ -35,9 +35,7 @@ def quoted(names: list[str]) -> str:
 def _schema_sql() -> list[str]:
     states = ", ".join(f"'{state}'" for state in State)
     constraints = {"trial_id": "NOT NULL UNIQUE", "state": f"NOT NULL CHECK (state IN ({states}))"}
-    columns = ", ".join(
-        f'"{c.name}" {_SQL_TYPES[c.dtype]} {constraints.get(c.name, "")}' for c in STORED_COLUMNS
-    )
+    columns = ", ".join(f'"{c.name}" {_SQL_TYPES[c.dtype]} {constraints.get(c.name, "")}' for c in STORED_COLUMNS)
     return [
         "CREATE TABLE sweep (sweep_id TEXT NOT NULL, configuration TEXT NOT NULL)",
         # `position` is the plan's order; `parameters` is JSON because they vary by method.
@@ -176,9 +174,7 @@ def naming(path: Path) -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         raise  # a fault of the caller's code, not of the file
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"{path} is damaged or no database ({error}): restore it or pick another --out"
-        ) from error
+        raise StoreError(f"{path} is damaged or no database ({error}): restore it or pick another --out") from error
 
 
 @contextmanager

@@ -102,16 +102,12 @@ def read_csv(path: Path, table: TableName = "trials") -> pd.DataFrame:
         raise StoreError(f"{path} is no CSV table ({problem}): export it again") from error
     parameters = _parameters(raw, path, table)
     if not raw["schema_version"].isin([str(SCHEMA_VERSION)]).all():
-        raise StoreError(
-            f"{path} has another layout than {SCHEMA_VERSION}: read it with the version that wrote it"
-        )
+        raise StoreError(f"{path} has another layout than {SCHEMA_VERSION}: read it with the version that wrote it")
     try:
         columns = {name: _parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
     except ValueError as error:
         raise StoreError(f"{path} holds a value of the wrong type ({error}): export it again") from error
-    columns |= {
-        PARAMETER_PREFIX + name: parameter_series(raw[PARAMETER_PREFIX + name]) for name in parameters
-    }
+    columns |= {PARAMETER_PREFIX + name: parameter_series(raw[PARAMETER_PREFIX + name]) for name in parameters}
     return build_frame(table, columns, parameters)
 
 

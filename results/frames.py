@@ -83,9 +83,7 @@ def _text_dtype(texts: set[str]) -> DType:
     return "string"
 
 
-def build_frame(
-    table: TableName, columns: Mapping[str, pd.Series], parameters: Sequence[str] = ()
-) -> pd.DataFrame:
+def build_frame(table: TableName, columns: Mapping[str, pd.Series], parameters: Sequence[str] = ()) -> pd.DataFrame:
     """Put finished columns into the documented order.
 
     Parameters

@@ -28,13 +28,10 @@ _LATE: Final = ["metric_name", "target", "backend", "device", "dtype"]
 
 _TRIAL: Final = ["position", "parameters", "state", *_PLANNED]
 INSERT_TRIAL: Final = (
-    f"INSERT INTO trials ({quoted(_TRIAL)}) VALUES ({', '.join('?' * len(_TRIAL))}) "
-    "ON CONFLICT (trial_id) DO NOTHING"
+    f"INSERT INTO trials ({quoted(_TRIAL)}) VALUES ({', '.join('?' * len(_TRIAL))}) ON CONFLICT (trial_id) DO NOTHING"
 )
 _POINT: Final = ["step", "split", "metric", "evaluations", "train_seconds", "value"]
-INSERT_POINT: Final = (
-    f"INSERT INTO curves (position, {quoted(_POINT)}) VALUES (?, {', '.join('?' * len(_POINT))})"
-)
+INSERT_POINT: Final = f"INSERT INTO curves (position, {quoted(_POINT)}) VALUES (?, {', '.join('?' * len(_POINT))})"
 _POINT_DTYPES: Final[dict[str, DType]] = {c.name: c.dtype for c in CURVE_COLUMNS if c.name in _POINT}
 
 

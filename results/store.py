@@ -59,9 +59,7 @@ class Store:
             raise
 
     @classmethod
-    def create(
-        cls, directory: Path, configuration: Mapping[str, object], sweep_id: str | None = None
-    ) -> Self:
+    def create(cls, directory: Path, configuration: Mapping[str, object], sweep_id: str | None = None) -> Self:
         """Start a sweep in a folder that holds none; the folder is made where it is missing.
 
         Parameters
@@ -102,9 +100,7 @@ class Store:
             return cls(directory, lock)
 
     @classmethod
-    def open_or_create(
-        cls, directory: Path, configuration: Mapping[str, object], sweep_id: str | None = None
-    ) -> Self:
+    def open_or_create(cls, directory: Path, configuration: Mapping[str, object], sweep_id: str | None = None) -> Self:
         """Resume the folder's sweep where its configuration is this one, else start it as ``create`` does.
 
         Raises
@@ -192,16 +188,12 @@ class Store:
             curve,
         )
 
-    def _conclude(
-        self, trial_id: str, state: State, fields: Mapping[str, object], curve: Sequence[CurvePoint]
-    ) -> None:
+    def _conclude(self, trial_id: str, state: State, fields: Mapping[str, object], curve: Sequence[CurvePoint]) -> None:
         row = rows.concluded(state, fields)
         points = rows.curve(trial_id, curve)
         assignments = ", ".join(f'"{name}" = ?' for name in row)
         with transaction(self._connection, self.path) as connection:
-            found = connection.execute(
-                "SELECT position FROM trials WHERE trial_id = ?", (trial_id,)
-            ).fetchone()
+            found = connection.execute("SELECT position FROM trials WHERE trial_id = ?", (trial_id,)).fetchone()
             if found is None:
                 raise StoreError(f"{self.path} has no trial {trial_id}: add it before it runs")
             connection.execute(f"UPDATE trials SET {assignments} WHERE position = ?", (*row.values(), *found))
@@ -214,9 +206,7 @@ class Store:
         self._connection.executemany(
             f"DELETE FROM curves WHERE position IN (SELECT position FROM trials {where})", keys
         )
-        return self._connection.executemany(
-            f"UPDATE trials SET state = '{state}', {blank} {where}", keys
-        ).rowcount
+        return self._connection.executemany(f"UPDATE trials SET state = '{state}', {blank} {where}", keys).rowcount
 
     def unfinished(self, *, retry_failed: bool = False) -> list[str]:
         """List the trials to run, in plan order: pending and interrupted, and failed ones where asked for."""

@@ -13,10 +13,8 @@ from freewalk.tasks.task import Problem, Task
 _MOST_BITS = 32
 
 
-def fill_static(
-    seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any
-) -> None:
-    """Data function: both numbers as `bits` bits each, most significant first, concatenated; y: their sum likewise."""
+def fill_static(seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
+    """Write both numbers, `bits` bits each, most significant first, one after the other; y: their sum likewise."""
     xs = carray(x, (2 * bits, LANES))
     ys = carray(y, (bits, LANES))
     for lane in range(LANES):
@@ -29,10 +27,8 @@ def fill_static(
             ys[k, lane] = ((a + b) >> place) & 1
 
 
-def fill_sequence(
-    seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any
-) -> None:
-    """Data function: one bit of each number a timestep, least significant first; y: the sum's bits in the same order.
+def fill_sequence(seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
+    """Write a bit of each number a timestep, least significant first; y: the sum's bits in the same order.
 
     With more timesteps than bits the inputs end with zeros and the answers come that many timesteps later: 0 first.
     """
@@ -67,7 +63,7 @@ def _make_problem(bits: int, form: str) -> Problem:
 
 TASK = Task(
     name="addition",
-    summary="binary addition; form=sequence takes two bits a timestep, lowest first, form=static both numbers at once",
+    summary="binary addition; form=sequence: two bits a timestep, lowest first, form=static: both numbers at once",
     metric="bit_accuracy",
     target=0.99,
     make_problem=_make_problem,

@@ -11,7 +11,7 @@ _ONE = np.uint32(1)
 
 
 @inline_function
-def random_bit(seed: int, stream: int, step: int, datapoint: int, k: int) -> int:
+def random_bit(seed: int, stream: int, step: int, datapoint: int, k: int) -> np.int64:
     """Return bit k of a datapoint, 0 or 1."""
     w0, w1, w2, w3 = data_words(seed, stream, step, datapoint, k >> 7)
     which = (k >> 5) & 3
@@ -20,7 +20,7 @@ def random_bit(seed: int, stream: int, step: int, datapoint: int, k: int) -> int
 
 
 @inline_function
-def random_integer(seed: int, stream: int, step: int, datapoint: int, bits: int, which: int) -> int:
+def random_integer(seed: int, stream: int, step: int, datapoint: int, bits: int, which: int) -> np.int64:
     """Return the first or the second (which 0 or 1) integer of a datapoint, of at most 32 bits, uniform."""
     w0, w1, _, _ = data_words(seed, stream, step, datapoint, 0)
     word = np.int64(w1 if which else w0)

@@ -14,7 +14,7 @@ _TOLERANCE = 0.4
 
 
 def fill(seed: int, stream: int, step: int, first: int, timesteps: int, gate: int, x: Any, y: Any) -> None:
-    """Data function: inputs 0 or 1; `gate` is the truth table, one bit a row.
+    """Write inputs of 0 or 1 and their output by `gate`, the truth table, one bit a row.
 
     Rows turn with the step, so that a batch smaller than four still meets all of them in time.
     """

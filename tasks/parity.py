@@ -19,21 +19,19 @@ _SCRAMBLE = np.int64(0x9E3779B1)  # odd, so that multiples modulo a power of two
 
 
 @inline_function
-def _bit(seed: int, stream: int, step: int, datapoint: int, bits: int, k: int) -> int:
+def _bit(seed: int, stream: int, step: int, datapoint: int, bits: int, k: int) -> np.int64:
     """Return bit k of a datapoint: random, or in an evaluation over few patterns that of the datapoint's own number."""
     if stream == _EVALUATION and bits <= _MOST_ENUMERATED:
         return ((np.int64(datapoint) * _SCRAMBLE) >> np.int64(k)) & 1
     return random_bit(seed, stream, step, datapoint, k)
 
 
-def fill_static(
-    seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any
-) -> None:
-    """Data function: `bits` inputs of 0 or 1; y = 1 if their sum is odd."""
+def fill_static(seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
+    """Write `bits` inputs of 0 or 1, and y = 1 if their sum is odd."""
     xs = carray(x, (bits, LANES))
     ys = carray(y, (1, LANES))
     for lane in range(LANES):
-        odd = 0
+        odd = np.int64(0)
         for k in range(bits):
             bit = _bit(seed, stream, step, first + lane, bits, k)
             xs[k, lane] = bit
@@ -41,16 +39,14 @@ def fill_static(
         ys[0, lane] = odd
 
 
-def fill_sequence(
-    seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any
-) -> None:
-    """Data function: bit t at timestep t, zeros after the last; y = 1 if their sum is odd."""
+def fill_sequence(seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
+    """Write bit t at timestep t and zeros after the last, and y = 1 if their sum is odd."""
     xs = carray(x, (timesteps, LANES))
     ys = carray(y, (1, LANES))
     for lane in range(LANES):
-        odd = 0
+        odd = np.int64(0)
         for t in range(timesteps):
-            bit = _bit(seed, stream, step, first + lane, bits, t) if t < bits else 0
+            bit = _bit(seed, stream, step, first + lane, bits, t) if t < bits else np.int64(0)
             xs[t, lane] = bit
             odd ^= bit
         ys[0, lane] = odd
@@ -74,7 +70,7 @@ def _make_problem(bits: int, form: str) -> Problem:
 
 TASK = Task(
     name="parity",
-    summary="1 if an odd number of the bits is set; form=static shows them at once, form=sequence one a timestep",
+    summary="1 if an odd number of bits is set; form=static: all bits at once, form=sequence: one a timestep",
     metric="bit_accuracy",
     target=0.99,
     make_problem=_make_problem,

@@ -15,10 +15,8 @@ from freewalk.tasks.task import Problem, Task
 _TWO, _ONE = np.float32(2.0), np.float32(1.0)
 
 
-def fill(
-    seed: int, stream: int, step: int, first: int, timesteps: int, argument: int, x: Any, y: Any
-) -> None:
-    """Data function: x_0 uniform in [-1, 1)^3, x_t = x_0 + t; y = sigmoid(x_0[0] + x_0[1]), sigmoid(x_0[0] + x_0[2])."""
+def fill(seed: int, stream: int, step: int, first: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
+    """Write x_0 uniform in [-1, 1)^3, x_t = x_0 + t, and y = sigmoid of x_0[0] + x_0[1], of x_0[0] + x_0[2]."""
     xs = carray(x, (timesteps, 3, LANES))
     ys = carray(y, (2, LANES))
     for lane in range(LANES):

@@ -14,10 +14,8 @@ from freewalk.tasks.task import Problem, Task
 _TWO, _ONE = np.float32(2.0), np.float32(1.0)
 
 
-def fill(
-    seed: int, stream: int, step: int, first: int, timesteps: int, argument: int, x: Any, y: Any
-) -> None:
-    """Data function: x uniform in [-1, 1); y = 1 for x > 0, else 0."""
+def fill(seed: int, stream: int, step: int, first: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
+    """Write x uniform in [-1, 1) and y = 1 for x > 0, else 0."""
     xs = carray(x, (1, LANES))
     ys = carray(y, (1, LANES))
     for lane in range(LANES):

@@ -18,9 +18,7 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    packages = ", ".join(
-        f"{name} {version}" for name, version in facts["packages"].items() if name != "freewalk"
-    )
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if name != "freewalk")
     memory = f", {facts['memory_gb']} GB of memory" if facts["memory_gb"] else ""
     for name, value in (
         ("freewalk", f"{facts['packages']['freewalk']} ({facts['git_revision'] or 'no git checkout'})"),

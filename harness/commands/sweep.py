@@ -33,15 +33,9 @@ The same command again runs what is left.
 
 
 @click.command("sweep", epilog=EPILOG)
-@click.option(
-    "--grid", "grid", multiple=True, metavar="SPEC", envvar="HARNESS_GRID", help="What to vary; see below."
-)
-@click.option(
-    "--task", "tasks", multiple=True, metavar="NAME", envvar="HARNESS_TASK", help="Task; repeatable."
-)
-@click.option(
-    "--method", "methods", multiple=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method; repeatable."
-)
+@click.option("--grid", "grid", multiple=True, metavar="SPEC", envvar="HARNESS_GRID", help="What to vary; see below.")
+@click.option("--task", "tasks", multiple=True, metavar="NAME", envvar="HARNESS_TASK", help="Task; repeatable.")
+@click.option("--method", "methods", multiple=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method; repeatable.")
 @click.option(
     "--seeds",
     metavar="SEEDS",
@@ -54,9 +48,7 @@ The same command again runs what is left.
     envvar="HARNESS_EPOCHS",
     help="Epochs of a trial; after each it is judged.  [default: 40]",
 )
-@click.option(
-    "--steps-per-epoch", type=int, envvar="HARNESS_STEPS_PER_EPOCH", help="Steps of an epoch.  [default: 25]"
-)
+@click.option("--steps-per-epoch", type=int, envvar="HARNESS_STEPS_PER_EPOCH", help="Steps of an epoch.  [default: 25]")
 @click.option(
     "--target",
     type=float,

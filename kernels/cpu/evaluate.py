@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ def _measure_lane(
     y: NDArray[np.float32],  # IN (n, LANES)
     lowest: NDArray[np.float32],  # INOUT (n,)
     highest: NDArray[np.float32],  # INOUT (n,)
-) -> tuple[int, float]:
+) -> tuple[int, np.floating[Any]]:
     """Return (outputs on their target's side of 1/2, largest error) of one datapoint; NaN is never right."""
     right = 0
     largest = _ZERO
@@ -43,7 +45,7 @@ def _measure_lane(
 def evaluate(
     shape: Shape,
     source: Source,
-    seed: int,
+    seed: np.uint64,
     weights: NDArray[np.float32],  # IN (n_padded,)
     workspace: Workspace,
     n_datapoints: int,
@@ -75,7 +77,7 @@ def evaluate(
 def run_network(
     shape: Shape,
     source: Source,
-    seed: int,
+    seed: np.uint64,
     weights: NDArray[np.float32],  # IN (n_padded,)
     workspace: Workspace,
     all_outputs: NDArray[np.float32],  # OUT (B, output_rows * n_output)

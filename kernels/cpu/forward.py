@@ -6,6 +6,8 @@ bias rows count; without a sequence output only the output columns of the last t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,9 +46,7 @@ def _column(
     total = splat_f32(_ZERO)
     position = column * shape.n_rows
     for row in range(rows):
-        total = fma(
-            _weight(weights, noise, at, scale, position + row), load_f32(state, here + row * LANES), total
-        )
+        total = fma(_weight(weights, noise, at, scale, position + row), load_f32(state, here + row * LANES), total)
     return total
 
 
@@ -138,7 +138,7 @@ def forward(
     weights: NDArray[np.float32],  # IN (n_padded,)
     noise: NDArray[np.float32] | None,  # IN from `at`: (n_padded, LANES), or None for shared weights
     at: int,
-    scale: float,  # times noise, float32
+    scale: np.floating[Any],  # times noise, float32
     x: NDArray[np.float32],  # IN (input_rows, n_input, LANES)
     y: NDArray[np.float32],  # IN (output_rows, n_output, LANES)
     state: NDArray[np.float32],  # SCRATCH (2, n_from, LANES)

@@ -53,8 +53,7 @@ _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (
 )
 # sin(pi/2 v) / v and cos(pi/2 v) as polynomials in v squared for |v| <= 1/2: relative errors 3e-9 and 3e-8
 _S0, _S1, _S2, _S3 = (
-    np.float32(c)
-    for c in (1.5707963705062866, -0.6459634900093079, 0.07968003302812576, -0.00460165785625577)
+    np.float32(c) for c in (1.5707963705062866, -0.6459634900093079, 0.07968003302812576, -0.00460165785625577)
 )
 _C0, _C1, _C2, _C3 = (
     np.float32(c) for c in (0.9999999403953552, -1.233696699142456, 0.25359493494033813, -0.02039858140051365)
@@ -67,9 +66,7 @@ _MINUS_LN2_HIGH = np.float32(-0.693145751953125)  # few bits, so that its produc
 _MINUS_LN2_LOW = np.float32(-1.428606765330187e-06)
 _LN2 = np.float32(0.6931471805599453)
 _EXP_BOUND = np.float32(87.0)  # beyond it float32 overflows or leaves the normal numbers
-_ROUND_TO_INTEGER = np.float32(
-    12582912.0
-)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
+_ROUND_TO_INTEGER = np.float32(12582912.0)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
 _SQRT_HALF_BITS = np.uint32(0x3F3504F3)
 _MANTISSA = np.uint32(0x007FFFFF)
 _SIGN = np.uint32(0x80000000)

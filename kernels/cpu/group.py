@@ -24,7 +24,7 @@ def _copy_rows(values: NDArray[np.float32], first: int, out: NDArray[np.float32]
 def load_group(
     shape: Shape,
     source: Source,
-    seed: int,
+    seed: np.uint64,
     step: int,
     first: int,
     x: NDArray[np.float32],  # OUT (input_rows, n_input, LANES)

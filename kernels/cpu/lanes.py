@@ -80,7 +80,7 @@ def _register_operator(function: Callable[..., Any], on_floats: str | None, on_i
     def instruction(numba_type: LanesType) -> str | None:
         return on_floats if numba_type.is_float else on_integers
 
-    @infer_global(function)  # type: ignore[untyped-decorator]
+    @infer_global(function)
     class _Template(AbstractTemplate):  # type: ignore[misc]
         key = function
 
@@ -168,9 +168,7 @@ def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         position = context.cast(builder, args[1], sig.args[1], types.intp)
-        builder.store(
-            args[2], _address(context, builder, sig.args[0], args[0], position, args[2].type), align=4
-        )
+        builder.store(args[2], _address(context, builder, sig.args[0], args[0], position, args[2].type), align=4)
         return context.get_dummy_value()
 
     return types.void(array, index, value), codegen
@@ -210,9 +208,7 @@ def _make_clamp(comparison: str) -> Any:
     @intrinsic
     def clamp(typing_context: Any, a: Any, bound: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            beyond = builder.fcmp_ordered(
-                comparison, args[0], args[1]
-            )  # false for NaN, which therefore stays
+            beyond = builder.fcmp_ordered(comparison, args[0], args[1])  # false for NaN, which therefore stays
             return builder.select(beyond, args[1], args[0])
 
         return a(a, bound), codegen

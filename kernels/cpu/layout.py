@@ -7,7 +7,7 @@ axis: noise (n_weights_padded, LANES), states (rows, LANES), inputs (rows, n_inp
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.network import FreeNetwork
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+
 GAUSSIAN, RADEMACHER, GIVEN = range(3)
 MAX_GROUPS = 4
-_NOISE_BYTES_OF_A_TILE = (
-    1 << 20
-)  # what may stay in a level-2 cache between drawing, forward pass and accumulation
+_NOISE_BYTES_OF_A_TILE = 1 << 20  # what may stay in a level-2 cache between drawing, forward pass and accumulation
 _MAX_CHUNKS = 64
 _PARTIAL_SUM_BYTES = 1 << 25
 
@@ -53,7 +53,7 @@ class NoiseSource(NamedTuple):
     """Where unit perturbations come from: Philox with a seed's round keys, or an array where kind is GIVEN."""
 
     kind: int
-    seed: int
+    seed: np.uint64
     round_keys: NDArray[np.uint64]  # (20,)
     given: NDArray[np.float32]  # (B, n_from, n_to) or (0, 0, 0)
     mask: NDArray[np.bool_]  # (n_padded,) by position, or (0,) without a mask
@@ -76,9 +76,7 @@ class Workspace(NamedTuple):
     """Scratch memory, one row a worker."""
 
     noise: NDArray[np.float32]  # (workers, groups * n_padded * LANES)
-    state: NDArray[
-        np.float32
-    ]  # (workers, 2 * n_state_rows * LANES), activations of this and the next timestep
+    state: NDArray[np.float32]  # (workers, 2 * n_state_rows * LANES), activations of this and the next timestep
     x: NDArray[np.float32]  # (workers, input_rows * n_input * LANES)
     y: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
     outputs: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
@@ -118,7 +116,7 @@ def tiling_of(shape: Shape, batch_size: int) -> Tiling:
     return Tiling(batch_size, groups, n_tiles, min(n_tiles, most_chunks))
 
 
-def to_padded(matrix: NDArray[np.generic], shape: Shape) -> NDArray[np.generic]:
+def to_padded(matrix: NDArray[Scalar], shape: Shape) -> NDArray[Scalar]:
     """Return a (n_from, n_to) matrix by position: columns one after another, padding rows zero."""
     padded = np.zeros((shape.n_to, shape.n_rows), dtype=matrix.dtype)
     padded[:, : shape.n_from] = matrix.T

@@ -36,9 +36,7 @@ _BITS = 32
 
 
 @inline_function
-def _philox(
-    c0: U64x8, c1: U64x8, c2: U64x8, c3: U64x8, keys: NDArray[np.uint64]
-) -> tuple[U64x8, U64x8, U64x8, U64x8]:
+def _philox(c0: U64x8, c1: U64x8, c2: U64x8, c3: U64x8, keys: NDArray[np.uint64]) -> tuple[U64x8, U64x8, U64x8, U64x8]:
     """Return four words in the low halves of 64-bit lanes; the high halves hold what is left of the products.
 
     A multiplication reads the low halves only, so nothing needs masking between the rounds.
@@ -61,9 +59,7 @@ def _interleave(even: U64x8, odd: U64x8) -> U32x16:
 
 
 @inline_function
-def _words(
-    block: int, first: int, step: int, keys: NDArray[np.uint64]
-) -> tuple[U32x16, U32x16, U32x16, U32x16]:
+def _words(block: int, first: int, step: int, keys: NDArray[np.uint64]) -> tuple[U32x16, U32x16, U32x16, U32x16]:
     """Return the four words of one block for the datapoints first .. first + 15."""
     c0 = splat_u64(np.uint64(block))
     c2 = splat_u64(np.uint64(step))

@@ -119,9 +119,7 @@ def run_chunk(
     partial[:] = 0.0
     loss = 0.0
     padded = shape.n_to * shape.n_rows
-    for tile in range(
-        tiling.n_tiles * chunk // tiling.n_chunks, tiling.n_tiles * (chunk + 1) // tiling.n_chunks
-    ):
+    for tile in range(tiling.n_tiles * chunk // tiling.n_chunks, tiling.n_tiles * (chunk + 1) // tiling.n_chunks):
         used = 0
         for group in range(tiling.groups):
             first = (tile * tiling.groups + group) * LANES
@@ -182,9 +180,7 @@ def train(
     loss = math.nan
     for step in range(first_step, first_step + n_steps):
         for chunk in range(tiling.n_chunks):
-            run_chunk(
-                shape, rule, source, noise_source, tiling, weights.single, workspace, 0, sums, step, chunk
-            )
+            run_chunk(shape, rule, source, noise_source, tiling, weights.single, workspace, 0, sums, step, chunk)
         loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
@@ -212,9 +208,7 @@ def train_parallel(
     for step in range(first_step, first_step + n_steps):
         for worker in numba.prange(workers):
             for chunk in range(worker, tiling.n_chunks, workers):
-                run_chunk(
-                    shape, rule, source, noise_source, tiling, single, workspace, worker, sums, step, chunk
-                )
+                run_chunk(shape, rule, source, noise_source, tiling, single, workspace, worker, sums, step, chunk)
         loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
         if not math.isfinite(loss):
             return step + 1 - first_step, loss

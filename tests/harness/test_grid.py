@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from freewalk.harness.errors import UsageError, nearest, unknown
-from freewalk.harness.grid import GridSpec, parse_grid, parse_values, useful_keys
+from freewalk.harness.grid import GridSpec, parse_grid, useful_keys
 from freewalk.harness.presets import preset_names
+from freewalk.harness.values import parse_values
 
 
 def axis(spec: str) -> tuple[object, ...]:
@@ -83,9 +84,7 @@ def test_ranges_are_those_of_python_in_tenths_too(first: int, end: int, step: in
 @given(st.integers(-20, 20), st.integers(-20, 20), st.integers(1, 30))
 def test_spaces_agree_with_numpy(first: int, last: int, n: int) -> None:
     for name, space in (("linspace", np.linspace), ("logspace", np.logspace)):
-        np.testing.assert_allclose(
-            numbers(f"{name}({first},{last},{n})"), space(first, last, n), 1e-11, 1e-11
-        )
+        np.testing.assert_allclose(numbers(f"{name}({first},{last},{n})"), space(first, last, n), 1e-11, 1e-11)
     low, high = 10.0**first, 10.0**last
     expected = np.geomspace(low, high, n)
     np.testing.assert_allclose(numbers(f"geomspace({low},{high},{n})"), expected, rtol=1e-11)
@@ -277,6 +276,4 @@ def test_every_preset_parses() -> None:
 def test_names_are_suggested_only_when_near() -> None:
     assert nearest("XRO", ["and", "xor"]) == " (did you mean 'xor'?)"
     assert nearest("zzz", ["and", "xor"]) == ""
-    assert str(unknown("task", "xro", ["and", "xor"])) == (
-        "unknown task 'xro' (did you mean 'xor'?); known: and, xor"
-    )
+    assert str(unknown("task", "xro", ["and", "xor"])) == ("unknown task 'xro' (did you mean 'xor'?); known: and, xor")

@@ -140,8 +140,7 @@ def test_parameter_names_are_those_that_apply_somewhere() -> None:
         (["optimizer=adam", "update=raw"], "optimizer has no effect with update=raw; add update=normalised"),
         (
             ["momentum=0.5"],
-            "momentum has no effect with update=raw and optimizer=sgd; "
-            "add update=normalised and optimizer=momentum",
+            "momentum has no effect with update=raw and optimizer=sgd; add update=normalised and optimizer=momentum",
         ),
         (
             ["momentum=0.5", "update=normalised", "optimizer=sgd,adam"],
@@ -248,9 +247,7 @@ def test_equal_values_written_differently_are_one_trial() -> None:
     st.lists(st.sampled_from(["raw", "normalised"]), min_size=1, unique=True),
     st.lists(st.sampled_from(["sgd", "momentum", "adam"]), min_size=1, unique=True),
 )
-def test_cells_are_unique_and_nothing_is_lost(
-    stddev: list[float], update: list[str], optimizer: list[str]
-) -> None:
+def test_cells_are_unique_and_nothing_is_lost(stddev: list[float], update: list[str], optimizer: list[str]) -> None:
     specs = [f"stddev={','.join(map(repr, stddev))}", f"update={','.join(update)}"]
     if "normalised" in update:
         specs.append(f"optimizer={','.join(optimizer)}")

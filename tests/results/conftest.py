@@ -25,9 +25,7 @@ def make_record(trial_id: str, **changes: Any) -> TrialRecord:
 
 
 def make_curve(length: int = 3, value: float = 0.5) -> list[CurvePoint]:
-    return [
-        CurvePoint(step, 2 * step, step / 8, "heldout", "loss", value / (step + 1)) for step in range(length)
-    ]
+    return [CurvePoint(step, 2 * step, step / 8, "heldout", "loss", value / (step + 1)) for step in range(length)]
 
 
 def make_trials(rows: Sequence[dict[str, Any]], parameters: Sequence[str] = ()) -> pd.DataFrame:

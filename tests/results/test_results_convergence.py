@@ -64,9 +64,7 @@ def test_untrained_network_may_already_meet_the_target() -> None:
         ("maximize", False, 0.499, False),
     ],
 )
-def test_target_has_a_direction_and_an_edge(
-    direction: Any, strict: bool, metric: float, expected: bool
-) -> None:
+def test_target_has_a_direction_and_an_edge(direction: Any, strict: bool, metric: float, expected: bool) -> None:
     judge = Convergence(0.5, direction, strict=strict)
     answer = judge.observe(step=0, evaluations=0, train_seconds=0.0, loss=3.0, metric=metric)
     assert (answer is Outcome.REACHED) is expected
@@ -140,9 +138,7 @@ def test_slow_but_steady_progress_is_no_plateau() -> None:
 def test_plateau_judges_the_loss_not_the_metric() -> None:
     judge = Convergence(1.0, "maximize", plateau=1)
     for step in range(5):
-        assert (
-            judge.observe(step=step, evaluations=step, train_seconds=0.0, loss=0.5**step, metric=0.5) is None
-        )
+        assert judge.observe(step=step, evaluations=step, train_seconds=0.0, loss=0.5**step, metric=0.5) is None
 
 
 def test_plateau_of_a_constant_network_is_called_collapse() -> None:

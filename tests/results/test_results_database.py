@@ -23,9 +23,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "sweep.lock"}
 
 
-def test_reader_works_beside_the_writer_and_cannot_write(
-    tmp_path: Path, record: Records, curve: Curves
-) -> None:
+def test_reader_works_beside_the_writer_and_cannot_write(tmp_path: Path, record: Records, curve: Curves) -> None:
     with Store.create(tmp_path, CONFIGURATION) as writer, Store.open(tmp_path, read_only=True) as reader:
         writer.add_pending([record("a")])
         writer.finish("a", {"outcome": "reached"}, curve())
@@ -44,9 +42,7 @@ def test_closed_store_is_one_file(tmp_path: Path, record: Records) -> None:
         assert reader.unfinished() == ["a"]
 
 
-@pytest.mark.parametrize(
-    "name", ["trials.csv", "curves.csv", "summary.csv", "environment.json", "sweep.toml"]
-)
+@pytest.mark.parametrize("name", ["trials.csv", "curves.csv", "summary.csv", "environment.json", "sweep.toml"])
 def test_folder_with_someone_elses_outputs_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious")
     for attempt in (Store.create, Store.open_or_create):

@@ -25,9 +25,7 @@ scalars = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(),
     st.text(max_size=8),
-    st.sampled_from(
-        ["nan", "NA", "inf", "True", "1", "1.0", "007", "None", "a,b", 'say "x"', "a\r\nb", "\r", " "]
-    ),
+    st.sampled_from(["nan", "NA", "inf", "True", "1", "1.0", "007", "None", "a,b", 'say "x"', "a\r\nb", "\r", " "]),
 )
 
 
@@ -76,9 +74,7 @@ def test_curves_from_csv_are_the_curves_of_the_store(
         points = [CurvePoint(i, i, i / 7, "heldout", "loss", value) for i, value in enumerate(values)]
         store.finish("a", {"outcome": "exhausted"}, points)
         tables = export_tables(store)
-    pd.testing.assert_frame_equal(
-        read_csv(directory / "curves.csv", "curves"), tables["curves"], check_exact=True
-    )
+    pd.testing.assert_frame_equal(read_csv(directory / "curves.csv", "curves"), tables["curves"], check_exact=True)
     expected = [value for value in values if not math.isnan(value)]
     assert tables["curves"]["value"].dropna().tolist() == expected
 
@@ -91,11 +87,7 @@ def test_export_writes_the_three_tables(store: Store, record: Records, tmp_path:
     for name, frame in tables.items():
         pd.testing.assert_frame_equal(read_csv(tmp_path / f"{name}.csv", name), frame)
     assert tables["summary"]["n_trials"].tolist() == [2]
-    assert (
-        (tmp_path / "trials.csv")
-        .read_text()
-        .startswith("schema_version,sweep_id,trial_id,state,outcome,task")
-    )
+    assert (tmp_path / "trials.csv").read_text().startswith("schema_version,sweep_id,trial_id,state,outcome,task")
 
 
 @pytest.mark.parametrize(
@@ -118,9 +110,7 @@ def test_parameter_type_follows_the_values(values: list[Any], dtype: str, expect
     assert [None if value is pd.NA else value for value in series] == expected
 
 
-def test_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trials.csv"
     write_text("old", path)
 

@@ -104,9 +104,7 @@ FINISH = """
 
 # BEGIN, SELECT, UPDATE, DELETE, INSERT, INSERT, COMMIT: the kill comes before the statement of that number.
 @pytest.mark.parametrize("statement", range(1, 8))
-def test_a_kill_at_any_statement_leaves_the_row_and_curve_of_one_attempt(
-    tmp_path: Path, statement: int
-) -> None:
+def test_a_kill_at_any_statement_leaves_the_row_and_curve_of_one_attempt(tmp_path: Path, statement: int) -> None:
     with child(FINISH, tmp_path, statement) as process:
         assert process.wait() == -signal.SIGKILL
     with Store.open(tmp_path, read_only=True) as store:

@@ -27,9 +27,7 @@ losses = st.lists(st.one_of(finite, st.just(math.inf)), min_size=1, max_size=30)
 def test_wilson_agrees_with_scipy(counts: tuple[int, int], confidence: float) -> None:
     successes, n = counts
     expected = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    assert wilson_interval(successes, n, confidence) == pytest.approx(
-        (expected.low, expected.high), abs=1e-12
-    )
+    assert wilson_interval(successes, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @given(st.integers(1, 100).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -74,9 +72,7 @@ def test_running_time_is_the_mean_cost_over_the_success_rate(trials: list[tuple[
 
 @given(st.lists(finite, min_size=1, max_size=30), st.floats(0, 1))
 def test_quantile_agrees_with_numpy(values: list[float], probability: float) -> None:
-    assert quantile(values, probability) == pytest.approx(
-        np.quantile(values, probability), rel=1e-12, abs=1e-6
-    )
+    assert quantile(values, probability) == pytest.approx(np.quantile(values, probability), rel=1e-12, abs=1e-6)
 
 
 @given(losses, st.floats(0, 1))

@@ -93,9 +93,7 @@ def test_parameter_columns_follow_the_plan(store: Store, record: Records) -> Non
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(loss=st.floats(allow_nan=True), value=st.floats(), parameter=st.floats(allow_nan=False))
-def test_floats_come_back_exactly(
-    store: Store, record: Records, loss: float, value: float, parameter: float
-) -> None:
+def test_floats_come_back_exactly(store: Store, record: Records, loss: float, value: float, parameter: float) -> None:
     name = f"trial-{len(store.trials())}"
     store.add_pending([record(name, parameters={"x": parameter})])
     store.finish(name, {**DONE, "loss_final": loss}, [CurvePoint(0, 0, 0.0, "heldout", "loss", value)])
@@ -111,9 +109,7 @@ def test_large_integers_come_back_exactly(store: Store, record: Records) -> None
     assert trials["param_n"].iloc[0] == 2**53 + 1
 
 
-def test_tables_are_in_plan_order_whatever_finishes_first(
-    store: Store, record: Records, curve: Curves
-) -> None:
+def test_tables_are_in_plan_order_whatever_finishes_first(store: Store, record: Records, curve: Curves) -> None:
     store.add_pending([record(name) for name in "dacb"])
     store.add_pending([record(name) for name in "ae"])
     for name in "bdae":
@@ -128,9 +124,7 @@ def test_tables_are_in_plan_order_whatever_finishes_first(
 def test_curve_points_of_one_step_are_ordered(store: Store, record: Records) -> None:
     store.add_pending([record("a")])
     points = [
-        CurvePoint(1, 2, 0.0, split, metric, 0.0)
-        for split in ("train", "heldout")
-        for metric in ("rows", "bits")
+        CurvePoint(1, 2, 0.0, split, metric, 0.0) for split in ("train", "heldout") for metric in ("rows", "bits")
     ]
     store.finish("a", DONE, points)
     found = store.curves()[["split", "metric"]].agg("/".join, axis=1).tolist()
@@ -273,9 +267,7 @@ def test_configuration_is_given_back(tmp_path: Path) -> None:
         ({"grid": {"stddev": [0.01], "hidden": 3}, "seeds": 5}, r"seeds is absent there and 5 here"),
     ],
 )
-def test_another_configuration_is_refused_by_name(
-    tmp_path: Path, other: dict[str, Any], message: str
-) -> None:
+def test_another_configuration_is_refused_by_name(tmp_path: Path, other: dict[str, Any], message: str) -> None:
     same = {"grid": {"hidden": 3, "stddev": [0.01]}}
     Store.create(tmp_path, {"grid": {"stddev": (0.01,), "hidden": 3}}).close()
     Store.open_or_create(tmp_path, same).close()

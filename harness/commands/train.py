@@ -1,0 +1,177 @@
+"""`harness train`: one trial, watched."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from freewalk.harness.errors import UsageError
+from freewalk.harness.parameters import PARAMETERS
+
+_SECONDS_BETWEEN_LINES = 2.0
+_SECONDS_BETWEEN_REDRAWS = 0.1
+
+
+def _parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for every parameter that a cell may have."""
+    for name, parameter in reversed(list(PARAMETERS.items())):
+        option = f"--{name.replace('_', '-')}"
+        text = f"{parameter.help}.  [default: {parameter.default_text}]"
+        function = click.option(option, name, metavar="VALUE", envvar=f"HARNESS_{name.upper()}", help=text)(function)
+    return function
+
+
+@click.command("train")
+@click.option("--task", required=True, metavar="NAME", envvar="HARNESS_TASK", help="What to learn; see harness tasks.")
+@click.option("--method", default="walk", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method.")
+@click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
+@click.option("--epochs", type=int, envvar="HARNESS_EPOCHS", help="Epochs; after each it is judged.  [default: 40]")
+@click.option("--steps-per-epoch", type=int, envvar="HARNESS_STEPS_PER_EPOCH", help="Steps an epoch.  [default: 25]")
+@click.option("--target", type=float, envvar="HARNESS_TARGET", help="Metric to reach.  [default: the task's own]")
+@click.option("--plateau", type=int, envvar="HARNESS_PLATEAU", help="Stop after so many epochs without improvement.")
+@click.option("--evaluation-points", type=int, envvar="HARNESS_EVALUATION_POINTS", help="Held-out datapoints.")
+@click.option("--backend", envvar="HARNESS_BACKEND", help="auto, cpu or reference.  [default: auto]")
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
+@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No loss line.")
+@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
+@_parameter_options
+def command(
+    task: str,
+    method: str,
+    seed: str,
+    save: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Run one trial, show its loss while it learns, and save its weights as .npz.
+
+    The trial is the same, to the last bit, as in a sweep with the same settings.
+    """
+    from freewalk.harness.configuration import resolve
+    from freewalk.harness.registry import BuiltInRegistry
+
+    grid = [f"{name}={value}" for name in PARAMETERS if (value := given.pop(name)) is not None]
+    configuration = resolve(grid, registry=BuiltInRegistry(), tasks=[task], methods=[method], seeds=seed, **given)
+    return _train(configuration, save, quiet=quiet, as_json=as_json)
+
+
+def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool) -> int:
+    from freewalk.harness.plan import expand
+    from freewalk.harness.registry import BuiltInRegistry
+    from freewalk.harness.trial import Budget, run_trial, spread_if_worth, start_trial
+    from freewalk.harness.weights_file import SavedWeights, save_weights
+    from freewalk.kernels.backend import resolve_backend
+
+    plan = expand(configuration, BuiltInRegistry())
+    if len(plan.trials) != 1:
+        raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
+    (trial,) = plan.trials
+    path = _free_path(save, trial.cell.task, trial.trial_id)
+    budget = Budget.of(configuration)
+    backend = resolve_backend(configuration.backend)
+    backend.warm_up()
+    run = start_trial(trial.cell.task, trial.cell.parameters, trial.seed, budget, backend)
+    line = _LossLine(budget.steps, quiet=quiet)
+
+    def look(run: Any) -> None:
+        spread_if_worth(run, budget, backend)
+        line.show(run)
+
+    interrupted = False
+    try:
+        result = run_trial(run, budget, backend, look=look).fields
+    except KeyboardInterrupt:
+        interrupted = True
+        result = {"outcome": "interrupted", "steps": run.walk.step, **_last_measures(run)}
+    line.end(run)
+    given = {name: value for name, value in trial.cell.parameters.items() if value is not None}
+    record = {"seed": trial.seed, **{name: _plain(value) for name, value in result.items()}}
+    save_weights(path, SavedWeights(run.walk.weights, run.walk.network, trial.cell.task, given, record))
+    _print_result(record, path, as_json)
+    return 130 if interrupted else 0
+
+
+def _last_measures(run: Any) -> dict[str, Any]:
+    if run.last_evaluation is None:
+        return {}
+    return {"loss_final": run.last_evaluation.loss, "metric_final": run.task.measure(run.last_evaluation)}
+
+
+def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
+    """Return where the weights go; refuse a file that exists before any time is spent."""
+    if save is None:
+        names = (
+            Path("runs") / f"{task}-{trial_id}{suffix}.npz" for suffix in ["", *(f"-{k}" for k in range(2, 10**6))]
+        )
+        return next(name for name in names if not name.exists())
+    path = save if save.suffix == ".npz" else save.with_name(save.name + ".npz")
+    if path.exists():
+        raise UsageError(f"--save {path} exists already; give another name")
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON holds: numbers that are not finite as text."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value
+
+
+def _print_result(record: dict[str, Any], path: Path, as_json: bool) -> None:
+    from freewalk.harness.text import duration, significant
+
+    if as_json:
+        click.echo(json.dumps({**record, "weights": str(path)}, indent=2))
+        return
+    measures = f"loss {significant(float(record.get('loss_final', 'nan')))}"
+    if record.get("metric_name") not in (None, "loss"):
+        measures += f", {record['metric_name']} {significant(float(record['metric_final']))}"
+    seconds = f" in {duration(record['train_seconds'])} of training" if "train_seconds" in record else ""
+    click.echo(f"{record['outcome']} after {record['steps']:,} steps{seconds}: {measures}")
+    click.echo(f"weights in {path}")
+
+
+class _LossLine:
+    """The state of a trial on stderr: one line redrawn on a terminal, now and then a line elsewhere."""
+
+    def __init__(self, steps: int, *, quiet: bool) -> None:
+        self._steps = steps
+        self._quiet = quiet
+        self._is_terminal = sys.stderr.isatty()
+        self._pause = _SECONDS_BETWEEN_REDRAWS if self._is_terminal else _SECONDS_BETWEEN_LINES
+        self._last = 0.0
+
+    def show(self, run: Any) -> None:
+        """Show the state if the last time is long enough ago."""
+        now = time.perf_counter()
+        if not self._quiet and now - self._last >= self._pause:
+            self._last = now
+            click.echo(("\r\x1b[K" if self._is_terminal else "") + self._text(run), err=True, nl=not self._is_terminal)
+
+    def end(self, run: Any) -> None:
+        """Show the last state and leave the line."""
+        self._last = 0.0
+        self.show(run)
+        if self._is_terminal and not self._quiet:
+            click.echo(err=True)
+
+    def _text(self, run: Any) -> str:
+        from freewalk.harness.text import significant
+
+        parts = [f"step {run.walk.step:,}/{self._steps:,}"]
+        if run.last_train_loss is not None:
+            parts.append(f"training loss {significant(run.last_train_loss, 4)}")
+        if run.last_evaluation is not None:
+            parts.append(f"held-out loss {significant(run.last_evaluation.loss, 4)}")
+            if run.task.metric != "loss":
+                parts.append(f"{run.task.metric} {significant(run.task.measure(run.last_evaluation), 4)}")
+        if run.train_seconds:
+            parts.append(f"{run.walk.step / run.train_seconds:,.0f} steps/s")
+        return "  ".join(parts)

@@ -1,0 +1,110 @@
+"""Weights on disk: a .npz with the network, the task and the training record inside; no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.harness.errors import UsageError
+from freewalk.kernels.network import FreeNetwork
+
+FORMAT_VERSION = 1
+_MARK = "freewalk weights"
+_LARGEST_TEXT = 1 << 20
+
+
+@dataclass(frozen=True)
+class SavedWeights:
+    """What a weights file holds."""
+
+    weights: NDArray[np.float64]
+    """(n_from, n_to)"""
+    network: FreeNetwork
+    task: str
+    parameters: Mapping[str, Any]
+    """Parameters of the cell that was trained."""
+    record: Mapping[str, Any]
+    """What training came to: outcome, steps, losses."""
+
+
+def save_weights(path: Path, saved: SavedWeights) -> None:
+    """Write a weights file, whole or not at all, never over another file.
+
+    Raises
+    ------
+    UsageError
+        If the file exists already or cannot be written.
+    """
+    described = {
+        "mark": _MARK,
+        "version": FORMAT_VERSION,
+        "network": asdict(saved.network),
+        "task": saved.task,
+        "parameters": dict(saved.parameters),
+        "record": dict(saved.record),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            np.savez(file, weights=saved.weights, description=np.array(json.dumps(described)))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # unlike a rename, refuses to replace what is there
+        finally:
+            temporary.unlink()
+    except FileExistsError:
+        raise UsageError(f"--save {path} exists already; give another name") from None
+    except OSError as error:
+        raise UsageError(f"--save {path} cannot be written: {error.strerror or error}") from None
+
+
+def load_weights(path: Path) -> SavedWeights:
+    """Read a weights file.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing, damaged, no weights file, or of a newer version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if int(archive["description"].nbytes) > _LARGEST_TEXT:
+                raise ValueError("its description is too long")
+            described = json.loads(str(archive["description"]))
+            weights = archive["weights"]
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is no weights file or is damaged: {error}") from None
+    return _checked(path, described, weights)
+
+
+def _checked(path: Path, described: Any, weights: NDArray[Any]) -> SavedWeights:
+    if not isinstance(described, dict) or described.get("mark") != _MARK:
+        raise UsageError(f"{path} is no weights file")
+    if described.get("version") != FORMAT_VERSION:
+        raise UsageError(
+            f"{path} has version {described.get('version')} of the format; this freewalk reads {FORMAT_VERSION}"
+        )
+    try:
+        network = FreeNetwork(**described["network"])
+        saved = SavedWeights(weights, network, described["task"], described["parameters"], described["record"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
+    if weights.dtype != np.float64 or weights.shape != (network.n_from, network.n_to):
+        raise UsageError(
+            f"{path} is damaged: its weights are {weights.dtype} of shape {weights.shape},"
+            f" its network needs float64 of shape {(network.n_from, network.n_to)}"
+        )
+    return saved
