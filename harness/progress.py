@@ -16,7 +16,7 @@ from rich.text import Text
 from freewalk.harness.engine import Event, Failed, Finished
 from freewalk.harness.estimate import seconds_per_step
 from freewalk.harness.leaderboard import Leaderboard
-from freewalk.harness.sweep import Sweep, one_line
+from freewalk.harness.sweep import Opened, Sweep, one_line
 from freewalk.harness.text import duration
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -34,7 +34,7 @@ class Progress(Protocol):
     ) -> None:
         """Leave the terminal in order."""
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Opened | Event) -> None:
         """Take one event in."""
 
 
@@ -49,52 +49,45 @@ def make_progress(sweep: Sweep, *, quiet: bool) -> Progress:
 class Tally:
     """What is done, how fast, and how long the rest will take."""
 
-    def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
-        self._start = time.perf_counter()
-        self._costs: dict[str, float] = {}
+    def __init__(self, sweep: Sweep, opened: Opened) -> None:
+        self._start: float | None = None
+        self._costs = {trial.trial_id: seconds_per_step(trial.cell) for trial in opened.trials}
+        self._cost_left = sum(self._costs.values())
+        self._cost_done = 0.0
         self.leaderboard = Leaderboard(sweep.plan)
+        self.n_total = opened.n_total
+        self.n_before = opened.n_total - len(opened.trials)
+        self.n_reached = opened.n_reached_before
         self.n_done = 0
         self.n_failed = 0
-        self.n_reached = 0
-        self._cost_done = 0.0
-
-    @property
-    def n_total(self) -> int:
-        """Trials of the sweep."""
-        return len(self._sweep.plan.trials)
 
     @property
     def n_present(self) -> int:
         """Trials that are in the store, earlier runs included."""
-        return self._sweep.n_before + self.n_done
+        return self.n_before + self.n_done
 
     def add(self, event: Event) -> None:
-        """Count an event in."""
-        if not self._costs:
-            # the plan's remainder is known with the first event, and compilation lies behind
+        """Count an event in; the clock starts with the first, when compilation lies behind."""
+        if self._start is None:
             self._start = time.perf_counter()
-            self._costs = {trial.trial_id: seconds_per_step(trial.cell) for trial in self._sweep.trials}
         if isinstance(event, Finished | Failed):
+            cost = self._costs[event.trial.trial_id]
             self.n_done += 1
-            self._cost_done += self._costs[event.trial.trial_id]
+            self._cost_done += cost
+            self._cost_left -= cost
         if isinstance(event, Finished):
             self.n_reached += bool(event.result.fields["reached"])
             self.leaderboard.add(event.trial.cell, event.result)
         self.n_failed += isinstance(event, Failed)
 
     @property
-    def trials_per_second(self) -> float:
-        """Rate since the first trial began."""
-        return self.n_done / max(time.perf_counter() - self._start, 1e-9)
+    def _seconds(self) -> float:
+        return 0.0 if self._start is None else max(time.perf_counter() - self._start, 1e-9)
 
     @property
     def seconds_left(self) -> float | None:
         """Time for the rest at the pace so far, each trial weighed by what its steps cost; None at the start."""
-        if not self._cost_done:
-            return None
-        left = sum(self._costs.values()) - self._cost_done
-        return left * (time.perf_counter() - self._start) / self._cost_done
+        return self._cost_left * self._seconds / self._cost_done if self._cost_done else None
 
     def line(self) -> str:
         """Return the state of things in one line."""
@@ -102,8 +95,8 @@ class Tally:
         if self.n_failed:
             parts.append(f"{self.n_failed} failed")
         if self.n_done:
-            parts.append(f"{self.trials_per_second:.1f} trials/s")
-        if self.seconds_left is not None:
+            parts.append(f"{self.n_done / self._seconds:.1f} trials/s")
+        if self.seconds_left is not None and self.n_present < self.n_total:
             parts.append(f"{duration(self.seconds_left)} left")
         return ", ".join(parts)
 
@@ -115,36 +108,51 @@ class _Silent:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Opened | Event) -> None:
         pass
 
 
+def _banner(sweep: Sweep, opened: Opened) -> str:
+    before = opened.n_total - len(opened.trials)
+    resumed = f", {before} of them done before" if before else ""
+    return f"{opened.n_total} trials into {sweep.directory}{resumed}"
+
+
 class _Lines:
-    """A line every few seconds, and one for each failure."""
+    """A line every few seconds, and one for each of the first failures."""
 
     def __init__(self, sweep: Sweep) -> None:
-        self._tally = Tally(sweep)
         self._sweep = sweep
+        self._tally: Tally | None = None
         self._last = time.perf_counter()
 
     def __enter__(self) -> Self:
-        _say(f"{self._tally.n_total} trials into {self._sweep.directory}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._say_line()
+        if self._tally and self._tally.n_done:
+            self._say_state(self._tally)
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Opened | Event) -> None:
+        if isinstance(event, Opened):
+            self._tally = Tally(self._sweep, event)
+            _say(_banner(self._sweep, event))
+            return
+        assert self._tally is not None, "a sweep opens before its trials begin"
         self._tally.add(event)
         if isinstance(event, Failed) and self._tally.n_failed <= _FAILURES_SHOWN:
-            _say(f"failed: {self._tally.leaderboard.describe(event.trial.cell)}: {one_line(event.error)}")
+            _say(_failure(self._tally, event))
         if time.perf_counter() - self._last > _SECONDS_BETWEEN_LINES:
-            self._say_line()
+            self._say_state(self._tally)
 
-    def _say_line(self) -> None:
+    def _say_state(self, tally: Tally) -> None:
         self._last = time.perf_counter()
-        best = self._tally.leaderboard.best()
-        _say(self._tally.line() + (f"; best {best}" if best else ""))
+        best = tally.leaderboard.best()
+        _say(tally.line() + (f"; best {best}" if best else ""))
+
+
+def _failure(tally: Tally, event: Failed) -> str:
+    return f"failed: {tally.leaderboard.describe(event.trial.cell)}: {one_line(event.error)}"
 
 
 def _say(text: str) -> None:
@@ -155,9 +163,10 @@ class _Display:
     """A bar, the numbers and the best cell so far, redrawn in place."""
 
     def __init__(self, sweep: Sweep, console: Console) -> None:
-        self._tally = Tally(sweep)
+        self._sweep = sweep
         self._console = console
-        self._phase = f"{self._tally.n_total} trials into {sweep.directory}; compiling the kernels once"
+        self._phase = ""
+        self._tally: Tally | None = None
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=8)
 
     def __enter__(self) -> Self:
@@ -169,24 +178,27 @@ class _Display:
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Opened | Event) -> None:
+        if isinstance(event, Opened):
+            self._tally = Tally(self._sweep, event)
+            self._console.print(_banner(self._sweep, event), style="dim", markup=False, highlight=False)
+            self._phase = "compiling the kernels" if event.trials else ""
+            return
+        assert self._tally is not None, "a sweep opens before its trials begin"
         self._phase = ""
         self._tally.add(event)
         if isinstance(event, Failed) and self._tally.n_failed <= _FAILURES_SHOWN:
-            cell = self._tally.leaderboard.describe(event.trial.cell)
-            self._console.print(f"failed: {cell}: {one_line(event.error)}", style="red", markup=False)
+            self._console.print(_failure(self._tally, event), style="red", markup=False)
 
     def _draw(self) -> Table | Text:
-        if self._phase:
+        if self._phase or self._tally is None:
             return Text(self._phase, style="dim")
-        grid = Table.grid(padding=(0, 1))
-        grid.add_row(
-            ProgressBar(total=self._tally.n_total, completed=self._tally.n_present, width=30),
-            self._tally.line(),
-        )
+        bar = ProgressBar(total=self._tally.n_total, completed=self._tally.n_present, width=30)
+        numbers = Table.grid(padding=(0, 1))
+        numbers.add_row(bar, self._tally.line())
+        display = Table.grid()
+        display.add_row(numbers)
         best = self._tally.leaderboard.best()
-        table = Table.grid()
-        table.add_row(grid)
         if best:
-            table.add_row(Text(f"best so far  {best}", style="dim"))
-        return table
+            display.add_row(Text(f"best so far  {best}", style="dim"))
+        return display

@@ -12,11 +12,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from freewalk.harness.configuration import sweep_id
 from freewalk.harness.leaderboard import varying_parameters
 from freewalk.harness.sweep import Sweep
 from freewalk.harness.text import duration, significant
-from freewalk.results.store import Store
-from freewalk.results.summary import best_cells, summarise
+from freewalk.results.summary import best_cells
 from freewalk.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ _WIDTH_OF_A_PIPE = 140
 
 def print_table(sweep: Sweep) -> None:
     """Print per task the best cells with success rate and cost, then what became of all trials."""
-    with Store.open(sweep.directory, read_only=True) as store:
-        trials = store.trials()
-    summary = summarise(trials)
+    trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     best = best_cells(summary, per_task=_CELLS_SHOWN)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
     for name, cells in best.groupby("task", sort=False):
@@ -92,18 +90,18 @@ def _outcomes(trials: pd.DataFrame) -> str:
 
 def print_json(sweep: Sweep) -> None:
     """Print the result as one JSON object: where it lies, what became of the trials, and the summary's rows."""
-    with Store.open(sweep.directory, read_only=True) as store:
-        trials = store.trials()
-        counts = {state.value: count for state, count in store.counts().items()}
-        identifier = store.sweep_id
-    summary = summarise(trials)
+    trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     rows = json.loads(summary.to_json(orient="records", double_precision=15))
     result = {
-        "sweep_id": identifier,
+        "sweep_id": sweep_id(sweep.configuration),
         "directory": str(sweep.directory),
         "n_trials": len(trials),
-        "states": counts,
-        "outcomes": {str(kind): int(count) for kind, count in trials["outcome"].value_counts().items()},
+        "states": _counts(trials["state"]),
+        "outcomes": _counts(trials["outcome"]),
         "summary": rows,
     }
     click.echo(json.dumps(result, indent=2))
+
+
+def _counts(words: pd.Series[Any]) -> dict[str, int]:
+    return {str(word): int(count) for word, count in words.value_counts().items()}

@@ -24,15 +24,26 @@ from freewalk.harness.trial import Budget
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.results.export import export_tables, write_json, write_text
 from freewalk.results.records import TrialRecord
-from freewalk.results.schema import State
+from freewalk.results.schema import TableName
 from freewalk.results.store import Store
-from freewalk.results.summary import summarise
 from freewalk.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHORTEST_ERROR = 400
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The folder is ours, and it is known what is left to run; compilation follows."""
+
+    trials: Sequence[Trial]
+    """What is left."""
+    n_total: int
+    """Trials of the sweep, those of earlier runs included."""
+    n_reached_before: int
+    """Trials of earlier runs that reached their target."""
 
 
 @dataclass
@@ -43,10 +54,8 @@ class Sweep:
     directory: Path
     plan: Plan = field(init=False)
     backend: Backend = field(init=False)
-    trials: list[Trial] = field(init=False, default_factory=list)
-    """What is left to run."""
-    n_before: int = field(init=False, default=0)
-    """Trials that the store already had."""
+    tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
+    """trials, curves and summary, once `run` has ended."""
     compile_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
@@ -58,7 +67,7 @@ class Sweep:
         """How long trials train and how they are judged."""
         return Budget.of(self.configuration)
 
-    def run(self, *, retry_failed: bool = False, fail_fast: bool = False) -> Iterator[Event]:
+    def run(self, *, retry_failed: bool = False, fail_fast: bool = False) -> Iterator[Opened | Event]:
         """Run what the store does not have yet; yield what happens; leave the tables in the folder.
 
         A consumer that stops early leaves a store that a later `run` completes.
@@ -72,34 +81,29 @@ class Sweep:
         with Store.open_or_create(self.directory, identity(c), sweep_id(c)) as store:
             store.add_pending(self._record(trial) for trial in self.plan.trials)
             left = set(store.unfinished(retry_failed=retry_failed))
-            self.trials = [trial for trial in self.plan.trials if trial.trial_id in left]
-            self.n_before = len(self.plan.trials) - len(self.trials)
+            trials = [trial for trial in self.plan.trials if trial.trial_id in left]
             self._describe()
             try:
-                if self.trials:
-                    self.compile_seconds = self._compile()
-                    yield from self._drive(store, fail_fast)
+                yield Opened(trials, len(self.plan.trials), store.count_reached())
+                if trials:
+                    self.compile_seconds = self._compile(trials)
+                    yield from self._drive(store, trials, fail_fast)
             finally:
-                export_tables(store, self.directory)
+                self.tables = export_tables(store, self.directory)
 
-    def has_failed(self) -> bool:
-        """Whether the store holds a failed trial."""
-        with Store.open(self.directory, read_only=True) as store:
-            return store.counts()[State.FAILED] > 0
-
-    def _compile(self) -> float:
+    def _compile(self, trials: Sequence[Trial]) -> float:
         """Compile the kernels and the tasks' data functions, or load them from the cache; return the seconds."""
         start = time.perf_counter()
         self.backend.warm_up()
-        for cell in {trial.cell for trial in self.trials}:
+        for cell in {trial.cell for trial in trials}:
             given = {name: value for name, value in cell.parameters.items() if value is not None}
             TASKS[cell.task].problem(given).data()
         return time.perf_counter() - start
 
-    def _drive(self, store: Store, fail_fast: bool) -> Iterator[Event]:
+    def _drive(self, store: Store, trials: Sequence[Trial], fail_fast: bool) -> Iterator[Event]:
         """Run the engine and store every event before it is passed on."""
         engine = Engine(self.backend, self.budget)
-        events = engine.run(self.trials)
+        events = engine.run(trials)
         try:
             for event in events:
                 self._store(store, event, engine)
@@ -169,13 +173,10 @@ class SweepResult:
     """One row a trial."""
     curves: pd.DataFrame
     """One row a measurement."""
+    summary: pd.DataFrame
+    """One row a cell."""
     directory: Path | None
     """Where the store and the CSV files lie; None if they were not kept."""
-
-    @property
-    def summary(self) -> pd.DataFrame:
-        """One row a cell."""
-        return summarise(self.trials)
 
 
 def sweep(
@@ -247,8 +248,8 @@ def sweep(
 def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -> SweepResult:
     for _ in sweep.run(retry_failed=retry_failed, fail_fast=fail_fast):
         pass
-    with Store.open(sweep.directory, read_only=True) as store:
-        return SweepResult(store.trials(), store.curves(), sweep.directory if keep else None)
+    tables = sweep.tables
+    return SweepResult(tables["trials"], tables["curves"], tables["summary"], sweep.directory if keep else None)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -220,6 +220,11 @@ class Store:
         found = dict(self._read("SELECT state, count(*) FROM trials GROUP BY state"))
         return {state: found.get(state, 0) for state in State}
 
+    def count_reached(self) -> int:
+        """Count the complete trials that reached their target."""
+        ((count,),) = self._read("SELECT count(*) FROM trials WHERE reached = 1")
+        return int(count)
+
     def configuration(self) -> dict[str, Any]:
         """Give the configuration the sweep was started with, as JSON gives it back (tuples are lists)."""
         loaded: dict[str, Any] = json.loads(self._configuration)

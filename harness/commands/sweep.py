@@ -169,4 +169,4 @@ def _run(sweep: Any, *, retry_failed: bool, fail_fast: bool, quiet: bool, as_jso
             err=True,
         )
         return 130
-    return 1 if sweep.has_failed() else 0
+    return 1 if (sweep.tables["trials"]["state"] == "failed").any() else 0
