@@ -278,4 +278,15 @@ def _make_conversion(instruction: str, source: LanesType, target: LanesType) -> 
 signed_to_float = _make_conversion("sitofp", u32x16, f32x16)
 bits_of = _make_conversion("bitcast", f32x16, u32x16)
 float_from_bits = _make_conversion("bitcast", u32x16, f32x16)
-halves_of = _make_conversion("bitcast", u64x8, u32x16)
+
+
+@intrinsic
+def interleave_low_halves(typing_context: Any, even: Any, odd: Any) -> Any:
+    """Return the u32x16 of the low halves of two u64x8: even[0], odd[0], even[1], odd[1], ..."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first, second = (builder.bitcast(value, u32x16.llvm) for value in args)
+        order = [lane if lane % 2 == 0 else LANES + lane - 1 for lane in range(LANES)]
+        return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_INT32, LANES), order))
+
+    return u32x16(even, odd), codegen

@@ -1,0 +1,31 @@
+"""Tables of the README made from the code: `python -m freewalk.harness.documentation` prints them."""
+
+from __future__ import annotations
+
+import sys
+
+from freewalk.harness.parameters import PARAMETERS, Parameter
+from freewalk.tasks.registry import TASKS
+from freewalk.tasks.task import METRIC_DESCRIPTIONS
+
+
+def parameter_rows() -> list[str]:
+    """Return a Markdown table row for each parameter: key, values and default, meaning."""
+    return [f"| `{name}` | {_values(parameter)} | {parameter.help} |" for name, parameter in PARAMETERS.items()]
+
+
+def _values(parameter: Parameter) -> str:
+    where = f", only with {parameter.condition}" if parameter.condition else ""
+    return f"{parameter.range} (default: {parameter.default_text}){where}"
+
+
+def task_rows() -> list[str]:
+    """Return a Markdown table row for each task: name, when it counts as learned, what it is."""
+    return [
+        f"| `{name}` | {METRIC_DESCRIPTIONS[task.metric]} {task.comparison} {task.target:g} | {task.summary} |"
+        for name, task in TASKS.items()
+    ]
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join([*parameter_rows(), "", *task_rows(), ""]))
