@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from freewalk.harness.parameters import PARAMETERS, Parameter
@@ -14,9 +15,13 @@ def parameter_rows() -> list[str]:
     return [f"| `{name}` | {_values(parameter)} | {parameter.help} |" for name, parameter in PARAMETERS.items()]
 
 
+_TECHNICAL_LIMIT = re.compile(r" and at most \d{10,}")
+
+
 def _values(parameter: Parameter) -> str:
+    values = _TECHNICAL_LIMIT.sub("", parameter.range).removeprefix("one of ").replace(", ", " or ")
     where = f", only with {parameter.condition}" if parameter.condition else ""
-    return f"{parameter.range} (default: {parameter.default_text}){where}"
+    return f"{values} (default: {parameter.default_text}){where}"
 
 
 def task_rows() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.plan import Cell, Plan
 from freewalk.harness.trial import TrialResult
 
@@ -31,9 +32,9 @@ class Standing:
 class Leaderboard:
     """Standings of all cells that have a finished trial."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, configuration: SweepConfiguration) -> None:
         self._standings: dict[Cell, Standing] = {}
-        self._varying = varying_parameters(plan)
+        self._varying = varying_parameters(plan, configuration)
 
     def add(self, cell: Cell, result: TrialResult) -> None:
         """Count a finished trial in."""
@@ -60,11 +61,16 @@ class Leaderboard:
         return " ".join([cell.task, *values])
 
 
-def varying_parameters(plan: Plan) -> tuple[str, ...]:
-    """Return the parameters that take more than one value within some task of the plan."""
+def varying_parameters(plan: Plan, configuration: SweepConfiguration) -> tuple[str, ...]:
+    """Return the parameters of the grid that take more than one value within some task of the plan.
+
+    A parameter that the grid leaves to its default may differ too (the learning rate follows the optimizer), but says
+    nothing that the others do not.
+    """
+    given = {key for table in configuration.grid for key in table}
     values: dict[tuple[str, str], set[object]] = {}
     for cell in plan.cells:
         for name in plan.parameter_names:
             values.setdefault((cell.task, name), set()).add(cell.parameters[name])
-    several = {name for (_, name), seen in values.items() if len(seen) > 1}
+    several = {name for (_, name), seen in values.items() if len(seen) > 1 and name in given}
     return tuple(name for name in plan.parameter_names if name in several)

@@ -54,7 +54,7 @@ class Tally:
         self._costs = {trial.trial_id: seconds_per_step(trial.cell) for trial in opened.trials}
         self._cost_left = sum(self._costs.values())
         self._cost_done = 0.0
-        self.leaderboard = Leaderboard(sweep.plan)
+        self.leaderboard = Leaderboard(sweep.plan, sweep.configuration)
         self.n_total = opened.n_total
         self.n_before = opened.n_total - len(opened.trials)
         self.n_reached = opened.n_reached_before

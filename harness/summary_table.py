@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _CELLS_SHOWN = 5
 _WIDTH_OF_A_PIPE = 140
+_HOW_TO_READ = (
+    "evaluations and steps: expected until the target is reached, failures counted in; "
+    "time: median of those that reached it; loss: median at the end, on held-out data"
+)
 
 
 def print_table(sweep: Sweep) -> None:
@@ -31,16 +35,27 @@ def print_table(sweep: Sweep) -> None:
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     best = best_cells(summary, per_task=_CELLS_SHOWN)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    varying = varying_parameters(sweep.plan, sweep.configuration)
     for name, cells in best.groupby("task", sort=False):
-        n_cells = int((summary["task"] == name).sum())
-        console.print(_task_table(sweep, str(name), cells, n_cells))
+        of_task = summary[summary["task"] == name]
+        shown = [p for p in varying if len(of_task[f"param_{p}"].unique()) > 1]
+        console.print(_task_table(str(name), cells, shown, len(of_task)))
+        for parameter in shown:
+            console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
+        console.print()
+    console.print(_HOW_TO_READ, style="dim", highlight=False)
     console.print(_outcomes(trials), highlight=False)
     console.print(f"tables in {sweep.directory}", highlight=False, soft_wrap=True)
 
 
-def _task_table(sweep: Sweep, name: str, cells: pd.DataFrame, n_cells: int) -> Table:
+def _by_value(cells: pd.DataFrame, parameter: str) -> str:
+    """Return, for each value of a parameter, in how many of its trials the target was reached."""
+    groups = cells.groupby(f"param_{parameter}", dropna=False)[["n_reached", "n_complete"]].sum()
+    return ", ".join(f"{_value(value)}: {row['n_reached']}/{row['n_complete']}" for value, row in groups.iterrows())
+
+
+def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int) -> Table:
     task = TASKS[name]
-    columns = [p for p in varying_parameters(sweep.plan) if cells[f"param_{p}"].notna().any()]
     target = float(cells["target"].iloc[0])
     table = Table(
         title=f"{name}: the best {len(cells)} of {n_cells} cells; target {task.metric} {task.comparison} {target:g}",
@@ -54,8 +69,6 @@ def _task_table(sweep: Sweep, name: str, cells: pd.DataFrame, n_cells: int) -> T
         table.add_column(heading, justify="right")
     for _, cell in cells.iterrows():
         table.add_row(*(_value(cell[f"param_{p}"]) for p in columns), *_measures(cell))
-    table.caption = "evaluations, steps: expected to the target; time: median to the target; loss: median at the end"
-    table.caption_justify = "left"
     return table
 
 
