@@ -25,6 +25,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 
 _WORTH_SPREADING_SECONDS = 3.0
 """A trial that has less left than this is not worth loading the kernel that spreads it over all threads."""
+_SECONDS_BEFORE_ANOTHER_TRY = 10.0
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -79,6 +80,10 @@ class TrialRun:
     last_evaluation: Evaluation | None = None
     last_train_loss: float | None = None
     seconds_per_step: float = 0.0
+    seconds_alone: float | None = None
+    """Seconds a step took on one thread, while the trial is spread over several."""
+    spread_not_before: float = 0.0
+    """Clock time of the next try to spread it."""
 
     @property
     def evaluations(self) -> int:
@@ -184,9 +189,22 @@ def run_trial(
 
 
 def spread_if_worth(run: TrialRun, budget: Budget, backend: Backend) -> float:
-    """Let a trial that is alone use all threads if much is left of it; return the seconds of compilation."""
+    """Let a trial that is alone use all threads if much is left of it; return the seconds of compilation.
+
+    Where other programs keep the processors busy, the threads of a step wait for each other and one thread is faster:
+    then the trial goes back to one and tries again later.
+    """
+    if run.seconds_alone is not None:
+        if run.seconds_per_step > run.seconds_alone:
+            backend.gather(run.walk)
+            run.seconds_alone = None
+            run.spread_not_before = time.perf_counter() + _SECONDS_BEFORE_ANOTHER_TRY
+        return 0.0
     left = (budget.steps - run.walk.step) * run.seconds_per_step
-    return backend.spread(run.walk) if left > _WORTH_SPREADING_SECONDS else 0.0
+    if left <= _WORTH_SPREADING_SECONDS or time.perf_counter() < run.spread_not_before:
+        return 0.0
+    run.seconds_alone = run.seconds_per_step
+    return backend.spread(run.walk)
 
 
 def _fields(run: TrialRun, backend: Backend) -> dict[str, object]:

@@ -68,6 +68,11 @@ class Backend:
         walk.use_threads(self.workers)
         return time.perf_counter() - start
 
+    def gather(self, walk: Walk) -> None:
+        """Let a walk go on with one thread."""
+        if isinstance(walk, CpuWalk):
+            walk.use_threads(1)
+
 
 def resolve_backend(name: str) -> Backend:
     """Return the backend of that name; `auto` takes the fastest that this machine has.

@@ -10,9 +10,11 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,9 +51,12 @@ def c_function(signature: Any) -> Callable[[F], F]:
     """Compile a function with a C address and the given Numba `signature`; cached on disk."""
 
     def decorate(function: F) -> F:
-        compiled: F = numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
-        _stamp_with_sources(compiled, function)
-        return compiled
+        options = {"nopython": True, "error_model": "numpy", "boundscheck": False}
+        compiled = CFunc(function, normalize_signature(signature), locals={}, options=options)
+        compiled.enable_caching()
+        _stamp_with_sources(compiled, function)  # before it compiles, which numba.cfunc does at once
+        compiled.compile()
+        return cast(F, compiled)
 
     return decorate
 
@@ -70,10 +75,10 @@ def _stamp_with_sources(compiled: Any, function: Callable[..., Any]) -> None:
 
 @cache
 def source_fingerprint(folder: Path) -> str:
-    """Return a hash of every Python file of the kernels and of `folder`."""
+    """Return a hash of every Python file of the kernels and of those that lie in `folder` itself."""
+    here = Path(__file__).parent
     digest = hashlib.sha256()
-    for root in sorted({Path(__file__).parent, folder}):
-        for path in sorted(root.rglob("*.py")):
-            digest.update(str(path.relative_to(root)).encode())
-            digest.update(path.read_bytes())
+    for path in sorted({*here.rglob("*.py"), *folder.glob("*.py")}):
+        digest.update(str(path).encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()

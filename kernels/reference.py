@@ -53,7 +53,8 @@ def dense_targets(network: FreeNetwork, y: NDArray[Any]) -> Array:
 
 def sigmoid(z: Array) -> Array:
     """Return 1 / (1 + e**-z)."""
-    result: Array = 1.0 / (1.0 + np.exp(-z))
+    with np.errstate(over="ignore"):  # e**710 is infinite, and 1 / infinity the right answer
+        result: Array = 1.0 / (1.0 + np.exp(-z))
     return result
 
 
@@ -86,7 +87,11 @@ def forward(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: in
 def losses(network: FreeNetwork, outputs: Array, y: NDArray[Any]) -> Array:
     """Return the (B,) losses: the sum over outputs and timesteps of (o - y)**2, or of -y log(o)."""
     target = dense_targets(network, y)
-    each = (outputs - target) ** 2 if network.loss == "mean_squared_error" else -target * np.log(outputs)
+    if network.loss == "mean_squared_error":
+        each = (outputs - target) ** 2
+    else:
+        with np.errstate(divide="ignore"):  # 0 log(0) counts as 0, any other log(0) as it is: infinite
+            each = -target * np.log(np.where(target == 0, 1.0, outputs))
     total: Array = each.reshape(len(each), -1).sum(axis=1)
     return total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,14 @@ Update = Literal["raw", "normalised"]
 Optimizer = Literal["sgd", "momentum", "adam"]
 Schedule = Literal["constant", "cosine"]
 Sides = Literal["one", "two"]
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "update": get_args(Update),
+    "optimizer": get_args(Optimizer),
+    "schedule": get_args(Schedule),
+    "sides": get_args(Sides),
+    "noise": get_args(Noise),
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,13 @@ class WalkConfiguration:
             raise ValueError(f"stddev must be a finite number of at least 0, got {self.stddev}")
         if self.update == "normalised" and self.stddev == 0:
             raise ValueError("stddev must be above 0 with update=normalised, which divides by it")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be a finite number above 0, got {self.learning_rate}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name} must be one of {', '.join(words)}, got {getattr(self, name)!r}")
         for name in ("batch_size", "timesteps", "schedule_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

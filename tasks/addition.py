@@ -8,7 +8,7 @@ from numba import carray
 
 from freewalk.kernels.cpu.lanes import LANES
 from freewalk.tasks.bits import random_integer
-from freewalk.tasks.task import Problem, Task
+from freewalk.tasks.task import Problem, Task, check_form
 
 _MOST_BITS = 32
 
@@ -45,6 +45,7 @@ def fill_sequence(seed: int, stream: int, step: int, first: int, timesteps: int,
 
 
 def _make_problem(bits: int, form: str) -> Problem:
+    check_form("addition", form)
     if not 2 <= bits <= _MOST_BITS:
         raise ValueError(f"bits={bits} does not fit task addition: from 2 to {_MOST_BITS} bits")
     if form == "static":

@@ -11,7 +11,7 @@ from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.jit import inline_function
 from freewalk.kernels.noise import Stream
 from freewalk.tasks.bits import random_bit
-from freewalk.tasks.task import Problem, Task
+from freewalk.tasks.task import Problem, Task, check_form
 
 _EVALUATION = np.uint32(Stream.EVALUATION_DATA)
 _MOST_ENUMERATED = 10  # up to 1,024 patterns, an evaluation shows every one
@@ -53,6 +53,9 @@ def fill_sequence(seed: int, stream: int, step: int, first: int, timesteps: int,
 
 
 def _make_problem(bits: int, form: str) -> Problem:
+    check_form("parity", form)
+    if bits < 1:
+        raise ValueError(f"bits={bits} does not fit task parity: at least 1 bit")
     domain_size = 2**bits if bits <= _MOST_ENUMERATED else None
     if form == "static":
         return Problem(n_input=bits, n_output=1, fill=fill_static, argument=bits, domain_size=domain_size)

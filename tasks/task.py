@@ -23,6 +23,12 @@ METRIC_DESCRIPTIONS: Mapping[str, str] = {
 }
 
 
+def check_form(task: str, form: str) -> None:
+    """Raise ValueError unless `form` is one of the two that tasks on bits have."""
+    if form not in ("static", "sequence"):
+        raise ValueError(f"form={form} does not fit task {task}: static or sequence")
+
+
 @cache
 def _compiled_address(fill: Callable[..., None]) -> int:
     return int(c_function(FILL)(fill).address)  # type: ignore[attr-defined]

@@ -11,10 +11,16 @@ from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.group import load_group
 from freewalk.kernels.cpu.lanes import LANES, store
 from freewalk.kernels.cpu.layout import Shape, Source, Workspace
-from freewalk.kernels.jit import helper_function, kernel
+from freewalk.kernels.jit import helper_function, inline_function, kernel
 
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)
+
+
+@inline_function
+def _larger(a: np.floating[Any], b: np.floating[Any]) -> np.floating[Any]:
+    """Return the larger of two numbers, or NaN if one of them is."""
+    return b if b > a or b != b else a
 
 
 @helper_function
@@ -33,11 +39,9 @@ def _measure_lane(
         output = outputs[k * LANES + lane]
         target = y[k * LANES + lane]
         right += (output > _HALF) == (target > _HALF) and output == output
-        error = abs(output - target)
-        if not error <= largest:
-            largest = error
-        lowest[k] = min(lowest[k], output)
-        highest[k] = max(highest[k], output)
+        largest = _larger(largest, abs(output - target))
+        lowest[k] = -_larger(-lowest[k], -output)
+        highest[k] = _larger(highest[k], output)
     return right, largest
 
 
@@ -68,8 +72,7 @@ def evaluate(
             right, error = _measure_lane(n, lane, outputs, y, lowest, highest)
             bits += right
             rows += right == n
-            if not error <= largest:
-                largest = error
+            largest = _larger(largest, error)
     return loss / n_datapoints, bits / (n_datapoints * n), rows / n_datapoints, float(largest)
 
 

@@ -123,7 +123,7 @@ def _log1p_over_f(f: F32x16) -> F32x16:
 
 @inline_function
 def log(x: F32x16) -> F32x16:
-    """Return the natural logarithm of x >= 0; below the normal numbers, zero included, that of the smallest normal."""
+    """Return the natural logarithm of a finite x >= 0; below the normal numbers that of the smallest normal."""
     x = at_least(x, splat_f32(_SMALLEST_NORMAL))
     exponent, f = _split(x)
     # the last term carries a NaN through, which the bit operations would lose

@@ -117,7 +117,15 @@ def tiling_of(shape: Shape, batch_size: int) -> Tiling:
 
 
 def to_padded(matrix: NDArray[Scalar], shape: Shape) -> NDArray[Scalar]:
-    """Return a (n_from, n_to) matrix by position: columns one after another, padding rows zero."""
+    """Return a (n_from, n_to) matrix by position: columns one after another, padding rows zero.
+
+    Raises
+    ------
+    ValueError
+        If the matrix has another shape.
+    """
+    if matrix.shape != (shape.n_from, shape.n_to):
+        raise ValueError(f"weights must have shape {(shape.n_from, shape.n_to)}, got {matrix.shape}")
     padded = np.zeros((shape.n_to, shape.n_rows), dtype=matrix.dtype)
     padded[:, : shape.n_from] = matrix.T
     return padded.reshape(-1)

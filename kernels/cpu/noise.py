@@ -184,7 +184,7 @@ def draw(
     noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
     at: int,
 ) -> None:
-    """Write the unit perturbations of the datapoints first .. first + 15; zero where there is no weight."""
+    """Write the unit perturbations of the datapoints first .. first + 15; zero where a mask allows no weight."""
     if source.kind == GAUSSIAN:
         draw_gaussian(shape, source.round_keys, first, step, noise, at)
     elif source.kind == RADEMACHER:

@@ -52,7 +52,7 @@ def move(rule: Rule, weights: Weights, total: NDArray[np.float64], batch_size: i
     """Move the weights, in place.
 
     `total` is the sum over datapoints of unit noise times (unperturbed minus perturbed loss), two-sided half of
-    (loss at minus minus loss at plus); it is 0 where there is no weight.
+    (loss at minus minus loss at plus); it is 0 where a mask allows no weight.
 
     raw:       W += stddev * total / B
     sgd:       g = -total / (B stddev);  W -= rate * g

@@ -97,7 +97,15 @@ class CpuWalk:
         return min(threads, self._tiling.n_chunks)
 
     def use_threads(self, threads: int) -> None:
-        """Take the following steps with so many threads, or as many as have work."""
+        """Take the following steps with so many threads, or as many as have work.
+
+        Raises
+        ------
+        ValueError
+            If `threads` is below 1.
+        """
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
         self._workspace = make_workspace(self._shape, self._tiling.groups, self.most_threads(threads))
 
     def train(self, n_steps: int) -> Progress:
@@ -157,7 +165,8 @@ def _noise_source(
 ) -> NoiseSource:
     kind = _NOISE_KINDS[configuration.noise]
     by_position = _NO_MASK if mask is None else to_padded(mask, shape)
-    return NoiseSource(kind, np.uint64(seed), key_schedule(seed), _NO_NOISE, by_position)
+    round_keys = key_schedule(seed)
+    return NoiseSource(kind, np.uint64(seed), round_keys, _NO_NOISE, by_position)
 
 
 def _weights_of(matrix: NDArray[np.float64], shape: Shape) -> Weights:
@@ -211,6 +220,8 @@ def step_on_arrays(
 
     Parameters
     ----------
+    configuration
+        Its batch size does not count: the batch is what is given.
     unit_noise
         (B, n_from, n_to) perturbations divided by stddev; None draws them for (seed, step).
 
