@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from freewalk.harness.plan import Trial
@@ -18,6 +19,7 @@ from freewalk.harness.trial import (
     start_trial,
 )
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Engine:
         self._lock = threading.Lock()
         self._waiting: list[Trial] = []
         self._running = 0
+        self._walks: list[Walk] = []
         self.compile_seconds = 0.0
 
     def run(self, trials: Sequence[Trial]) -> Generator[Event]:
@@ -92,13 +95,16 @@ class Engine:
                 else:
                     yield event
         finally:
-            self._stop.set()
+            self.stop()
             for thread in threads:
                 thread.join()
 
     def stop(self) -> None:
-        """Let running trials stop at their next look and start no more."""
-        self._stop.set()
+        """Let running trials stop, within a step if need be, and start no more."""
+        with self._lock:
+            self._stop.set()
+            for walk in self._walks:
+                walk.request_stop()
 
     def drain(self) -> Iterator[Event]:
         """Yield the events that were left when `run` was cut short."""
@@ -125,11 +131,23 @@ class Engine:
     def _outcome_of(self, trial: Trial) -> Event:
         try:
             run = start_trial(trial.cell.task, trial.cell.parameters, trial.seed, self._budget, self._backend)
-            return Finished(trial, run_trial(run, self._budget, self._backend, look=self._look))
+            with self._stoppable(run.walk):
+                return Finished(trial, run_trial(run, self._budget, self._backend, look=self._look))
         except Interrupted:
             return Stopped(trial)
         except Exception as error:
             return Failed(trial, error)
+
+    @contextmanager
+    def _stoppable(self, walk: Walk) -> Iterator[None]:
+        """Let `stop` reach a walk."""
+        with self._lock:
+            self._walks.append(walk)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._walks.remove(walk)
 
     def _look(self, run: TrialRun) -> None:
         if self._stop.is_set():

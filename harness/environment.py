@@ -31,7 +31,7 @@ def environment(backend: Backend) -> dict[str, Any]:
         },
         "threads": usable_threads(),
         "threading_layer": numba.config.THREADING_LAYER,
-        "memory_gb": _memory_gb(),
+        "memory_gb": None if (bytes_ := memory_bytes()) is None else round(bytes_ / 1e9, 1),
         "gpu": None,
         "gpu_driver": None,
         "backend": backend.name,
@@ -70,9 +70,10 @@ def _version(package: str) -> str | None:
         return freewalk.__version__ if package == "freewalk" else None
 
 
-def _memory_gb() -> float | None:
+def memory_bytes() -> int | None:
+    """Return the machine's memory; None where the system does not tell."""
     try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         return None
 

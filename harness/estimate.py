@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from freewalk.harness.environment import memory_bytes
+from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import Scalar
-from freewalk.harness.plan import Cell, Trial
+from freewalk.harness.plan import Cell, Plan, Trial
 from freewalk.harness.trial import Budget, peak_memory_mb, start_trial
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.walk import Walk
@@ -51,6 +53,24 @@ def memory_mb(cell: Cell) -> float:
     return (tile + partial_sums + 7 * padded * 8) / 1e6
 
 
+def refuse_too_large(plan: Plan, backend: Backend) -> None:
+    """Refuse a plan whose largest trials do not fit into this machine's memory together.
+
+    Raises
+    ------
+    UsageError
+        Naming the cell's hidden neurons and what they need.
+    """
+    available = memory_bytes()
+    largest = max(plan.cells, key=memory_mb)
+    needed = memory_mb(largest) * min(backend.workers, len(plan.trials))
+    if available is not None and needed > available / 1e6:
+        raise UsageError(
+            f"hidden={largest.parameters['hidden']} on task {largest.task!r} needs about {needed / 1e3:,.0f} GB of"
+            f" memory, this machine has {available / 1e9:,.0f} GB; give fewer hidden neurons"
+        )
+
+
 def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estimate:
     """Return the time and memory that trials take at most, after timing a few real steps of the first one."""
     costs = {trial.cell: seconds_per_step(trial.cell) for trial in trials}
@@ -63,12 +83,20 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
 def _measured_scale(trial: Trial, budget: Budget, backend: Backend) -> float:
     """Return how much slower than the model this machine takes the first trial's step."""
     backend.warm_up()
-    run = start_trial(trial.cell.task, trial.cell.parameters, trial.seed, budget, backend)
+    cell = _short_step(trial.cell)
+    run = start_trial(cell.task, cell.parameters, trial.seed, budget, backend)
     run.walk.train(1)
     seconds, steps = _timed(run.walk, 1)
     if seconds < _MEASURED_SECONDS:
         seconds, steps = _timed(run.walk, math.ceil(_MEASURED_SECONDS / seconds))
-    return seconds / steps / seconds_per_step(trial.cell)
+    return seconds / steps / seconds_per_step(cell)
+
+
+def _short_step(cell: Cell) -> Cell:
+    """Return the cell with a batch so small that a step, which nothing can interrupt, takes a moment."""
+    batch_size = _integer(cell.parameters, "batch_size")
+    fitting = int(_MEASURED_SECONDS * batch_size / seconds_per_step(cell))
+    return replace(cell, parameters={**cell.parameters, "batch_size": min(batch_size, max(fitting, 1))})
 
 
 def _timed(walk: Walk, n_steps: int) -> tuple[float, int]:

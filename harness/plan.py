@@ -5,7 +5,9 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.errors import UsageError, unknown
@@ -68,7 +70,7 @@ class Plan:
     n_merged: int
     """Grid points that came out equal to an earlier one and were dropped."""
 
-    @property
+    @cached_property
     def parameter_names(self) -> tuple[str, ...]:
         """Parameters that apply to at least one cell, in the order of `PARAMETERS`."""
         used = {name for cell in self.cells for name, value in cell.parameters.items() if value is not None}
@@ -132,9 +134,11 @@ def _points(
             given = dict(zip(table, point, strict=True))
             task, method = str(given["task"]), str(given["method"])
             parameters = fill(method, given, task_parameters[task])
+            cell = Cell(task, method, parameters)
             if parameters["timesteps"] is None:
-                parameters["timesteps"] = registry.default_timesteps(task, parameters)
-            yield Cell(task, method, parameters)
+                with _refusing(cell):
+                    parameters["timesteps"] = registry.default_timesteps(task, parameters)
+            yield cell
 
 
 def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str, Scalar]) -> dict[str, Scalar | None]:
@@ -188,13 +192,20 @@ def _applies(
 def _check(cell: Cell, registry: Registry) -> None:
     """Refuse a cell whose values do not fit each other or the task."""
     parameters = cell.parameters
-    try:
+    with _refusing(cell):
         stddev = parameters["stddev"]
         if parameters["update"] == "normalised" and isinstance(stddev, float) and stddev**2 == 0:
             raise ValueError("update=normalised divides by stddev squared; use a greater stddev or update=raw")
         registry.check(cell.task, parameters)
+
+
+@contextmanager
+def _refusing(cell: Cell) -> Iterator[None]:
+    """Turn what a task says against a cell's values into one line with the cell."""
+    try:
+        yield
     except ValueError as error:
-        values = ", ".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
+        values = ", ".join(f"{name}={value}" for name, value in cell.parameters.items() if value is not None)
         raise UsageError(
             f"task {cell.task!r}: {error} (cell: {cell.method}, {values}); change the value, or give it a "
             "[[grid]] table of its own in a TOML file"

@@ -17,7 +17,7 @@ from freewalk.harness.engine import Event, Failed, Finished
 from freewalk.harness.estimate import seconds_per_step
 from freewalk.harness.leaderboard import Leaderboard
 from freewalk.harness.sweep import Opened, Sweep, one_line
-from freewalk.harness.text import duration
+from freewalk.harness.text import counted, duration
 
 _SECONDS_BETWEEN_LINES = 5.0
 _FAILURES_SHOWN = 5
@@ -115,7 +115,7 @@ class _Silent:
 def _banner(sweep: Sweep, opened: Opened) -> str:
     before = opened.n_total - len(opened.trials)
     resumed = f", {before} of them done before" if before else ""
-    return f"{opened.n_total} trials into {sweep.directory}{resumed}"
+    return f"{counted(opened.n_total, 'trial')} into {sweep.directory}{resumed}"
 
 
 class _Lines:

@@ -15,7 +15,7 @@ from rich.table import Table
 from freewalk.harness.configuration import sweep_id
 from freewalk.harness.leaderboard import varying_parameters
 from freewalk.harness.sweep import Sweep
-from freewalk.harness.text import duration, significant
+from freewalk.harness.text import counted, duration, significant
 from freewalk.results.summary import best_cells
 from freewalk.tasks.registry import TASKS
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CELLS_SHOWN = 5
+_VALUES_SHOWN = 12
 _WIDTH_OF_A_PIPE = 140
 _HOW_TO_READ = (
     "evaluations and steps: expected until the target is reached, failures counted in; "
@@ -41,6 +42,8 @@ def print_table(sweep: Sweep) -> None:
         shown = [p for p in varying if len(of_task[f"param_{p}"].unique()) > 1]
         console.print(_task_table(str(name), cells, shown, len(of_task)))
         for parameter in shown:
+            if len(of_task[f"param_{parameter}"].unique()) > _VALUES_SHOWN:
+                continue  # a line that fills the screen helps nobody; summary.csv has it all
             console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
         console.print()
     console.print(_HOW_TO_READ, style="dim", highlight=False)
@@ -73,7 +76,7 @@ def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int
 
 
 def _value(value: Any) -> str:
-    if value is None or value != value or str(value) == "<NA>":
+    if str(value) in ("None", "nan", "<NA>"):  # what does not apply; <NA> cannot be compared
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -97,8 +100,8 @@ def _short_time(seconds: float) -> str:
 
 def _outcomes(trials: pd.DataFrame) -> str:
     kinds = trials["outcome"].fillna(trials["state"]).value_counts()
-    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    return f"{len(trials)} trials: {counted}"
+    kinds_text = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return f"{counted(len(trials), 'trial')}: {kinds_text}"
 
 
 def print_json(sweep: Sweep) -> None:

@@ -18,6 +18,7 @@ from freewalk.harness.configuration import (
 )
 from freewalk.harness.engine import Engine, Event, Failed, Finished, Started, Stopped
 from freewalk.harness.environment import environment
+from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.trial import Budget
@@ -61,6 +62,7 @@ class Sweep:
     def __post_init__(self) -> None:
         self.plan = expand(self.configuration, BuiltInRegistry())
         self.backend = resolve_backend(self.configuration.backend)
+        refuse_too_large(self.plan, self.backend)
 
     @property
     def budget(self) -> Budget:
@@ -104,9 +106,13 @@ class Sweep:
         """Run the engine and store every event before it is passed on."""
         engine = Engine(self.backend, self.budget)
         events = engine.run(trials)
+        unsettled: set[str] = set()
         try:
             for event in events:
+                unsettled.add(event.trial.trial_id)
                 self._store(store, event, engine)
+                if not isinstance(event, Started):
+                    unsettled.discard(event.trial.trial_id)
                 yield event
                 if fail_fast and isinstance(event, Failed):
                     engine.stop()
@@ -114,6 +120,8 @@ class Sweep:
             events.close()
             for event in engine.drain():
                 self._store(store, event, engine)
+            # an interrupt that came between the end of a trial and its storing took the event with it
+            store.mark_interrupted(unsettled)
 
     def _store(self, store: Store, event: Event, engine: Engine) -> None:
         trial_id = event.trial.trial_id
@@ -263,6 +271,5 @@ def _specs(grid: str | Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _values(values: Any) -> str:
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        return str(values)
-    return ",".join(str(value.item() if hasattr(value, "item") else value) for value in values)
+    one = isinstance(values, str) or not hasattr(values, "__iter__") or getattr(values, "ndim", 1) == 0
+    return ",".join(str(value.item() if hasattr(value, "item") else value) for value in ([values] if one else values))

@@ -22,13 +22,18 @@ def duration(seconds: float) -> str:
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number and its noun: 1 trial, 270 trials."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def significant(value: float, digits: int = 3) -> str:
     """Return a number with few digits: 0.0123, 4.5e-07, 1,230,000; a dash for what is missing or infinite."""
     if not math.isfinite(value):
         return "-"
     if value == 0:
         return "0"
-    if abs(value) >= 1000:
-        rounded = round(value, digits - 1 - math.floor(math.log10(abs(value))))
+    rounded = float(f"{value:.{digits}g}")
+    if abs(rounded) >= 1000:
         return f"{rounded:,.0f}"
     return f"{value:.{digits}g}"

@@ -105,8 +105,9 @@ class TrialRun:
         progress = self.walk.train(n_steps)
         seconds = time.perf_counter() - start
         self.train_seconds += seconds
-        self.seconds_per_step = seconds / progress.steps
-        self.last_train_loss = progress.loss
+        if progress.steps:
+            self.seconds_per_step = seconds / progress.steps
+            self.last_train_loss = progress.loss
 
     def evaluate(self) -> None:
         """Measure on held-out data, add to the curve and let the judge see it.

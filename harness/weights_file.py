@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,19 @@ from freewalk.kernels.network import FreeNetwork
 FORMAT_VERSION = 1
 _MARK = "freewalk weights"
 _LARGEST_TEXT = 1 << 20
+# What reading a strange file may raise: a plain .npy is no archive (TypeError), nested JSON recurses, a header may
+# promise more than there is memory, a zip may be encrypted (RuntimeError) or use an unknown compression (one too).
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +66,8 @@ def save_weights(path: Path, saved: SavedWeights) -> None:
         "parameters": dict(saved.parameters),
         "record": dict(saved.record),
     }
+    check_free(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             np.savez(file, weights=saved.weights, description=np.array(json.dumps(described)))
@@ -66,7 +80,20 @@ def save_weights(path: Path, saved: SavedWeights) -> None:
     except FileExistsError:
         raise UsageError(f"--save {path} exists already; give another name") from None
     except OSError as error:
-        raise UsageError(f"--save {path} cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--save {path} cannot be written ({error.strerror or error}); give another name") from None
+
+
+def check_free(path: Path) -> None:
+    """Make a new weights file's folder; raise UsageError if the file exists or could not be written."""
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"--save {path} exists already; give another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        problem = error.strerror or error
+        raise UsageError(f"--save {path}: its folder cannot be written ({problem}); give another name") from None
 
 
 def load_weights(path: Path) -> SavedWeights:
@@ -78,21 +105,23 @@ def load_weights(path: Path) -> SavedWeights:
         If the file is missing, damaged, no weights file, or of a newer version.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: NumPy leaves a damaged archive's file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if int(archive["description"].nbytes) > _LARGEST_TEXT:
                 raise ValueError("its description is too long")
             described = json.loads(str(archive["description"]))
             weights = archive["weights"]
     except FileNotFoundError:
-        raise UsageError(f"there is no file {path}") from None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is no weights file or is damaged: {error}") from None
+        raise UsageError(f"there is no file {path}; check the path") from None
+    except _DAMAGE as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{path} is no weights file or is damaged ({problem}); give one that train saved") from None
     return _checked(path, described, weights)
 
 
 def _checked(path: Path, described: Any, weights: NDArray[Any]) -> SavedWeights:
     if not isinstance(described, dict) or described.get("mark") != _MARK:
-        raise UsageError(f"{path} is no weights file")
+        raise UsageError(f"{path} is no weights file; give one that train saved")
     if described.get("version") != FORMAT_VERSION:
         raise UsageError(
             f"{path} has version {described.get('version')} of the format; this freewalk reads {FORMAT_VERSION}"

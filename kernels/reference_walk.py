@@ -42,6 +42,7 @@ class ReferenceWalk:
         start = initial_weights(network.n_from, network.n_to, seed)
         self._weights = start if mask is None else start * mask
         self._optimizer = _make_optimizer(configuration)
+        self._stop = False
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -67,6 +68,8 @@ class ReferenceWalk:
         """Take `n_steps` steps; stop early after a loss that is not finite."""
         first_step, loss = self.step, math.nan
         for _ in range(n_steps):
+            if self._stop:
+                break
             loss = self._take_step()
             self.step += 1
             if not math.isfinite(loss):
@@ -100,6 +103,10 @@ class ReferenceWalk:
         if math.isfinite(loss):
             self._weights = self._weights - self._optimizer.change(estimate, self.step)
         return loss
+
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread return after its present step."""
+        self._stop = True
 
     def _training_loss(self, x: NDArray[Any], y: NDArray[Any], noise: NDArray[np.float64]) -> float:
         """Return the mean loss that a step sees: unperturbed, or two-sided over both perturbations."""

@@ -131,6 +131,9 @@ class Walk(Protocol):
     def train(self, n_steps: int) -> Progress:
         """Take `n_steps` steps."""
 
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread return soon; a step it leaves unfinished does not count."""
+
     def evaluate(self) -> Evaluation:
         """Measure the weights on held-out data."""
 

@@ -72,7 +72,6 @@ The same command again runs what is left.
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
     envvar="HARNESS_OUT",
     metavar="DIR",
     help="Folder of the store and the tables.  [default: runs/NAME-ID]",
@@ -94,7 +93,7 @@ The same command again runs what is left.
     help="Print the result as JSON instead of a table.",
 )
 def command(
-    out: Path | None,
+    out: str | None,
     dry_run: bool,
     fail_fast: bool,
     retry_failed: bool,
@@ -112,8 +111,10 @@ def command(
     from freewalk.harness.sweep import Sweep, default_directory
     from freewalk.results.errors import StoreError
 
+    if out == "":
+        raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/NAME-ID")
     configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **given)
-    sweep = Sweep(configuration, out or default_directory(configuration))
+    sweep = Sweep(configuration, Path(out) if out else default_directory(configuration))
     if dry_run:
         _print_plan(sweep, as_json)
         return 0
@@ -125,7 +126,7 @@ def command(
 
 def _print_plan(sweep: Any, as_json: bool) -> None:
     from freewalk.harness.estimate import estimate
-    from freewalk.harness.text import duration
+    from freewalk.harness.text import counted, duration
 
     cost = estimate(sweep.plan.trials, sweep.budget, sweep.backend)
     facts = {
@@ -141,8 +142,10 @@ def _print_plan(sweep: Any, as_json: bool) -> None:
         return
     merged = f" ({facts['n_merged']} equal grid points merged)" if facts["n_merged"] else ""
     click.echo(
-        f"{facts['n_trials']} trials: {facts['n_cells']} cells{merged} x {len(sweep.configuration.seeds)} seeds\n"
-        f"time: at most {duration(cost.seconds)} on {sweep.backend.workers} threads, less where trials stop early\n"
+        f"{counted(len(sweep.plan.trials), 'trial')}: {counted(len(sweep.plan.cells), 'cell')}{merged}"
+        f" x {counted(len(sweep.configuration.seeds), 'seed')}\n"
+        f"time: at most {duration(cost.seconds)} on {counted(sweep.backend.workers, 'thread')},"
+        " less where trials stop early\n"
         f"memory: about {cost.memory_mb:,.0f} MB\n"
         f"folder: {sweep.directory}"
     )
@@ -159,6 +162,8 @@ def _run(sweep: Any, *, retry_failed: bool, fail_fast: bool, quiet: bool, as_jso
                 progress.show(event)
         except KeyboardInterrupt:
             interrupted = True
+    if interrupted and not sweep.tables:
+        raise KeyboardInterrupt  # before the store was open: there is nothing to show
     if as_json:
         print_json(sweep)
     elif not quiet:

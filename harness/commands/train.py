@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -57,12 +58,23 @@ def command(
     from freewalk.harness.configuration import resolve
     from freewalk.harness.registry import BuiltInRegistry
 
-    grid = [f"{name}={value}" for name in PARAMETERS if (value := given.pop(name)) is not None]
+    grid = [_axis(name, value) for name in PARAMETERS if (value := given.pop(name)) is not None]
     configuration = resolve(grid, registry=BuiltInRegistry(), tasks=[task], methods=[method], seeds=seed, **given)
     return _train(configuration, save, quiet=quiet, as_json=as_json)
 
 
+def _axis(name: str, value: str) -> str:
+    """Return a parameter's option as the grid wants it; what is wrong with it is said of the option itself."""
+    from freewalk.harness.parameters import check_axis
+    from freewalk.harness.values import parse_values
+
+    where = f"--{name.replace('_', '-')} {value!r}: "
+    check_axis(name, parse_values(value, where), where)
+    return f"{name}={value}"
+
+
 def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool) -> int:
+    from freewalk.harness.estimate import refuse_too_large
     from freewalk.harness.plan import expand
     from freewalk.harness.registry import BuiltInRegistry
     from freewalk.harness.trial import Budget, run_trial, spread_if_worth, start_trial
@@ -73,9 +85,10 @@ def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool)
     if len(plan.trials) != 1:
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
-    path = _free_path(save, trial.cell.task, trial.trial_id)
     budget = Budget.of(configuration)
     backend = resolve_backend(configuration.backend)
+    refuse_too_large(plan, backend)
+    path = _free_path(save, trial.cell.task, trial.trial_id)
     backend.warm_up()
     run = start_trial(trial.cell.task, trial.cell.parameters, trial.seed, budget, backend)
     line = _LossLine(budget.steps, quiet=quiet)
@@ -106,14 +119,17 @@ def _last_measures(run: Any) -> dict[str, Any]:
 
 def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
     """Return where the weights go; refuse a file that exists before any time is spent."""
+    from freewalk.harness.weights_file import check_free
+
     if save is None:
         names = (
             Path("runs") / f"{task}-{trial_id}{suffix}.npz" for suffix in ["", *(f"-{k}" for k in range(2, 10**6))]
         )
         return next(name for name in names if not name.exists())
+    if not save.name:
+        raise UsageError(f"--save {save} is a folder; give a file's name")
     path = save if save.suffix == ".npz" else save.with_name(save.name + ".npz")
-    if path.exists():
-        raise UsageError(f"--save {path} exists already; give another name")
+    check_free(path)
     return path
 
 
@@ -138,6 +154,13 @@ def _print_result(record: dict[str, Any], path: Path, as_json: bool) -> None:
     click.echo(f"weights in {path}")
 
 
+def _terminal_width() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
 class _LossLine:
     """The state of a trial on stderr: one line redrawn on a terminal, now and then a line elsewhere."""
 
@@ -153,7 +176,10 @@ class _LossLine:
         now = time.perf_counter()
         if not self._quiet and now - self._last >= self._pause:
             self._last = now
-            click.echo(("\r\x1b[K" if self._is_terminal else "") + self._text(run), err=True, nl=not self._is_terminal)
+            text = self._text(run)
+            if self._is_terminal:  # a line that wraps could not be redrawn
+                text = f"\r\x1b[K{text[: _terminal_width() - 1]}"
+            click.echo(text, err=True, nl=not self._is_terminal)
 
     def end(self, run: Any) -> None:
         """Show the last state and leave the line."""

@@ -81,6 +81,7 @@ class Workspace(NamedTuple):
     y: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
     outputs: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
     coefficients: NDArray[np.float32]  # (workers, (groups + 1) * LANES), loss differences, then the losses
+    stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
 
 
 class Sums(NamedTuple):
@@ -154,6 +155,7 @@ def make_workspace(shape: Shape, groups: int, workers: int) -> Workspace:
         y=_aligned(workers, n_outputs * LANES),
         outputs=_aligned(workers, n_outputs * LANES),
         coefficients=_aligned(workers, (groups + 1) * LANES),
+        stop=np.zeros(1, dtype=np.uint8),
     )
 
 

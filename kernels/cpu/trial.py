@@ -85,6 +85,7 @@ class CpuWalk:
         self._sums = make_sums(self._shape, self._tiling)
         n_outputs = self._shape.output_rows * network.n_output
         self._lowest, self._highest = np.empty(n_outputs, np.float32), np.empty(n_outputs, np.float32)
+        self._stop = np.zeros(1, dtype=np.uint8)
         self.use_threads(threads)
 
     @property
@@ -106,7 +107,8 @@ class CpuWalk:
         """
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
-        self._workspace = make_workspace(self._shape, self._tiling.groups, self.most_threads(threads))
+        workspace = make_workspace(self._shape, self._tiling.groups, self.most_threads(threads))
+        self._workspace = workspace._replace(stop=self._stop)
 
     def train(self, n_steps: int) -> Progress:
         """Take `n_steps` steps; stop early after a loss that is not finite."""
@@ -125,6 +127,10 @@ class CpuWalk:
         )
         self.step += steps
         return Progress(steps, loss)
+
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread return soon; a step it leaves unfinished does not count."""
+        self._stop[0] = 1
 
     def evaluate(self) -> Evaluation:
         """Measure the weights on held-out data, the same at every call."""

@@ -112,7 +112,7 @@ def run_chunk(
     step: int,
     chunk: int,
 ) -> None:
-    """Run the tiles of one chunk in order and leave their partial sums."""
+    """Run the tiles of one chunk in order and leave their partial sums; cut short, leave what nobody may use."""
     noise, state, x = workspace.noise[worker], workspace.state[worker], workspace.x[worker]
     y, outputs, coefficients = workspace.y[worker], workspace.outputs[worker], workspace.coefficients[worker]
     partial = sums.partial[chunk]
@@ -120,6 +120,8 @@ def run_chunk(
     loss = 0.0
     padded = shape.n_to * shape.n_rows
     for tile in range(tiling.n_tiles * chunk // tiling.n_chunks, tiling.n_tiles * (chunk + 1) // tiling.n_chunks):
+        if workspace.stop[0]:
+            return
         used = 0
         for group in range(tiling.groups):
             first = (tile * tiling.groups + group) * LANES
@@ -175,12 +177,15 @@ def train(
 ) -> tuple[int, float]:
     """Take `n_steps` steps on the calling thread; return how many were taken and the last mean training loss.
 
-    It stops after a step whose loss is not finite; that step moves nothing.
+    It stops after a step whose loss is not finite; that step moves nothing. It stops within a step, which then does
+    not count, when the workspace says so: a step of a very large batch takes minutes.
     """
     loss = math.nan
     for step in range(first_step, first_step + n_steps):
         for chunk in range(tiling.n_chunks):
             run_chunk(shape, rule, source, noise_source, tiling, weights.single, workspace, 0, sums, step, chunk)
+        if workspace.stop[0]:
+            return step - first_step, loss
         loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
@@ -209,6 +214,8 @@ def train_parallel(
         for worker in numba.prange(workers):
             for chunk in range(worker, tiling.n_chunks, workers):
                 run_chunk(shape, rule, source, noise_source, tiling, single, workspace, worker, sums, step, chunk)
+        if workspace.stop[0]:
+            return step - first_step, loss
         loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
         if not math.isfinite(loss):
             return step + 1 - first_step, loss

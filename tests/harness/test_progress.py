@@ -1,0 +1,234 @@
+"""What a person sees: lines without a terminal, a live display on one, and nothing left behind."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from freewalk.harness import progress as progress_module
+from freewalk.harness.configuration import resolve
+from freewalk.harness.engine import Failed, Finished, Started
+from freewalk.harness.progress import Tally, make_progress
+from freewalk.harness.registry import BuiltInRegistry
+from freewalk.harness.sweep import Opened, Sweep
+from freewalk.harness.trial import TrialResult
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+
+# Long enough for the display to be drawn a few times.
+VISIBLE = (
+    *("--task", "sign", "--seeds", "0:8", "--epochs", "10", "--steps-per-epoch", "10", "--target", "0.9"),
+    *("--grid", "stddev=0.01,1", "--grid", "batch_size=500", "--grid", "update=normalised"),
+)
+
+
+def sweep_of(folder: Path, *specs: str, seeds: str = "0:4") -> Sweep:
+    return Sweep(resolve(specs, registry=BuiltInRegistry(), tasks=["xor"], seeds=seeds), folder)
+
+
+def opened_for(sweep: Sweep, n_before: int = 0) -> Opened:
+    return Opened(sweep.plan.trials[n_before:], len(sweep.plan.trials), 0)
+
+
+def result(*, reached: bool = False, evaluations: int = 100) -> TrialResult:
+    return TrialResult({"reached": reached, "evaluations": evaluations}, [])
+
+
+def test_time_left_weighs_trials_by_what_they_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress_module.time, "perf_counter", lambda: clock[0])
+    sweep = sweep_of(tmp_path, "batch_size=1000,10000", seeds="0:2")
+    small, _, large, _ = sweep.plan.trials
+    tally = Tally(sweep, opened_for(sweep))
+    assert tally.seconds_left is None
+    assert tally.line() == "0/4 trials, 0 reached"
+    clock[0] = 100.0
+    tally.add(Started(small))
+    assert tally.seconds_left is None, "the clock starts here, when compilation lies behind"
+    clock[0] = 101.0
+    tally.add(Finished(small, result()))
+    # One small trial took a second: another and two of ten times the work are left.
+    assert tally.seconds_left == pytest.approx(21.0)
+    clock[0] = 111.0
+    tally.add(Finished(large, result(reached=True)))
+    assert tally.seconds_left == pytest.approx(11.0)
+    assert tally.line() == "2/4 trials, 1 reached, 0.2 trials/s, 11 s left"
+
+
+def test_trials_of_earlier_runs_count_but_set_no_pace(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path)
+    tally = Tally(sweep, Opened(sweep.plan.trials[3:], 4, 2))
+    assert tally.line() == "3/4 trials, 2 reached"
+    tally.add(Failed(sweep.plan.trials[3], ValueError("no")))
+    assert tally.line().startswith("4/4 trials, 2 reached, 1 failed, ")
+    assert "left" not in tally.line()
+
+
+def test_plain_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = sweep_of(tmp_path / "out", "stddev=0.1,0.5")
+    monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LINES", -1.0)
+    with make_progress(sweep, quiet=False) as progress:
+        progress.show(opened_for(sweep))
+        for k, trial in enumerate(sweep.plan.trials):
+            progress.show(Started(trial))
+            if k < 7:
+                progress.show(Failed(trial, ValueError(f"broken\n{k}")))
+            else:
+                progress.show(Finished(trial, result(reached=True)))
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == f"8 trials into {tmp_path / 'out'}"
+    failures = [line for line in lines if line.startswith("failed: ")]
+    assert failures[0] == "failed: xor stddev=0.1: ValueError: broken 0"
+    assert len(failures) == 5, "a flood of failures is cut short"
+    assert lines[-1].startswith("8/8 trials, 1 reached, 7 failed, ")
+    assert lines[-1].endswith("; best xor stddev=0.5: 1/1 reached, 100 evaluations")
+    assert "\x1b" not in err
+
+
+def test_lines_are_rare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = sweep_of(tmp_path, seeds="0:200")
+    with make_progress(sweep, quiet=False) as progress:
+        progress.show(opened_for(sweep))
+        for trial in sweep.plan.trials:
+            progress.show(Finished(trial, result()))
+    assert len(capsys.readouterr().err.splitlines()) == 2, "the beginning and the end"
+
+
+def test_quiet_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = sweep_of(tmp_path)
+    with make_progress(sweep, quiet=True) as progress:
+        progress.show(opened_for(sweep))
+        progress.show(Failed(sweep.plan.trials[0], ValueError()))
+    assert capsys.readouterr() == ("", "")
+
+
+class Terminal:
+    """A `harness` on a pseudo-terminal."""
+
+    def __init__(self, pid: int, descriptor: int) -> None:
+        self.pid = pid
+        self._descriptor = descriptor
+        self.text = ""
+
+    def read(self, until: str | None = None, seconds: float = 60.0) -> None:
+        """Take in what it shows until its end, or until a text has come."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and (until is None or until not in self.text):
+            if not select.select([self._descriptor], [], [], 0.1)[0]:
+                continue
+            try:
+                data = os.read(self._descriptor, 65536)
+            except OSError:  # the other side has been closed
+                return
+            if not data:
+                return
+            self.text += data.decode()
+
+    def press_ctrl_c(self) -> None:
+        os.write(self._descriptor, b"\x03")
+
+    def exit_code(self) -> int:
+        self.read()
+        pid, self.pid = self.pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._descriptor)
+
+
+@contextmanager
+def on_terminal(folder: Path, columns: int, *arguments: object, **environment: str) -> Iterator[Terminal]:
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    code = "import sys; from freewalk.harness.cli import main; main()"
+    # A shell's child in all that matters: a session of its own, whose terminal is the side we gave it.
+    script = f"import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.chdir({str(folder)!r})"
+    command = [sys.executable, "-c", f"{script}\n{code}", *map(str, arguments)]
+    pid = os.posix_spawn(
+        sys.executable,
+        command,
+        {**os.environ, "TERM": "xterm-256color", **environment},
+        file_actions=[(os.POSIX_SPAWN_DUP2, side, number) for number in (0, 1, 2)],
+    )
+    os.close(side)
+    terminal = Terminal(pid, main)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def assert_in_order(text: str) -> None:
+    """The cursor is back, colours are off, and no other screen was left on."""
+    assert text.count(HIDE) == text.count(SHOW) == 1
+    assert text.index(HIDE) < text.index(SHOW)
+    assert "\x1b[?1049h" not in text
+    styles = [code for code in ESCAPE.findall(text) if code.endswith("m")]
+    assert not styles or styles[-1] == "\x1b[0m"
+
+
+def test_a_terminal_shows_counts_rate_and_the_best_cell(tmp_path: Path) -> None:
+    with on_terminal(tmp_path, 100, "sweep", *VISIBLE, "--out", "out") as terminal:
+        assert terminal.exit_code() == 0
+    text = terminal.text
+    assert_in_order(text)
+    live, after = text.split(SHOW)
+    shown = ESCAPE.sub("", live)
+    assert "16 trials into out" in shown
+    assert "compiling" in shown
+    assert re.search(r"\d+/16 trials, \d+ reached, [\d.]+ trials/s, [\d.]+ s left", shown)
+    last = shown.split("\r")[-3:]
+    assert any("16/16 trials" in line for line in last), last
+    assert "best so far  sign stddev=" in shown
+    assert "tables in out" in after
+    assert after.endswith("\n")
+    assert "compiling" not in after
+
+
+def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
+    long = ("sweep", "--task", "shifted-sums", "--steps-per-epoch", 100_000, "--out", "out")
+    with on_terminal(tmp_path, 60, *long) as terminal:
+        terminal.read(until="0/3 trials")
+        assert "0/3 trials" in terminal.text
+        start = time.perf_counter()
+        terminal.press_ctrl_c()
+        assert terminal.exit_code() == 130
+    assert time.perf_counter() - start < 2
+    assert_in_order(terminal.text)
+    assert "Traceback" not in terminal.text
+    assert "the same command resumes" in " ".join(ESCAPE.sub("", terminal.text).split())
+
+
+def test_no_color_on_a_terminal(tmp_path: Path) -> None:
+    with on_terminal(tmp_path, 100, "sweep", *VISIBLE, "--out", "out", NO_COLOR="1") as terminal:
+        assert terminal.exit_code() == 0
+    assert_in_order(terminal.text)
+    codes = {number for code in ESCAPE.findall(terminal.text) if code.endswith("m") for number in code[2:-1].split(";")}
+    assert not {n for n in codes if n.isdigit() and (30 <= int(n) <= 49 or 90 <= int(n) <= 107)}, "bold may stay"
+
+
+def test_train_on_a_narrow_terminal(tmp_path: Path) -> None:
+    train = ("train", "--task", "sign", "--epochs", 20, "--batch-size", 2000, "--save", "w.npz")
+    with on_terminal(tmp_path, 50, *train) as terminal:
+        assert terminal.exit_code() == 0
+    drawn = terminal.text.split("\r\x1b[K")[1:]
+    assert len(drawn) > 2
+    assert all(len(line.split("\r")[0]) < 50 for line in drawn), "a line that wraps cannot be redrawn"
+    assert "weights in w.npz" in terminal.text
