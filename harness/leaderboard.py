@@ -33,23 +33,29 @@ class Leaderboard:
     """Standings of all cells that have a finished trial."""
 
     def __init__(self, plan: Plan, configuration: SweepConfiguration) -> None:
-        self._standings: dict[Cell, Standing] = {}
+        self._standings: dict[str, dict[Cell, Standing]] = {}
+        self._best: dict[str, Cell] = {}
         self._varying = varying_parameters(plan, configuration)
 
     def add(self, cell: Cell, result: TrialResult) -> None:
         """Count a finished trial in."""
-        standing = self._standings.setdefault(cell, Standing())
+        of_task = self._standings.setdefault(cell.task, {})
+        standing = of_task.setdefault(cell, Standing())
         standing.n_trials += 1
         standing.n_reached += bool(result.fields["reached"])
         standing.evaluations += int(str(result.fields["evaluations"]))
+        best = self._best.get(cell.task)
+        if best is None or standing.rank < of_task[best].rank:
+            self._best[cell.task] = cell
+        elif best == cell:  # it may have fallen behind another
+            self._best[cell.task] = min(of_task, key=lambda other: of_task[other].rank)
 
-    def best(self) -> str | None:
-        """Return the best cell over all tasks in a few words; None while none has reached its target."""
-        reached = [(standing.rank, cell) for cell, standing in self._standings.items() if standing.n_reached]
-        if not reached:
-            return None
-        _, cell = min(reached, key=lambda pair: pair[0])
-        standing = self._standings[cell]
+    def best(self) -> list[str]:
+        """Return the best cell of each task in a few words; a task without a success is left out."""
+        return [self._words(cell) for cell in self._best.values() if self._standings[cell.task][cell].n_reached]
+
+    def _words(self, cell: Cell) -> str:
+        standing = self._standings[cell.task][cell]
         return (
             f"{self.describe(cell)}: {standing.n_reached}/{standing.n_trials} reached,"
             f" {standing.expected_evaluations:,.0f} evaluations"

@@ -21,6 +21,7 @@ from freewalk.harness.text import counted, duration
 
 _SECONDS_BETWEEN_LINES = 5.0
 _FAILURES_SHOWN = 5
+_TASKS_SHOWN = 6
 
 
 class Progress(Protocol):
@@ -137,6 +138,8 @@ class _Lines:
         if isinstance(event, Opened):
             self._tally = Tally(self._sweep, event)
             _say(_banner(self._sweep, event))
+            if event.trials:
+                _say("preparing the kernels; the first time they are compiled, which takes about ten seconds")
             return
         assert self._tally is not None, "a sweep opens before its trials begin"
         self._tally.add(event)
@@ -147,8 +150,7 @@ class _Lines:
 
     def _say_state(self, tally: Tally) -> None:
         self._last = time.perf_counter()
-        best = tally.leaderboard.best()
-        _say(tally.line() + (f"; best {best}" if best else ""))
+        _say("".join([tally.line(), *(f"; best {words}" for words in tally.leaderboard.best()[:_TASKS_SHOWN])]))
 
 
 def _failure(tally: Tally, event: Failed) -> str:
@@ -182,7 +184,7 @@ class _Display:
         if isinstance(event, Opened):
             self._tally = Tally(self._sweep, event)
             self._console.print(_banner(self._sweep, event), style="dim", markup=False, highlight=False)
-            self._phase = "compiling the kernels" if event.trials else ""
+            self._phase = "preparing the kernels; the first time this takes about ten seconds" if event.trials else ""
             return
         assert self._tally is not None, "a sweep opens before its trials begin"
         self._phase = ""
@@ -198,7 +200,6 @@ class _Display:
         numbers.add_row(bar, self._tally.line())
         display = Table.grid()
         display.add_row(numbers)
-        best = self._tally.leaderboard.best()
-        if best:
-            display.add_row(Text(f"best so far  {best}", style="dim"))
+        for words in self._tally.leaderboard.best()[:_TASKS_SHOWN]:
+            display.add_row(Text(f"best so far  {words}", style="dim"))
         return display

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _CELLS_SHOWN = 5
 _VALUES_SHOWN = 12
 _WIDTH_OF_A_PIPE = 140
+_UNBOUNDED = 10_000
+_LEFT_OUT_WHEN_NARROW = ("95 % interval", "steps", "time", "loss")
 _HOW_TO_READ = (
     "evaluations and steps: expected until the target is reached, failures counted in; "
     "time: median of those that reached it; loss: median at the end, on held-out data"
@@ -40,7 +42,11 @@ def print_table(sweep: Sweep) -> None:
     for name, cells in best.groupby("task", sort=False):
         of_task = summary[summary["task"] == name]
         shown = [p for p in varying if len(of_task[f"param_{p}"].unique()) > 1]
-        console.print(_task_table(str(name), cells, shown, len(of_task)))
+        finished = cells[cells["n_complete"] > 0]
+        if finished.empty:
+            console.print(f"{name}: no trial has finished\n", style="bold", highlight=False)
+            continue
+        console.print(_fitting_table(console, str(name), finished, shown, len(of_task)))
         for parameter in shown:
             if len(of_task[f"param_{parameter}"].unique()) > _VALUES_SHOWN:
                 continue  # a line that fills the screen helps nobody; summary.csv has it all
@@ -57,7 +63,19 @@ def _by_value(cells: pd.DataFrame, parameter: str) -> str:
     return ", ".join(f"{_value(value)}: {row['n_reached']}/{row['n_complete']}" for value, row in groups.iterrows())
 
 
-def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int) -> Table:
+def _fitting_table(console: Console, name: str, cells: pd.DataFrame, shown: list[str], n_cells: int) -> Table:
+    """Return the table of a task with as many measures as the terminal has room for."""
+    unbounded = console.options.update(width=_UNBOUNDED)
+    left_out: list[str] = []
+    for measure in ("", *_LEFT_OUT_WHEN_NARROW):
+        left_out.append(measure)
+        table = _task_table(name, cells, shown, n_cells, left_out)
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            break
+    return table
+
+
+def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int, left_out: list[str]) -> Table:
     task = TASKS[name]
     target = float(cells["target"].iloc[0])
     table = Table(
@@ -66,12 +84,12 @@ def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int
         title_style="bold",
         box=box.SIMPLE_HEAD,
     )
-    for parameter in columns:
-        table.add_column(parameter, justify="right")
-    for heading in ("reached", "95 % interval", "evaluations", "steps", "time", "loss"):
-        table.add_column(heading, justify="right")
-    for _, cell in cells.iterrows():
-        table.add_row(*(_value(cell[f"param_{p}"]) for p in columns), *_measures(cell))
+    measures = [_measures(cell) for _, cell in cells.iterrows()]
+    headings = [heading for heading in measures[0] if heading not in left_out]
+    for heading in [*columns, *headings]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for (_, cell), measured in zip(cells.iterrows(), measures, strict=True):
+        table.add_row(*(_value(cell[f"param_{p}"]) for p in columns), *(measured[heading] for heading in headings))
     return table
 
 
@@ -81,17 +99,17 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _measures(cell: pd.Series[Any]) -> list[str]:
+def _measures(cell: pd.Series[Any]) -> dict[str, str]:
     low, high = float(cell["success_rate_low"]), float(cell["success_rate_high"])
     seconds = float(cell["seconds_to_target_median"])
-    return [
-        f"{cell['n_reached']}/{cell['n_complete']}",
-        "-" if math.isnan(low) else f"{low:.0%} to {high:.0%}",
-        significant(float(cell["ert_evaluations"])),
-        significant(float(cell["ert_steps"])),
-        "-" if math.isnan(seconds) else _short_time(seconds),
-        significant(float(cell["loss_final_median"])),
-    ]
+    return {
+        "reached": f"{cell['n_reached']}/{cell['n_complete']}",
+        "95 % interval": f"{low:.0%} to {high:.0%}",
+        "evaluations": significant(float(cell["ert_evaluations"])),
+        "steps": significant(float(cell["ert_steps"])),
+        "time": "-" if math.isnan(seconds) else _short_time(seconds),
+        "loss": significant(float(cell["loss_final_median"])),
+    }
 
 
 def _short_time(seconds: float) -> str:

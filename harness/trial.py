@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -187,6 +189,33 @@ def run_trial(
         run.evaluate()
     run.convergence.finish()
     return TrialResult(_fields(run, backend), run.curve)
+
+
+def run_interruptibly(
+    run: TrialRun, budget: Budget, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None
+) -> TrialResult:
+    """Do what `run_trial` does in another thread, so that Ctrl-C in this one need not wait for the end of a step.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the trial has stopped; the step that was cut short has moved nothing.
+    """
+    stop = threading.Event()
+
+    def look_or_stop(run: TrialRun) -> None:
+        if stop.is_set():
+            raise Interrupted
+        look(run)
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run_trial, run, budget, backend, look=look_or_stop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            stop.set()
+            run.walk.request_stop()
+            raise
 
 
 def spread_if_worth(run: TrialRun, budget: Budget, backend: Backend) -> float:

@@ -68,8 +68,8 @@ def save_weights(path: Path, saved: SavedWeights) -> None:
     }
     check_free(path)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+        with temporary.open("wb") as file:
             np.savez(file, weights=saved.weights, description=np.array(json.dumps(described)))
             file.flush()
             os.fsync(file.fileno())

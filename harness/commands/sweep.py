@@ -32,8 +32,17 @@ The same command again runs what is left.
 """
 
 
+class _Spec(click.types.StringParamType):
+    """Text; several in HARNESS_GRID have semicolons between, since a SPEC may hold blanks."""
+
+    name = "SPEC"
+    envvar_list_splitter = ";"
+
+
 @click.command("sweep", epilog=EPILOG)
-@click.option("--grid", "grid", multiple=True, metavar="SPEC", envvar="HARNESS_GRID", help="What to vary; see below.")
+@click.option(
+    "--grid", type=_Spec(), multiple=True, metavar="SPEC", envvar="HARNESS_GRID", help="What to vary; see below."
+)
 @click.option("--task", "tasks", multiple=True, metavar="NAME", envvar="HARNESS_TASK", help="Task; repeatable.")
 @click.option("--method", "methods", multiple=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method; repeatable.")
 @click.option(

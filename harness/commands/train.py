@@ -77,7 +77,7 @@ def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool)
     from freewalk.harness.estimate import refuse_too_large
     from freewalk.harness.plan import expand
     from freewalk.harness.registry import BuiltInRegistry
-    from freewalk.harness.trial import Budget, run_trial, spread_if_worth, start_trial
+    from freewalk.harness.trial import Budget, run_interruptibly, spread_if_worth, start_trial
     from freewalk.harness.weights_file import SavedWeights, save_weights
     from freewalk.kernels.backend import resolve_backend
 
@@ -99,7 +99,7 @@ def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool)
 
     interrupted = False
     try:
-        result = run_trial(run, budget, backend, look=look).fields
+        result = run_interruptibly(run, budget, backend, look=look).fields
     except KeyboardInterrupt:
         interrupted = True
         result = {"outcome": "interrupted", "steps": run.walk.step, **_last_measures(run)}

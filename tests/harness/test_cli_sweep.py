@@ -361,7 +361,7 @@ def test_command_line_over_environment_over_file_over_default(
     monkeypatch.setenv("HARNESS_OUT", "there")
     assert seeds_and_epochs(harness, "--grid", "grid.toml") == (2, "there")
     assert seeds_and_epochs(harness, "--grid", "grid.toml", "--seeds", "0:7", "--out", "here") == (7, "here")
-    monkeypatch.setenv("HARNESS_GRID", "grid.toml hidden=1,2")
+    monkeypatch.setenv("HARNESS_GRID", "grid.toml;hidden=1, 2")
     assert seeds_and_epochs(harness)[0] == 4
     monkeypatch.setenv("HARNESS_TASK", "sign or")
     assert seeds_and_epochs(harness)[0] == 8

@@ -171,3 +171,15 @@ def test_trials_that_are_not_alone_are_not_spread(plan: MakePlan, monkeypatch: p
     events = list(Engine(CPU, SHORT).run(trials_of(plan, 6)))
     assert not [event for event in events if isinstance(event, Failed)]
     assert alone
+
+
+def test_a_step_of_a_huge_batch_is_left_when_the_consumer_stops(plan: MakePlan) -> None:
+    trials = plan("batch_size=400000000", "hidden=2", "timesteps=1", tasks=["xor"], seeds=[0]).trials
+    engine = Engine(CPU, SHORT)
+    events = engine.run(trials)
+    assert isinstance(next(events), Started)
+    time.sleep(0.2)
+    start = time.perf_counter()
+    events.close()
+    assert time.perf_counter() - start < 2.0, "the step takes half a minute"
+    assert [type(event) for event in engine.drain()] == [Stopped]

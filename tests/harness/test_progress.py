@@ -105,7 +105,7 @@ def test_lines_are_rare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         progress.show(opened_for(sweep))
         for trial in sweep.plan.trials:
             progress.show(Finished(trial, result()))
-    assert len(capsys.readouterr().err.splitlines()) == 2, "the beginning and the end"
+    assert len(capsys.readouterr().err.splitlines()) == 3, "the beginning, the kernels and the end"
 
 
 def test_quiet_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +192,7 @@ def test_a_terminal_shows_counts_rate_and_the_best_cell(tmp_path: Path) -> None:
     live, after = text.split(SHOW)
     shown = ESCAPE.sub("", live)
     assert "16 trials into out" in shown
-    assert "compiling" in shown
+    assert "preparing the kernels" in shown
     assert re.search(r"\d+/16 trials, \d+ reached, [\d.]+ trials/s, [\d.]+ s left", shown)
     last = shown.split("\r")[-3:]
     assert any("16/16 trials" in line for line in last), last

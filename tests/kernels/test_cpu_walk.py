@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
+import time
 from typing import Any
 
 import numba
@@ -307,3 +309,30 @@ def test_a_nan_output_is_the_largest_error() -> None:
     measured = walk.evaluate()
     assert math.isnan(measured.loss)
     assert math.isnan(measured.max_error)
+
+
+def test_a_stop_leaves_the_weights_of_the_last_whole_step() -> None:
+    """A step that is cut short moves nothing and does not count; asked from another thread, as an engine does."""
+    configuration = _configuration(batch_size=50_000_000, timesteps=1)
+    network = XOR.network(4)
+    walk = CpuWalk(network, configuration, XOR.data(), seed=0, evaluation_points=4)
+    before = walk.weights
+    timer = threading.Timer(0.2, walk.request_stop)
+    timer.start()
+    start = time.perf_counter()
+    progress = walk.train(5)
+    seconds = time.perf_counter() - start
+    timer.join()
+    assert seconds < 2.0, "a step of this batch takes several seconds"
+    assert progress.steps == walk.step == 0
+    assert np.array_equal(walk.weights, before)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_stop_asked_for_before_training(threads: int) -> None:
+    walk = CpuWalk(XOR.network(4), _configuration(batch_size=256, timesteps=2), XOR.data(), seed=0, evaluation_points=4)
+    walk.train(3)
+    walk.request_stop()
+    walk.use_threads(threads)
+    assert walk.train(5).steps == 0
+    assert walk.step == 3
