@@ -78,8 +78,9 @@ def _fitting_table(console: Console, name: str, cells: pd.DataFrame, shown: list
 def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int, left_out: list[str]) -> Table:
     task = TASKS[name]
     target = float(cells["target"].iloc[0])
+    which = f"the best {len(cells)} of {n_cells} cells" if len(cells) < n_cells else counted(n_cells, "cell")
     table = Table(
-        title=f"{name}: the best {len(cells)} of {n_cells} cells; target {task.metric} {task.comparison} {target:g}",
+        title=f"{name}: {which}; target {task.metric} {task.comparison} {target:g}",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
