@@ -130,6 +130,12 @@ class Parameter:
         return requirement(self.field)
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it may be; empty for numbers."""
+        kind = _base_type(self.field)
+        return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+    @property
     def condition(self) -> str | None:
         """Where it applies, such as ``update=normalised``; None for everywhere."""
         return "=".join(CONDITIONS[self.name]) if self.name in CONDITIONS else None

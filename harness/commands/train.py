@@ -23,8 +23,9 @@ def _parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every parameter that a cell may have."""
     for name, parameter in reversed(list(PARAMETERS.items())):
         option = f"--{name.replace('_', '-')}"
-        text = f"{parameter.help}.  [default: {parameter.default_text}]"
-        function = click.option(option, name, metavar="VALUE", envvar=f"HARNESS_{name.upper()}", help=text)(function)
+        text = f"{parameter.help[0].upper()}{parameter.help[1:]}.  [default: {parameter.default_text}]"
+        metavar = "|".join(parameter.choices) or "VALUE"
+        function = click.option(option, name, metavar=metavar, envvar=f"HARNESS_{name.upper()}", help=text)(function)
     return function
 
 
@@ -36,7 +37,9 @@ def _parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--steps-per-epoch", type=int, envvar="HARNESS_STEPS_PER_EPOCH", help="Steps an epoch.  [default: 25]")
 @click.option("--target", type=float, envvar="HARNESS_TARGET", help="Metric to reach.  [default: the task's own]")
 @click.option("--plateau", type=int, envvar="HARNESS_PLATEAU", help="Stop after so many epochs without improvement.")
-@click.option("--evaluation-points", type=int, envvar="HARNESS_EVALUATION_POINTS", help="Held-out datapoints.")
+@click.option(
+    "--evaluation-points", type=int, envvar="HARNESS_EVALUATION_POINTS", help="Held-out datapoints.  [default: 2048]"
+)
 @click.option("--backend", envvar="HARNESS_BACKEND", help="auto, cpu or reference.  [default: auto]")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No loss line.")

@@ -84,6 +84,17 @@ class Workspace(NamedTuple):
     stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
 
 
+class Scratch(NamedTuple):
+    """One worker's row of each array of a workspace."""
+
+    noise: NDArray[np.float32]
+    state: NDArray[np.float32]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+    coefficients: NDArray[np.float32]
+
+
 class Sums(NamedTuple):
     """Partial sums, one row a chunk, and their total."""
 

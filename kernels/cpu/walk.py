@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.group import load_group
 from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store, sum_of_lanes
-from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Sums, Tiling, Workspace
+from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Sums, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
 from freewalk.kernels.jit import helper_function, inline_function, kernel, parallel_kernel
@@ -21,18 +21,23 @@ _HALF = np.float32(0.5)
 
 
 @inline_function
+def _scratch_of(workspace: Workspace, worker: int) -> Scratch:
+    return Scratch(
+        workspace.noise[worker],
+        workspace.state[worker],
+        workspace.x[worker],
+        workspace.y[worker],
+        workspace.outputs[worker],
+        workspace.coefficients[worker],
+    )
+
+
+@inline_function
 def _differences(
-    shape: Shape,
-    rule: Rule,
-    weights: NDArray[np.float32],
-    noise: NDArray[np.float32],
-    at: int,
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    state: NDArray[np.float32],
-    outputs: NDArray[np.float32],
+    shape: Shape, rule: Rule, weights: NDArray[np.float32], scratch: Scratch, at: int
 ) -> tuple[F32x16, F32x16]:
     """Return (how much the perturbation lowered the loss, the loss itself) of sixteen datapoints."""
+    noise, x, y, state, outputs = scratch.noise, scratch.x, scratch.y, scratch.state, scratch.outputs
     scale = np.float32(rule.stddev)
     plus = forward(shape, weights, noise, at, scale, x, y, state, outputs)
     if rule.two_sided:
@@ -49,35 +54,30 @@ def _run_group(
     rule: Rule,
     source: Source,
     noise_source: NoiseSource,
-    weights: NDArray[np.float32],
+    tiling: Tiling,
+    weights: NDArray[np.float32],  # IN (n_padded,)
+    scratch: Scratch,
     step: int,
-    first: int,
-    remaining: int,
-    noise: NDArray[np.float32],
-    at: int,
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    state: NDArray[np.float32],
-    outputs: NDArray[np.float32],
-    coefficients: NDArray[np.float32],
-    group: int,
-    groups: int,
+    first: int,  # datapoint
+    group: int,  # in its tile
 ) -> float:
     """Leave the unit noise and the loss differences of one group; return its summed loss.
 
     Lanes past the end of the batch get the coefficient 0 and no loss.
     """
-    load_group(shape, source, noise_source.seed, step, first, x, y)
-    draw(shape, noise_source, first, step, noise, at)
-    lowered, loss = _differences(shape, rule, weights, noise, at, x, y, state, outputs)
-    store(coefficients, group * LANES, lowered)
-    store(coefficients, groups * LANES, loss)
+    at = group * shape.n_to * shape.n_rows * LANES
+    load_group(shape, source, noise_source.seed, step, first, scratch.x, scratch.y)
+    draw(shape, noise_source, first, step, scratch.noise, at)
+    lowered, loss = _differences(shape, rule, weights, scratch, at)
+    losses_at = tiling.groups * LANES
+    store(scratch.coefficients, group * LANES, lowered)
+    store(scratch.coefficients, losses_at, loss)
     total = 0.0
     for lane in range(LANES):
-        if lane < remaining:
-            total += coefficients[groups * LANES + lane]
+        if first + lane < tiling.batch_size:
+            total += scratch.coefficients[losses_at + lane]
         else:
-            coefficients[group * LANES + lane] = _ZERO
+            scratch.coefficients[group * LANES + lane] = _ZERO
     return total
 
 
@@ -113,12 +113,10 @@ def run_chunk(
     chunk: int,
 ) -> None:
     """Run the tiles of one chunk in order and leave their partial sums; cut short, leave what nobody may use."""
-    noise, state, x = workspace.noise[worker], workspace.state[worker], workspace.x[worker]
-    y, outputs, coefficients = workspace.y[worker], workspace.outputs[worker], workspace.coefficients[worker]
+    scratch = _scratch_of(workspace, worker)
     partial = sums.partial[chunk]
     partial[:] = 0.0
     loss = 0.0
-    padded = shape.n_to * shape.n_rows
     for tile in range(tiling.n_tiles * chunk // tiling.n_chunks, tiling.n_tiles * (chunk + 1) // tiling.n_chunks):
         if workspace.stop[0]:
             return
@@ -126,27 +124,9 @@ def run_chunk(
         for group in range(tiling.groups):
             first = (tile * tiling.groups + group) * LANES
             if first < tiling.batch_size:
-                loss += _run_group(
-                    shape,
-                    rule,
-                    source,
-                    noise_source,
-                    weights,
-                    step,
-                    first,
-                    tiling.batch_size - first,
-                    noise,
-                    group * padded * LANES,
-                    x,
-                    y,
-                    state,
-                    outputs,
-                    coefficients,
-                    group,
-                    tiling.groups,
-                )
+                loss += _run_group(shape, rule, source, noise_source, tiling, weights, scratch, step, first, group)
                 used += 1
-        _accumulate(noise, coefficients, used, partial)
+        _accumulate(scratch.noise, scratch.coefficients, used, partial)
     sums.loss[chunk] = loss
 
 

@@ -14,6 +14,7 @@ import pytest
 import freewalk
 from freewalk.harness.commands import train
 from freewalk.harness.weights_file import load_weights
+from freewalk.kernels.cpu.trial import compile_kernels
 from freewalk.kernels.noise import initial_weights
 
 Harness = Callable[..., Any]
@@ -138,6 +139,8 @@ def test_it_is_the_trial_of_a_sweep_to_the_last_bit(harness: Harness) -> None:
 
 def test_ctrl_c_keeps_the_weights(process: Callable[..., Any], tmp_path: Path) -> None:
     long = ("--epochs", 2, "--steps-per-epoch", 10**8)
+    for threads in (1, 2):
+        compile_kernels(threads)  # into the cache: a compilation, unlike a step, is not cut short
     running = process("train", "--task", "shifted-sums", *long, "--save", "w.npz")
     assert running.wait_for_line().startswith("step 0/200,000,000")
     time.sleep(0.5)
