@@ -147,7 +147,7 @@ def test_ctrl_c_keeps_the_weights(process: Callable[..., Any], tmp_path: Path) -
     start = time.perf_counter()
     running.send(signal.SIGINT)
     result = running.finish()
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 6
     assert result.code == 130
     assert result.out.startswith("interrupted after ")
     assert "Traceback" not in result.err

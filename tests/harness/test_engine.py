@@ -100,7 +100,7 @@ def test_stop_ends_what_runs_and_starts_nothing_more(plan: MakePlan) -> None:
         if len(events) == 1:
             threading.Timer(0.3, engine.stop).start()
             start = time.perf_counter()
-    assert time.perf_counter() - start < 2.3
+    assert time.perf_counter() - start < 6
     kinds = Counter(type(event) for event in events)
     assert kinds[Started] == kinds[Stopped] <= CPU.workers
     assert kinds[Finished] == 0
@@ -114,7 +114,7 @@ def test_a_consumer_that_leaves_finds_the_rest_in_the_drain(plan: MakePlan) -> N
     time.sleep(0.2)
     start = time.perf_counter()
     events.close()
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 6
     assert threading.active_count() == before, "its threads are gone"
     rest = list(engine.drain())
     kinds = Counter(type(event) for event in [first, *rest])
@@ -181,5 +181,5 @@ def test_a_step_of_a_huge_batch_is_left_when_the_consumer_stops(plan: MakePlan) 
     time.sleep(0.2)
     start = time.perf_counter()
     events.close()
-    assert time.perf_counter() - start < 2.0, "the step takes half a minute"
+    assert time.perf_counter() - start < 6, "the step takes half a minute"
     assert [type(event) for event in engine.drain()] == [Stopped]

@@ -70,7 +70,7 @@ def test_an_estimate_of_many_trials_is_quick(plan: MakePlan) -> None:
     made = plan("stddev=linspace(0.1,1,100)", "batch_size=8", tasks=["xor"], seeds=range(100))
     start = time.perf_counter()
     estimate(made.trials, Budget(1, 1, 16), CPU)
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 6
 
 
 @pytest.mark.parametrize("specs", [["batch_size=4000000000"], ["batch_size=100000000", "timesteps=1000"]])

@@ -116,7 +116,7 @@ def test_a_signal_stops_in_order_and_the_same_command_resumes(
     start = time.perf_counter()
     running.send(number)
     result = running.finish()
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 6
     assert result.code == 130, result.err
     assert "Traceback" not in result.err
     assert "interrupted; the same command resumes, finished trials are in out" in result.err.splitlines()[-1]
@@ -147,7 +147,7 @@ def test_a_signal_in_a_long_epoch_is_heard_and_a_second_driver_is_not(
     start = time.perf_counter()
     running.send(signal.SIGINT)
     result = running.finish()
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 6
     assert result.code == 130
     assert states(tmp_path / "out")["interrupted"] >= 1
 

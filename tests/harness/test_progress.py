@@ -210,7 +210,7 @@ def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
         start = time.perf_counter()
         terminal.press_ctrl_c()
         assert terminal.exit_code() == 130
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 6
     assert_in_order(terminal.text)
     assert "Traceback" not in terminal.text
     assert "the same command resumes" in " ".join(ESCAPE.sub("", terminal.text).split())

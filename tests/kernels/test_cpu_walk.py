@@ -313,7 +313,7 @@ def test_a_nan_output_is_the_largest_error() -> None:
 
 def test_a_stop_leaves_the_weights_of_the_last_whole_step() -> None:
     """A step that is cut short moves nothing and does not count; asked from another thread, as an engine does."""
-    configuration = _configuration(batch_size=50_000_000, timesteps=1)
+    configuration = _configuration(batch_size=400_000_000, timesteps=1)
     network = XOR.network(4)
     walk = CpuWalk(network, configuration, XOR.data(), seed=0, evaluation_points=4)
     before = walk.weights
@@ -323,7 +323,7 @@ def test_a_stop_leaves_the_weights_of_the_last_whole_step() -> None:
     progress = walk.train(5)
     seconds = time.perf_counter() - start
     timer.join()
-    assert seconds < 2.0, "a step of this batch takes several seconds"
+    assert seconds < 6, "a step of this batch takes half a minute"
     assert progress.steps == walk.step == 0
     assert np.array_equal(walk.weights, before)
 
