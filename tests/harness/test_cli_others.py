@@ -157,3 +157,16 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert found.stdout.startswith("Usage: harness sweep")
     assert found.stderr == ""
+
+
+def test_the_package_runs_as_a_module_without_installation(tmp_path: Path) -> None:
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [sys.executable, "-m", "freewalk", "sweep", "--task", "xro"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(source)},
+    )
+    assert done.returncode == 2
+    assert "did you mean 'xor'?" in done.stderr
