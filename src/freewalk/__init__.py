@@ -3,12 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from freewalk.harness.errors import UsageError
     from freewalk.harness.sweep import SweepResult, sweep
+    from freewalk.results.errors import StoreError
 
-__all__ = ["SweepResult", "__version__", "sweep"]
+__all__ = ["StoreError", "SweepResult", "UsageError", "__version__", "sweep"]
 __version__ = "0.1.0"
 
-_HOMES = {"sweep": "freewalk.harness.sweep", "SweepResult": "freewalk.harness.sweep"}
+_HOMES = {
+    "sweep": "freewalk.harness.sweep",
+    "SweepResult": "freewalk.harness.sweep",
+    "UsageError": "freewalk.harness.errors",
+    "StoreError": "freewalk.results.errors",
+}
 
 
 def __getattr__(name: str) -> Any:

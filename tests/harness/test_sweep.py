@@ -293,3 +293,13 @@ def test_compiled_data_of_every_task_runs() -> None:
     for form, task in itertools.product(("static", "sequence"), ("parity", "addition")):
         found = freewalk.sweep({"form": form, "batch_size": 4}, task=task, seeds=[0], epochs=1, steps_per_epoch=2)
         assert found.trials["state"].tolist() == ["complete"]
+
+
+@pytest.mark.parametrize("name", freewalk.__all__)
+def test_public_names_are_there(name: str) -> None:
+    assert getattr(freewalk, name)
+
+
+def test_a_name_that_is_not_public() -> None:
+    with pytest.raises(AttributeError, match=r"freewalk.*swep"):
+        getattr(freewalk, "swep")  # noqa: B009 - an attribute access would not pass the type check
