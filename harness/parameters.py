@@ -4,7 +4,6 @@ One field below is one parameter: help texts, the documentation and the checks a
 """
 
 import functools
-import math
 import types
 import typing
 from collections import Counter
@@ -286,23 +285,3 @@ def uses(name: str, method: str) -> bool:
     """Tell whether a method uses a parameter at all; task parameters count as used by every method."""
     parameter = PARAMETERS[name]
     return parameter.group != "method" or method in parameter.methods
-
-
-def effective_learning_rate(parameters: Mapping[str, Scalar | None]) -> float:
-    """Give the length of a step along the gradient that a cell's rule takes on average.
-
-    Parameters
-    ----------
-    parameters : mapping
-        A cell's parameters.
-
-    Returns
-    -------
-    float
-        stddev squared under ``update=raw``, else the learning rate; NaN for a method that has neither.
-    """
-    name = "stddev" if parameters.get("update") == "raw" else "learning_rate"
-    value = parameters.get(name)
-    if value is None:
-        return math.nan
-    return float(value) ** 2 if name == "stddev" else float(value)

@@ -13,7 +13,6 @@ from freewalk.harness.parameters import (
     Scalar,
     check_axis,
     check_value,
-    effective_learning_rate,
     uses,
 )
 
@@ -133,10 +132,3 @@ def test_an_axis_finds_duplicates_across_types() -> None:
     assert check_axis("stddev", [1, 2.0]) == (1.0, 2.0)
     with pytest.raises(UsageError, match=r"stddev has the value 1\.0 twice; remove one"):
         check_axis("stddev", [1, 2, 1.0])
-
-
-def test_effective_learning_rate() -> None:
-    assert effective_learning_rate({"update": "raw", "stddev": 0.01, "learning_rate": None}) == 0.01**2
-    assert effective_learning_rate({"update": "normalised", "stddev": 0.5, "learning_rate": 0.3}) == 0.3
-    assert effective_learning_rate({"update": None, "learning_rate": 0.2}) == 0.2
-    assert math.isnan(effective_learning_rate({"update": None, "learning_rate": None}))
