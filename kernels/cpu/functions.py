@@ -71,7 +71,7 @@ _SQRT_HALF_BITS = np.uint32(0x3F3504F3)
 _MANTISSA = np.uint32(0x007FFFFF)
 _SIGN = np.uint32(0x80000000)
 _ONE_BIT = np.uint32(1)
-_2_TO_MINUS_30 = np.float32(2.0**-30)
+_2_TO_MINUS_32 = np.float32(2.0**-32)
 _LN_2_TO_31_OVER_LN2 = np.float32(31.0)
 _MINUS_TWO = np.float32(-2.0)
 _SMALLEST_NORMAL = np.float32(1.1754943508222875e-38)
@@ -142,7 +142,7 @@ def box_muller(radius_word: U32x16, angle_word: U32x16) -> tuple[F32x16, F32x16]
     log_u = fma(exponent - splat_f32(_LN_2_TO_31_OVER_LN2), splat_f32(_LN2), f * _log1p_over_f(f))
     radius = sqrt(splat_f32(_MINUS_TWO) * log_u)
 
-    v = signed_to_float(shift_right_signed(shift_left(angle_word, 2), 2)) * splat_f32(_2_TO_MINUS_30)
+    v = signed_to_float(shift_left(angle_word, 2)) * splat_f32(_2_TO_MINUS_32)
     s = v * v
     sine = fma(fma(fma(splat_f32(_S3), s, splat_f32(_S2)), s, splat_f32(_S1)), s, splat_f32(_S0)) * v
     cosine = fma(fma(fma(splat_f32(_C3), s, splat_f32(_C2)), s, splat_f32(_C1)), s, splat_f32(_C0))
