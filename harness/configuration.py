@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -15,6 +15,10 @@ from freewalk.harness.presets import preset_names
 from freewalk.harness.seeds import checked_seeds, format_seeds, parse_seeds
 
 STEPS_LIMIT = 2**32
+
+
+BackendChoice = Literal["auto", "cpu", "reference"]
+BACKENDS: tuple[str, ...] = get_args(BackendChoice)
 
 
 class SweepConfiguration(BaseModel):
@@ -35,7 +39,7 @@ class SweepConfiguration(BaseModel):
         description="stop a trial after this many evaluations without improvement; without it, never",
     )
     evaluation_points: int = Field(2048, ge=1, le=2**32 - 1, description="held-out datapoints of an evaluation")
-    backend: Literal["auto", "cpu", "reference"] = Field("auto", description="what computes")
+    backend: BackendChoice = Field("auto", description="what computes")
     grid: tuple[dict[str, tuple[int | float | str, ...]], ...] = Field(
         description="axes by key; each table is a cross product, and the sweep is their union"
     )
@@ -168,7 +172,7 @@ def _first_error(error: ValidationError, given: Mapping[str, object], source: st
     key, value = str(details["loc"][0]), details["input"]
     field = SweepConfiguration.model_fields[key]
     option = f"--{key.replace('_', '-')} {value}" if key in given else f"--grid {source!r}: {key} = {value!r}"
-    hint = nearest(value, ("auto", "cpu", "reference")) if key == "backend" and isinstance(value, str) else ""
+    hint = nearest(value, BACKENDS) if key == "backend" and isinstance(value, str) else ""
     return UsageError(f"{option}{hint}: must be {requirement(field)}")
 
 

@@ -13,6 +13,8 @@ from freewalk.harness.parameters import Scalar
 from freewalk.harness.plan import Cell, Plan, Trial
 from freewalk.harness.trial import Budget, peak_memory_mb, start_trial
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.cpu.layout import most_bytes, shape_of
+from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.walk import Walk
 from freewalk.tasks.registry import TASKS
 
@@ -35,8 +37,7 @@ class Estimate:
 def seconds_per_step(cell: Cell) -> float:
     """Return the model's time of one step of a cell on one thread, in seconds, unscaled."""
     parameters = cell.parameters
-    problem = TASKS[cell.task].problem({k: v for k, v in parameters.items() if v is not None})
-    network = problem.network(_integer(parameters, "hidden"))
+    network = _network(cell)
     timesteps, batch_size = _integer(parameters, "timesteps"), _integer(parameters, "batch_size")
     draw = _SECONDS_PER_DRAW[str(parameters["noise"] or "gaussian")] + _SECONDS_PER_ACCUMULATION
     work = 2 * timesteps * _SECONDS_PER_MULTIPLY_ADD
@@ -45,12 +46,11 @@ def seconds_per_step(cell: Cell) -> float:
 
 def memory_mb(cell: Cell) -> float:
     """Return the memory of one trial of a cell, in MB: noise of a tile and partial sums, whatever the batch size."""
-    problem = TASKS[cell.task].problem({k: v for k, v in cell.parameters.items() if v is not None})
-    network = problem.network(_integer(cell.parameters, "hidden"))
-    padded = network.n_to * -(-network.n_from // 4) * 4
-    tile = max(padded * 64, min(padded * 256, 1 << 20))
-    partial_sums = min(64 * padded * 8, max(1 << 25, padded * 8))
-    return (tile + partial_sums + 7 * padded * 8) / 1e6
+    return most_bytes(shape_of(_network(cell), _integer(cell.parameters, "timesteps"))) / 1e6
+
+
+def _network(cell: Cell) -> FreeNetwork:
+    return TASKS[cell.task].problem(cell.parameters).network(_integer(cell.parameters, "hidden"))
 
 
 def refuse_too_large(plan: Plan, backend: Backend) -> None:

@@ -25,12 +25,8 @@ class BuiltInRegistry:
 
     def default_timesteps(self, task: str, parameters: Mapping[str, Scalar | None]) -> int:
         """Give the timesteps for a cell that does not say."""
-        return TASKS[task].problem(_given(parameters)).default_timesteps
+        return TASKS[task].problem(parameters).default_timesteps
 
     def check(self, task: str, parameters: Mapping[str, Scalar | None]) -> None:
         """Raise ValueError with a plain sentence when the values do not fit the task."""
-        TASKS[task].problem(_given(parameters))
-
-
-def _given(parameters: Mapping[str, Scalar | None]) -> dict[str, Scalar]:
-    return {name: value for name, value in parameters.items() if value is not None}
+        TASKS[task].problem(parameters)

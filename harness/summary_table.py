@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,14 +42,15 @@ def print_table(sweep: Sweep) -> None:
     varying = varying_parameters(sweep.plan, sweep.configuration)
     for name, cells in best.groupby("task", sort=False):
         of_task = summary[summary["task"] == name]
-        shown = [p for p in varying if len(of_task[f"param_{p}"].unique()) > 1]
+        n_values = {p: len(of_task[f"param_{p}"].unique()) for p in varying}
+        shown = [p for p in varying if n_values[p] > 1]
         finished = cells[cells["n_complete"] > 0]
         if finished.empty:
             console.print(f"{name}: no trial has finished\n", style="bold", highlight=False)
             continue
         console.print(_fitting_table(console, str(name), finished, shown, len(of_task)))
         for parameter in shown:
-            if len(of_task[f"param_{parameter}"].unique()) > _VALUES_SHOWN:
+            if n_values[parameter] > _VALUES_SHOWN:
                 continue  # a line that fills the screen helps nobody; summary.csv has it all
             console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
         console.print()
@@ -66,16 +68,14 @@ def _by_value(cells: pd.DataFrame, parameter: str) -> str:
 def _fitting_table(console: Console, name: str, cells: pd.DataFrame, shown: list[str], n_cells: int) -> Table:
     """Return the table of a task with as many measures as the terminal has room for."""
     unbounded = console.options.update(width=_UNBOUNDED)
-    left_out: list[str] = []
-    for measure in ("", *_LEFT_OUT_WHEN_NARROW):
-        left_out.append(measure)
-        table = _task_table(name, cells, shown, n_cells, left_out)
+    for n_left_out in range(len(_LEFT_OUT_WHEN_NARROW) + 1):
+        table = _task_table(name, cells, shown, n_cells, _LEFT_OUT_WHEN_NARROW[:n_left_out])
         if console.measure(table, options=unbounded).maximum <= console.width:
             break
     return table
 
 
-def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int, left_out: list[str]) -> Table:
+def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int, left_out: Sequence[str]) -> Table:
     task = TASKS[name]
     target = float(cells["target"].iloc[0])
     which = f"the best {len(cells)} of {n_cells} cells" if len(cells) < n_cells else counted(n_cells, "cell")

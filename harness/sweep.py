@@ -98,8 +98,7 @@ class Sweep:
         start = time.perf_counter()
         self.backend.warm_up()
         for cell in {trial.cell for trial in trials}:
-            given = {name: value for name, value in cell.parameters.items() if value is not None}
-            TASKS[cell.task].problem(given).data()
+            TASKS[cell.task].problem(cell.parameters).data()
         return time.perf_counter() - start
 
     def _drive(self, store: Store, trials: Sequence[Trial], fail_fast: bool) -> Iterator[Event]:

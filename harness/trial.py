@@ -150,7 +150,7 @@ def start_trial(
 ) -> TrialRun:
     """Make a trial that has taken no step yet."""
     task = TASKS[task_name]
-    problem = task.problem({name: value for name, value in parameters.items() if value is not None})
+    problem = task.problem(parameters)
     configuration = walk_configuration(parameters, budget.steps)
     walk = backend.make_walk(
         problem.network(int(parameters["hidden"] or 0)),

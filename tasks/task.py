@@ -109,16 +109,17 @@ class Task:
         return {"minimize": "<", "maximize": ">"}[self.direction] + ("" if self.strict else "=")
 
     def problem(self, parameters: Mapping[str, Any]) -> Problem:
-        """Return the problem for the parameters of a cell; those that the task does not have are ignored.
+        """Return the problem for the parameters of a cell; those that are None or foreign to the task are ignored.
 
         Raises
         ------
         ValueError
             If a value does not fit the task.
         """
-        values = {key: parameters.get(key, default) for key, default in self.parameters.items()}
+        given = {key: value for key, value in parameters.items() if value is not None}
+        values = {key: given.get(key, default) for key, default in self.parameters.items()}
         problem = self.make_problem(**values)
-        timesteps = parameters.get("timesteps")
+        timesteps = given.get("timesteps")
         if timesteps is not None and timesteps < problem.least_timesteps:
             raise ValueError(
                 f"timesteps={timesteps} is too few for task {self.name}"

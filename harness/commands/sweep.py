@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.options import run_options
 from freewalk.harness.errors import UsageError
-
-_BACKENDS = ("auto", "cpu", "reference")
 
 EPILOG = """\b
 --grid takes, once or several times:
@@ -51,34 +50,7 @@ class _Spec(click.types.StringParamType):
     envvar="HARNESS_SEEDS",
     help="Such as 0:5 (0 to 4), 3 or 1,4,7.  [default: 0:3]",
 )
-@click.option(
-    "--epochs",
-    type=int,
-    envvar="HARNESS_EPOCHS",
-    help="Epochs of a trial; after each it is judged.  [default: 40]",
-)
-@click.option("--steps-per-epoch", type=int, envvar="HARNESS_STEPS_PER_EPOCH", help="Steps of an epoch.  [default: 25]")
-@click.option(
-    "--target",
-    type=float,
-    envvar="HARNESS_TARGET",
-    help="Value of the metric to reach.  [default: each task's own]",
-)
-@click.option(
-    "--plateau",
-    type=int,
-    envvar="HARNESS_PLATEAU",
-    help="Stop a trial after so many epochs without improvement.",
-)
-@click.option(
-    "--evaluation-points",
-    type=int,
-    envvar="HARNESS_EVALUATION_POINTS",
-    help="Held-out datapoints.  [default: 2048]",
-)
-@click.option(
-    "--backend", metavar="|".join(_BACKENDS), envvar="HARNESS_BACKEND", help="What computes.  [default: auto]"
-)
+@run_options
 @click.option(
     "--out",
     envvar="HARNESS_OUT",

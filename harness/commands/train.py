@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.options import run_options
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
 
@@ -33,14 +34,7 @@ def _parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--task", required=True, metavar="NAME", envvar="HARNESS_TASK", help="What to learn; see harness tasks.")
 @click.option("--method", default="walk", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method.")
 @click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
-@click.option("--epochs", type=int, envvar="HARNESS_EPOCHS", help="Epochs; after each it is judged.  [default: 40]")
-@click.option("--steps-per-epoch", type=int, envvar="HARNESS_STEPS_PER_EPOCH", help="Steps an epoch.  [default: 25]")
-@click.option("--target", type=float, envvar="HARNESS_TARGET", help="Metric to reach.  [default: the task's own]")
-@click.option("--plateau", type=int, envvar="HARNESS_PLATEAU", help="Stop after so many epochs without improvement.")
-@click.option(
-    "--evaluation-points", type=int, envvar="HARNESS_EVALUATION_POINTS", help="Held-out datapoints.  [default: 2048]"
-)
-@click.option("--backend", envvar="HARNESS_BACKEND", help="auto, cpu or reference.  [default: auto]")
+@run_options
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No loss line.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")

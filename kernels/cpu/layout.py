@@ -22,6 +22,7 @@ MAX_GROUPS = 4
 _NOISE_BYTES_OF_A_TILE = 1 << 20  # what may stay in a level-2 cache between drawing, forward pass and accumulation
 _MAX_CHUNKS = 64
 _PARTIAL_SUM_BYTES = 1 << 25
+_LARGEST_BATCH = 2**32 - 1  # a datapoint is one 32-bit word of the noise's counter
 
 
 class Shape(NamedTuple):
@@ -126,6 +127,19 @@ def tiling_of(shape: Shape, batch_size: int) -> Tiling:
     n_tiles = -(-batch_size // (groups * LANES))
     most_chunks = max(1, min(_MAX_CHUNKS, _PARTIAL_SUM_BYTES // (padded * 8)))
     return Tiling(batch_size, groups, n_tiles, min(n_tiles, most_chunks))
+
+
+def most_bytes(shape: Shape) -> int:
+    """Return the memory of a walk on one thread: noise of a tile, partial sums of the largest batch, weights.
+
+    Inputs, outputs and activations of sixteen datapoints are small beside these and left out.
+    """
+    padded = shape.n_to * shape.n_rows
+    tiling = tiling_of(shape, _LARGEST_BATCH)
+    noise = tiling.groups * padded * LANES * 4
+    sums = (tiling.n_chunks + 1) * padded * 8
+    weights = padded * (3 * 8 + 4)
+    return noise + sums + weights
 
 
 def to_padded(matrix: NDArray[Scalar], shape: Shape) -> NDArray[Scalar]:

@@ -17,6 +17,9 @@ from freewalk.kernels.cpu.layout import (
     NoiseSource,
     Shape,
     Source,
+    Sums,
+    Tiling,
+    Workspace,
     from_padded,
     make_sums,
     make_workspace,
@@ -112,8 +115,7 @@ class CpuWalk:
 
     def train(self, n_steps: int) -> Progress:
         """Take `n_steps` steps; stop early after a loss that is not finite."""
-        run = train if self.threads == 1 else train_parallel
-        steps, loss = run(
+        steps, loss = _run_steps(
             self._shape,
             self._rule,
             self._training,
@@ -150,6 +152,24 @@ class CpuWalk:
     def weights(self) -> NDArray[np.float64]:
         """A copy of the weights, (n_from, n_to) float64."""
         return from_padded(self._weights.master, self._shape)
+
+
+def _run_steps(
+    shape: Shape,
+    rule: Rule,
+    source: Source,
+    noise: NoiseSource,
+    tiling: Tiling,
+    weights: Weights,
+    workspace: Workspace,
+    sums: Sums,
+    first_step: int,
+    n_steps: int,
+) -> tuple[int, float]:
+    """Train with as many threads as the workspace has rows."""
+    run = train if len(workspace.noise) == 1 else train_parallel
+    done: tuple[int, float] = run(shape, rule, source, noise, tiling, weights, workspace, sums, first_step, n_steps)
+    return done
 
 
 def rule_of(configuration: WalkConfiguration) -> Rule:
@@ -248,8 +268,7 @@ def step_on_arrays(
     tiling = tiling_of(shape, len(source.x))
     state = _weights_of(np.asarray(weights, dtype=np.float64), shape)
     workspace = make_workspace(shape, tiling.groups, min(threads, tiling.n_chunks))
-    run = train if len(workspace.noise) == 1 else train_parallel
-    run(
+    _run_steps(
         shape,
         rule_of(configuration),
         source,

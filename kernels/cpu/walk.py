@@ -142,6 +142,15 @@ def add_chunks(sums: Sums, n_chunks: int) -> float:
     return loss
 
 
+@helper_function
+def _finish_step(rule: Rule, tiling: Tiling, weights: Weights, sums: Sums, step: int) -> float:
+    """Move the weights by the chunks' sums, unless the loss is not finite; return the mean loss."""
+    loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
+    if math.isfinite(loss):
+        move(rule, weights, sums.total, tiling.batch_size, step)
+    return loss
+
+
 @kernel
 def train(
     shape: Shape,
@@ -166,10 +175,9 @@ def train(
             run_chunk(shape, rule, source, noise_source, tiling, weights.single, workspace, 0, sums, step, chunk)
         if workspace.stop[0]:
             return step - first_step, loss
-        loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
+        loss = _finish_step(rule, tiling, weights, sums, step)
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
-        move(rule, weights, sums.total, tiling.batch_size, step)
     return n_steps, loss
 
 
@@ -196,8 +204,7 @@ def train_parallel(
                 run_chunk(shape, rule, source, noise_source, tiling, single, workspace, worker, sums, step, chunk)
         if workspace.stop[0]:
             return step - first_step, loss
-        loss = add_chunks(sums, tiling.n_chunks) / tiling.batch_size
+        loss = _finish_step(rule, tiling, weights, sums, step)
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
-        move(rule, weights, sums.total, tiling.batch_size, step)
     return n_steps, loss
