@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install sweep test lint benchmark clean
+.PHONY: install sweep test lint benchmark gallery clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,9 @@ lint: $(VENV)/.installed-dev ## linters, types and the rooms' import rules
 
 benchmark: $(VENV)/.installed-dev ## pytest-benchmark comparisons
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+gallery: install ## the README's pictures and lines, from a real sweep
+	docs/gallery/make $(BIN)/harness
 
 clean:
 	rm -rf $(VENV) .ci-venv build dist

@@ -21,9 +21,16 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "sweep": "Run a grid of trials; record tables and show the best cells.",
+    "report": "Say which settings win: a page with answers, tables and plots.",
+    "show": "Print a sweep's tables: chosen rows and columns, or CSV.",
+    "compare": "Compare two sweeps cell by cell; check for regressions.",
+    "merge": "Unite sweeps, from several machines say, in a new folder.",
     "train": "Run one trial with a live loss line; save its weights.",
     "tasks": "List the tasks: sizes, metric, target, parameters.",
     "info": "Show versions, processor, threads and backends.",
+    "bench": "Check a GPU's kernels and time them beside other libraries.",
+    "gradcheck": "Compare gradients with numerical ones; name what is wrong.",
+    "ladder": "Try a method from one neuron to digits, until something fails.",
 }
 
 

@@ -16,8 +16,10 @@ from freewalk.harness.seeds import checked_seeds, format_seeds, parse_seeds
 
 STEPS_LIMIT = 2**32
 
+RIVALS = {"steps_per_epoch": "evaluations", "evaluations": "steps_per_epoch"}
+"""Two ways to say how long a trial trains: on the command line, one replaces what a file says of the other."""
 
-BackendChoice = Literal["auto", "cpu", "reference"]
+BackendChoice = Literal["auto", "cuda", "cpu", "reference"]
 BACKENDS: tuple[str, ...] = get_args(BackendChoice)
 
 
@@ -30,6 +32,12 @@ class SweepConfiguration(BaseModel):
     seeds: tuple[int, ...] = Field((0, 1, 2), description="every cell runs once with each seed")
     epochs: int = Field(40, ge=1, description="a trial is judged on held-out data after every epoch")
     steps_per_epoch: int = Field(25, ge=1, description="weight updates between two evaluations")
+    evaluations: int | None = Field(
+        None,
+        ge=1,
+        description="forward passes of one datapoint that every trial may spend; its epochs share them equally, "
+        "in place of steps_per_epoch",
+    )
     target: float | None = Field(
         None, allow_inf_nan=False, description="stop a trial that reaches this; without it, each task's own"
     )
@@ -43,11 +51,6 @@ class SweepConfiguration(BaseModel):
     grid: tuple[dict[str, tuple[int | float | str, ...]], ...] = Field(
         description="axes by key; each table is a cross product, and the sweep is their union"
     )
-
-    @property
-    def steps(self) -> int:
-        """Weight updates of a trial that runs to its end."""
-        return self.epochs * self.steps_per_epoch
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -73,9 +76,13 @@ class SweepConfiguration(BaseModel):
 
     @model_validator(mode="after")
     def _check_steps(self) -> "SweepConfiguration":
-        if self.steps >= STEPS_LIMIT:
+        steps = self.epochs * self.steps_per_epoch
+        if self.evaluations is not None:
+            if "steps_per_epoch" in self.model_fields_set:
+                raise UsageError("evaluations and steps_per_epoch both say how long trials train; give one of them")
+        elif steps >= STEPS_LIMIT:
             raise UsageError(
-                f"epochs={self.epochs} times steps_per_epoch={self.steps_per_epoch} is {self.steps:,} steps; "
+                f"epochs={self.epochs} times steps_per_epoch={self.steps_per_epoch} is {steps:,} steps; "
                 "lower one of them: a trial has fewer than 2**32 steps"
             )
         return self
@@ -99,6 +106,7 @@ def resolve(
     seeds: str | Sequence[int] | None = None,
     epochs: int | None = None,
     steps_per_epoch: int | None = None,
+    evaluations: int | None = None,
     target: float | None = None,
     plateau: int | None = None,
     evaluation_points: int | None = None,
@@ -116,8 +124,9 @@ def resolve(
         Replace these axes in every table.
     seeds : str or sequence of int, optional
         As `parse_seeds` reads them, or ready.
-    epochs, steps_per_epoch, target, plateau, evaluation_points, backend : optional
-        Fields of `SweepConfiguration`; None leaves them to the file and the defaults.
+    epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend : optional
+        Fields of `SweepConfiguration`; None leaves them to the file and the defaults. `evaluations` replace a file's
+        `steps_per_epoch`, and the other way round.
 
     Returns
     -------
@@ -138,13 +147,15 @@ def resolve(
         "seeds": seeds,
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,
+        "evaluations": evaluations,
         "target": target,
         "plateau": plateau,
         "evaluation_points": evaluation_points,
         "backend": backend,
     }
     given = {key: value for key, value in explicit.items() if value is not None}
-    values = {**spec.settings, **given}
+    settings = {key: value for key, value in spec.settings.items() if RIVALS.get(key) not in given}
+    values = {**settings, **given}
     if "seeds" in values:
         where = "--seeds" if "seeds" in given else f"--grid {spec.source!r}: seeds ="
         values["seeds"] = _read_seeds(values["seeds"], where)
@@ -187,9 +198,10 @@ def configuration_dict(configuration: SweepConfiguration) -> dict[str, Any]:
     Returns
     -------
     dict
-        Seeds in the form of `format_seeds`; ``grid`` last; what is None is left out.
+        Seeds in the form of `format_seeds`; ``grid`` last; what is None or does not count is left out.
     """
-    plain = configuration.model_dump(exclude_none=True, exclude={"grid"})
+    idle = {"grid"} if configuration.evaluations is None else {"grid", "steps_per_epoch"}
+    plain = configuration.model_dump(exclude_none=True, exclude=idle)
     plain["seeds"] = format_seeds(configuration.seeds)
     plain["grid"] = [{key: list(values) for key, values in table.items()} for table in configuration.grid]
     return plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from freewalk.harness.parameters import PARAMETERS, Parameter
+from freewalk.harness.parameters import CONDITIONS, METHOD_PARAMETERS, PARAMETERS, Parameter, uses
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import METRIC_DESCRIPTIONS
 
@@ -20,8 +20,18 @@ _TECHNICAL_LIMIT = re.compile(r" and at most \d{10,}")
 
 def _values(parameter: Parameter) -> str:
     values = _TECHNICAL_LIMIT.sub("", parameter.range).removeprefix("one of ").replace(", ", " or ")
-    where = f", only with {parameter.condition}" if parameter.condition else ""
-    return f"{values} (default: {parameter.default_text}){where}"
+    return f"{values} (default: {parameter.default_text}){_where(parameter)}"
+
+
+def _where(parameter: Parameter) -> str:
+    """Return for which methods it is and what it needs, such as ``, for walk``; empty where that is nothing."""
+    users = parameter.methods or tuple(METHOD_PARAMETERS)
+    words = "" if len(users) == len(METHOD_PARAMETERS) else f", for {' and '.join(users)}"
+    if parameter.name in CONDITIONS:
+        bound = [method for method in users if uses(CONDITIONS[parameter.name][0], method)]
+        words += f", needs {parameter.condition}"
+        words += "" if len(bound) == len(users) else f" with method {' or '.join(bound)}"
+    return words
 
 
 def task_rows() -> list[str]:

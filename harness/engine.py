@@ -8,9 +8,9 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from freewalk.harness.budget import Budget
 from freewalk.harness.plan import Trial
 from freewalk.harness.trial import (
-    Budget,
     Interrupted,
     TrialResult,
     TrialRun,
@@ -19,7 +19,7 @@ from freewalk.harness.trial import (
     start_trial,
 )
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.walk import Walk
+from freewalk.kernels.walk import Trainer
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class Engine:
     """
 
     def __init__(self, backend: Backend, budget: Budget) -> None:
-        self._backend = backend
+        self.backend = backend
         self._budget = budget
         self._stop = threading.Event()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting: list[Trial] = []
         self._running = 0
-        self._walks: list[Walk] = []
+        self._trainers: list[Trainer] = []
         self.compile_seconds = 0.0
 
     def run(self, trials: Sequence[Trial]) -> Generator[Event]:
@@ -82,7 +82,7 @@ class Engine:
         self._waiting = list(reversed(trials))
         threads = [
             threading.Thread(target=self._work, name=f"freewalk-{k}", daemon=True)
-            for k in range(min(self._backend.workers, len(trials)))
+            for k in range(min(self.backend.workers, len(trials)))
         ]
         for thread in threads:
             thread.start()
@@ -103,8 +103,8 @@ class Engine:
         """Let running trials stop, within a step if need be, and start no more."""
         with self._lock:
             self._stop.set()
-            for walk in self._walks:
-                walk.request_stop()
+            for trainer in self._trainers:
+                trainer.request_stop()
 
     def drain(self) -> Iterator[Event]:
         """Yield the events that were left when `run` was cut short."""
@@ -130,30 +130,30 @@ class Engine:
 
     def _outcome_of(self, trial: Trial) -> Event:
         try:
-            run = start_trial(trial.cell.task, trial.cell.parameters, trial.seed, self._budget, self._backend)
-            with self._stoppable(run.walk):
-                return Finished(trial, run_trial(run, self._budget, self._backend, look=self._look))
+            run = start_trial(trial.cell, trial.seed, self._budget, self.backend)
+            with self._stoppable(run.trainer):
+                return Finished(trial, run_trial(run, self.backend, look=self._look))
         except Interrupted:
             return Stopped(trial)
         except Exception as error:
             return Failed(trial, error)
 
     @contextmanager
-    def _stoppable(self, walk: Walk) -> Iterator[None]:
-        """Let `stop` reach a walk."""
+    def _stoppable(self, trainer: Trainer) -> Iterator[None]:
+        """Let `stop` reach a trainer."""
         with self._lock:
-            self._walks.append(walk)
+            self._trainers.append(trainer)
         try:
             yield
         finally:
             with self._lock:
-                self._walks.remove(walk)
+                self._trainers.remove(trainer)
 
     def _look(self, run: TrialRun) -> None:
         if self._stop.is_set():
             raise Interrupted
         if self._is_alone():
-            self.compile_seconds += spread_if_worth(run, self._budget, self._backend)
+            self.compile_seconds += spread_if_worth(run, self.backend)
 
     def _is_alone(self) -> bool:
         with self._lock:

@@ -13,8 +13,12 @@ import numba
 
 import freewalk
 from freewalk.kernels.backend import Backend, processor_name, usable_threads
+from freewalk.kernels.cuda.device import gpu, why_unusable
 
-_PACKAGES = ("freewalk", "numba", "llvmlite", "numpy", "pandas", "scipy", "pydantic", "click", "rich")
+_PACKAGES = (
+    *("freewalk", "numba", "llvmlite", "numpy", "pandas", "scipy", "pydantic", "click", "rich", "matplotlib", "jinja2"),
+    "numba-cuda",
+)
 
 
 def environment(backend: Backend) -> dict[str, Any]:
@@ -32,14 +36,28 @@ def environment(backend: Backend) -> dict[str, Any]:
         "threads": usable_threads(),
         "threading_layer": numba.config.THREADING_LAYER,
         "memory_gb": None if (bytes_ := memory_bytes()) is None else round(bytes_ / 1e9, 1),
-        "gpu": None,
-        "gpu_driver": None,
+        "gpu": gpu_facts(),
+        "gpu_driver": gpu().driver if why_unusable() is None else None,
         "backend": backend.name,
         "dtype": backend.dtype,
         "git_revision": _git_revision(),
         "environment_variables": {
             name: value for name, value in sorted(os.environ.items()) if name.startswith(("HARNESS_", "NUMBA_", "OMP_"))
         },
+    }
+
+
+def gpu_facts() -> dict[str, Any] | None:
+    """Return what the driver says of the GPU that would be used; None if there is none."""
+    if why_unusable() is not None:
+        return None
+    found = gpu()
+    return {
+        "name": found.name,
+        "compute_capability": ".".join(map(str, found.compute_capability)),
+        "multiprocessors": found.multiprocessors,
+        "clock_mhz": found.clock_mhz,
+        "memory_gb": found.memory_gb,
     }
 
 

@@ -1,4 +1,4 @@
-"""What a plan will cost: time from a model of a step that is measured once on this machine, memory from the sizes."""
+"""What a plan will cost: time from a model of a step that is measured on this machine, memory from the sizes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from freewalk.harness.budget import Budget
 from freewalk.harness.environment import memory_bytes
 from freewalk.harness.errors import UsageError
-from freewalk.harness.parameters import Scalar
+from freewalk.harness.parameters import FREE, Scalar
 from freewalk.harness.plan import Cell, Plan, Trial
-from freewalk.harness.trial import Budget, peak_memory_mb, start_trial
+from freewalk.harness.problem import ResolvedProblem, resolve_problem
+from freewalk.harness.trial import peak_memory_mb, start_trial
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import most_bytes, shape_of
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Walk
-from freewalk.tasks.registry import TASKS
+from freewalk.kernels.walk import Trainer
 
 # Seconds on one core of an AVX-512 processor at 2.6 GHz; only their ratios matter, since a measurement scales the sum.
 _SECONDS_PER_DRAW = {"gaussian": 0.65e-9, "rademacher": 0.05e-9}
 _SECONDS_PER_ACCUMULATION = 0.08e-9
 _SECONDS_PER_MULTIPLY_ADD = 0.05e-9
 _SECONDS_PER_DATAPOINT = 60e-9
+_SECONDS_PER_MATRIX_PRODUCT = 10e-6  # what NumPy spends on a layer of a few neurons, most of it on calls
 _MEASURED_SECONDS = 0.2
+# Arrays of the size of the activations, and of the matrix of weights, that a layered trial holds at once.
+_ACTIVATION_ARRAYS = 4
+_WEIGHT_ARRAYS = 10
 
 
 @dataclass(frozen=True)
@@ -36,21 +41,51 @@ class Estimate:
 
 def seconds_per_step(cell: Cell) -> float:
     """Return the model's time of one step of a cell on one thread, in seconds, unscaled."""
-    parameters = cell.parameters
-    network = _network(cell)
-    timesteps, batch_size = _integer(parameters, "timesteps"), _integer(parameters, "batch_size")
-    draw = _SECONDS_PER_DRAW[str(parameters["noise"] or "gaussian")] + _SECONDS_PER_ACCUMULATION
-    work = 2 * timesteps * _SECONDS_PER_MULTIPLY_ADD
-    return batch_size * (network.n_weights * (draw + work) + _SECONDS_PER_DATAPOINT)
+    problem = resolve_problem(cell.task, cell.method, cell.parameters)
+    batch_size = problem.configuration.batch_size
+    if cell.method == "walk":
+        noise = str(cell.parameters["noise"] or "gaussian")
+        draw = _SECONDS_PER_DRAW[noise] + _SECONDS_PER_ACCUMULATION
+        return batch_size * (problem.network.n_weights * draw + 2 * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
+    # A backward pass takes twice the time of a forward pass, whatever it counts for.
+    passes = 2 * problem.n_weights if cell.method == "numerical" else 3
+    calls = passes * problem.timesteps * _SECONDS_PER_MATRIX_PRODUCT if _takes_products(problem) else 0.0
+    return calls + batch_size * (passes * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
+
+
+def _takes_products(problem: ResolvedProblem) -> bool:
+    """Tell whether a step takes matrix products of the whole batch; other kernels know layers as a free network."""
+    return problem.layers is not None and problem.method in ("backprop", "synthetic")
+
+
+def _pass_seconds(problem: ResolvedProblem) -> float:
+    """Return the model's time of one forward pass of one datapoint."""
+    free = problem.network.n_weights * problem.timesteps
+    return (problem.n_weights if _takes_products(problem) else free) * _SECONDS_PER_MULTIPLY_ADD
+
+
+def trial_seconds(cell: Cell, budget: Budget) -> float:
+    """Return the model's time of a trial of a cell that runs to its end, in seconds, unscaled."""
+    return seconds_per_step(cell) * _steps(cell, budget)
+
+
+def _steps(cell: Cell, budget: Budget) -> int:
+    return budget.steps(resolve_problem(cell.task, cell.method, cell.parameters).evaluations_per_step)
 
 
 def memory_mb(cell: Cell) -> float:
-    """Return the memory of one trial of a cell, in MB: noise of a tile and partial sums, whatever the batch size."""
-    return most_bytes(shape_of(_network(cell), _integer(cell.parameters, "timesteps"))) / 1e6
+    """Return the memory of one trial of a cell, in MB.
 
-
-def _network(cell: Cell) -> FreeNetwork:
-    return TASKS[cell.task].problem(cell.parameters).network(_integer(cell.parameters, "hidden"))
+    Noise of a tile, partial sums, and what a backward pass has to know of every timestep, whatever the batch size; but
+    where a step takes matrix products, activations of the whole batch.
+    """
+    problem = resolve_problem(cell.task, cell.method, cell.parameters)
+    network = problem.network
+    if problem.layers is not None and _takes_products(problem):
+        activations = _ACTIVATION_ARRAYS * problem.configuration.batch_size * sum(problem.layers.widths)
+        return 8 * (activations + _WEIGHT_ARRAYS * network.n_weights) / 1e6
+    through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * (cell.method == "backprop")
+    return (most_bytes(shape_of(network, problem.timesteps)) + through_time) / 1e6
 
 
 def refuse_too_large(plan: Plan, backend: Backend) -> None:
@@ -59,36 +94,56 @@ def refuse_too_large(plan: Plan, backend: Backend) -> None:
     Raises
     ------
     UsageError
-        Naming the cell's hidden neurons and what they need.
+        Naming the cell's network and what it needs.
     """
     available = memory_bytes()
     largest = max(plan.cells, key=memory_mb)
     needed = memory_mb(largest) * min(backend.workers, len(plan.trials))
     if available is not None and needed > available / 1e6:
+        names, remedies = _culprits(largest)
+        sizes = ", ".join(f"{name}={largest.parameters[name]}" for name in names)
         raise UsageError(
-            f"hidden={largest.parameters['hidden']} on task {largest.task!r} needs about {needed / 1e3:,.0f} GB of"
-            f" memory, this machine has {available / 1e9:,.0f} GB; give fewer hidden neurons"
+            f"{sizes} on task {largest.task!r} needs about"
+            f" {needed / 1e3:,.0f} GB of memory, this machine has {available / 1e9:,.0f} GB;"
+            f" give {' or '.join(remedies)}"
         )
 
 
+def _culprits(cell: Cell) -> tuple[list[str], list[str]]:
+    """Return the parameters that decide a cell's memory, and how to need less."""
+    layered = cell.parameters["architecture"] != FREE
+    names, remedies = ["architecture" if layered else "hidden"], ["fewer hidden neurons"]
+    if _takes_products(resolve_problem(cell.task, cell.method, cell.parameters)):
+        return [*names, "batch_size"], [*remedies, "a smaller batch"]
+    if cell.method == "backprop":
+        return [*names, "timesteps"], [*remedies, "fewer timesteps"]
+    return names, remedies
+
+
 def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estimate:
-    """Return the time and memory that trials take at most, after timing a few real steps of the first one."""
-    costs = {trial.cell: seconds_per_step(trial.cell) for trial in trials}
-    total = sum(costs[trial.cell] for trial in trials) * budget.steps
-    scale = _measured_scale(trials[0], budget, backend)
+    """Return the time and memory that trials take at most, after timing a few real steps of each kind of trial."""
+    costs = {trial.cell: trial_seconds(trial.cell, budget) for trial in trials}
+    kinds = {_kind(trial.cell): trial for trial in reversed(trials)}  # of each kind the first
+    scales = {kind: _measured_scale(trial, budget, backend) for kind, trial in kinds.items()}
+    total = sum(costs[trial.cell] * scales[_kind(trial.cell)] for trial in trials)
     memory = max(memory_mb(cell) for cell in costs) * backend.workers + peak_memory_mb()
-    return Estimate(total * scale / backend.workers, memory)
+    return Estimate(total / backend.workers, memory)
+
+
+def _kind(cell: Cell) -> tuple[str, bool]:
+    """Return what decides by which kernels a cell is trained: the model's error is the same within a kind."""
+    return cell.method, cell.parameters["architecture"] == FREE
 
 
 def _measured_scale(trial: Trial, budget: Budget, backend: Backend) -> float:
-    """Return how much slower than the model this machine takes the first trial's step."""
-    backend.warm_up()
+    """Return how much slower than the model this machine takes a trial's step."""
     cell = _short_step(trial.cell)
-    run = start_trial(cell.task, cell.parameters, trial.seed, budget, backend)
-    run.walk.train(1)
-    seconds, steps = _timed(run.walk, 1)
+    resolve_problem(cell.task, cell.method, cell.parameters).warm_up(backend)
+    trainer = start_trial(cell, trial.seed, budget, backend).trainer
+    trainer.train(1)
+    seconds, steps = _timed(trainer, 1)
     if seconds < _MEASURED_SECONDS:
-        seconds, steps = _timed(run.walk, math.ceil(_MEASURED_SECONDS / seconds))
+        seconds, steps = _timed(trainer, math.ceil(_MEASURED_SECONDS / seconds))
     return seconds / steps / seconds_per_step(cell)
 
 
@@ -99,9 +154,9 @@ def _short_step(cell: Cell) -> Cell:
     return replace(cell, parameters={**cell.parameters, "batch_size": min(batch_size, max(fitting, 1))})
 
 
-def _timed(walk: Walk, n_steps: int) -> tuple[float, int]:
+def _timed(trainer: Trainer, n_steps: int) -> tuple[float, int]:
     start = time.perf_counter()
-    steps = walk.train(n_steps).steps
+    steps = trainer.train(n_steps).steps
     return time.perf_counter() - start, steps
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from freewalk.harness.configuration import SweepConfiguration
+from freewalk.harness.parameters import Scalar
 from freewalk.harness.plan import Cell, Plan
 from freewalk.harness.trial import TrialResult
 
@@ -62,21 +63,29 @@ class Leaderboard:
         )
 
     def describe(self, cell: Cell) -> str:
-        """Return a cell's task and the parameters in which the plan's cells differ."""
-        values = [f"{name}={cell.parameters[name]}" for name in self._varying if cell.parameters[name] is not None]
-        return " ".join([cell.task, *values])
+        """Return a cell's task and in what the plan's cells differ."""
+        values = ((name, value_of(cell, name)) for name in self._varying)
+        return " ".join([cell.task, *(f"{name}={value}" for name, value in values if value is not None)])
+
+
+def value_of(cell: Cell, name: str) -> Scalar | None:
+    """Return what a cell has for ``method`` or a parameter."""
+    return cell.method if name == "method" else cell.parameters[name]
 
 
 def varying_parameters(plan: Plan, configuration: SweepConfiguration) -> tuple[str, ...]:
-    """Return the parameters of the grid that take more than one value within some task of the plan.
+    """Return what tells the plan's cells of some task apart: ``method`` and parameters of the grid, in their order.
 
-    A parameter that the grid leaves to its default may differ too (the learning rate follows the optimizer), but says
-    nothing that the others do not.
+    A parameter that the grid leaves to its default may differ too (the learning rate follows the optimizer), and one
+    that does not apply to every method, but that says nothing that the others do not.
     """
-    given = {key for table in configuration.grid for key in table}
-    values: dict[tuple[str, str], set[object]] = {}
+    of_task: dict[tuple[str, str], set[object]] = {}
+    of_method: dict[tuple[str, str, str], set[object]] = {}
     for cell in plan.cells:
-        for name in plan.parameter_names:
-            values.setdefault((cell.task, name), set()).add(cell.parameters[name])
-    several = {name for (_, name), seen in values.items() if len(seen) > 1 and name in given}
-    return tuple(name for name in plan.parameter_names if name in several)
+        for name in ("method", *plan.parameter_names):
+            value = value_of(cell, name)
+            of_method.setdefault((cell.task, cell.method, name), set()).add(value)
+            of_task.setdefault((cell.task, name), set()).update(() if value is None else (value,))
+    several = {key[-1] for values in (of_task, of_method) for key, seen in values.items() if len(seen) > 1}
+    given = {key for table in configuration.grid for key in table}
+    return tuple(name for name in ("method", *plan.parameter_names) if name in several & given)

@@ -1,7 +1,4 @@
-"""The parameters that a cell may have: names, types, defaults, ranges, and who uses them.
-
-One field below is one parameter: help texts, the documentation and the checks are all made from it.
-"""
+"""The parameters that a cell may have: names, types, defaults, ranges, and who uses them."""
 
 import functools
 import types
@@ -11,82 +8,43 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from freewalk.harness.errors import UsageError, nearest, unknown
+from freewalk.harness.fields import (
+    CONDITIONS,
+    DEFAULT_LEARNING_RATES,
+    FREE,
+    LATER_PARAMETERS,
+    METHOD_PARAMETERS,
+    CommonParameters,
+    Scalar,
+    TaskParameters,
+)
 
-Scalar: TypeAlias = int | float | str
+__all__ = [
+    "AXIS_KEYS",
+    "CONDITIONS",
+    "DEFAULT_LEARNING_RATES",
+    "DEFAULT_METHOD",
+    "FREE",
+    "LATER_PARAMETERS",
+    "METHOD_PARAMETERS",
+    "PARAMETERS",
+    "Axes",
+    "Parameter",
+    "Registry",
+    "Scalar",
+    "check_axis",
+    "check_value",
+    "requirement",
+    "uses",
+]
+
 Axes: TypeAlias = Mapping[str, tuple[Scalar, ...]]
 
 DEFAULT_METHOD = "walk"
-DEFAULT_LEARNING_RATES: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
-
-# Datapoints are one 32-bit word of the noise's counter; other sizes meet memory's limit long before this one.
-_COUNTER_LIMIT = 2**32 - 1
-_SIZE_LIMIT = 2**31 - 1
-
-
-class _Parameters(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CommonParameters(_Parameters):
-    """What every method uses."""
-
-    hidden: int = Field(30, ge=0, le=_SIZE_LIMIT, description="hidden neurons, the output neurons not counted")
-    timesteps: int | None = Field(
-        None, ge=1, le=_SIZE_LIMIT, description="how often the layer is applied before the output is read"
-    )
-    batch_size: int = Field(1000, ge=1, le=_COUNTER_LIMIT, description="datapoints a step")
-
-
-class WalkParameters(_Parameters):
-    """What the walk (weight perturbation) uses besides."""
-
-    stddev: float = Field(
-        0.01, ge=0, allow_inf_nan=False, description="standard deviation of the perturbations of the weights"
-    )
-    update: Literal["raw", "normalised"] = Field(
-        "raw",
-        description="raw: the original rule, without a learning rate (it acts as stddev squared); "
-        "normalised: divide by stddev squared and let an optimizer take the step",
-    )
-    optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="what turns estimates into steps")
-    learning_rate: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="length of a step along the estimated gradient"
-    )
-    momentum: float = Field(0.9, ge=0, lt=1, description="share of the last step that is kept")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="the learning rate's course: constant, or falling to 0 along a half cosine"
-    )
-    sides: Literal["one", "two"] = Field(
-        "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
-    )
-    noise: Literal["gaussian", "rademacher"] = Field(
-        "gaussian", description="distribution of the perturbations: normal, or plus or minus stddev"
-    )
-
-
-class TaskParameters(_Parameters):
-    """What some tasks use besides; each task has its own defaults."""
-
-    bits: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="size of the task's numbers or patterns")
-    form: Literal["static", "sequence"] | None = Field(
-        None, description="static: all bits at once; sequence: one bit a timestep"
-    )
-
-
-METHOD_PARAMETERS: Mapping[str, type[BaseModel]] = {"walk": WalkParameters}
-"""What a method uses beyond the common parameters; a method that is not named here uses only those."""
-
-CONDITIONS: Mapping[str, tuple[str, str]] = {
-    "optimizer": ("update", "normalised"),
-    "learning_rate": ("update", "normalised"),
-    "schedule": ("update", "normalised"),
-    "momentum": ("optimizer", "momentum"),
-}
-"""A parameter that applies only where another one has a certain value."""
 
 
 class Registry(Protocol):
@@ -104,8 +62,8 @@ class Registry(Protocol):
     def default_timesteps(self, task: str, parameters: Mapping[str, Scalar | None]) -> int:
         """Give the timesteps for a cell that does not say; `parameters` holds all its other values."""
 
-    def check(self, task: str, parameters: Mapping[str, Scalar | None]) -> None:
-        """Raise ValueError with a plain sentence when the values do not fit the task."""
+    def evaluations_per_step(self, task: str, method: str, parameters: Mapping[str, Scalar | None]) -> float:
+        """Give what a step costs; raise ValueError with a plain sentence when the values do not fit together."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +101,17 @@ class Parameter:
     def default_text(self) -> str:
         """The default in words."""
         if self.name == "learning_rate":
-            return ", ".join(f"{value:g} with {name}" for name, value in DEFAULT_LEARNING_RATES.items())
+            return _learning_rates_text()
         return "the task's own" if self.field.default is None else str(self.field.default)
+
+
+def _learning_rates_text() -> str:
+    """Say the default learning rates by optimizer, methods with equal ones together."""
+    methods: dict[str, list[str]] = {}
+    for method, rates in DEFAULT_LEARNING_RATES.items():
+        text = ", ".join(f"{rate:g} with {optimizer}" for optimizer, rate in rates.items())
+        methods.setdefault(text, []).append(method)
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in methods.items())
 
 
 def _collect() -> Iterator[Parameter]:
@@ -175,7 +142,7 @@ def requirement(field: FieldInfo) -> str:
     Parameters
     ----------
     field : FieldInfo
-        A whole number, a number or a choice, with its bounds.
+        A whole number, a number or a choice, with its bounds; or a text whose ``values`` are given in words.
 
     Returns
     -------
@@ -183,6 +150,8 @@ def requirement(field: FieldInfo) -> str:
         Such as ``a whole number of at least 1`` or ``one of raw, normalised``.
     """
     kind = _base_type(field)
+    if isinstance(field.json_schema_extra, dict):
+        return str(field.json_schema_extra["values"])
     if typing.get_origin(kind) is Literal:
         return f"one of {', '.join(typing.get_args(kind))}"
     words = {"ge": "of at least", "gt": "greater than", "le": "at most", "lt": "below"}

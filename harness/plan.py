@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from freewalk.harness.configuration import SweepConfiguration
+from freewalk.harness.budget import Budget
+from freewalk.harness.configuration import STEPS_LIMIT, SweepConfiguration
 from freewalk.harness.errors import UsageError, unknown
 from freewalk.harness.grid import axis_or_default, useful_keys
 from freewalk.harness.parameters import (
     CONDITIONS,
     DEFAULT_LEARNING_RATES,
+    FREE,
+    LATER_PARAMETERS,
     PARAMETERS,
     Axes,
     Parameter,
@@ -110,10 +113,11 @@ def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
     task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
     cells: dict[Cell, None] = {}
     n_points = 0
+    budget = Budget.of(configuration)
     for cell in _points(configuration.grid, registry, task_parameters):
         n_points += 1
         if cell not in cells:
-            _check(cell, registry)
+            _check(cell, registry, budget)
             cells[cell] = None
     return Plan(tuple(cells), tuple(_trials(cells, configuration)), n_points - len(cells))
 
@@ -135,7 +139,7 @@ def _points(
             task, method = str(given["task"]), str(given["method"])
             parameters = fill(method, given, task_parameters[task])
             cell = Cell(task, method, parameters)
-            if parameters["timesteps"] is None:
+            if parameters["timesteps"] is None and parameters["architecture"] == FREE:
                 with _refusing(cell):
                     parameters["timesteps"] = registry.default_timesteps(task, parameters)
             yield cell
@@ -156,8 +160,8 @@ def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str,
     Returns
     -------
     dict
-        Every parameter in the order of `PARAMETERS`. `timesteps` stays None when it is not given: only the
-        task knows its default.
+        Every parameter in the order of `PARAMETERS`. `timesteps` of a free network stays None when it is not given:
+        only the task knows its default.
     """
     filled: dict[str, Scalar | None] = {}
     for name, parameter in PARAMETERS.items():
@@ -168,7 +172,7 @@ def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str,
         elif parameter.group == "task":
             filled[name] = task_parameters[name]
         elif name == "learning_rate":
-            filled[name] = DEFAULT_LEARNING_RATES[str(filled["optimizer"])]
+            filled[name] = DEFAULT_LEARNING_RATES[method][str(filled["optimizer"])]
         else:
             filled[name] = parameter.field.default
     return filled
@@ -189,14 +193,16 @@ def _applies(
     return not parent or not uses(parent, method) or filled[parent] == required
 
 
-def _check(cell: Cell, registry: Registry) -> None:
-    """Refuse a cell whose values do not fit each other or the task."""
+def _check(cell: Cell, registry: Registry, budget: Budget) -> None:
+    """Refuse a cell whose values do not fit each other, the task or the budget."""
     parameters = cell.parameters
     with _refusing(cell):
         stddev = parameters["stddev"]
         if parameters["update"] == "normalised" and isinstance(stddev, float) and stddev**2 == 0:
             raise ValueError("update=normalised divides by stddev squared; use a greater stddev or update=raw")
-        registry.check(cell.task, parameters)
+        steps = budget.steps(registry.evaluations_per_step(cell.task, cell.method, parameters))
+        if steps >= STEPS_LIMIT:
+            raise ValueError(f"evaluations={budget.evaluations} is {steps:,} steps, the limit is 2**32; give fewer")
 
 
 @contextmanager
@@ -228,14 +234,20 @@ def _reason(key: str, table: Axes, registry: Registry) -> str:
         return f"on {_listed(table['task'])}; add a task that uses it: {', '.join(users) or 'none does'}"
     if not any(uses(key, str(method)) for method in table["method"]):
         return f"with method {_listed(table['method'])}; add method={','.join(parameter.methods)}"
-    unmet: list[tuple[str, str]] = []
-    child = key
-    while child in CONDITIONS:
-        child, required = CONDITIONS[child]
-        if required not in axis_or_default(table, child):
-            unmet.insert(0, (child, required))
+    users = [str(method) for method in table["method"] if uses(key, str(method))]
+    unmet = min((_unmet(key, method, table) for method in users), key=len)
     now = " and ".join(f"{name}={_listed(axis_or_default(table, name))}" for name, _ in unmet)
     return f"with {now}; add {' and '.join(f'{name}={required}' for name, required in unmet)}"
+
+
+def _unmet(key: str, method: str, table: Axes) -> list[tuple[str, str]]:
+    """Return the conditions, outermost first, that keep a table's cells of a method from using a parameter."""
+    unmet: list[tuple[str, str]] = []
+    while key in CONDITIONS:
+        key, required = CONDITIONS[key]
+        if uses(key, method) and required not in axis_or_default(table, key):
+            unmet.insert(0, (key, required))
+    return unmet
 
 
 def _listed(values: Sequence[Scalar]) -> str:
@@ -255,16 +267,23 @@ def _refuse_too_large(configuration: SweepConfiguration) -> None:
 
 
 def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> Iterator[Trial]:
-    budget = {
+    budget: dict[str, int | float | None] = {
         "epochs": configuration.epochs,
         "steps_per_epoch": configuration.steps_per_epoch,
         "target": configuration.target,
         "plateau": configuration.plateau,
         "evaluation_points": configuration.evaluation_points,
     }
+    if configuration.evaluations is not None:
+        del budget["steps_per_epoch"]
+        budget["evaluations"] = configuration.evaluations
     position = itertools.count()
     for cell in cells:
-        applicable = {name: value for name, value in cell.parameters.items() if value is not None}
+        applicable = {
+            name: value
+            for name, value in cell.parameters.items()
+            if value is not None and value != LATER_PARAMETERS.get(name)
+        }
         content = [cell.task, cell.method, applicable, budget]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         # The seed comes last, so that one hash state serves all trials of a cell.

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from freewalk.harness.engine import Event, Failed, Finished
-from freewalk.harness.estimate import seconds_per_step
+from freewalk.harness.estimate import trial_seconds
 from freewalk.harness.leaderboard import Leaderboard
 from freewalk.harness.sweep import Opened, Sweep, one_line
 from freewalk.harness.text import counted, duration
@@ -52,7 +52,8 @@ class Tally:
 
     def __init__(self, sweep: Sweep, opened: Opened) -> None:
         self._start: float | None = None
-        self._costs = {trial.trial_id: seconds_per_step(trial.cell) for trial in opened.trials}
+        cells = {trial.cell: trial_seconds(trial.cell, sweep.budget) for trial in opened.trials}
+        self._costs = {trial.trial_id: cells[trial.cell] for trial in opened.trials}
         self._cost_left = sum(self._costs.values())
         self._cost_done = 0.0
         self.leaderboard = Leaderboard(sweep.plan, sweep.configuration)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from freewalk.harness.parameters import METHOD_PARAMETERS, Scalar
+from freewalk.harness.problem import resolve_problem
 from freewalk.tasks.registry import TASKS
 
 
@@ -27,6 +28,6 @@ class BuiltInRegistry:
         """Give the timesteps for a cell that does not say."""
         return TASKS[task].problem(parameters).default_timesteps
 
-    def check(self, task: str, parameters: Mapping[str, Scalar | None]) -> None:
-        """Raise ValueError with a plain sentence when the values do not fit the task."""
-        TASKS[task].problem(parameters)
+    def evaluations_per_step(self, task: str, method: str, parameters: Mapping[str, Scalar | None]) -> float:
+        """Return what a step costs; raise ValueError with a plain sentence when the values do not fit together."""
+        return resolve_problem(task, method, parameters).evaluations_per_step

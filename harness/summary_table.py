@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CELLS_SHOWN = 5
+_WHOLE_TABLE = 8
 _VALUES_SHOWN = 12
 _WIDTH_OF_A_PIPE = 140
 _UNBOUNDED = 10_000
@@ -37,12 +38,14 @@ _HOW_TO_READ = (
 def print_table(sweep: Sweep) -> None:
     """Print per task the best cells with success rate and cost, then what became of all trials."""
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
-    best = best_cells(summary, per_task=_CELLS_SHOWN)
+    best = best_cells(summary, per_task=_WHOLE_TABLE)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
     varying = varying_parameters(sweep.plan, sweep.configuration)
     for name, cells in best.groupby("task", sort=False):
         of_task = summary[summary["task"] == name]
-        n_values = {p: len(of_task[f"param_{p}"].unique()) for p in varying}
+        if len(of_task) > _WHOLE_TABLE:
+            cells = cells.head(_CELLS_SHOWN)
+        n_values = {p: len(of_task[_column(p)].unique()) for p in varying}
         shown = [p for p in varying if n_values[p] > 1]
         finished = cells[cells["n_complete"] > 0]
         if finished.empty:
@@ -50,8 +53,8 @@ def print_table(sweep: Sweep) -> None:
             continue
         console.print(_fitting_table(console, str(name), finished, shown, len(of_task)))
         for parameter in shown:
-            if n_values[parameter] > _VALUES_SHOWN:
-                continue  # a line that fills the screen helps nobody; summary.csv has it all
+            if n_values[parameter] > _VALUES_SHOWN or _follows_method(of_task, parameter):
+                continue  # a line that fills the screen, or repeats another, helps nobody; summary.csv has it all
             console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
         console.print()
     console.print(_HOW_TO_READ, style="dim", highlight=False)
@@ -59,9 +62,20 @@ def print_table(sweep: Sweep) -> None:
     console.print(f"tables in {sweep.directory}", highlight=False, soft_wrap=True)
 
 
+def _column(name: str) -> str:
+    """Return the tables' column of a parameter, or of the method."""
+    return name if name == "method" else f"param_{name}"
+
+
+def _follows_method(cells: pd.DataFrame, parameter: str) -> bool:
+    """Tell whether a parameter has one value with each method, so that it says what the method says."""
+    by_method = cells.groupby("method")[_column(parameter)]
+    return parameter != "method" and all(len(values.unique()) == 1 for _, values in by_method)
+
+
 def _by_value(cells: pd.DataFrame, parameter: str) -> str:
     """Return, for each value of a parameter, in how many of its trials the target was reached."""
-    groups = cells.groupby(f"param_{parameter}", dropna=False)[["n_reached", "n_complete"]].sum()
+    groups = cells.groupby(_column(parameter), dropna=False)[["n_reached", "n_complete"]].sum()
     return ", ".join(f"{_value(value)}: {row['n_reached']}/{row['n_complete']}" for value, row in groups.iterrows())
 
 
@@ -90,7 +104,7 @@ def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int
     for heading in [*columns, *headings]:
         table.add_column(heading, justify="right", no_wrap=True)
     for (_, cell), measured in zip(cells.iterrows(), measures, strict=True):
-        table.add_row(*(_value(cell[f"param_{p}"]) for p in columns), *(measured[heading] for heading in headings))
+        table.add_row(*(_value(cell[_column(p)]) for p in columns), *(measured[heading] for heading in headings))
     return table
 
 

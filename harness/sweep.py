@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freewalk.harness.budget import Budget
 from freewalk.harness.configuration import (
     SweepConfiguration,
     identity,
@@ -16,13 +17,21 @@ from freewalk.harness.configuration import (
     sweep_id,
     to_toml,
 )
-from freewalk.harness.engine import Engine, Event, Failed, Finished, Started, Stopped
+from freewalk.harness.engine import Event, Failed, Finished, Started, Stopped
+from freewalk.harness.engines import (
+    AnyEngine,
+    backend_of,
+    engines_for,
+    refuse_methods_without_kernels,
+    usable_backend,
+    where,
+)
 from freewalk.harness.environment import environment
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.plan import Plan, Trial, expand
+from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
-from freewalk.harness.trial import Budget
-from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.kernels.backend import Backend
 from freewalk.results.export import export_tables, write_json, write_text
 from freewalk.results.records import TrialRecord
 from freewalk.results.schema import TableName
@@ -61,7 +70,8 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self.plan = expand(self.configuration, BuiltInRegistry())
-        self.backend = resolve_backend(self.configuration.backend)
+        refuse_methods_without_kernels(self.configuration.backend, self.configuration.methods)
+        self.backend = usable_backend(self.configuration.backend)
         refuse_too_large(self.plan, self.backend)
 
     @property
@@ -96,14 +106,24 @@ class Sweep:
     def _compile(self, trials: Sequence[Trial]) -> float:
         """Compile the kernels and the tasks' data functions, or load them from the cache; return the seconds."""
         start = time.perf_counter()
-        self.backend.warm_up()
+        for cell in {trial.cell.method: trial.cell for trial in trials}.values():
+            resolve_problem(cell.task, cell.method, cell.parameters).warm_up(backend_of(self.backend, cell.method))
         for cell in {trial.cell for trial in trials}:
             TASKS[cell.task].problem(cell.parameters).data()
         return time.perf_counter() - start
 
     def _drive(self, store: Store, trials: Sequence[Trial], fail_fast: bool) -> Iterator[Event]:
-        """Run the engine and store every event before it is passed on."""
-        engine = Engine(self.backend, self.budget)
+        """Run the engines, one after another."""
+        for engine, own in engines_for(self.backend, self.budget, self.plan, trials):
+            failed = False
+            for event in self._drive_one(store, engine, own, fail_fast):
+                failed = failed or isinstance(event, Failed)
+                yield event
+            if fail_fast and failed:
+                return
+
+    def _drive_one(self, store: Store, engine: AnyEngine, trials: Sequence[Trial], fail_fast: bool) -> Iterator[Event]:
+        """Run one engine and store every event before it is passed on."""
         events = engine.run(trials)
         unsettled: set[str] = set()
         try:
@@ -122,7 +142,7 @@ class Sweep:
             # an interrupt that came between the end of a trial and its storing took the event with it
             store.mark_interrupted(unsettled)
 
-    def _store(self, store: Store, event: Event, engine: Engine) -> None:
+    def _store(self, store: Store, event: Event, engine: AnyEngine) -> None:
         trial_id = event.trial.trial_id
         match event:
             case Started():
@@ -133,7 +153,7 @@ class Sweep:
                 self.compile_seconds = engine.compile_seconds = 0.0
                 store.finish(trial_id, {**result.fields, "compile_seconds": seconds}, result.curve)
             case Failed(error=error):
-                store.fail(trial_id, one_line(error), self._where())
+                store.fail(trial_id, one_line(error), where(engine.backend))
             case Stopped():
                 store.mark_interrupted([trial_id])
 
@@ -149,9 +169,6 @@ class Sweep:
             metric_name=task.metric,
             target=task.target if target is None else target,
         )
-
-    def _where(self) -> dict[str, object]:
-        return {"backend": self.backend.name, "device": self.backend.device, "dtype": self.backend.dtype}
 
     def _describe(self) -> None:
         """Write down what is run and on what; files of an earlier run of the same sweep stay."""
@@ -194,6 +211,7 @@ def sweep(
     seeds: str | Sequence[int] | None = None,
     epochs: int | None = None,
     steps_per_epoch: int | None = None,
+    evaluations: int | None = None,
     target: float | None = None,
     plateau: int | None = None,
     evaluation_points: int | None = None,
@@ -212,7 +230,7 @@ def sweep(
         One name or several.
     seeds
         A range such as "0:5", or the seeds.
-    epochs, steps_per_epoch, target, plateau, evaluation_points, backend
+    epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend
         As the options of `harness sweep`; None leaves them to a preset or the defaults.
     out
         Folder for the store and the tables; the same call again resumes. None keeps nothing on disk.
@@ -241,6 +259,7 @@ def sweep(
         seeds=seeds,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
+        evaluations=evaluations,
         target=target,
         plateau=plateau,
         evaluation_points=evaluation_points,

@@ -7,18 +7,22 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol
 
-from freewalk.harness.configuration import SweepConfiguration
-from freewalk.harness.parameters import Scalar
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.harness.budget import Budget
+from freewalk.harness.output_signal import heldout_signal
+from freewalk.harness.plan import Cell
+from freewalk.harness.problem import ResolvedProblem, resolve_problem
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.walk import Evaluation, Walk, WalkConfiguration
+from freewalk.kernels.walk import Evaluation, Progress, Trainer
 from freewalk.results.convergence import Convergence
 from freewalk.results.records import CurvePoint
-from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Task
 
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -34,31 +38,6 @@ class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for i
     """The trial was told to stop before its end."""
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How long trials train and how they are judged."""
-
-    epochs: int
-    """A trial is judged on held-out data after every epoch."""
-    steps_per_epoch: int
-    evaluation_points: int
-    target: float | None = None
-    """None: each task's own."""
-    plateau: int | None = None
-    """Evaluations without improvement after which a trial stops; None: never."""
-
-    @classmethod
-    def of(cls, configuration: SweepConfiguration) -> Self:
-        """Return the budget of a sweep's trials."""
-        c = configuration
-        return cls(c.epochs, c.steps_per_epoch, c.evaluation_points, c.target, c.plateau)
-
-    @property
-    def steps(self) -> int:
-        """Steps of a trial that runs to its end."""
-        return self.epochs * self.steps_per_epoch
-
-
 @dataclass
 class TrialResult:
     """What a finished trial leaves."""
@@ -68,34 +47,107 @@ class TrialResult:
     curve: list[CurvePoint]
 
 
-@dataclass
-class TrialRun:
-    """A trial in progress: the walk, its judge, its clock and its curve."""
+class Trained(Protocol):
+    """What a trial in progress shows of itself."""
 
-    task: Task
-    walk: Walk
-    configuration: WalkConfiguration
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """A copy of the weights, (n_from, n_to)."""
+
+
+@dataclass
+class TrialWatch:
+    """What is known of a trial in progress, whoever runs it: its judge, its clock and its curve."""
+
+    problem: ResolvedProblem
+    trainer: Trained
     convergence: Convergence
+    budget: Budget
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     curve: list[CurvePoint] = field(default_factory=list)
     last_evaluation: Evaluation | None = None
     last_train_loss: float | None = None
     seconds_per_step: float = 0.0
-    seconds_alone: float | None = None
-    """Seconds a step took on one thread, while the trial is spread over several."""
-    spread_not_before: float = 0.0
-    """Clock time of the next try to spread it."""
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return self.problem.task
+
+    @property
+    def steps(self) -> int:
+        """Steps of this trial if it runs to its end."""
+        return self.budget.steps(self.problem.evaluations_per_step)
 
     @property
     def evaluations(self) -> int:
-        """Forward passes of one datapoint spent on training so far."""
-        return self.walk.step * self.configuration.batch_size * self.configuration.forward_passes
+        """Forward passes of one datapoint, or their worth, spent on training so far."""
+        return round(self.trainer.step * self.problem.evaluations_per_step)
 
     @property
     def is_finite(self) -> bool:
         """Whether the last training loss was finite."""
         return self.last_train_loss is None or math.isfinite(self.last_train_loss)
+
+    def took(self, progress: Progress, seconds: float) -> None:
+        """Count steps that the trainer has taken."""
+        self.train_seconds += seconds
+        if progress.steps:
+            self.seconds_per_step = seconds / progress.steps
+            self.last_train_loss = progress.loss
+
+    def measured(self, evaluation: Evaluation, seconds: float) -> None:
+        """Add a measurement to the curve and let the judge see it.
+
+        A training loss that is not finite stands for the held-out loss before the judge: the step that met it moved
+        nothing, so the weights themselves may still look sound.
+        """
+        self.evaluation_seconds += seconds
+        self.last_evaluation = evaluation
+        if self.last_train_loss is not None:
+            self._record("train", "loss", self.last_train_loss)
+        for metric in self.task.recorded_metrics:
+            self._record("heldout", metric, float(getattr(evaluation, metric)))
+        self.convergence.observe(
+            step=self.trainer.step,
+            evaluations=self.evaluations,
+            train_seconds=self.train_seconds,
+            loss=evaluation.loss if self.is_finite else math.nan,
+            metric=self.task.measure(evaluation),
+            output_spread=evaluation.output_spread,
+        )
+
+    def signal(self) -> float:
+        """Measure the training signal that the outputs let through; add it and their spread to the curve.
+
+        On datapoints that are the same for every trial; see `freewalk.harness.output_signal`.
+        """
+        start = time.perf_counter()
+        signal = heldout_signal(self.problem, self.trainer.weights)
+        self.evaluation_seconds += time.perf_counter() - start
+        self._record("heldout", "signal", signal)
+        if self.last_evaluation is not None:
+            self._record("heldout", "output_spread", self.last_evaluation.output_spread)
+        return signal
+
+    def _record(self, split: str, metric: str, value: float) -> None:
+        self.curve.append(CurvePoint(self.trainer.step, self.evaluations, self.train_seconds, split, metric, value))
+
+
+@dataclass
+class TrialRun(TrialWatch):
+    """A trial in progress with a trainer of its own."""
+
+    trainer: Trainer
+    seconds_alone: float | None = None
+    """Seconds a step took on one thread, while the trial is spread over several."""
+    spread_not_before: float = 0.0
+    """Clock time of the next try to spread it."""
 
     def train(self, n_steps: int) -> None:
         """Take up to `n_steps` steps, as many as fit between two looks."""
@@ -104,73 +156,41 @@ class TrialRun:
         else:
             n_steps = 1  # the first step tells how long one takes
         start = time.perf_counter()
-        progress = self.walk.train(n_steps)
-        seconds = time.perf_counter() - start
-        self.train_seconds += seconds
-        if progress.steps:
-            self.seconds_per_step = seconds / progress.steps
-            self.last_train_loss = progress.loss
+        progress = self.trainer.train(n_steps)
+        self.took(progress, time.perf_counter() - start)
 
     def evaluate(self) -> None:
-        """Measure on held-out data, add to the curve and let the judge see it.
-
-        A training loss that is not finite stands for the held-out loss before the judge: the step that met it moved
-        nothing, so the weights themselves may still look sound.
-        """
+        """Measure on held-out data, add to the curve and let the judge see it."""
         start = time.perf_counter()
-        evaluation = self.walk.evaluate()
-        self.evaluation_seconds += time.perf_counter() - start
-        self.last_evaluation = evaluation
-        if self.last_train_loss is not None:
-            self._record("train", "loss", self.last_train_loss)
-        for metric in self.task.recorded_metrics:
-            self._record("heldout", metric, float(getattr(evaluation, metric)))
-        self.convergence.observe(
-            step=self.walk.step,
-            evaluations=self.evaluations,
-            train_seconds=self.train_seconds,
-            loss=evaluation.loss if self.is_finite else math.nan,
-            metric=self.task.measure(evaluation),
-            output_spread=evaluation.output_spread,
-        )
-
-    def _record(self, split: str, metric: str, value: float) -> None:
-        self.curve.append(CurvePoint(self.walk.step, self.evaluations, self.train_seconds, split, metric, value))
+        evaluation = self.trainer.evaluate()
+        self.measured(evaluation, time.perf_counter() - start)
 
 
-def walk_configuration(parameters: Mapping[str, Scalar | None], steps: int) -> WalkConfiguration:
-    """Return the kernels' configuration of a cell; parameters that do not apply keep their defaults."""
-    names = WalkConfiguration.__dataclass_fields__
-    given = {name: value for name, value in parameters.items() if name in names and value is not None}
-    return WalkConfiguration(**given, schedule_steps=steps)  # type: ignore[arg-type]
+def resolve_trial(cell: Cell, budget: Budget) -> ResolvedProblem:
+    """Return what a trial of a cell trains, for the steps that the budget gives it."""
+    problem = resolve_problem(cell.task, cell.method, cell.parameters)
+    return problem.over(budget.steps(problem.evaluations_per_step))
 
 
-def start_trial(
-    task_name: str, parameters: Mapping[str, Scalar | None], seed: int, budget: Budget, backend: Backend
-) -> TrialRun:
-    """Make a trial that has taken no step yet."""
-    task = TASKS[task_name]
-    problem = task.problem(parameters)
-    configuration = walk_configuration(parameters, budget.steps)
-    walk = backend.make_walk(
-        problem.network(int(parameters["hidden"] or 0)),
-        configuration,
-        problem.data(),
-        seed=seed,
-        evaluation_points=problem.evaluation_points(budget.evaluation_points),
-    )
-    convergence = Convergence(
+def judge_of(problem: ResolvedProblem, budget: Budget) -> Convergence:
+    """Return the judge of a trial that has not been measured yet."""
+    task = problem.task
+    return Convergence(
         task.target if budget.target is None else budget.target,
         task.direction,
         strict=task.strict,
         plateau=budget.plateau,
     )
-    return TrialRun(task, walk, configuration, convergence)
 
 
-def run_trial(
-    run: TrialRun, budget: Budget, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None
-) -> TrialResult:
+def start_trial(cell: Cell, seed: int, budget: Budget, backend: Backend) -> TrialRun:
+    """Make a trial that has taken no step yet."""
+    problem = resolve_trial(cell, budget)
+    trainer = problem.start(backend, seed=seed, evaluation_points=budget.evaluation_points)
+    return TrialRun(problem, trainer, judge_of(problem, budget), budget)
+
+
+def run_trial(run: TrialRun, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None) -> TrialResult:
     """Train until the target, a divergence, a plateau when asked for, or the end of the budget.
 
     Parameters
@@ -179,20 +199,24 @@ def run_trial(
         Called between calls of the kernels, at least every SECONDS_BETWEEN_LOOKS or step; may raise Interrupted.
     """
     run.evaluate()
-    for epoch in range(1, budget.epochs + 1):
+    for end in run.budget.epoch_ends(run.problem.evaluations_per_step):
         if run.convergence.outcome is not None:
             break
-        end = epoch * budget.steps_per_epoch
-        while run.is_finite and run.walk.step < end:
+        while run.is_finite and run.trainer.step < end:
             look(run)
-            run.train(end - run.walk.step)
+            run.train(end - run.trainer.step)
         run.evaluate()
-    run.convergence.finish()
+    return finish_trial(run, backend)
+
+
+def finish_trial(run: TrialWatch, backend: Backend) -> TrialResult:
+    """Come to an outcome if there is none yet, and return the trial's row and curve."""
+    run.convergence.finish(run.signal() if run.convergence.needs_signal else None)
     return TrialResult(_fields(run, backend), run.curve)
 
 
 def run_interruptibly(
-    run: TrialRun, budget: Budget, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None
+    run: TrialRun, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None
 ) -> TrialResult:
     """Do what `run_trial` does in another thread, so that Ctrl-C in this one need not wait for the end of a step.
 
@@ -209,16 +233,16 @@ def run_interruptibly(
         look(run)
 
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(run_trial, run, budget, backend, look=look_or_stop)
+        future = pool.submit(run_trial, run, backend, look=look_or_stop)
         try:
             return future.result()
         except KeyboardInterrupt:
             stop.set()
-            run.walk.request_stop()
+            run.trainer.request_stop()
             raise
 
 
-def spread_if_worth(run: TrialRun, budget: Budget, backend: Backend) -> float:
+def spread_if_worth(run: TrialRun, backend: Backend) -> float:
     """Let a trial that is alone use all threads if much is left of it; return the seconds of compilation.
 
     Where other programs keep the processors busy, the threads of a step wait for each other and one thread is faster:
@@ -226,27 +250,28 @@ def spread_if_worth(run: TrialRun, budget: Budget, backend: Backend) -> float:
     """
     if run.seconds_alone is not None:
         if run.seconds_per_step > run.seconds_alone:
-            backend.gather(run.walk)
+            backend.gather(run.trainer)
             run.seconds_alone = None
             run.spread_not_before = time.perf_counter() + _SECONDS_BEFORE_ANOTHER_TRY
         return 0.0
-    left = (budget.steps - run.walk.step) * run.seconds_per_step
+    left = (run.steps - run.trainer.step) * run.seconds_per_step
     if left <= _WORTH_SPREADING_SECONDS or time.perf_counter() < run.spread_not_before:
         return 0.0
     run.seconds_alone = run.seconds_per_step
-    return backend.spread(run.walk)
+    return backend.spread(run.trainer)
 
 
-def _fields(run: TrialRun, backend: Backend) -> dict[str, object]:
+def _fields(run: TrialWatch, backend: Backend) -> dict[str, object]:
     return {
         **run.convergence.record(),
         "metric_name": run.task.metric,
         "backend": backend.name,
         "device": backend.device,
         "dtype": backend.dtype,
-        "effective_learning_rate": run.configuration.effective_learning_rate,
-        "n_weights": run.walk.network.n_weights,
-        "steps": run.walk.step,
+        "effective_learning_rate": run.problem.configuration.effective_learning_rate,
+        "n_weights": run.problem.n_weights,
+        "evaluations_per_step": run.problem.evaluations_per_step,
+        "steps": run.trainer.step,
         "evaluations": run.evaluations,
         "train_seconds": run.train_seconds,
         "evaluation_seconds": run.evaluation_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import tempfile
 import zipfile
@@ -10,15 +11,20 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.errors import UsageError
+from freewalk.harness.plan import Cell
+from freewalk.harness.problem import ResolvedProblem
+from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.network import FreeNetwork
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 knew neither methods nor layers nor activations: a walk on a free network of sigmoids."""
+_READABLE = (1, FORMAT_VERSION)
 _MARK = "freewalk weights"
 _LARGEST_TEXT = 1 << 20
 # What reading a strange file may raise: a plain .npy is no archive (TypeError), nested JSON recurses, a header may
@@ -41,13 +47,33 @@ class SavedWeights:
     """What a weights file holds."""
 
     weights: NDArray[np.float64]
-    """(n_from, n_to)"""
+    """(n_from, n_to), of a layered network too: 0 where it has no weight."""
     network: FreeNetwork
     task: str
     parameters: Mapping[str, Any]
     """Parameters of the cell that was trained."""
     record: Mapping[str, Any]
     """What training came to: outcome, steps, losses."""
+    method: str = "walk"
+    widths: tuple[int, ...] | None = None
+    """Of a layered network, from the input to the output; None for a free one."""
+
+    @classmethod
+    def of(cls, cell: Cell, problem: ResolvedProblem, weights: NDArray[np.float64], record: Mapping[str, Any]) -> Self:
+        """Return what is to be saved of a trial."""
+        parameters = {name: value for name, value in cell.parameters.items() if value is not None}
+        widths = None if problem.layers is None else problem.layers.widths
+        return cls(weights, problem.network, cell.task, parameters, record, cell.method, widths)
+
+    @property
+    def layers(self) -> LayeredNetwork | None:
+        """The layered network; None for a free one."""
+        if self.widths is None:
+            return None
+        network = self.network
+        return LayeredNetwork(
+            self.widths, hidden_activation=network.hidden_activation, softmax=network.softmax, loss=network.loss
+        )
 
 
 def save_weights(path: Path, saved: SavedWeights) -> None:
@@ -65,6 +91,8 @@ def save_weights(path: Path, saved: SavedWeights) -> None:
         "task": saved.task,
         "parameters": dict(saved.parameters),
         "record": dict(saved.record),
+        "method": saved.method,
+        "widths": saved.widths,
     }
     check_free(path)
     try:
@@ -122,13 +150,23 @@ def load_weights(path: Path) -> SavedWeights:
 def _checked(path: Path, described: Any, weights: NDArray[Any]) -> SavedWeights:
     if not isinstance(described, dict) or described.get("mark") != _MARK:
         raise UsageError(f"{path} is no weights file; give one that train saved")
-    if described.get("version") != FORMAT_VERSION:
+    if described.get("version") not in _READABLE:
         raise UsageError(
-            f"{path} has version {described.get('version')} of the format; this freewalk reads {FORMAT_VERSION}"
+            f"{path} has version {described.get('version')} of the format; this freewalk reads up to {FORMAT_VERSION}"
         )
     try:
         network = FreeNetwork(**described["network"])
-        saved = SavedWeights(weights, network, described["task"], described["parameters"], described["record"])
+        widths = described.get("widths")
+        saved = SavedWeights(
+            weights,
+            network,
+            described["task"],
+            described["parameters"],
+            described["record"],
+            described.get("method", "walk"),
+            None if widths is None else tuple(operator.index(width) for width in widths),
+        )
+        layers = saved.layers
     except (TypeError, KeyError, ValueError) as error:
         raise UsageError(f"{path} is damaged: {error}") from None
     if weights.dtype != np.float64 or weights.shape != (network.n_from, network.n_to):
@@ -136,4 +174,14 @@ def _checked(path: Path, described: Any, weights: NDArray[Any]) -> SavedWeights:
             f"{path} is damaged: its weights are {weights.dtype} of shape {weights.shape},"
             f" its network needs float64 of shape {(network.n_from, network.n_to)}"
         )
+    if layers is not None:
+        _check_layers(path, layers, network, weights)
     return saved
+
+
+def _check_layers(path: Path, layers: LayeredNetwork, network: FreeNetwork, weights: NDArray[np.float64]) -> None:
+    name = "-".join(map(str, layers.widths))
+    if layers.free_network != network:
+        raise UsageError(f"{path} is damaged: its network is not the layered network {name}")
+    if weights[~layers.mask].any():
+        raise UsageError(f"{path} is damaged: it has weights where the layered network {name} has none")

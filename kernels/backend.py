@@ -1,11 +1,12 @@
-"""Which backend runs a walk: the compiled CPU kernels or the NumPy reference."""
+"""Which backend runs a trial: a GPU, the compiled CPU kernels or the NumPy reference."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +15,18 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels import gradient_trainers
+from freewalk.kernels.batch import BatchTrial, TrialBatch
+from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
+from freewalk.kernels.cuda.device import why_unusable
+from freewalk.kernels.descent import DescentConfiguration, Method
+from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.reference_walk import ReferenceWalk
-from freewalk.kernels.walk import Data, Walk, WalkConfiguration
+from freewalk.kernels.walk import Data, Trainer, WalkConfiguration
 
-BackendName = Literal["cpu", "reference"]
+BackendName = Literal["cuda", "cpu", "reference"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,17 @@ class Backend:
 
     name: BackendName
     device: str
-    """The processor's name."""
+    """Name of the processor or the GPU."""
     dtype: str
     """Type of the network arithmetic; master weights are float64 everywhere."""
     workers: int
-    """Walks that may run at once, each on a thread of its own."""
+    """Trials that may run at once, each on a thread of its own."""
+    most_together: int = 0
+    """Trials that one batch may hold; 0 if this backend has no batches."""
+    fewest_together: int = 0
+    """Trials that are worth a batch; fewer run one by one."""
+    note: str | None = None
+    """Why `auto` did not take something faster; None if it did, or was not asked."""
 
     def make_walk(
         self,
@@ -43,35 +56,96 @@ class Backend:
         seed: int,
         evaluation_points: int,
         mask: NDArray[np.bool_] | None = None,
-    ) -> Walk:
-        """Return a new walk at step 0."""
+        initial: NDArray[np.float64] | None = None,
+    ) -> Trainer:
+        """Return a new trial of the walk at step 0, from the `initial` weights or those of the seed."""
         kind: type[Any] = CpuWalk if self.name == "cpu" else ReferenceWalk
-        walk: Walk = kind(network, configuration, data, seed=seed, evaluation_points=evaluation_points, mask=mask)
+        options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points}
+        walk: Trainer = kind(network, configuration, data, mask=mask, initial=initial, **options)
         return walk
 
-    def warm_up(self) -> float:
-        """Compile the kernels of one thread, or load them from the cache; return the seconds it took."""
+    def make_descent(
+        self,
+        network: FreeNetwork,
+        configuration: DescentConfiguration,
+        data: Data,
+        *,
+        seed: int,
+        evaluation_points: int,
+        layers: LayeredNetwork | None = None,
+        initial: NDArray[np.float64] | None = None,
+    ) -> Trainer:
+        """Return a new trial of a gradient method at step 0.
+
+        Parameters
+        ----------
+        network
+            The free network; that of `layers` if they are given.
+        layers
+            The layered network to train; None for the free network with all its weights.
+        initial
+            (n_from, n_to) weights to start from; None draws them from the seed, a layered network's layer by layer.
+
+        Raises
+        ------
+        ValueError
+            If `synthetic` is asked for without layers, or layers, timesteps or initial weights do not fit.
+        """
+        return gradient_trainers.make_descent(
+            network,
+            configuration,
+            data,
+            seed=seed,
+            evaluation_points=evaluation_points,
+            layers=layers,
+            initial=initial,
+            float64=self.name == "reference",
+        )
+
+    def make_batch(
+        self,
+        network: FreeNetwork,
+        data: Data,
+        trials: Sequence[BatchTrial],
+        *,
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> TrialBatch:
+        """Return trials of one network at step 0 that take their steps together.
+
+        Raises
+        ------
+        NotImplementedError
+            If this backend has no batches.
+        """
+        raise NotImplementedError(f"backend {self.name} runs trials one by one")
+
+    def warm_up(self, method: Literal["walk"] | Method = "walk") -> float:
+        """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took."""
         start = time.perf_counter()
-        if self.name == "cpu":
+        if method != "walk":
+            gradient_trainers.compile_kernels(method, float64=self.name == "reference")
+        elif self.name == "cpu":
             compile_kernels(threads=1)
         return time.perf_counter() - start
 
-    def spread(self, walk: Walk) -> float:
-        """Let a walk use all threads from its next step on; return the seconds that compilation took.
+    def spread(self, trainer: Trainer) -> float:
+        """Let a trial use all threads from its next step on; return the seconds that compilation took.
 
-        Only one walk at a time may be spread: Numba's simplest thread pool ends the process otherwise.
+        Only one trial at a time may be spread: Numba's simplest thread pool ends the process otherwise. Trials on NumPy
+        stay as they are.
         """
-        if not isinstance(walk, CpuWalk) or walk.threads == walk.most_threads(self.workers):
+        if not isinstance(trainer, CpuTrainer) or trainer.threads == trainer.most_threads(self.workers):
             return 0.0
         start = time.perf_counter()
-        compile_kernels(threads=2)
-        walk.use_threads(self.workers)
+        trainer.compile_for_threads()
+        trainer.use_threads(self.workers)
         return time.perf_counter() - start
 
-    def gather(self, walk: Walk) -> None:
-        """Let a walk go on with one thread."""
-        if isinstance(walk, CpuWalk):
-            walk.use_threads(1)
+    def gather(self, trainer: Trainer) -> None:
+        """Let a trial go on with one thread."""
+        if isinstance(trainer, CpuTrainer):
+            trainer.use_threads(1)
 
 
 def resolve_backend(name: str) -> Backend:
@@ -80,13 +154,23 @@ def resolve_backend(name: str) -> Backend:
     Raises
     ------
     ValueError
-        If there is no such backend.
+        If there is no such backend, or it cannot be used here: the message says what is missing.
     """
-    if name in ("auto", "cpu"):
-        return Backend("cpu", processor_name(), "float32", usable_threads())
+    cpu = Backend("cpu", processor_name(), "float32", usable_threads())
+    if name == "cpu":
+        return cpu
     if name == "reference":
         return Backend("reference", processor_name(), "float64", 1)
-    raise ValueError(f"unknown backend {name!r}")
+    if name not in ("auto", "cuda"):
+        raise ValueError(f"unknown backend {name!r}")
+    reason = why_unusable()
+    if reason is None:
+        from freewalk.kernels.cuda.backend import cuda_backend  # needs numba-cuda
+
+        return cuda_backend()
+    if name == "cuda":
+        raise ValueError(reason)
+    return replace(cpu, note=reason)
 
 
 def usable_threads() -> int:

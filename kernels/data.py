@@ -1,21 +1,30 @@
 """How tasks hand their data to the kernels: compiled functions called by address, and the random words they draw.
 
-A task compiles one C function with the signature FILL. It is called for a group of LANES datapoints and writes x and y,
-with the datapoints innermost. Calling by address keeps the kernels free of any knowledge of tasks, and a new task
-compiles nothing but itself.
+A task is one plain function that writes one datapoint:
+
+    datapoint(seed, stream, step, index, timesteps, argument, x, y)
+
+with x (input_rows, n_input) and y (output_rows, n_output) as float32 arrays to fill; all of both must be written. From
+it the CPU kernels get a C function with the signature FILL, which fills groups of LANES datapoints, with the datapoints
+innermost. Calling by address keeps the kernels free of any knowledge of tasks, and a new task compiles nothing but
+itself. The CUDA kernels compile the same function in.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 
 from freewalk.kernels.cpu.lanes import LANES, intrinsic
-from freewalk.kernels.jit import inline_function
+from freewalk.kernels.jit import c_function, inline_function
 from freewalk.kernels.noise import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, WEYL_0, WEYL_1
 
 FILL = types.void(
@@ -25,13 +34,17 @@ FILL = types.void(
     types.uint32,  # first datapoint of the group
     types.int64,  # timesteps
     types.int64,  # the task's own argument
+    types.int64,  # input_rows
+    types.int64,  # n_input
+    types.int64,  # output_rows
+    types.int64,  # n_output
     types.CPointer(types.float32),  # OUT x (input_rows, n_input, LANES)
     types.CPointer(types.float32),  # OUT y (output_rows, n_output, LANES)
 )
-"""Signature of a data function."""
+"""Signature of a compiled data function."""
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)
-_FILL_CTYPE = ctypes.CFUNCTYPE(None, ctypes.c_uint64, *[ctypes.c_uint32] * 3, *[ctypes.c_int64] * 2, _FLOATS, _FLOATS)
+_FILL_CTYPE = ctypes.CFUNCTYPE(None, ctypes.c_uint64, *[ctypes.c_uint32] * 3, *[ctypes.c_int64] * 6, _FLOATS, _FLOATS)
 
 _ROUNDS = ROUNDS
 _LOW = np.uint64(0xFFFFFFFF)
@@ -52,6 +65,10 @@ def call_fill(
     first: Any,
     timesteps: Any,
     argument: Any,
+    input_rows: Any,
+    n_input: Any,
+    output_rows: Any,
+    n_output: Any,
     x: Any,
     y: Any,
 ) -> Any:
@@ -59,7 +76,7 @@ def call_fill(
     llvm_types = [
         ir.IntType(64),
         *[ir.IntType(32)] * 3,
-        *[ir.IntType(64)] * 2,
+        *[ir.IntType(64)] * 6,
         *[ir.FloatType().as_pointer()] * 2,
     ]
 
@@ -68,16 +85,17 @@ def call_fill(
         function = builder.inttoptr(args[0], function_type.as_pointer())
         numbers = [
             context.cast(builder, value, given, wanted)
-            for value, given, wanted in zip(args[1:7], sig.args[1:7], FILL.args[:6], strict=True)
+            for value, given, wanted in zip(args[1:11], sig.args[1:11], FILL.args[:10], strict=True)
         ]
         arrays = [
             context.make_array(given)(context, builder, value).data
-            for value, given in zip(args[7:], sig.args[7:], strict=True)
+            for value, given in zip(args[11:], sig.args[11:], strict=True)
         ]
         builder.call(function, [*numbers, *arrays])
         return context.get_dummy_value()
 
-    signature = types.void(types.intp, seed, stream, step, first, timesteps, argument, x, y)
+    sizes = (input_rows, n_input, output_rows, n_output)
+    signature = types.void(types.intp, seed, stream, step, first, timesteps, argument, *sizes, x, y)
     return signature, codegen
 
 
@@ -108,6 +126,40 @@ def uniform(word: np.uint32) -> np.floating[Any]:
     return np.float32(word >> _UNIFORM_SHIFT) * _UNIFORM_SCALE
 
 
+def _fill(
+    seed: int,
+    stream: int,
+    step: int,
+    first: int,
+    timesteps: int,
+    argument: int,
+    input_rows: int,
+    n_input: int,
+    output_rows: int,
+    n_output: int,
+    x: Any,
+    y: Any,
+) -> None:
+    """Fill one group; `_datapoint` is the task's function, put into this one's globals by `compiled_fill`."""
+    xs = carray(x, (input_rows, n_input, LANES))
+    ys = carray(y, (output_rows, n_output, LANES))
+    for lane in range(LANES):
+        _datapoint(seed, stream, step, first + lane, timesteps, argument, xs[:, :, lane], ys[:, :, lane])  # type: ignore[name-defined]  # noqa: F821
+
+
+@cache
+def compiled_fill(datapoint: Callable[..., None]) -> Any:
+    """Compile a task's function, or load it from the cache; return a C function with the signature FILL."""
+    # a function of its own for each task, under the task's name: Numba's cache goes by the name
+    name = f"{datapoint.__module__}.{datapoint.__qualname__}".replace(".", "_")
+    fill = FunctionType(
+        _fill.__code__.replace(co_name=name, co_qualname=name),
+        {**globals(), "_datapoint": inline_function(datapoint)},
+        name,
+    )
+    return c_function(FILL, sources=Path(datapoint.__code__.co_filename).parent)(fill)
+
+
 def fill_arrays(
     address: int,
     argument: int,
@@ -127,5 +179,5 @@ def fill_arrays(
     y = np.zeros((n_groups, *y_shape, LANES), dtype=np.float32)
     for group in range(n_groups):
         x_at, y_at = x[group].ctypes.data_as(_FLOATS), y[group].ctypes.data_as(_FLOATS)
-        function(seed, stream, step, group * LANES, timesteps, argument, x_at, y_at)
+        function(seed, stream, step, group * LANES, timesteps, argument, *x_shape, *y_shape, x_at, y_at)
     return tuple(np.moveaxis(a, -1, 1).reshape(-1, *a.shape[1:-1])[:n_datapoints] for a in (x, y))  # type: ignore[return-value]

@@ -36,32 +36,35 @@ def helper_function(function: F) -> F:
 def kernel(function: F) -> F:
     """Compile an entry point: releases the GIL, runs on one thread, cached on disk."""
     compiled: F = numba.njit(cache=True, **_OPTIONS)(function)
-    _stamp_with_sources(compiled, function)
+    _stamp_with_sources(compiled, Path(function.__code__.co_filename).parent)
     return compiled
 
 
 def parallel_kernel(function: F) -> F:
     """Compile an entry point whose `prange` loops use all threads; cached on disk."""
     compiled: F = numba.njit(cache=True, parallel=True, **_OPTIONS)(function)
-    _stamp_with_sources(compiled, function)
+    _stamp_with_sources(compiled, Path(function.__code__.co_filename).parent)
     return compiled
 
 
-def c_function(signature: Any) -> Callable[[F], F]:
-    """Compile a function with a C address and the given Numba `signature`; cached on disk."""
+def c_function(signature: Any, sources: Path) -> Callable[[F], F]:
+    """Compile a function with a C address and the given Numba `signature`; cached on disk.
+
+    `sources` is the folder whose files the function may inline, besides the kernels'.
+    """
 
     def decorate(function: F) -> F:
         options = {"nopython": True, "error_model": "numpy", "boundscheck": False}
         compiled = CFunc(function, normalize_signature(signature), locals={}, options=options)
         compiled.enable_caching()
-        _stamp_with_sources(compiled, function)  # before it compiles, which numba.cfunc does at once
+        _stamp_with_sources(compiled, sources)  # before it compiles, which numba.cfunc does at once
         compiled.compile()
         return cast(F, compiled)
 
     return decorate
 
 
-def _stamp_with_sources(compiled: Any, function: Callable[..., Any]) -> None:
+def _stamp_with_sources(compiled: Any, sources: Path) -> None:
     """Make a cached kernel stale when any file that it may inline has changed.
 
     Numba looks only at the file of the cached function itself, and would go on using machine code that holds an older
@@ -69,8 +72,7 @@ def _stamp_with_sources(compiled: Any, function: Callable[..., Any]) -> None:
     """
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:
-        own_folder = Path(function.__code__.co_filename).parent
-        cache_file._source_stamp = (cache_file._source_stamp, source_fingerprint(own_folder))
+        cache_file._source_stamp = (cache_file._source_stamp, source_fingerprint(sources))
 
 
 @cache

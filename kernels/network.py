@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 Loss = Literal["mean_squared_error", "categorical_crossentropy"]
+Activation = Literal["sigmoid", "tanh"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class FreeNetwork:
     Raises
     ------
     ValueError
-        If a size is out of range or the loss is unknown.
+        If a size is out of range or a loss or an activation is unknown.
     """
 
     n_input: int
@@ -36,13 +37,17 @@ class FreeNetwork:
     """Whether a softmax over the outputs follows the sigmoid."""
     loss: Loss = "mean_squared_error"
     """`mean_squared_error` is the sum of squares over outputs and timesteps; the name comes from the original."""
+    hidden_activation: Activation = "sigmoid"
+    """Of the hidden neurons; output neurons are always sigmoid."""
 
     def __post_init__(self) -> None:
         for name, least in (("n_input", 1), ("n_output", 1), ("n_hidden", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.loss not in ("mean_squared_error", "categorical_crossentropy"):
+        if self.loss not in get_args(Loss):
             raise ValueError(f"unknown loss {self.loss!r}")
+        if self.hidden_activation not in get_args(Activation):
+            raise ValueError(f"hidden_activation must be sigmoid or tanh, got {self.hidden_activation!r}")
 
     @property
     def n_from(self) -> int:
@@ -74,3 +79,13 @@ def check_mask(network: FreeNetwork, mask: NDArray[np.bool_] | None) -> None:
         raise ValueError(
             f"mask must be boolean of shape {(network.n_from, network.n_to)}, got {mask.dtype} of shape {mask.shape}"
         )
+
+
+def check_initial(network: FreeNetwork, initial: NDArray[np.float64] | None) -> None:
+    """Raise ValueError unless `initial` is None or finite weights of shape (n_from, n_to)."""
+    if initial is None:
+        return
+    if initial.shape != (network.n_from, network.n_to):
+        raise ValueError(f"initial weights must have shape {(network.n_from, network.n_to)}, got {initial.shape}")
+    if not np.isfinite(initial).all():
+        raise ValueError("initial weights must be finite")

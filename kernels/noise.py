@@ -162,11 +162,17 @@ def unit_perturbations(
     return np.swapaxes(values[..., :n_from], 1, 2)
 
 
-def initial_weights(n_from: int, n_to: int, seed: int) -> NDArray[np.float64]:
-    """Return (n_from, n_to) Glorot-uniform weights, U(±sqrt(6 / (n_from + n_to))) (Glorot and Bengio, 2010)."""
+def initial_uniforms(n_from: int, n_to: int, seed: int) -> NDArray[np.float64]:
+    """Return (n_from, n_to) numbers uniform in [-1, 1), one for each position of a weight matrix."""
     per_column = blocks_per_column(n_from, "gaussian")
     blocks = np.arange(n_to * per_column).reshape(n_to, per_column)
     words = philox(counters(blocks, 0, 0, Stream.INITIAL_WEIGHTS), seed).reshape(n_to, -1)
-    bound = np.sqrt(6.0 / (n_from + n_to))
-    columns: NDArray[np.float64] = (2.0 * uniform_from_words(words) - 1.0) * bound
+    columns = 2.0 * uniform_from_words(words) - 1.0
     return columns[:, :n_from].T.copy()
+
+
+def initial_weights(n_from: int, n_to: int, seed: int) -> NDArray[np.float64]:
+    """Return (n_from, n_to) Glorot-uniform weights, U(±sqrt(6 / (n_from + n_to))) (Glorot and Bengio, 2010)."""
+    bound = np.sqrt(6.0 / (n_from + n_to))
+    weights: NDArray[np.float64] = initial_uniforms(n_from, n_to, seed) * bound
+    return weights

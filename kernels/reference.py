@@ -65,23 +65,46 @@ def softmax(z: Array) -> Array:
     return result
 
 
+def activate(network: FreeNetwork, z: Array) -> Array:
+    """Return the activations of weighted sums (..., n_to): sigmoid for outputs, the network's own for hidden ones."""
+    if network.hidden_activation == "sigmoid":
+        return sigmoid(z)
+    n = network.n_output
+    return np.concatenate([sigmoid(z[..., :n]), np.tanh(z[..., n:])], axis=-1)
+
+
+def run(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: int) -> tuple[list[Array], Array]:
+    """Return what enters the layer at each timestep, T of (B, n_from), and the activations after each, (B, T, n_to).
+
+    a_0 = 0, a_{t+1} = f([x_t, 1, a_t] @ W)
+    """
+    inputs = dense_inputs(network, x)
+    a = np.zeros((len(inputs), network.n_to))
+    one = np.ones((len(inputs), 1))
+    entering, after = [], []
+    for t in range(timesteps):
+        x_t = inputs[:, t] if network.sequence_input else inputs
+        entering.append(np.concatenate([x_t, one, a], axis=1))
+        a = activate(network, (entering[-1][:, None, :] @ weights)[:, 0, :])
+        after.append(a)
+    return entering, np.stack(after, axis=1)
+
+
+def read_outputs(network: FreeNetwork, after: Array) -> Array:
+    """Return the outputs that activations after each timestep, (B, T, n_to), hold."""
+    read = after[:, :, : network.n_output]
+    outputs = read if network.sequence_output else read[:, -1]
+    return softmax(outputs) if network.softmax else outputs
+
+
 def forward(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: int) -> Array:
-    """Return the outputs: a_0 = 0, a_{t+1} = sigmoid([x_t, 1, a_t] @ W), read off the first n_output activations.
+    """Return the outputs: the first n_output activations after the last timestep, or after each.
 
     Returns
     -------
     (B, n_output), or (B, T, n_output) for a sequence output
     """
-    inputs = dense_inputs(network, x)
-    a = np.zeros((len(inputs), network.n_to))
-    one = np.ones((len(inputs), 1))
-    read = []
-    for t in range(timesteps):
-        x_t = inputs[:, t] if network.sequence_input else inputs
-        a = sigmoid((np.concatenate([x_t, one, a], axis=1)[:, None, :] @ weights)[:, 0, :])
-        read.append(a[:, : network.n_output])
-    outputs = np.stack(read, axis=1) if network.sequence_output else read[-1]
-    return softmax(outputs) if network.softmax else outputs
+    return read_outputs(network, run(network, weights, x, timesteps)[1])
 
 
 def losses(network: FreeNetwork, outputs: Array, y: NDArray[Any]) -> Array:
@@ -146,12 +169,18 @@ def raw_step(
     return weights - gradient_estimate(network, weights, x, y, timesteps, unit_noise, stddev, sides=sides, mask=mask)
 
 
-def numerical_gradient(function: Callable[[Array], float], weights: Array, h: float = 1e-5) -> Array:
-    """Return the gradient of a function of the weights by central differences, one weight at a time."""
-    gradient = np.empty_like(weights)
+def numerical_gradient(
+    function: Callable[[Array], float], weights: Array, h: float = 1e-5, mask: NDArray[np.bool_] | None = None
+) -> Array:
+    """Return the gradient of a function of the weights by central differences, one weight at a time.
+
+    Where the mask is False, nothing is tried and the gradient is 0.
+    """
+    gradient = np.zeros_like(weights)
     for index in np.ndindex(weights.shape):
-        up, down = weights.copy(), weights.copy()
-        up[index] += h
-        down[index] -= h
-        gradient[index] = (function(up) - function(down)) / (2 * h)
+        if mask is None or mask[index]:
+            up, down = weights.copy(), weights.copy()
+            up[index] += h
+            down[index] -= h
+            gradient[index] = (function(up) - function(down)) / (2 * h)
     return gradient

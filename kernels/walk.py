@@ -1,8 +1,9 @@
-"""The walk as a method: its configuration, what it reports, and what every backend's walk can do."""
+"""The walk as a method: its configuration, what it reports, and what every trial in progress can do."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
@@ -18,12 +19,35 @@ Schedule = Literal["constant", "cosine"]
 Sides = Literal["one", "two"]
 
 _WORDS: dict[str, tuple[str, ...]] = {
-    "update": get_args(Update),
     "optimizer": get_args(Optimizer),
     "schedule": get_args(Schedule),
-    "sides": get_args(Sides),
-    "noise": get_args(Noise),
 }
+
+
+def check_words(configuration: Any, **words: tuple[str, ...]) -> None:
+    """Raise ValueError, naming the choices, unless each named field, optimizer and schedule hold one of their words."""
+    for name, choices in (words | _WORDS).items():
+        if getattr(configuration, name) not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(configuration, name)!r}")
+
+
+def check_counts(configuration: Any, *names: str) -> None:
+    """Raise ValueError unless the named fields are at least 1, the batch size within 32 bits."""
+    for name in names:
+        if getattr(configuration, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(configuration, name)}")
+    if configuration.batch_size >= 2**32:
+        raise ValueError(f"batch_size must be below 2**32, got {configuration.batch_size}")
+
+
+def check_learning_rates(configuration: Any, *names: str) -> None:
+    """Raise ValueError unless the named rates are finite and above 0, and the momentum below 1."""
+    for name in names:
+        rate = getattr(configuration, name)
+        if not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"{name} must be a finite number above 0, got {rate}")
+    if not 0 <= configuration.momentum < 1:
+        raise ValueError(f"momentum must be at least 0 and below 1, got {configuration.momentum}")
 
 
 @dataclass(frozen=True)
@@ -60,18 +84,9 @@ class WalkConfiguration:
             raise ValueError(f"stddev must be a finite number of at least 0, got {self.stddev}")
         if self.update == "normalised" and self.stddev == 0:
             raise ValueError("stddev must be above 0 with update=normalised, which divides by it")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate must be a finite number above 0, got {self.learning_rate}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
-        for name, words in _WORDS.items():
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name} must be one of {', '.join(words)}, got {getattr(self, name)!r}")
-        for name in ("batch_size", "timesteps", "schedule_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.batch_size >= 2**32:
-            raise ValueError(f"batch_size must be below 2**32, got {self.batch_size}")
+        check_learning_rates(self, "learning_rate")
+        check_words(self, update=get_args(Update), sides=get_args(Sides), noise=get_args(Noise))
+        check_counts(self, "batch_size", "timesteps", "schedule_steps")
 
     @property
     def effective_learning_rate(self) -> float:
@@ -83,18 +98,21 @@ class WalkConfiguration:
         """Evaluations a datapoint costs in a step: two, whichever the sides."""
         return 2
 
+    def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
+        """Return the forward passes of one datapoint that a step costs: 2 B, whatever the number of weights."""
+        return float(self.batch_size * self.forward_passes)
+
 
 @dataclass(frozen=True)
 class Data:
-    """Where training and held-out datapoints come from: a compiled data function.
-
-    See `freewalk.kernels.data.FILL` for its signature.
-    """
+    """Where training and held-out datapoints come from; see `freewalk.kernels.data`."""
 
     address: int
-    """Address of the compiled function."""
+    """Address of the compiled function that fills groups of datapoints."""
     argument: int = 0
     """Number handed to it."""
+    datapoint: Callable[..., None] | None = None
+    """The plain function that it was compiled from, which CUDA kernels compile in."""
 
 
 class Progress(NamedTuple):
@@ -121,8 +139,8 @@ class Evaluation(NamedTuple):
     """Largest difference that one output shows between two inputs."""
 
 
-class Walk(Protocol):
-    """One trial in progress on some backend."""
+class Trainer(Protocol):
+    """One trial in progress on some backend, whatever its method."""
 
     network: FreeNetwork
     step: int

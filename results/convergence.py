@@ -5,14 +5,12 @@ The training signal is no witness: a signal that vanishes may belong to a networ
 
 import math
 import operator
-from typing import Final, Literal
+from typing import Literal
 
+from freewalk.results.outcome import COLLAPSE_SPREAD, Rise, missed_outcome
 from freewalk.results.schema import Outcome
 
 Direction = Literal["minimize", "maximize"]
-
-COLLAPSE_SPREAD: Final = 1e-3
-"""Outputs that differ by less over all held-out inputs say nothing of the input (sigmoid outputs span 1)."""
 
 
 class Convergence:
@@ -72,6 +70,7 @@ class Convergence:
         self._collapse_spread = collapse_spread
         self._reference = math.inf
         self._stale = 0
+        self._rise = Rise()
         self._spread: float | None = None
         self._last_step: int | None = None
         self.outcome: Outcome | None = None
@@ -114,8 +113,8 @@ class Convergence:
         Returns
         -------
         Outcome or None
-            ``diverged``, ``reached``, ``plateaued`` (``collapsed`` where the outputs are alike), in this
-            order of precedence; None to go on.
+            ``diverged``, ``reached``, ``plateaued``, in this order of precedence; None to go on. `finish` may
+            know a plateau by a better name.
 
         Raises
         ------
@@ -130,6 +129,7 @@ class Convergence:
             raise ValueError(f"step {step} follows step {self._last_step}")
         self._last_step = step
         self.loss_final, self.metric_final, self._spread = loss, metric, output_spread
+        self._rise.observe(loss)
         if math.isfinite(loss) and not loss >= self.loss_best:
             self.loss_best = loss  # also the first: nothing is at least NaN
         self.outcome = self._judge(loss, metric)
@@ -150,14 +150,33 @@ class Convergence:
             return None
         self._stale += 1
         if self._plateau is not None and self._stale >= self._plateau:
-            return Outcome.COLLAPSED if self._collapsed() else Outcome.PLATEAUED
+            return Outcome.PLATEAUED
         return None
 
-    def _collapsed(self) -> bool:
-        return self._spread is not None and self._spread < self._collapse_spread
+    @property
+    def missed(self) -> bool:
+        """Whether the trial has missed its target with finite numbers."""
+        return self._last_step is not None and self.outcome in (None, Outcome.PLATEAUED)
 
-    def finish(self) -> Outcome:
-        """Give the outcome when the budget is spent: ``collapsed`` or ``exhausted``, or the one given before.
+    @property
+    def needs_signal(self) -> bool:
+        """Whether the training signal matters to `finish`: the target is missed, and the loss has come to a stand."""
+        return self.missed and self._stale > 0
+
+    def finish(self, signal: float | None = None) -> Outcome:
+        """Give the outcome when no more is observed.
+
+        Parameters
+        ----------
+        signal : float, optional
+            Training signal that is left at the outputs for each unit of error, see
+            `freewalk.results.outcome.missed_outcome`; None: unknown. Matters where `needs_signal` says so.
+
+        Returns
+        -------
+        Outcome
+            ``reached`` or ``diverged`` if `observe` gave it; otherwise ``saturated``, ``collapsed`` or ``diverged``
+            where the trial shows one of these, else ``plateaued`` if `observe` gave it, else ``exhausted``.
 
         Raises
         ------
@@ -166,9 +185,16 @@ class Convergence:
         """
         if self._last_step is None:
             raise RuntimeError("no held-out evaluation was observed")
-        if self.outcome is None:
-            self.outcome = Outcome.COLLAPSED if self._collapsed() else Outcome.EXHAUSTED
-        return self.outcome
+        if self.missed:
+            self.outcome = missed_outcome(
+                self.outcome or Outcome.EXHAUSTED,
+                output_spread=self._spread,
+                signal=signal,
+                improving=self._stale == 0,
+                rise=self._rise,
+                collapse_spread=self._collapse_spread,
+            )
+        return self.outcome or Outcome.EXHAUSTED
 
     def record(self) -> dict[str, object]:
         """Give the columns of the trials table that follow from the evaluations, for ``Store.finish``."""

@@ -32,6 +32,11 @@ def quoted(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
+def added_column(column: Column) -> str:
+    """Give the statement that adds a column to the trials of an older layout; its values are missing."""
+    return f'ALTER TABLE trials ADD COLUMN "{column.name}" {_SQL_TYPES[column.dtype]}'
+
+
 def _schema_sql() -> list[str]:
     states = ", ".join(f"'{state}'" for state in State)
     constraints = {"trial_id": "NOT NULL UNIQUE", "state": f"NOT NULL CHECK (state IN ({states}))"}
@@ -131,7 +136,7 @@ def check_database(path: Path) -> None:
     Raises
     ------
     StoreError
-        Not a file, not SQLite, damaged, another program's, or of another layout.
+        Not a file, not SQLite, damaged, another program's, or of a newer layout.
     """
     if not path.is_file():
         raise StoreError(f"{path} is not a file: pick another --out")
@@ -141,9 +146,9 @@ def check_database(path: Path) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
             raise StoreError(f"{path} belongs to another program: pick another --out")
-        if version != SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise StoreError(
-                f"{path} has layout {version}, this version of freewalk reads layout {SCHEMA_VERSION}: "
+                f"{path} has layout {version}, this version of freewalk reads layouts up to {SCHEMA_VERSION}: "
                 "use the version that wrote it, or pick another --out"
             )
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -9,18 +9,13 @@ from typing import IO
 import pandas as pd
 
 from freewalk.results.errors import StoreError
-from freewalk.results.frames import build_frame, column_dtypes, parameter_series, typed_series
+from freewalk.results.reading import read_table as read_csv
 from freewalk.results.records import clean_text
-from freewalk.results.schema import (
-    PARAMETER_PREFIX,
-    PARAMETERS_AFTER,
-    SCHEMA_VERSION,
-    DType,
-    TableName,
-    column_names,
-)
+from freewalk.results.schema import TableName
 from freewalk.results.store import Store
 from freewalk.results.summary import summarise
+
+__all__ = ["export_tables", "read_csv", "write_csv", "write_json", "write_text"]
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -72,73 +67,6 @@ def _write(path: Path, fill: Callable[[IO[str]], object]) -> None:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; free the cause or pick another --out"
         ) from error
-
-
-def read_csv(path: Path, table: TableName = "trials") -> pd.DataFrame:
-    """Read a table that ``write_csv`` wrote; nothing changes on the way.
-
-    Parameters
-    ----------
-    path : Path
-    table : {"trials", "curves", "summary"}
-        Which table the file holds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With the documented types; a parameter's type follows from its values, as in ``Store.trials``.
-
-    Raises
-    ------
-    StoreError
-        The file is missing, no such table, of another layout, or holds a value of the wrong type.
-    """
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}; check the path") from error
-    except (ValueError, pd.errors.ParserError) as error:
-        problem = " ".join(str(error).split())
-        raise StoreError(f"{path} is no CSV table ({problem}): export it again") from error
-    parameters = _parameters(raw, path, table)
-    if not raw["schema_version"].isin([str(SCHEMA_VERSION)]).all():
-        raise StoreError(f"{path} has another layout than {SCHEMA_VERSION}: read it with the version that wrote it")
-    try:
-        columns = {name: _parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
-    except ValueError as error:
-        raise StoreError(f"{path} holds a value of the wrong type ({error}): export it again") from error
-    columns |= {PARAMETER_PREFIX + name: parameter_series(raw[PARAMETER_PREFIX + name]) for name in parameters}
-    return build_frame(table, columns, parameters)
-
-
-def _parameters(raw: pd.DataFrame, path: Path, table: TableName) -> list[str]:
-    names = [str(name) for name in raw.columns]
-    parameters = [name.removeprefix(PARAMETER_PREFIX) for name in names if name.startswith(PARAMETER_PREFIX)]
-    expected = column_names(table, parameters if table in PARAMETERS_AFTER else ())
-    if names != expected:
-        culprit = next(iter({*expected} ^ {*names}), "the order of its columns")
-        raise StoreError(f"{path} is no {table} table (see {culprit}): check the path, or export it again")
-    return parameters
-
-
-def _parsed(texts: pd.Series, dtype: DType) -> pd.Series:
-    """Read a column; by Python's own rules, which are exact for every float and every 64-bit integer."""
-    values = [text or None for text in texts]
-    if dtype == "Int64":
-        return typed_series([None if text is None else int(text) for text in values], dtype)
-    if dtype == "float64":
-        return typed_series([None if text is None else float(text) for text in values], dtype)
-    if dtype == "boolean":
-        return typed_series([None if text is None else _TRUTH[text] for text in values], dtype)
-    return typed_series(values, dtype)
-
-
-class _Truth(dict[str, bool]):
-    def __missing__(self, text: str) -> bool:
-        raise ValueError(f"{text!r} is neither True nor False")
-
-
-_TRUTH = _Truth({"True": True, "False": False})
 
 
 def export_tables(store: Store, directory: Path | None = None) -> dict[TableName, pd.DataFrame]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 PARAMETER_PREFIX: Final = "param_"
 
 DType = Literal["Int64", "float64", "boolean", "string"]
-TableName = Literal["trials", "curves", "summary"]
+TableName = Literal["trials", "curves", "summary", "ranking", "sensitivity", "comparison", "origins"]
 
 
 class State(StrEnum):
@@ -36,11 +36,11 @@ class Outcome(StrEnum):
     PLATEAUED = "plateaued"
     """The held-out loss stopped improving."""
     COLLAPSED = "collapsed"
-    """Every input gives the same output."""
+    """Every input gives the same output, though the training signal is alive."""
     SATURATED = "saturated"
-    """The training signal is gone, the metric is wrong."""
+    """The training signal is gone, the metric is wrong; the outputs may be alike as well."""
     DIVERGED = "diverged"
-    """The held-out loss or metric is not finite."""
+    """The held-out loss or metric is not finite, or the loss only ever rose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,9 @@ TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
     Column("seed", "Int64", "seed of weights, perturbations and data"),
     Column("effective_learning_rate", "float64", "step taken along the gradient estimate"),
     Column("n_weights", "Int64", "number of trained weights", "weights"),
+    Column("evaluations_per_step", "float64", "what one step costs", "evaluations"),
     Column("steps", "Int64", "weight updates made", "steps"),
-    Column("evaluations", "Int64", "forward passes of one datapoint spent on training", "evaluations"),
+    Column("evaluations", "Int64", "forward passes of one datapoint, or their worth, spent on training", "evaluations"),
     Column("loss_final", "float64", "held-out loss at the last evaluation"),
     Column("loss_best", "float64", "lowest finite held-out loss"),
     Column("metric_final", "float64", "the task's held-out metric at the last evaluation"),
@@ -80,7 +81,7 @@ TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
     Column("steps_to_target", "Int64", "updates made when the target was met", "steps"),
     Column("evaluations_to_target", "Int64", "evaluations spent when the target was met", "evaluations"),
     Column("seconds_to_target", "float64", "training time spent when the target was met", "s"),
-    Column("train_seconds", "float64", "training time, without evaluation and compilation", "s"),
+    Column("train_seconds", "float64", "training time, not evaluation and compilation; its share of shared launches", "s"),
     Column("evaluation_seconds", "float64", "time spent on held-out data", "s"),
     Column("compile_seconds", "float64", "time spent on compilation", "s"),
     Column("peak_memory_mb", "float64", "highest memory use", "MB"),

@@ -1,17 +1,17 @@
-"""Statistics over the trials of a cell: pure functions; censored and diverged trials count too."""
+"""Statistics over the trials of a cell: pure functions; censored and diverged trials count too.
+
+Their intervals are in `statistics_intervals`, tests in `statistics_ranks`.
+"""
 
 import math
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 Floats: TypeAlias = NDArray[np.float64]
-Statistic: TypeAlias = Callable[[Floats], Any]
-
-N_RESAMPLES: Final = 2000
+Interval: TypeAlias = tuple[float, float]
 
 
 def nan_as_worst(values: ArrayLike, worst: float = math.inf) -> Floats:
@@ -28,7 +28,7 @@ def nan_as_worst(values: ArrayLike, worst: float = math.inf) -> Floats:
     return array
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> Interval:
     """Give Wilson's score interval of a success rate.
 
     With p = successes / n and z the normal quantile of the two-sided confidence, the interval is
@@ -37,8 +37,9 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
     Parameters
     ----------
-    successes, n : int
-        0 <= successes <= n.
+    successes : float
+        From 0 to n; a half where a comparison was a tie.
+    n : int
     confidence : float
         Between 0 and 1.
 
@@ -56,7 +57,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
         raise ValueError(f"{successes} successes of {n} trials")
     if n == 0:
         return math.nan, math.nan
-    z = float(ndtri(1 - _tail(confidence)))
+    z = normal_quantile(confidence)
     rate = successes / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -66,10 +67,21 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     return low, high
 
 
-def _tail(confidence: float) -> float:
+def tail_probability(confidence: float) -> float:
+    """Give the probability beyond each end of a two-sided interval; ValueError outside 0 to 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence lies between 0 and 1, not at {confidence}")
     return (1 - confidence) / 2
+
+
+def normal_quantile(confidence: float) -> float:
+    """Give the standard normal quantile of a two-sided confidence: 1.96 for 0.95."""
+    return -float(ndtri(tail_probability(confidence)))
+
+
+def student_quantile(confidence: float, degrees_of_freedom: float) -> float:
+    """Give Student's quantile of a two-sided confidence."""
+    return float(stdtrit(degrees_of_freedom, 1 - tail_probability(confidence)))
 
 
 def expected_running_time(costs: ArrayLike, reached: ArrayLike) -> float:
@@ -129,7 +141,7 @@ def quantile(values: ArrayLike, probability: float) -> Any:
     ValueError
         A value is NaN, or the probability is out of range.
     """
-    array = _without_nan(values)
+    array = without_nan(values)
     if not 0 <= probability <= 1:
         raise ValueError(f"a probability lies between 0 and 1, not at {probability}")
     n = array.shape[-1]
@@ -179,7 +191,7 @@ def interquartile_mean(values: ArrayLike) -> Any:
     ValueError
         A value is NaN.
     """
-    array = _without_nan(values)
+    array = without_nan(values)
     n = array.shape[-1]
     if n == 0:
         return np.full(array.shape[:-1], math.nan)[()]
@@ -188,53 +200,8 @@ def interquartile_mean(values: ArrayLike) -> Any:
         return np.sort(array, axis=-1)[..., cut : n - cut].mean(axis=-1)
 
 
-def bootstrap_interval(
-    values: ArrayLike,
-    statistic: Statistic,
-    confidence: float = 0.95,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Give the percentile bootstrap interval of a statistic; the same arguments give the same interval.
-
-    Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. With few trials it
-    is too narrow.
-
-    Parameters
-    ----------
-    values : array_like of float, shape (n,)
-        No NaN: see ``nan_as_worst``. Infinite values take part as they are.
-    statistic : callable
-        From (n_resamples, n) to (n_resamples,): works over the last axis, gives no NaN.
-    confidence : float
-        Between 0 and 1.
-    n_resamples : int
-        At least 1; memory is 16 n n_resamples bytes.
-    seed : int
-        Of the resampling.
-
-    Returns
-    -------
-    low, high : float
-        (NaN, NaN) for n = 0; the value itself twice for n = 1.
-
-    Raises
-    ------
-    ValueError
-        A value is NaN, or an argument is out of range.
-    """
-    array = _without_nan(values)
-    tail = _tail(confidence)
-    if n_resamples < 1 or array.ndim != 1:
-        raise ValueError("the bootstrap needs one axis of values and at least one resample")
-    if array.size == 0:
-        return math.nan, math.nan
-    rows = np.random.default_rng(seed).integers(array.size, size=(n_resamples, array.size))
-    resampled = statistic(array[rows])
-    return float(quantile(resampled, tail)), float(quantile(resampled, 1 - tail))
-
-
-def _without_nan(values: ArrayLike) -> Floats:
+def without_nan(values: ArrayLike) -> Floats:
+    """Give the values as an array; ValueError where one is NaN."""
     array = np.asarray(values, dtype=np.float64)
     if np.isnan(array).any():
         raise ValueError("a value is NaN: say with nan_as_worst how it counts")

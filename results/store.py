@@ -15,7 +15,6 @@ from freewalk.results.configuration import canonical_json, describe_difference
 from freewalk.results.database import (
     DATABASE_NAME,
     check_database,
-    connect_reader,
     connect_writer,
     create_database,
     is_new,
@@ -25,6 +24,7 @@ from freewalk.results.database import (
 from freewalk.results.directory import prepare
 from freewalk.results.errors import StoreError
 from freewalk.results.lock import WriterLock, locked
+from freewalk.results.migration import bring_up_to_date, open_reader
 from freewalk.results.records import CurvePoint, SqlValue, TrialRecord
 from freewalk.results.schema import State
 from freewalk.results.tables import read_curves, read_trials
@@ -45,13 +45,14 @@ class Store:
         self.path = directory / DATABASE_NAME
         self._lock = lock
         check_database(self.path)
-        self._connection = connect_writer(self.path) if lock else connect_reader(self.path)
+        self._connection = connect_writer(self.path) if lock else open_reader(self.path)
         try:
             ((self.sweep_id, self._configuration),) = self._read("SELECT sweep_id, configuration FROM sweep")
             if expected not in (None, self._configuration):
                 difference = describe_difference(self._configuration, str(expected))
                 raise StoreError(f"{directory} holds another sweep ({difference}): pick another --out")
             if lock:
+                bring_up_to_date(self._connection, self.path)
                 with transaction(self._connection, self.path):
                     self._reset("WHERE state IN ('running', 'interrupted')", [()], State.PENDING)
         except BaseException:

@@ -1,73 +1,24 @@
 """From trials to cells: one row of statistics for each point of the grid."""
 
 import math
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from freewalk.results.cells import Rows, TrialArrays, cell_columns, group_rows, parameter_columns
 from freewalk.results.frames import build_frame, column_dtypes, typed_series
-from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION, Outcome, State
+from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION
 from freewalk.results.statistics import (
     Floats,
-    bootstrap_interval,
     expected_running_time,
     interquartile_mean,
     median,
-    nan_as_worst,
     quartiles,
     wilson_interval,
 )
-
-Bools: TypeAlias = NDArray[np.bool_]
-Rows: TypeAlias = NDArray[np.intp]
-
-_NUMBERS: Final = (
-    "steps",
-    "evaluations",
-    "loss_final",
-    "metric_final",
-    "target",
-    "steps_to_target",
-    "evaluations_to_target",
-    "seconds_to_target",
-)
-
-
-class _Trials:
-    """The columns that statistics need, as plain arrays: a cell is then a cheap selection."""
-
-    def __init__(self, trials: pd.DataFrame) -> None:
-        self.numbers: dict[str, Floats] = {
-            name: trials[name].to_numpy(dtype=np.float64, na_value=math.nan) for name in _NUMBERS
-        }
-        self.metric_names = [None if name is pd.NA else str(name) for name in trials["metric_name"]]
-        self.complete: Bools = (trials["state"] == State.COMPLETE).to_numpy(dtype=np.bool_, na_value=False)
-        self.failed: Bools = (trials["state"] == State.FAILED).to_numpy(dtype=np.bool_, na_value=False)
-        met: Bools = trials["reached"].to_numpy(dtype=np.bool_, na_value=False)
-        self.reached: Bools = met & self.complete
-        diverged = (trials["outcome"] == Outcome.DIVERGED).to_numpy(dtype=np.bool_, na_value=False)
-        # Whatever number a diverged trial ended on, it is no better than any other's.
-        self.numbers["loss_final"] = nan_as_worst(np.where(diverged, math.inf, self.numbers["loss_final"]))
-        self.numbers["metric_final"] = np.where(
-            diverged | np.isnan(self.numbers["metric_final"]),
-            _worst_metric(trials, self.complete & ~diverged, self.reached, self.numbers),
-            self.numbers["metric_final"],
-        )
-
-
-def _worst_metric(trials: pd.DataFrame, judged: Bools, reached: Bools, numbers: dict[str, Floats]) -> Floats:
-    """Give for each trial the worst value of its task's metric: +inf, -inf, or NaN where it cannot be told.
-
-    The trials table does not say whether a metric is to be low or high, but its trials do: one that met the
-    target lies on the good side of it, one that missed it on the other.
-    """
-    metric, target = numbers["metric_final"], numbers["target"]
-    vote = np.where(judged, np.sign(np.nan_to_num(metric - target)), 0.0) * np.where(reached, -1.0, 1.0)
-    tasks = pd.factorize(trials["task"])[0]
-    votes = np.bincount(tasks + 1, weights=vote)[tasks + 1]
-    return np.where(votes == 0, math.nan, np.where(votes > 0, math.inf, -math.inf))
+from freewalk.results.statistics_intervals import iqm_interval
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:
@@ -87,9 +38,9 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The ``summary`` table. Statistics without a trial to rest on are NaN.
     """
-    parameters = [name for name in trials.columns if name.startswith(PARAMETER_PREFIX)]
-    cells = _cells(trials[["task", "method", *parameters]])
-    arrays = _Trials(trials)
+    parameters = parameter_columns(trials)
+    cells = group_rows(trials[cell_columns(trials)])
+    arrays = TrialArrays(trials)
     records = [_cell_record(arrays, rows) for rows in cells]
     first = trials.iloc[[int(rows[0]) for rows in cells]].reset_index(drop=True)
     columns: dict[str, pd.Series] = {
@@ -100,23 +51,14 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     return build_frame("summary", columns, [name.removeprefix(PARAMETER_PREFIX) for name in parameters])
 
 
-def _cells(keys: pd.DataFrame) -> list[Rows]:
-    # Codes instead of a groupby: missing values then need no special care, and the order is that of the rows.
-    codes = [pd.factorize(keys[name])[0] for name in keys.columns]
-    places: dict[tuple[int, ...], list[int]] = {}
-    for row, key in enumerate(zip(*(code.tolist() for code in codes), strict=True)):
-        places.setdefault(key, []).append(row)
-    return [np.array(rows, dtype=np.intp) for rows in places.values()]
-
-
-def _cell_record(trials: _Trials, rows: Rows) -> dict[str, Any]:
+def _cell_record(trials: TrialArrays, rows: Rows) -> dict[str, Any]:
     complete = rows[trials.complete[rows]]
     reached = trials.reached[complete]
     n, successes = len(complete), int(reached.sum())
     low, high = wilson_interval(successes, n)
     loss = trials.numbers["loss_final"][complete]
     q25, q75 = quartiles(loss)
-    iqm_low, iqm_high = bootstrap_interval(loss, interquartile_mean)
+    iqm_low, iqm_high = iqm_interval(loss, lowest=trials.lowest_loss)
     return {
         "schema_version": SCHEMA_VERSION,
         "n_trials": len(rows),
@@ -126,8 +68,8 @@ def _cell_record(trials: _Trials, rows: Rows) -> dict[str, Any]:
         "success_rate": successes / n if n else math.nan,
         "success_rate_low": low,
         "success_rate_high": high,
-        "ert_evaluations": _running_time(trials, complete, reached, "evaluations"),
-        "ert_steps": _running_time(trials, complete, reached, "steps"),
+        "ert_evaluations": expected_running_time(trials.spent("evaluations")[complete], reached),
+        "ert_steps": expected_running_time(trials.spent("steps")[complete], reached),
         "seconds_to_target_median": _median(trials.numbers["seconds_to_target"][complete[reached]]),
         "loss_final_median": median(loss),
         "loss_final_q25": q25,
@@ -141,13 +83,24 @@ def _cell_record(trials: _Trials, rows: Rows) -> dict[str, Any]:
     }
 
 
-def _running_time(trials: _Trials, complete: Rows, reached: Bools, unit: str) -> float:
-    to_target, spent = trials.numbers[f"{unit}_to_target"][complete], trials.numbers[unit][complete]
-    return expected_running_time(np.where(reached, to_target, spent), reached)
-
-
 def _median(values: Floats) -> float:
     return math.nan if np.isnan(values).any() else float(median(values))
+
+
+def cell_order(summary: pd.DataFrame) -> NDArray[np.intp]:
+    """Order cells by task (of first appearance), then success rate, ERT in evaluations, and median final loss.
+
+    Ties keep the order of ``summary``; cells without a complete trial come last in their task.
+    """
+    # lexsort: the last key counts most, NaN sorts last, ties keep their order.
+    return np.lexsort(
+        (
+            summary["loss_final_median"].to_numpy(),
+            summary["ert_evaluations"].to_numpy(),
+            -summary["success_rate"].to_numpy(),
+            pd.factorize(summary["task"])[0],
+        )
+    )
 
 
 def best_cells(summary: pd.DataFrame, per_task: int = 5) -> pd.DataFrame:
@@ -173,14 +126,6 @@ def best_cells(summary: pd.DataFrame, per_task: int = 5) -> pd.DataFrame:
     """
     if per_task < 1:
         raise ValueError(f"per_task is at least 1, not {per_task}")
-    task = pd.factorize(summary["task"])[0]
-    # lexsort: the last key counts most, NaN sorts last, ties keep their order.
-    order = np.lexsort(
-        (
-            summary["loss_final_median"].to_numpy(),
-            summary["ert_evaluations"].to_numpy(),
-            -summary["success_rate"].to_numpy(),
-            task,
-        )
-    )
-    return summary.iloc[order].groupby(task[order], sort=False).head(per_task).reset_index(drop=True)
+    order = cell_order(summary)
+    tasks = pd.factorize(summary["task"])[0][order]
+    return summary.iloc[order].groupby(tasks, sort=False).head(per_task).reset_index(drop=True)

@@ -4,61 +4,82 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import carray
+import numpy as np
 
-from freewalk.kernels.cpu.lanes import LANES
-from freewalk.tasks.bits import random_integer
+from freewalk.kernels.data import data_words
+from freewalk.kernels.jit import inline_function
+from freewalk.kernels.noise import Stream
+from freewalk.tasks.bits import lowest_bits
 from freewalk.tasks.task import Problem, Task, check_form
 
 _MOST_BITS = 32
+_MOST_PAIRS = 2**31 - 1
+_PAIRS_SHIFT = 8  # the argument holds the bits below it and the number of pairs above it
+_BITS_MASK = (1 << _PAIRS_SHIFT) - 1
+_TRAINING = np.uint32(Stream.DATA)
+_EVALUATION = np.uint32(Stream.EVALUATION_DATA)
+_FRESH, _CHOICE, _FIXED = range(3)  # blocks of words: of a fresh pair, of a choice among fixed pairs, of a fixed pair
 
 
-def fill_static(seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
+@inline_function
+def _summands(seed: int, stream: Any, step: Any, index: Any, bits: int, pairs: int) -> tuple[np.int64, np.int64]:
+    """Return two numbers below 2**(bits - 1): a fresh pair, or one of the fixed pairs.
+
+    Training draws the fixed pairs with replacement, an evaluation shows each in turn.
+    """
+    block = _FRESH
+    if pairs:
+        chosen = index if stream == _EVALUATION else np.int64(data_words(seed, stream, step, index, _CHOICE)[0])
+        stream, step, index, block = _TRAINING, np.uint32(0), chosen % pairs, _FIXED
+    w0, w1, _, _ = data_words(seed, stream, step, index, block)
+    return lowest_bits(w0, bits - 1), lowest_bits(w1, bits - 1)
+
+
+def static(seed: int, stream: int, step: int, index: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
     """Write both numbers, `bits` bits each, most significant first, one after the other; y: their sum likewise."""
-    xs = carray(x, (2 * bits, LANES))
-    ys = carray(y, (bits, LANES))
-    for lane in range(LANES):
-        a = random_integer(seed, stream, step, first + lane, bits - 1, 0)
-        b = random_integer(seed, stream, step, first + lane, bits - 1, 1)
-        for k in range(bits):
-            place = bits - 1 - k
-            xs[k, lane] = (a >> place) & 1
-            xs[bits + k, lane] = (b >> place) & 1
-            ys[k, lane] = ((a + b) >> place) & 1
+    bits = argument & _BITS_MASK
+    a, b = _summands(seed, stream, step, index, bits, argument >> _PAIRS_SHIFT)
+    for k in range(bits):
+        place = bits - 1 - k
+        x[0, k] = (a >> place) & 1
+        x[0, bits + k] = (b >> place) & 1
+        y[0, k] = ((a + b) >> place) & 1
 
 
-def fill_sequence(seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
+def sequence(seed: int, stream: int, step: int, index: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
     """Write a bit of each number a timestep, least significant first; y: the sum's bits in the same order.
 
     With more timesteps than bits the inputs end with zeros and the answers come that many timesteps later: 0 first.
     """
-    xs = carray(x, (timesteps, 2, LANES))
-    ys = carray(y, (timesteps, LANES))
+    bits = argument & _BITS_MASK
+    a, b = _summands(seed, stream, step, index, bits, argument >> _PAIRS_SHIFT)
     delay = timesteps - bits
-    for lane in range(LANES):
-        a = random_integer(seed, stream, step, first + lane, bits - 1, 0)
-        b = random_integer(seed, stream, step, first + lane, bits - 1, 1)
-        for t in range(timesteps):
-            xs[t, 0, lane] = (a >> min(t, 62)) & 1
-            xs[t, 1, lane] = (b >> min(t, 62)) & 1
-            ys[t, lane] = ((a + b) >> (t - delay)) & 1 if t >= delay else 0
+    for t in range(timesteps):
+        x[t, 0] = (a >> min(t, 62)) & 1
+        x[t, 1] = (b >> min(t, 62)) & 1
+        y[t, 0] = ((a + b) >> (t - delay)) & 1 if t >= delay else 0
 
 
-def _make_problem(bits: int, form: str) -> Problem:
+def _make_problem(bits: int, form: str, pairs: int) -> Problem:
     check_form("addition", form)
     if not 2 <= bits <= _MOST_BITS:
         raise ValueError(f"bits={bits} does not fit task addition: from 2 to {_MOST_BITS} bits")
+    if not 0 <= pairs <= _MOST_PAIRS:
+        raise ValueError(f"pairs={pairs} does not fit task addition: from 0, fresh pairs without end, to {_MOST_PAIRS}")
+    argument = bits | pairs << _PAIRS_SHIFT
+    domain_size = pairs or None
     if form == "static":
-        return Problem(n_input=2 * bits, n_output=bits, fill=fill_static, argument=bits)
+        return Problem(n_input=2 * bits, n_output=bits, datapoint=static, argument=argument, domain_size=domain_size)
     return Problem(
         n_input=2,
         n_output=1,
-        fill=fill_sequence,
-        argument=bits,
+        datapoint=sequence,
+        argument=argument,
         sequence_input=True,
         sequence_output=True,
         default_timesteps=bits + 1,
         least_timesteps=bits,
+        domain_size=domain_size,
     )
 
 
@@ -68,6 +89,6 @@ TASK = Task(
     metric="bit_accuracy",
     target=0.99,
     make_problem=_make_problem,
-    parameters={"bits": 4, "form": "sequence"},
+    parameters={"bits": 4, "form": "sequence", "pairs": 0},
     also_recorded=("row_accuracy",),
 )

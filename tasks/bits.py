@@ -20,8 +20,6 @@ def random_bit(seed: int, stream: int, step: int, datapoint: int, k: int) -> np.
 
 
 @inline_function
-def random_integer(seed: int, stream: int, step: int, datapoint: int, bits: int, which: int) -> np.int64:
-    """Return the first or the second (which 0 or 1) integer of a datapoint, of at most 32 bits, uniform."""
-    w0, w1, _, _ = data_words(seed, stream, step, datapoint, 0)
-    word = np.int64(w1 if which else w0)
-    return word & ((np.int64(1) << np.int64(bits)) - np.int64(1))
+def lowest_bits(word: np.uint32, bits: int) -> np.int64:
+    """Return the number that the lowest `bits` bits of a word give."""
+    return np.int64(word) & ((np.int64(1) << np.int64(bits)) - np.int64(1))

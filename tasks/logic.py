@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import carray
-
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.tasks.task import Problem, Task
 
 _AND, _OR, _XOR = 0b1000, 0b1110, 0b0110  # bit 2 a + b is the gate's output for inputs a and b
 _TOLERANCE = 0.4
 
 
-def fill(seed: int, stream: int, step: int, first: int, timesteps: int, gate: int, x: Any, y: Any) -> None:
+def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, gate: int, x: Any, y: Any) -> None:
     """Write inputs of 0 or 1 and their output by `gate`, the truth table, one bit a row.
 
     Rows turn with the step, so that a batch smaller than four still meets all of them in time.
     """
-    xs = carray(x, (2, LANES))
-    ys = carray(y, (1, LANES))
-    for lane in range(LANES):
-        row = (first + lane + step) & 3
-        xs[0, lane] = row >> 1
-        xs[1, lane] = row & 1
-        ys[0, lane] = (gate >> row) & 1
+    row = (index + step) & 3
+    x[0, 0] = row >> 1
+    x[0, 1] = row & 1
+    y[0, 0] = (gate >> row) & 1
 
 
 def _gate(name: str, table: int) -> Task:
@@ -34,7 +28,7 @@ def _gate(name: str, table: int) -> Task:
         metric="max_error",
         target=_TOLERANCE,
         strict=True,
-        make_problem=lambda: Problem(n_input=2, n_output=1, fill=fill, argument=table, domain_size=4),
+        make_problem=lambda: Problem(n_input=2, n_output=1, datapoint=datapoint, argument=table, domain_size=4),
     )
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray
 
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.jit import inline_function
 from freewalk.kernels.noise import Stream
 from freewalk.tasks.bits import random_bit
@@ -26,30 +24,24 @@ def _bit(seed: int, stream: int, step: int, datapoint: int, bits: int, k: int) -
     return random_bit(seed, stream, step, datapoint, k)
 
 
-def fill_static(seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
+def static(seed: int, stream: int, step: int, index: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
     """Write `bits` inputs of 0 or 1, and y = 1 if their sum is odd."""
-    xs = carray(x, (bits, LANES))
-    ys = carray(y, (1, LANES))
-    for lane in range(LANES):
-        odd = np.int64(0)
-        for k in range(bits):
-            bit = _bit(seed, stream, step, first + lane, bits, k)
-            xs[k, lane] = bit
-            odd ^= bit
-        ys[0, lane] = odd
+    odd = np.int64(0)
+    for k in range(bits):
+        bit = _bit(seed, stream, step, index, bits, k)
+        x[0, k] = bit
+        odd ^= bit
+    y[0, 0] = odd
 
 
-def fill_sequence(seed: int, stream: int, step: int, first: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
+def sequence(seed: int, stream: int, step: int, index: int, timesteps: int, bits: int, x: Any, y: Any) -> None:
     """Write bit t at timestep t and zeros after the last, and y = 1 if their sum is odd."""
-    xs = carray(x, (timesteps, LANES))
-    ys = carray(y, (1, LANES))
-    for lane in range(LANES):
-        odd = np.int64(0)
-        for t in range(timesteps):
-            bit = _bit(seed, stream, step, first + lane, bits, t) if t < bits else np.int64(0)
-            xs[t, lane] = bit
-            odd ^= bit
-        ys[0, lane] = odd
+    odd = np.int64(0)
+    for t in range(timesteps):
+        bit = _bit(seed, stream, step, index, bits, t) if t < bits else np.int64(0)
+        x[t, 0] = bit
+        odd ^= bit
+    y[0, 0] = odd
 
 
 def _make_problem(bits: int, form: str) -> Problem:
@@ -58,11 +50,11 @@ def _make_problem(bits: int, form: str) -> Problem:
         raise ValueError(f"bits={bits} does not fit task parity: at least 1 bit")
     domain_size = 2**bits if bits <= _MOST_ENUMERATED else None
     if form == "static":
-        return Problem(n_input=bits, n_output=1, fill=fill_static, argument=bits, domain_size=domain_size)
+        return Problem(n_input=bits, n_output=1, datapoint=static, argument=bits, domain_size=domain_size)
     return Problem(
         n_input=1,
         n_output=1,
-        fill=fill_sequence,
+        datapoint=sequence,
         argument=bits,
         sequence_input=True,
         default_timesteps=bits + 1,

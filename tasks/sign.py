@@ -5,24 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray
 
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.data import data_words, uniform
 from freewalk.tasks.task import Problem, Task
 
 _TWO, _ONE = np.float32(2.0), np.float32(1.0)
 
 
-def fill(seed: int, stream: int, step: int, first: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
+def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
     """Write x uniform in [-1, 1) and y = 1 for x > 0, else 0."""
-    xs = carray(x, (1, LANES))
-    ys = carray(y, (1, LANES))
-    for lane in range(LANES):
-        word, _, _, _ = data_words(seed, stream, step, first + lane, 0)
-        value = _TWO * uniform(word) - _ONE
-        xs[0, lane] = value
-        ys[0, lane] = value > 0
+    word, _, _, _ = data_words(seed, stream, step, index, 0)
+    value = _TWO * uniform(word) - _ONE
+    x[0, 0] = value
+    y[0, 0] = value > 0
 
 
 TASK = Task(
@@ -30,5 +25,5 @@ TASK = Task(
     summary="1 for a positive number of [-1, 1], else 0",
     metric="bit_accuracy",
     target=0.99,
-    make_problem=lambda: Problem(n_input=1, n_output=1, fill=fill),
+    make_problem=lambda: Problem(n_input=1, n_output=1, datapoint=datapoint),
 )

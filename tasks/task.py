@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Literal
 
-from freewalk.kernels.data import FILL
-from freewalk.kernels.jit import c_function
+from freewalk.kernels.data import compiled_fill
 from freewalk.kernels.network import FreeNetwork, Loss
 from freewalk.kernels.walk import Data, Evaluation
 
@@ -29,21 +27,16 @@ def check_form(task: str, form: str) -> None:
         raise ValueError(f"form={form} does not fit task {task}: static or sequence")
 
 
-@cache
-def _compiled_address(fill: Callable[..., None]) -> int:
-    return int(c_function(FILL)(fill).address)  # type: ignore[attr-defined]
-
-
 @dataclass(frozen=True)
 class Problem:
     """A task with its parameters filled in: what a trial learns."""
 
     n_input: int
     n_output: int
-    fill: Callable[..., None]
-    """Plain function that compiles to the signature freewalk.kernels.data.FILL."""
+    datapoint: Callable[..., None]
+    """Plain function that writes one datapoint; see freewalk.kernels.data."""
     argument: int = 0
-    """Number handed to the data function."""
+    """Number handed to that function."""
     sequence_input: bool = False
     sequence_output: bool = False
     softmax: bool = False
@@ -67,7 +60,7 @@ class Problem:
 
     def data(self) -> Data:
         """Compile the data function, or load it from the cache, and return its address."""
-        return Data(_compiled_address(self.fill), self.argument)
+        return Data(compiled_fill(self.datapoint).address, self.argument, self.datapoint)
 
     def evaluation_points(self, wanted: int) -> int:
         """Return how many held-out datapoints to use: `wanted`, or every datapoint there is if fewer."""

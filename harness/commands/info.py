@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -14,11 +15,14 @@ def command(as_json: bool) -> None:
     from freewalk.harness.environment import environment, vector_unit
     from freewalk.kernels.backend import resolve_backend
 
-    facts = environment(resolve_backend("auto"))
+    backend = resolve_backend("auto")
+    facts = environment(backend)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if name != "freewalk")
+    packages = ", ".join(
+        f"{name} {version}" for name, version in facts["packages"].items() if version and name != "freewalk"
+    )
     memory = f", {facts['memory_gb']} GB of memory" if facts["memory_gb"] else ""
     for name, value in (
         ("freewalk", f"{facts['packages']['freewalk']} ({facts['git_revision'] or 'no git checkout'})"),
@@ -27,6 +31,17 @@ def command(as_json: bool) -> None:
         ("processor", f"{facts['cpu']['model']}{memory}"),
         ("vectors", vector_unit()),
         ("threads", f"{facts['threads']} (NUMBA_NUM_THREADS sets fewer); layer {facts['threading_layer']}"),
-        ("backends", "cpu (what auto takes), reference"),
+        ("gpu", _gpu_text(facts) or f"none: {backend.note}"),
+        ("backends", f"{backend.name} (what auto takes), {'cpu, ' if backend.name == 'cuda' else ''}reference"),
     ):
         click.echo(f"{name:<10} {value}")
+
+
+def _gpu_text(facts: dict[str, Any]) -> str | None:
+    gpu = facts["gpu"]
+    if gpu is None:
+        return None
+    return (
+        f"{gpu['name']}, compute capability {gpu['compute_capability']}, {gpu['multiprocessors']} multiprocessors,"
+        f" {gpu['memory_gb']} GB, driver {facts['gpu_driver']}"
+    )

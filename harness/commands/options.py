@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from freewalk.harness.configuration import BACKENDS, SweepConfiguration
+from freewalk.harness.configuration import BACKENDS, RIVALS, SweepConfiguration
 
 _TYPES: dict[str, type] = {
     "epochs": int,
     "steps_per_epoch": int,
+    "evaluations": int,
     "target": float,
     "plateau": int,
     "evaluation_points": int,
@@ -19,12 +20,14 @@ _TYPES: dict[str, type] = {
 _HELP = {
     "epochs": "Epochs of a trial; after each it is judged.",
     "steps_per_epoch": "Steps of an epoch.",
+    "evaluations": "Forward passes of one datapoint that each trial may spend, in place of --steps-per-epoch: as many"
+    " steps as they pay for, but at least one.",
     "target": "Value of the metric to reach.",
     "plateau": "Stop a trial after so many epochs without improvement.",
     "evaluation_points": "Held-out datapoints.",
     "backend": "What computes.",
 }
-_DEFAULT_WORDS = {"target": "each task's own", "plateau": "never"}
+_DEFAULT_WORDS = {"evaluations": "what the steps cost", "target": "each task's own", "plateau": "never"}
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,3 +42,15 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help=f"{text}  [default: {default}]",
         )(function)
     return function
+
+
+def without_overridden(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the present command less those of the environment that the command line overrides.
+
+    An option overrides its own variable by itself; here one of two that mean the same overrides the other's.
+    """
+    context = click.get_current_context()
+    source = {name: context.get_parameter_source(name) for name, value in given.items() if value is not None}
+    environment, line = click.core.ParameterSource.ENVIRONMENT, click.core.ParameterSource.COMMANDLINE
+    overridden = {a for a, b in RIVALS.items() if source.get(a) == environment and source.get(b) == line}
+    return {name: None if name in overridden else value for name, value in given.items()}

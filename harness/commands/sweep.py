@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.options import run_options
+from freewalk.harness.commands.options import run_options, without_overridden
 from freewalk.harness.errors import UsageError
 
 EPILOG = """\b
@@ -18,12 +18,14 @@ EPILOG = """\b
   key=linspace(a,b,n)     n values from a to b
   key=logspace(a,b,n)     n values from 10**a to 10**b
   key=geomspace(a,b,n)    n values from a to b, equal ratios
-  a preset's name         quickstart, original
+  a preset's name         quickstart, original, baselines
   a TOML file             as the sweep.toml that every sweep leaves
 
 \b
-Keys: task, method, hidden, timesteps, batch_size, stddev, update, optimizer,
-learning_rate, momentum, schedule, sides, noise, bits, form.
+Keys: task, method, architecture, hidden, timesteps, activation, batch_size,
+stddev, update, optimizer, learning_rate, momentum, schedule, sides, noise,
+backward_cost, predictor, predictor_learning_rate, bits, form, pairs.
+Methods: walk, backprop, numerical, synthetic.
 
 \b
 Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted.
@@ -94,7 +96,7 @@ def command(
 
     if out == "":
         raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/NAME-ID")
-    configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **given)
+    configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **without_overridden(given))
     sweep = Sweep(configuration, Path(out) if out else default_directory(configuration))
     if dry_run:
         _print_plan(sweep, as_json)
@@ -133,14 +135,18 @@ def _print_plan(sweep: Any, as_json: bool) -> None:
 
 
 def _run(sweep: Any, *, retry_failed: bool, fail_fast: bool, quiet: bool, as_json: bool) -> int:
+    from freewalk.harness.engines import note_of
     from freewalk.harness.progress import make_progress
     from freewalk.harness.summary_table import print_json, print_table
+    from freewalk.harness.sweep import Opened
 
-    interrupted = False
+    interrupted, note = False, note_of(sweep.backend)
     with make_progress(sweep, quiet=quiet) as progress:
         try:
             for event in sweep.run(retry_failed=retry_failed, fail_fast=fail_fast):
                 progress.show(event)
+                if isinstance(event, Opened) and note and not quiet:
+                    click.echo(note, err=True)
         except KeyboardInterrupt:
             interrupted = True
     if interrupted and not sweep.tables:

@@ -59,3 +59,4 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     click.echo("Sizes and timesteps are those of the default parameters; any may be set with --grid.")
+    click.echo("A layered network goes from in to out: architecture=2-8-1 for xor; a sequence needs architecture=free.")

@@ -6,28 +6,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from freewalk.harness.commands.options import run_options
+from freewalk.harness.commands.cell_options import axis, cell_options
+from freewalk.harness.commands.options import run_options, without_overridden
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
 
 _SECONDS_BETWEEN_LINES = 2.0
 _SECONDS_BETWEEN_REDRAWS = 0.1
-
-
-def _parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for every parameter that a cell may have."""
-    for name, parameter in reversed(list(PARAMETERS.items())):
-        option = f"--{name.replace('_', '-')}"
-        text = f"{parameter.help[0].upper()}{parameter.help[1:]}.  [default: {parameter.default_text}]"
-        metavar = "|".join(parameter.choices) or "VALUE"
-        function = click.option(option, name, metavar=metavar, envvar=f"HARNESS_{name.upper()}", help=text)(function)
-    return function
 
 
 @click.command("train")
@@ -38,7 +28,7 @@ def _parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No loss line.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
-@_parameter_options
+@cell_options(PARAMETERS)
 def command(
     task: str,
     method: str,
@@ -55,56 +45,52 @@ def command(
     from freewalk.harness.configuration import resolve
     from freewalk.harness.registry import BuiltInRegistry
 
-    grid = [_axis(name, value) for name in PARAMETERS if (value := given.pop(name)) is not None]
+    grid = [axis(name, value) for name in PARAMETERS if (value := given.pop(name)) is not None]
+    given = without_overridden(given)
     configuration = resolve(grid, registry=BuiltInRegistry(), tasks=[task], methods=[method], seeds=seed, **given)
     return _train(configuration, save, quiet=quiet, as_json=as_json)
 
 
-def _axis(name: str, value: str) -> str:
-    """Return a parameter's option as the grid wants it; what is wrong with it is said of the option itself."""
-    from freewalk.harness.parameters import check_axis
-    from freewalk.harness.values import parse_values
-
-    where = f"--{name.replace('_', '-')} {value!r}: "
-    check_axis(name, parse_values(value, where), where)
-    return f"{name}={value}"
-
-
 def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool) -> int:
+    from freewalk.harness.budget import Budget
+    from freewalk.harness.engines import backend_of, note_of, refuse_methods_without_kernels, usable_backend
     from freewalk.harness.estimate import refuse_too_large
     from freewalk.harness.plan import expand
     from freewalk.harness.registry import BuiltInRegistry
-    from freewalk.harness.trial import Budget, run_interruptibly, spread_if_worth, start_trial
+    from freewalk.harness.trial import run_interruptibly, spread_if_worth, start_trial
     from freewalk.harness.weights_file import SavedWeights, save_weights
-    from freewalk.kernels.backend import resolve_backend
+    from freewalk.results.explanation import explain
 
     plan = expand(configuration, BuiltInRegistry())
     if len(plan.trials) != 1:
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
-    budget = Budget.of(configuration)
-    backend = resolve_backend(configuration.backend)
+    refuse_methods_without_kernels(configuration.backend, configuration.methods)
+    backend = backend_of(usable_backend(configuration.backend), trial.cell.method)
     refuse_too_large(plan, backend)
     path = _free_path(save, trial.cell.task, trial.trial_id)
-    backend.warm_up()
-    run = start_trial(trial.cell.task, trial.cell.parameters, trial.seed, budget, backend)
-    line = _LossLine(budget.steps, quiet=quiet)
+    note = note_of(backend)
+    if note and not quiet:
+        click.echo(note, err=True)
+    run = start_trial(trial.cell, trial.seed, Budget.of(configuration), backend)
+    run.problem.warm_up(backend)
+    line = _LossLine(run.steps, quiet=quiet)
 
     def look(run: Any) -> None:
-        spread_if_worth(run, budget, backend)
+        spread_if_worth(run, backend)
         line.show(run)
 
     interrupted = False
     try:
-        result = run_interruptibly(run, budget, backend, look=look).fields
+        result = run_interruptibly(run, backend, look=look).fields
     except KeyboardInterrupt:
         interrupted = True
-        result = {"outcome": "interrupted", "steps": run.walk.step, **_last_measures(run)}
+        result = {"outcome": "interrupted", "steps": run.trainer.step, **_last_measures(run)}
     line.end(run)
-    given = {name: value for name, value in trial.cell.parameters.items() if value is not None}
     record = {"seed": trial.seed, **{name: _plain(value) for name, value in result.items()}}
-    save_weights(path, SavedWeights(run.walk.weights, run.walk.network, trial.cell.task, given, record))
-    _print_result(record, path, as_json)
+    save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record))
+    why = "" if interrupted else explain(result, run.curve).partition(": ")[2]
+    _print_result(record, path, why, as_json)
     return 130 if interrupted else 0
 
 
@@ -137,17 +123,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _print_result(record: dict[str, Any], path: Path, as_json: bool) -> None:
+def _print_result(record: dict[str, Any], path: Path, why: str, as_json: bool) -> None:
     from freewalk.harness.text import duration, significant
 
     if as_json:
-        click.echo(json.dumps({**record, "weights": str(path)}, indent=2))
+        click.echo(json.dumps({**record, "explanation": why or None, "weights": str(path)}, indent=2))
         return
     measures = f"loss {significant(float(record.get('loss_final', 'nan')))}"
     if record.get("metric_name") not in (None, "loss"):
         measures += f", {record['metric_name']} {significant(float(record['metric_final']))}"
     seconds = f" in {duration(record['train_seconds'])} of training" if "train_seconds" in record else ""
     click.echo(f"{record['outcome']} after {record['steps']:,} steps{seconds}: {measures}")
+    if why:
+        click.echo(why)
     click.echo(f"weights in {path}")
 
 
@@ -188,7 +176,7 @@ class _LossLine:
     def _text(self, run: Any) -> str:
         from freewalk.harness.text import significant
 
-        parts = [f"step {run.walk.step:,}/{self._steps:,}"]
+        parts = [f"step {run.trainer.step:,}/{self._steps:,}"]
         if run.last_train_loss is not None:
             parts.append(f"training loss {significant(run.last_train_loss, 4)}")
         if run.last_evaluation is not None:
@@ -196,5 +184,5 @@ class _LossLine:
             if run.task.metric != "loss":
                 parts.append(f"{run.task.metric} {significant(run.task.measure(run.last_evaluation), 4)}")
         if run.train_seconds:
-            parts.append(f"{run.walk.step / run.train_seconds:,.0f} steps/s")
+            parts.append(f"{run.trainer.step / run.train_seconds:,.0f} steps/s")
         return "  ".join(parts)

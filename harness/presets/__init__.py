@@ -14,6 +14,7 @@ SETTING_TYPES: Mapping[str, tuple[type, ...]] = {
     "seeds": (str, int, list),
     "epochs": (int,),
     "steps_per_epoch": (int,),
+    "evaluations": (int,),
     "target": (float, int),
     "plateau": (int,),
     "evaluation_points": (int,),

@@ -6,12 +6,13 @@ bias rows count; without a sequence output only the output columns of the last t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.functions import exp, log, sigmoid
+from freewalk.kernels.cpu.functions import exp, log, sigmoid, tanh
 from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
 from freewalk.kernels.cpu.layout import Shape
 from freewalk.kernels.jit import helper_function, inline_function
@@ -76,7 +77,7 @@ def _four_columns(
 
 
 @inline_function
-def _softmax(shape: Shape, outputs: NDArray[np.float32]) -> None:
+def softmax_in_place(shape: Shape, outputs: NDArray[np.float32]) -> None:
     """Replace each row of outputs by its softmax; sigmoid outputs lie in [0, 1], so no maximum is subtracted."""
     for row in range(shape.output_rows):
         here = row * shape.n_output * LANES
@@ -90,7 +91,8 @@ def _softmax(shape: Shape, outputs: NDArray[np.float32]) -> None:
 
 
 @inline_function
-def _losses(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.float32]) -> F32x16:
+def losses_of(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.float32]) -> F32x16:
+    """Return the losses of sixteen datapoints."""
     total = splat_f32(_ZERO)
     for k in range(shape.output_rows * shape.n_output):
         output = load_f32(outputs, k * LANES)
@@ -104,8 +106,9 @@ def _losses(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.float32]) 
 
 
 @inline_function
-def _apply_layer(
+def _apply_columns(
     shape: Shape,
+    activation: Callable[[F32x16], F32x16],
     weights: NDArray[np.float32],
     noise: NDArray[np.float32] | None,
     at: int,
@@ -114,22 +117,41 @@ def _apply_layer(
     here: int,
     there: int,
     rows: int,
-    columns: int,
+    first: int,
+    end: int,
 ) -> None:
-    """Write the activations of the first `columns` neurons, a_{t+1}, to the state at `there`."""
-    column = 0
-    while column + 4 <= columns:
+    """Write the activations of the neurons `first` to `end`, a_{t+1}, to the state at `there`."""
+    column = first
+    while column + 4 <= end:
         z0, z1, z2, z3 = _four_columns(shape, weights, noise, at, scale, state, here, rows, column)
         to = there + (shape.n_input + 1 + column) * LANES
-        store(state, to, sigmoid(z0))
-        store(state, to + LANES, sigmoid(z1))
-        store(state, to + 2 * LANES, sigmoid(z2))
-        store(state, to + 3 * LANES, sigmoid(z3))
+        store(state, to, activation(z0))
+        store(state, to + LANES, activation(z1))
+        store(state, to + 2 * LANES, activation(z2))
+        store(state, to + 3 * LANES, activation(z3))
         column += 4
-    while column < columns:
+    while column < end:
         z = _column(shape, weights, noise, at, scale, state, here, rows, column)
-        store(state, there + (shape.n_input + 1 + column) * LANES, sigmoid(z))
+        store(state, there + (shape.n_input + 1 + column) * LANES, activation(z))
         column += 1
+
+
+@helper_function
+def _apply_tanh_columns(
+    shape: Shape,
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    at: int,
+    scale: np.floating[Any],
+    state: NDArray[np.float32],
+    here: int,
+    there: int,
+    rows: int,
+    first: int,
+    end: int,
+) -> None:
+    """Do what `_apply_columns` does with tanh, in code of its own: the loops with sigmoid stay as short as they are."""
+    _apply_columns(shape, tanh, weights, noise, at, splat_f32(scale), state, here, there, rows, first, end)
 
 
 @helper_function
@@ -159,11 +181,14 @@ def forward(
         is_read = t == shape.timesteps - 1 or shape.output_rows > 1
         rows = shape.n_input + 1 if t == 0 else shape.n_from
         columns = shape.n_output if t == shape.timesteps - 1 else shape.n_to
-        _apply_layer(shape, weights, noise, at, scales, state, here, there, rows, columns)
+        first_tanh = shape.n_output if shape.hidden_tanh else columns
+        _apply_columns(shape, sigmoid, weights, noise, at, scales, state, here, there, rows, 0, first_tanh)
+        if first_tanh < columns:
+            _apply_tanh_columns(shape, weights, noise, at, scale, state, here, there, rows, first_tanh, columns)
         if is_read:
             y_row = min(t, shape.output_rows - 1) * shape.n_output
             for k in range(shape.n_output):
                 store(outputs, (y_row + k) * LANES, load_f32(state, there + first_activation + k * LANES))
     if shape.softmax:
-        _softmax(shape, outputs)
-    return _losses(shape, outputs, y)
+        softmax_in_place(shape, outputs)
+    return losses_of(shape, outputs, y)

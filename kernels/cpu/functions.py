@@ -1,13 +1,10 @@
-"""Elementary functions on sixteen lanes: polynomials, no branches, no calls into a mathematics library.
-
-The coefficients are minimax fits for the relative error (Lawson's reweighted least squares at Chebyshev points),
-rounded to float32; tests/kernels/test_functions.py measures the errors of what stands here against float64.
-"""
+"""Elementary functions on sixteen lanes: polynomials, no branches, no calls into a mathematics library."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from freewalk.kernels import polynomials
 from freewalk.kernels.cpu.lanes import (
     F32x16,
     U32x16,
@@ -26,48 +23,21 @@ from freewalk.kernels.cpu.lanes import (
 )
 from freewalk.kernels.jit import inline_function
 
-# exp(r) for |r| <= ln(2)/2: relative error 2e-9 before rounding
-_E2, _E3, _E4, _E5, _E6 = (
-    np.float32(c)
-    for c in (
-        0.49999991059303284,
-        0.16666410863399506,
-        0.04166828840970993,
-        0.00837564468383789,
-        0.0013835798017680645,
-    )
-)
-# ln(1 + f) / f for sqrt(1/2) - 1 <= f <= sqrt(2) - 1: relative error 2.6e-8
-_L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (
-    np.float32(c)
-    for c in (
-        -0.49999988079071045,
-        0.3333418667316437,
-        -0.25002074241638184,
-        0.19956833124160767,
-        -0.16562402248382568,
-        0.1495228260755539,
-        -0.14366787672042847,
-        0.08722243458032608,
-    )
-)
-# sin(pi/2 v) / v and cos(pi/2 v) as polynomials in v squared for |v| <= 1/2: relative errors 3e-9 and 3e-8
-_S0, _S1, _S2, _S3 = (
-    np.float32(c) for c in (1.5707963705062866, -0.6459634900093079, 0.07968003302812576, -0.00460165785625577)
-)
-_C0, _C1, _C2, _C3 = (
-    np.float32(c) for c in (0.9999999403953552, -1.233696699142456, 0.25359493494033813, -0.02039858140051365)
-)
+_E2, _E3, _E4, _E5, _E6 = (np.float32(c) for c in polynomials.EXP)
+_L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (np.float32(c) for c in polynomials.LOG)
+_S0, _S1, _S2, _S3 = (np.float32(c) for c in polynomials.SINE)
+_C0, _C1, _C2, _C3 = (np.float32(c) for c in polynomials.COSINE)
 
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
+_TWO = np.float32(2.0)
 _LOG2_E = np.float32(1.4426950408889634)
 _MINUS_LN2_HIGH = np.float32(-0.693145751953125)  # few bits, so that its product with an exponent is exact
 _MINUS_LN2_LOW = np.float32(-1.428606765330187e-06)
-_LN2 = np.float32(0.6931471805599453)
+_LN2 = np.float32(polynomials.LN2)
 _EXP_BOUND = np.float32(87.0)  # beyond it float32 overflows or leaves the normal numbers
 _ROUND_TO_INTEGER = np.float32(12582912.0)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
-_SQRT_HALF_BITS = np.uint32(0x3F3504F3)
+_SQRT_HALF_BITS = np.uint32(polynomials.SQRT_HALF_BITS)
 _MANTISSA = np.uint32(0x007FFFFF)
 _SIGN = np.uint32(0x80000000)
 _ONE_BIT = np.uint32(1)
@@ -98,6 +68,12 @@ def sigmoid(x: F32x16) -> F32x16:
     """Return 1 / (1 + e**-x)."""
     one = splat_f32(_ONE)
     return one / (one + exp(splat_f32(_ZERO) - x))
+
+
+@inline_function
+def tanh(x: F32x16) -> F32x16:
+    """Return tanh(x) = 2 sigmoid(2x) - 1, to an eps of 1: near 0 the absolute error is small, not the relative one."""
+    return fma(splat_f32(_TWO), sigmoid(x + x), splat_f32(-_ONE))
 
 
 @inline_function

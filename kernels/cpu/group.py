@@ -32,7 +32,21 @@ def load_group(
 ) -> None:
     """Write the datapoints first .. first + 15 of a step."""
     if source.address:
-        call_fill(source.address, seed, source.stream, step, first, shape.timesteps, source.argument, x, y)
+        call_fill(
+            source.address,
+            seed,
+            source.stream,
+            step,
+            first,
+            shape.timesteps,
+            source.argument,
+            shape.input_rows,
+            shape.n_input,
+            shape.output_rows,
+            shape.n_output,
+            x,
+            y,
+        )
     else:
         _copy_rows(source.x, first, x)
         _copy_rows(source.y, first, y)

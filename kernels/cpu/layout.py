@@ -23,6 +23,7 @@ _NOISE_BYTES_OF_A_TILE = 1 << 20  # what may stay in a level-2 cache between dra
 _MAX_CHUNKS = 64
 _PARTIAL_SUM_BYTES = 1 << 25
 _LARGEST_BATCH = 2**32 - 1  # a datapoint is one 32-bit word of the noise's counter
+NO_ARRAY = np.zeros((0, 0), dtype=np.float32)
 
 
 class Shape(NamedTuple):
@@ -38,6 +39,7 @@ class Shape(NamedTuple):
     output_rows: int
     softmax: int
     cross_entropy: int
+    hidden_tanh: int  # hidden neurons tanh instead of sigmoid
 
 
 class Source(NamedTuple):
@@ -117,6 +119,7 @@ def shape_of(network: FreeNetwork, timesteps: int) -> Shape:
         output_rows=network.output_rows(timesteps),
         softmax=int(network.softmax),
         cross_entropy=int(network.loss == "categorical_crossentropy"),
+        hidden_tanh=int(network.hidden_activation == "tanh"),
     )
 
 
@@ -162,7 +165,7 @@ def from_padded(values: NDArray[np.float64], shape: Shape) -> NDArray[np.float64
     return values.reshape(shape.n_to, shape.n_rows)[:, : shape.n_from].T.copy()
 
 
-def _aligned(rows: int, columns: int) -> NDArray[np.float32]:
+def aligned(rows: int, columns: int) -> NDArray[np.float32]:
     """Return a zeroed (rows, columns) array with 64-byte aligned rows: a vector never straddles two cache lines."""
     columns = -(-columns // LANES) * LANES
     buffer = np.zeros(rows * columns * 4 + 64, dtype=np.uint8)
@@ -174,12 +177,12 @@ def make_workspace(shape: Shape, groups: int, workers: int) -> Workspace:
     """Allocate scratch memory for `workers` threads; independent of the batch size."""
     n_outputs = shape.output_rows * shape.n_output
     return Workspace(
-        noise=_aligned(workers, groups * shape.n_to * shape.n_rows * LANES),
-        state=_aligned(workers, 2 * shape.n_from * LANES),
-        x=_aligned(workers, shape.input_rows * shape.n_input * LANES),
-        y=_aligned(workers, n_outputs * LANES),
-        outputs=_aligned(workers, n_outputs * LANES),
-        coefficients=_aligned(workers, (groups + 1) * LANES),
+        noise=aligned(workers, groups * shape.n_to * shape.n_rows * LANES),
+        state=aligned(workers, 2 * shape.n_from * LANES),
+        x=aligned(workers, shape.input_rows * shape.n_input * LANES),
+        y=aligned(workers, n_outputs * LANES),
+        outputs=aligned(workers, n_outputs * LANES),
+        coefficients=aligned(workers, (groups + 1) * LANES),
         stop=np.zeros(1, dtype=np.uint8),
     )
 

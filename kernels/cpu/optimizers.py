@@ -12,6 +12,8 @@ from freewalk.kernels.jit import helper_function, inline_function
 
 RAW, SGD, MOMENTUM, ADAM = range(4)
 CONSTANT, COSINE = range(2)
+OPTIMIZERS = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}
+SCHEDULES = {"constant": CONSTANT, "cosine": COSINE}
 _ADAM_BETA_1 = 0.9
 _ADAM_BETA_2 = 0.999
 _ADAM_EPSILON = 1e-8
@@ -47,40 +49,46 @@ def learning_rate_at(rule: Rule, step: int) -> float:
     return rule.learning_rate
 
 
-@helper_function
-def move(rule: Rule, weights: Weights, total: NDArray[np.float64], batch_size: int, step: int) -> None:
-    """Move the weights, in place.
+@inline_function
+def descend(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
+    """Move the weights down the gradient g = factor * sums, in place.
 
-    `total` is the sum over datapoints of unit noise times (unperturbed minus perturbed loss), two-sided half of
-    (loss at minus minus loss at plus); it is 0 where a mask allows no weight.
-
-    raw:       W += stddev * total / B
-    sgd:       g = -total / (B stddev);  W -= rate * g
+    sgd:       W -= rate * g
     momentum:  v = momentum * v + g;  W -= rate * v  (Polyak, 1964)
     adam:      Kingma and Ba, 2015, with bias correction
     """
     rate = learning_rate_at(rule, step)
+    correction_1 = 1.0 - _ADAM_BETA_1 ** (step + 1)
+    correction_2 = 1.0 - _ADAM_BETA_2 ** (step + 1)
+    for q in range(len(sums)):
+        g = factor * sums[q]
+        if rule.kind == SGD:
+            change = g
+        elif rule.kind == MOMENTUM:
+            change = rule.momentum * weights.first[q] + g
+            weights.first[q] = change
+        else:
+            weights.first[q] += (1.0 - _ADAM_BETA_1) * (g - weights.first[q])
+            weights.second[q] += (1.0 - _ADAM_BETA_2) * (g * g - weights.second[q])
+            change = (weights.first[q] / correction_1) / (math.sqrt(weights.second[q] / correction_2) + _ADAM_EPSILON)
+        weights.master[q] -= rate * change
+    for q in range(len(sums)):
+        weights.single[q] = np.float32(weights.master[q])
+
+
+@helper_function
+def move(rule: Rule, weights: Weights, total: NDArray[np.float64], batch_size: int, step: int) -> None:
+    """Move the weights by the walk's sums, in place.
+
+    `total` is the sum over datapoints of unit noise times (unperturbed minus perturbed loss), two-sided half of
+    (loss at minus minus loss at plus); it is 0 where a mask allows no weight.
+
+    raw: W += stddev * total / B. Otherwise down the gradient g = -total / (B stddev).
+    """
     if rule.kind == RAW:
         factor = rule.stddev / batch_size
         for q in range(len(total)):
             weights.master[q] += factor * total[q]
+            weights.single[q] = np.float32(weights.master[q])
     else:
-        factor = -1.0 / (batch_size * rule.stddev)
-        correction_1 = 1.0 - _ADAM_BETA_1 ** (step + 1)
-        correction_2 = 1.0 - _ADAM_BETA_2 ** (step + 1)
-        for q in range(len(total)):
-            g = factor * total[q]
-            if rule.kind == SGD:
-                change = g
-            elif rule.kind == MOMENTUM:
-                change = rule.momentum * weights.first[q] + g
-                weights.first[q] = change
-            else:
-                weights.first[q] += (1.0 - _ADAM_BETA_1) * (g - weights.first[q])
-                weights.second[q] += (1.0 - _ADAM_BETA_2) * (g * g - weights.second[q])
-                change = (weights.first[q] / correction_1) / (
-                    math.sqrt(weights.second[q] / correction_2) + _ADAM_EPSILON
-                )
-            weights.master[q] -= rate * change
-    for q in range(len(total)):
-        weights.single[q] = np.float32(weights.master[q])
+        descend(rule, weights, total, -1.0 / (batch_size * rule.stddev), step)

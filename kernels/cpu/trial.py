@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.evaluate import evaluate, run_network
+from freewalk.kernels.cpu.evaluate import run_network
 from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import (
     GAUSSIAN,
@@ -27,40 +27,19 @@ from freewalk.kernels.cpu.layout import (
     tiling_of,
     to_padded,
 )
-from freewalk.kernels.cpu.optimizers import ADAM, CONSTANT, COSINE, MOMENTUM, RAW, SGD, Rule, Weights
+from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW, SCHEDULES, Rule, Weights
+from freewalk.kernels.cpu.trainer import NO_MASK, CpuTrainer, array_source, exercise, weights_of
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.network import FreeNetwork, check_mask
-from freewalk.kernels.noise import Stream, initial_weights, key_schedule
-from freewalk.kernels.reference import dense_inputs, dense_targets
-from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration, check_data_shapes
+from freewalk.kernels.noise import key_schedule
+from freewalk.kernels.walk import Data, WalkConfiguration
 
-_NO_ARRAY = np.zeros((0, 0), dtype=np.float32)
 _NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
-_NO_MASK = np.zeros(0, dtype=np.bool_)
 _NOISE_KINDS = {"gaussian": GAUSSIAN, "rademacher": RADEMACHER}
-_OPTIMIZERS = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}
-_SCHEDULES = {"constant": CONSTANT, "cosine": COSINE}
 
 
-class CpuWalk:
-    """One trial on the CPU: float64 master weights, float32 network arithmetic.
-
-    Parameters
-    ----------
-    network, configuration
-        What is trained and how.
-    data
-        Where datapoints come from.
-    seed
-        Key of all random numbers.
-    evaluation_points
-        Held-out datapoints of an evaluation.
-    threads
-        Threads of one step. 1 releases the GIL and may run beside other walks; more than 1 uses Numba's thread pool,
-        and then only one walk may train at a time. The bits of the result do not depend on it.
-    mask
-        (n_from, n_to), False where there is no weight.
-    """
+class CpuWalk(CpuTrainer):
+    """One walk on the CPU. Parameters as for `CpuTrainer`, and the walk's configuration."""
 
     def __init__(
         self,
@@ -72,50 +51,35 @@ class CpuWalk:
         evaluation_points: int,
         threads: int = 1,
         mask: NDArray[np.bool_] | None = None,
+        initial: NDArray[np.float64] | None = None,
     ) -> None:
-        check_mask(network, mask)
-        self.network = network
-        self.step = 0
-        self._evaluation_points = evaluation_points
-        self._shape = shape_of(network, configuration.timesteps)
+        shape = shape_of(network, configuration.timesteps)
         self._rule = rule_of(configuration)
-        self._training = Source(data.address, data.argument, int(Stream.DATA), _NO_ARRAY, _NO_ARRAY)
-        self._held_out = self._training._replace(stream=int(Stream.EVALUATION_DATA))
-        self._noise = _noise_source(configuration, seed, self._shape, mask)
-        self._tiling = tiling_of(self._shape, configuration.batch_size)
-        start = initial_weights(network.n_from, network.n_to, seed)
-        self._weights = _weights_of(start if mask is None else start * mask, self._shape)
-        self._sums = make_sums(self._shape, self._tiling)
-        n_outputs = self._shape.output_rows * network.n_output
-        self._lowest, self._highest = np.empty(n_outputs, np.float32), np.empty(n_outputs, np.float32)
-        self._stop = np.zeros(1, dtype=np.uint8)
-        self.use_threads(threads)
+        self._noise = _noise_source(configuration, seed, shape, mask)
+        self._tiling = tiling_of(shape, configuration.batch_size)
+        self._sums = make_sums(shape, self._tiling)
+        super().__init__(
+            network,
+            configuration.timesteps,
+            data,
+            seed=seed,
+            evaluation_points=evaluation_points,
+            n_parts=self._tiling.n_chunks,
+            threads=threads,
+            mask=mask,
+            initial=initial,
+        )
 
-    @property
-    def threads(self) -> int:
-        """Threads of one step."""
-        return len(self._workspace.noise)
+    def compile_for_threads(self) -> None:
+        """Compile, or load from the cache, what steps with several threads need."""
+        compile_kernels(threads=2)
 
-    def most_threads(self, threads: int) -> int:
-        """Return how many of `threads` have work in one step: a batch has only so many chunks."""
-        return min(threads, self._tiling.n_chunks)
-
-    def use_threads(self, threads: int) -> None:
-        """Take the following steps with so many threads, or as many as have work.
-
-        Raises
-        ------
-        ValueError
-            If `threads` is below 1.
-        """
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        workspace = make_workspace(self._shape, self._tiling.groups, self.most_threads(threads))
+    def _allocate(self, threads: int) -> None:
+        workspace = make_workspace(self._shape, self._tiling.groups, threads)
         self._workspace = workspace._replace(stop=self._stop)
 
-    def train(self, n_steps: int) -> Progress:
-        """Take `n_steps` steps; stop early after a loss that is not finite."""
-        steps, loss = _run_steps(
+    def _run_steps(self, n_steps: int) -> tuple[int, float]:
+        return _run_steps(
             self._shape,
             self._rule,
             self._training,
@@ -127,31 +91,6 @@ class CpuWalk:
             self.step,
             n_steps,
         )
-        self.step += steps
-        return Progress(steps, loss)
-
-    def request_stop(self) -> None:
-        """Let a `train` that runs in another thread return soon; a step it leaves unfinished does not count."""
-        self._stop[0] = 1
-
-    def evaluate(self) -> Evaluation:
-        """Measure the weights on held-out data, the same at every call."""
-        measures = evaluate(
-            self._shape,
-            self._held_out,
-            self._noise.seed,
-            self._weights.single,
-            self._workspace,
-            self._evaluation_points,
-            self._lowest,
-            self._highest,
-        )
-        return Evaluation(*measures, output_spread=float((self._highest - self._lowest).max()))
-
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """A copy of the weights, (n_from, n_to) float64."""
-        return from_padded(self._weights.master, self._shape)
 
 
 def _run_steps(
@@ -176,12 +115,12 @@ def rule_of(configuration: WalkConfiguration) -> Rule:
     """Return the update rule as runtime values."""
     raw = configuration.update == "raw"
     return Rule(
-        kind=RAW if raw else _OPTIMIZERS[configuration.optimizer],
+        kind=RAW if raw else OPTIMIZERS[configuration.optimizer],
         stddev=float(configuration.stddev),
         two_sided=int(configuration.sides == "two"),
         learning_rate=float(configuration.learning_rate),
         momentum=float(configuration.momentum),
-        schedule=_SCHEDULES[configuration.schedule],
+        schedule=SCHEDULES[configuration.schedule],
         schedule_steps=configuration.schedule_steps,
     )
 
@@ -190,22 +129,9 @@ def _noise_source(
     configuration: WalkConfiguration, seed: int, shape: Shape, mask: NDArray[np.bool_] | None
 ) -> NoiseSource:
     kind = _NOISE_KINDS[configuration.noise]
-    by_position = _NO_MASK if mask is None else to_padded(mask, shape)
+    by_position = NO_MASK if mask is None else to_padded(mask, shape)
     round_keys = key_schedule(seed)
     return NoiseSource(kind, np.uint64(seed), round_keys, _NO_NOISE, by_position)
-
-
-def _weights_of(matrix: NDArray[np.float64], shape: Shape) -> Weights:
-    master = to_padded(matrix, shape)
-    return Weights(master, master.astype(np.float32), np.zeros_like(master), np.zeros_like(master))
-
-
-def _array_source(network: FreeNetwork, x: NDArray[Any], y: NDArray[Any], timesteps: int) -> Source:
-    dense_x, dense_y = dense_inputs(network, x), dense_targets(network, y)
-    check_data_shapes(network, dense_x, dense_y, timesteps)
-    n = len(dense_x)
-    flat_x = dense_x.reshape(n, -1).astype(np.float32)
-    return Source(0, 0, int(Stream.DATA), flat_x, dense_y.reshape(n, -1).astype(np.float32))
 
 
 def run_on_arrays(
@@ -219,7 +145,7 @@ def run_on_arrays(
         If x or y does not fit the network.
     """
     shape = shape_of(network, timesteps)
-    source = _array_source(network, x, y, timesteps)
+    source = array_source(network, x, y, timesteps)
     n_datapoints = len(source.x)
     outputs = np.empty((n_datapoints, shape.output_rows * network.n_output), dtype=np.float32)
     losses = np.empty(n_datapoints, dtype=np.float32)
@@ -258,7 +184,7 @@ def step_on_arrays(
     """
     check_mask(network, mask)
     shape = shape_of(network, configuration.timesteps)
-    source = _array_source(network, x, y, configuration.timesteps)
+    source = array_source(network, x, y, configuration.timesteps)
     noise = _noise_source(configuration, seed, shape, mask)
     if unit_noise is not None:
         wanted = (len(source.x), network.n_from, network.n_to)
@@ -266,7 +192,7 @@ def step_on_arrays(
             raise ValueError(f"unit_noise must have shape {wanted}, got {unit_noise.shape}")
         noise = noise._replace(kind=GIVEN, given=np.ascontiguousarray(unit_noise, dtype=np.float32))
     tiling = tiling_of(shape, len(source.x))
-    state = _weights_of(np.asarray(weights, dtype=np.float64), shape)
+    state = weights_of(np.asarray(weights, dtype=np.float64), shape)
     workspace = make_workspace(shape, tiling.groups, min(threads, tiling.n_chunks))
     _run_steps(
         shape,
@@ -285,15 +211,5 @@ def step_on_arrays(
 
 def compile_kernels(threads: int) -> None:
     """Run every kernel of a walk on a tiny problem, so that it is compiled or loaded from the cache."""
-    walk = CpuWalk(
-        FreeNetwork(1, 1, 0),
-        WalkConfiguration(stddev=0.1, batch_size=MAX_GROUPS * LANES * threads, timesteps=1),
-        Data(address=0),
-        seed=0,
-        evaluation_points=1,
-        threads=threads,
-    )
-    nothing = np.zeros((1, 1), dtype=np.float32)
-    walk._training = walk._held_out = walk._training._replace(x=nothing, y=nothing)
-    walk.train(1)
-    walk.evaluate()
+    configuration = WalkConfiguration(stddev=0.1, batch_size=MAX_GROUPS * LANES * threads, timesteps=1)
+    exercise(CpuWalk(FreeNetwork(1, 1, 0), configuration, Data(0), seed=0, evaluation_points=1, threads=threads))

@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from freewalk.harness.errors import UsageError
+    from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.sweep import SweepResult, sweep
     from freewalk.results.errors import StoreError
 
-__all__ = ["StoreError", "SweepResult", "UsageError", "__version__", "sweep"]
+__all__ = ["StoreError", "SweepResult", "UsageError", "__version__", "gradcheck", "sweep"]
 __version__ = "0.1.0"
 
 _HOMES = {
+    "gradcheck": "freewalk.harness.gradcheck.own",
     "sweep": "freewalk.harness.sweep",
     "SweepResult": "freewalk.harness.sweep",
     "UsageError": "freewalk.harness.errors",

@@ -393,8 +393,10 @@ def test_original_is_the_original_programs_configuration(plan: Callable[..., Pla
     given = {key: value for key, value in trial.cell.parameters.items() if value is not None}
     assert trial.cell.task == "shifted-sums"
     assert given == {
+        "architecture": "free",
         "hidden": 30,
         "timesteps": 4,
+        "activation": "sigmoid",
         "batch_size": 1000,
         "stddev": 0.01,
         "update": "raw",
@@ -403,3 +405,22 @@ def test_original_is_the_original_programs_configuration(plan: Callable[..., Pla
     }
     configuration = resolve(["original"], registry=BuiltInRegistry())
     assert (configuration.steps_per_epoch, configuration.epochs) == (400, 10_000)
+
+
+def test_baselines_set_the_walk_beside_every_gradient_method(plan: Callable[..., Plan]) -> None:
+    made = plan("baselines")
+    assert (made.n_merged, len(made.cells) <= 15) == (0, True)
+    for task, methods in {
+        "addition": {"walk", "backprop", "numerical", "synthetic"},
+        "xor": {"walk", "backprop", "numerical"},
+        "shifted-sums": {"walk", "backprop", "numerical"},
+    }.items():
+        cells = [cell for cell in made.cells if cell.task == task]
+        assert {cell.method for cell in cells} == methods
+        for name in ("architecture", "hidden", "timesteps", "bits", "form", "pairs"):
+            assert len({cell.parameters[name] for cell in cells}) == 1, f"{name} makes another problem of it"
+    predictors = [cell.parameters["predictor"] for cell in made.cells if cell.method == "synthetic"]
+    assert sorted(map(str, predictors)) == ["bias", "conditioned", "linear"]
+    configuration = resolve(["baselines"], registry=BuiltInRegistry())
+    assert configuration.evaluations == 2_000_000
+    assert len(configuration.seeds) >= 3

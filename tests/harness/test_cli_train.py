@@ -46,7 +46,7 @@ LEARNS = ("--stddev", "0.1", "--update", "normalised", "--optimizer", "momentum"
         (["--task", "addition", "--bits", "1"], "bits=1", "from 2 to 32"),
         (["--task", "parity", "--form", "sequence", "--timesteps", "2"], "timesteps=2", "at least 3"),
         (["--task", "xor", "--epochs", "0"], "--epochs 0", "at least 1"),
-        (["--task", "xor", "--backend", "gpu"], "--backend gpu", "one of auto, cpu, reference"),
+        (["--task", "xor", "--backend", "gpu"], "--backend gpu", "one of auto, cuda, cpu, reference"),
         (["--task", "xor", "--save", ""], "--save", "give a file's name"),
         (["--task", "xor", "--save", "."], "--save", "give a file's name"),
         (["--task", "xor", "--save", "/proc/x.npz"], "--save /proc/x.npz", "give another name"),
@@ -141,7 +141,7 @@ def test_ctrl_c_keeps_the_weights(process: Callable[..., Any], tmp_path: Path) -
     long = ("--epochs", 2, "--steps-per-epoch", 10**8)
     for threads in (1, 2):
         compile_kernels(threads)  # into the cache: a compilation, unlike a step, is not cut short
-    running = process("train", "--task", "shifted-sums", *long, "--save", "w.npz")
+    running = process("train", "--task", "shifted-sums", *long, "--save", "w.npz", "--backend", "cpu")
     assert running.wait_for_line().startswith("step 0/200,000,000")
     time.sleep(0.5)
     start = time.perf_counter()

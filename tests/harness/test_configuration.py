@@ -82,13 +82,13 @@ def test_defaults() -> None:
         "seeds": (0, 1, 2),
         "epochs": 40,
         "steps_per_epoch": 25,
+        "evaluations": None,
         "target": None,
         "plateau": None,
         "evaluation_points": 2048,
         "backend": "auto",
         "grid": ({"task": ("xor",), "method": ("walk",)},),
     }
-    assert configuration.steps == 1000
     assert (configuration.tasks, configuration.methods) == (("xor",), ("walk",))
 
 
@@ -112,7 +112,9 @@ def test_the_command_line_goes_before_the_file_before_the_defaults(tmp_path: Pat
         ({"evaluation_points": 0}, "--evaluation-points 0", "at least 1"),
         ({"plateau": 0}, "--plateau 0", "at least 1"),
         ({"target": float("nan")}, "--target nan", "a finite number"),
-        ({"backend": "cup"}, "--backend cup (did you mean 'cpu'?)", "one of auto, cpu, reference"),
+        ({"backend": "cup"}, "--backend cup (did you mean 'cpu'?)", "one of auto, cuda, cpu, reference"),
+        ({"evaluations": 0}, "--evaluations 0", "at least 1"),
+        ({"evaluations": 5, "steps_per_epoch": 5}, "evaluations and steps_per_epoch", "give one of them"),
         ({"epochs": 2**16, "steps_per_epoch": 2**16}, "4,294,967,296 steps", "fewer than 2**32"),
     ],
 )
@@ -120,6 +122,22 @@ def test_values_out_of_range_name_the_option(options: dict[str, object], culprit
     message = refusal(tasks=["xor"], **options)
     assert culprit in message
     assert remedy in message
+
+
+def test_evaluations_take_the_place_of_steps_per_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text("steps_per_epoch = 7\n[[grid]]\ntask = 'xor'\n")
+    replaced = resolve([str(path)], evaluations=5000)
+    assert (replaced.evaluations, replaced.steps_per_epoch) == (5000, 25)
+    assert "steps_per_epoch" not in configuration_dict(replaced)
+    path.write_text(to_toml(replaced))
+    assert resolve([str(path)]) == replaced
+    back = resolve([str(path)], steps_per_epoch=7)
+    assert (back.evaluations, back.steps_per_epoch) == (None, 7)
+    path.write_text("steps_per_epoch = 7\nevaluations = 50\n[[grid]]\ntask = 'xor'\n")
+    assert "both say how long trials train; give one of them" in refusal(str(path))
+    many = resolve(tasks=["xor"], epochs=2**31, evaluations=10**15)
+    assert many.epochs == 2**31, "the evaluations limit the steps, not the epochs"
 
 
 def test_a_file_with_values_out_of_range_is_named(tmp_path: Path) -> None:
@@ -172,6 +190,7 @@ def configurations(draw: st.DrawFn) -> SweepConfiguration:
             "epochs": draw(st.integers(1, 1000)),
             "target": draw(st.none() | st.floats(allow_nan=False, allow_infinity=False)),
             "plateau": draw(st.none() | st.integers(1, 99)),
+            **draw(st.sampled_from([{}, {"evaluations": 10**9}, {"steps_per_epoch": 7}])),
             "backend": draw(st.sampled_from(["auto", "cpu", "reference"])),
             "grid": draw(st.lists(tables, min_size=1, max_size=3)),
         }
@@ -213,6 +232,7 @@ def test_the_sweep_id_depends_on_what_decides_results_only() -> None:
         {"target": 0.5},
         {"plateau": 1},
         {"evaluation_points": 1},
+        {"evaluations": 1000},
         {"backend": "cpu"},
         {"grid": ({"task": ("xor",), "method": ("walk",), "stddev": (1.0,), "hidden": (3,)},)},
     ]

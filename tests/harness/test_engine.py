@@ -12,9 +12,9 @@ import pytest
 
 from freewalk.harness import engine as engine_module
 from freewalk.harness import trial as trial_module
+from freewalk.harness.budget import Budget
 from freewalk.harness.engine import Engine, Event, Failed, Finished, Started, Stopped
 from freewalk.harness.plan import Plan, Trial
-from freewalk.harness.trial import Budget
 from freewalk.kernels.backend import Backend, resolve_backend
 
 MakePlan = Callable[..., Plan]

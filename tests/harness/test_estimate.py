@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import freewalk
+from freewalk.harness import estimate as estimate_module
+from freewalk.harness.budget import Budget
 from freewalk.harness.configuration import resolve
-from freewalk.harness.estimate import estimate, memory_mb, seconds_per_step
+from freewalk.harness.estimate import estimate, memory_mb, seconds_per_step, trial_seconds
 from freewalk.harness.leaderboard import Leaderboard, varying_parameters
-from freewalk.harness.plan import Cell, Plan, expand
+from freewalk.harness.plan import Cell, Plan, Trial, expand
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.text import duration, significant
-from freewalk.harness.trial import Budget, TrialResult
+from freewalk.harness.trial import TrialResult, run_trial, start_trial
 from freewalk.kernels.backend import resolve_backend
 
 MakePlan = Callable[..., Plan]
@@ -64,6 +66,63 @@ def test_a_step_costs_more_for_more_work(plan: MakePlan) -> None:
     assert seconds_per_step(cell(plan, "noise=rademacher")) < base
     ratio = seconds_per_step(cell(plan, "batch_size=3000")) / base
     assert ratio == pytest.approx(3)
+
+
+def kinds_of_trials(plan: MakePlan) -> Plan:
+    return plan(
+        *("architecture=2-3-1,free", "hidden=3", "batch_size=50"),
+        tasks=["xor"],
+        methods=["walk", "backprop", "numerical"],
+        seeds=[0, 1],
+    )
+
+
+def test_every_kind_of_trial_is_measured_once(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[tuple[str, object]] = []
+
+    def scale(trial: Trial, *_: object) -> float:
+        measured.append((trial.cell.method, trial.cell.parameters["architecture"]))
+        return 10.0 ** len(measured)
+
+    monkeypatch.setattr(estimate_module, "_measured_scale", scale)
+    made = kinds_of_trials(plan)
+    budget = Budget(epochs=2, steps_per_epoch=5, evaluation_points=16)
+    found = estimate(made.trials, budget, CPU)
+    assert sorted(measured) == sorted((m, a) for m in ("walk", "backprop", "numerical") for a in ("2-3-1", "free"))
+    scales = {kind: 10.0 ** (k + 1) for k, kind in enumerate(measured)}
+    expected = sum(
+        10 * seconds_per_step(t.cell) * scales[t.cell.method, t.cell.parameters["architecture"]] for t in made.trials
+    )
+    assert found.seconds == pytest.approx(expected / CPU.workers)
+
+
+def test_the_estimate_of_gradient_methods_has_the_right_size(plan: MakePlan) -> None:
+    budget = Budget(epochs=2, steps_per_epoch=100, evaluation_points=16, target=-1.0)
+    made = kinds_of_trials(plan)
+    expected = estimate(made.trials, budget, CPU).seconds * CPU.workers
+    spent = sum(run_trial(start_trial(t.cell, 0, budget, CPU), CPU).fields["train_seconds"] for t in made.trials)  # type: ignore[misc]
+    assert expected / 5 < spent < expected * 5, "other work on this machine may double either"
+
+
+def test_with_a_budget_of_evaluations_a_trial_costs_what_they_cost(plan: MakePlan) -> None:
+    budget = Budget(epochs=2, steps_per_epoch=5, evaluation_points=16, evaluations=10**6)
+    small, large = (trial_seconds(cell(plan, f"batch_size={n}"), budget) for n in (50, 5000))
+    assert small == pytest.approx(large, rel=1e-3)
+    steps = Budget(epochs=2, steps_per_epoch=5, evaluation_points=16)
+    small, large = (trial_seconds(cell(plan, f"batch_size={n}"), steps) for n in (50, 5000))
+    assert 100 * small == pytest.approx(large, rel=1e-3)
+
+
+def test_gradient_methods_take_memory_for_a_batch_or_for_time(plan: MakePlan) -> None:
+    def mb(method: str, *specs: str) -> float:
+        (only,) = plan(*specs, tasks=["xor"], methods=[method]).cells
+        return memory_mb(only)
+
+    layered, many = "architecture=2-100-1", "batch_size=1000000"
+    assert mb("backprop", layered, many) > 100 * 8 > 10 * mb("backprop", layered)
+    assert mb("walk", layered, many) == mb("walk", layered)
+    assert mb("numerical", layered, many) == mb("numerical", layered)
+    assert mb("backprop", "timesteps=100000") > 10 * mb("walk", "timesteps=100000")
 
 
 def test_an_estimate_of_many_trials_is_quick(plan: MakePlan) -> None:
@@ -148,8 +207,8 @@ def test_the_best_cell_succeeds_most_often_then_costs_least(plan: MakePlan) -> N
 
 
 def test_parameters_that_vary_are_those_that_tell_cells_apart() -> None:
-    def varying(*specs: str, tasks: list[str]) -> tuple[str, ...]:
-        configuration = resolve(specs, registry=BuiltInRegistry(), tasks=tasks)
+    def varying(*specs: str, tasks: list[str], methods: tuple[str, ...] | list[str] = ()) -> tuple[str, ...]:
+        configuration = resolve(specs, registry=BuiltInRegistry(), tasks=tasks, methods=methods)
         return varying_parameters(expand(configuration, BuiltInRegistry()), configuration)
 
     assert varying("stddev=1", tasks=["xor", "sign"]) == ()
@@ -157,6 +216,11 @@ def test_parameters_that_vary_are_those_that_tell_cells_apart() -> None:
     # Tasks have timesteps of their own, but no cell is told from another by them.
     assert varying(tasks=["xor", "addition"]) == ()
     assert varying("timesteps=5,6", tasks=["xor", "addition"]) == ("timesteps",)
+    # A method's own parameter says nothing more where it has one value only.
+    methods = ["walk", "backprop"]
+    assert varying("stddev=1", tasks=["xor"], methods=methods) == ("method",)
+    assert varying("stddev=1,2", "hidden=3", tasks=["xor"], methods=methods) == ("method", "stddev")
+    assert varying("architecture=free,2-3-1", "hidden=3", tasks=["xor"]) == ("architecture", "hidden")
 
 
 def test_numpy_values_read_the_same() -> None:

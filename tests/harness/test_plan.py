@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freewalk.harness.configuration import resolve
+from freewalk.harness.configuration import resolve, sweep_id
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS, Scalar
 from freewalk.harness.plan import Plan, expand
 from freewalk.harness.presets import preset_names
+from freewalk.harness.registry import BuiltInRegistry
 
 
 class FakeRegistry:
@@ -33,14 +34,21 @@ class FakeRegistry:
         bits = parameters["bits"]
         return bits if parameters["form"] == "sequence" and isinstance(bits, int) else 2
 
-    def check(self, task: str, parameters: Mapping[str, Scalar | None]) -> None:
+    def evaluations_per_step(self, task: str, method: str, parameters: Mapping[str, Scalar | None]) -> float:
         bits, timesteps = parameters["bits"], parameters["timesteps"]
-        assert isinstance(timesteps, int)
-        if parameters["form"] == "sequence" and isinstance(bits, int) and timesteps < bits:
+        assert isinstance(timesteps, int) == (parameters["architecture"] == "free")
+        if (
+            parameters["form"] == "sequence"
+            and isinstance(bits, int)
+            and isinstance(timesteps, int)
+            and timesteps < bits
+        ):
             raise ValueError(f"timesteps={timesteps} leave no time for bits={bits}")
+        return 2.0 * int(parameters["batch_size"] or 0)
 
 
 REGISTRY = FakeRegistry()
+GRADIENT_ONLY = {"backward_cost": None, "predictor": None, "predictor_learning_rate": None}
 
 
 def plan(*specs: str, **options: object) -> Plan:
@@ -58,8 +66,10 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
     (cell,) = plan(tasks=["xor"]).cells
     assert (cell.task, cell.method) == ("xor", "walk")
     assert dict(cell.parameters) == {
+        "architecture": "free",
         "hidden": 30,
         "timesteps": 2,
+        "activation": "sigmoid",
         "batch_size": 1000,
         "stddev": 0.01,
         "update": "raw",
@@ -69,13 +79,17 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "schedule": None,
         "sides": "one",
         "noise": "gaussian",
+        **GRADIENT_ONLY,
         "bits": None,
         "form": None,
+        "pairs": None,
     }
     (cell,) = plan("update=normalised", "form=sequence", "bits=5", tasks=["parity"]).cells
     assert dict(cell.parameters) | {"form": "sequence"} == {
+        "architecture": "free",
         "hidden": 30,
         "timesteps": 5,
+        "activation": "sigmoid",
         "batch_size": 1000,
         "stddev": 0.01,
         "update": "normalised",
@@ -85,13 +99,17 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "schedule": "constant",
         "sides": "one",
         "noise": "gaussian",
+        **GRADIENT_ONLY,
         "bits": 5,
         "form": "sequence",
+        "pairs": None,
     }
     (cell,) = plan(tasks=["xor"], methods=["other"]).cells
     assert {name for name, value in cell.parameters.items() if value is not None} == {
+        "architecture",
         "hidden",
         "timesteps",
+        "activation",
         "batch_size",
     }
 
@@ -130,7 +148,8 @@ def test_points_that_differ_only_where_it_does_not_matter_merge() -> None:
 
 def test_parameter_names_are_those_that_apply_somewhere() -> None:
     names = plan("update=raw,normalised", tasks=["xor"]).parameter_names
-    assert names == tuple(name for name in PARAMETERS if name not in ("momentum", "bits", "form"))
+    foreign = ("momentum", *GRADIENT_ONLY, "bits", "form", "pairs")
+    assert names == tuple(name for name in PARAMETERS if name not in foreign)
 
 
 @pytest.mark.parametrize(
@@ -214,9 +233,15 @@ def test_trial_ids_name_what_decides_a_result() -> None:
         plan(tasks=["xor"], evaluation_points=5),
         plan("hidden=31", tasks=["xor"]),
         plan("update=normalised", tasks=["xor"]),
+        plan("architecture=2-3-1", tasks=["xor"]),
+        plan("activation=tanh", tasks=["xor"]),
+        plan(tasks=["xor"], evaluations=10**6),
+        plan(tasks=["xor"], evaluations=10**6 + 1),
     ]
     assert len({base} | {made.trials[0].trial_id for made in changed}) == len(changed) + 1
     assert plan(tasks=["xor"], backend="cpu").trials[0].trial_id == base
+    # Written or not, what came later has no part in the name while it says how things were.
+    assert plan("architecture=free", "activation=sigmoid", tasks=["xor"]).trials[0].trial_id == base
     # Stored results are found again by these ids: a change here makes every store start over.
     text = (
         '["xor","walk",{"batch_size":1000,"hidden":30,"noise":"gaussian","sides":"one","stddev":0.01,'
@@ -224,6 +249,30 @@ def test_trial_ids_name_what_decides_a_result() -> None:
         '"steps_per_epoch":25,"target":null},0]'
     )
     assert base == hashlib.sha256(text.encode()).hexdigest()[:16] == "73e457e8b66e0930"
+
+
+def test_trials_and_sweeps_keep_the_names_that_stores_have() -> None:
+    # Taken from the version that knew the walk on free networks alone.
+    for specs, options, sweep, trials in (
+        (["quickstart"], {}, "746c9db9979d", "f1e7f4c3d58f3235"),
+        (["original"], {}, "dd9fcaaa172d", "7fdfe11969dcbb8b"),
+        (
+            ["update=raw,normalised"],
+            {"tasks": ["addition", "parity", "xor"], "seeds": "0:2", "target": 0.9, "plateau": 3},
+            "ce3c34687599",
+            "85af24c916defe5b",
+        ),
+    ):
+        configuration = resolve(specs, registry=BuiltInRegistry(), **options)  # type: ignore[arg-type]
+        names = ",".join(trial.trial_id for trial in expand(configuration, BuiltInRegistry()).trials)
+        assert (sweep_id(configuration), hashlib.sha256(names.encode()).hexdigest()[:16]) == (sweep, trials)
+
+
+def test_evaluations_make_the_steps_of_a_trial_and_are_limited_by_them() -> None:
+    made = plan("batch_size=1", tasks=["xor"], evaluations=2 * (2**32 - 1))
+    assert len(made.cells) == 1
+    message = refusal("batch_size=1", tasks=["xor"], evaluations=2**33)
+    assert "evaluations=8589934592 is 4,294,967,296 steps, the limit is 2**32; give fewer" in message
 
 
 def test_trial_ids_do_not_depend_on_the_rest_of_the_sweep() -> None:
@@ -265,7 +314,8 @@ def test_plans_travel_between_processes() -> None:
 
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_expand(name: str) -> None:
-    made = expand(resolve([name], registry=REGISTRY), REGISTRY)
+    registry = BuiltInRegistry()
+    made = expand(resolve([name], registry=registry), registry)
     assert made.trials
     assert made.n_merged == 0
     if name == "quickstart":

@@ -67,6 +67,20 @@ def test_time_left_weighs_trials_by_what_they_cost(tmp_path: Path, monkeypatch: 
     assert tally.line() == "2/4 trials, 1 reached, 0.2 trials/s, 11 s left"
 
 
+def test_with_a_budget_of_evaluations_trials_of_all_batches_weigh_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress_module.time, "perf_counter", lambda: clock[0])
+    specs, options = ["batch_size=1000,10000"], {"tasks": ["xor"], "seeds": "0:1", "evaluations": 10**6}
+    sweep = Sweep(resolve(specs, registry=BuiltInRegistry(), **options), tmp_path)  # type: ignore[arg-type]
+    tally = Tally(sweep, opened_for(sweep))
+    tally.add(Started(sweep.plan.trials[0]))
+    clock[0] = 7.0
+    tally.add(Finished(sweep.plan.trials[0], result()))
+    assert tally.seconds_left == pytest.approx(7.0, rel=1e-3)
+
+
 def test_trials_of_earlier_runs_count_but_set_no_pace(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path)
     tally = Tally(sweep, Opened(sweep.plan.trials[3:], 4, 2))

@@ -1,17 +1,19 @@
 """What the README says of parameters, tasks, commands and options is what the code has."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from freewalk.harness.commands import info, sweep, tasks, train
+from freewalk.harness import cli
+from freewalk.harness.commands import sweep
 from freewalk.harness.documentation import parameter_rows, task_rows
 from freewalk.harness.parameters import PARAMETERS
 from freewalk.harness.presets import preset_names
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMANDS = {"sweep": sweep.command, "train": train.command, "tasks": tasks.command, "info": info.command}
+COMMANDS = {name: importlib.import_module(f"freewalk.harness.commands.{name}").command for name in cli.COMMANDS}
 
 
 @pytest.mark.parametrize("row", [*parameter_rows(), *task_rows()])
@@ -20,7 +22,7 @@ def test_rows_of_the_tables(row: str) -> None:
 
 
 def test_options_in_examples_exist() -> None:
-    examples = re.findall(r"harness (sweep|train|tasks|info)((?:[^`\n]|\\\n)*)", README)
+    examples = re.findall(rf"harness ({'|'.join(COMMANDS)})((?:[^`\n]|\\\n)*)", README)
     assert examples
     for name, rest in examples:
         known = {option for parameter in COMMANDS[name].params for option in parameter.opts}

@@ -3,10 +3,12 @@
 import itertools
 import math
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +136,7 @@ def test_a_folder_keeps_the_tables_and_resumes(tmp_path: Path, monkeypatch: pyte
         ({}, {"task": "xor", "seeds": [-1]}, "out of range"),
         ({}, {"task": "xor", "epochs": 0}, "at least 1"),
         ({}, {"task": "xor", "epochs": "many"}, "must be a whole number"),
-        ({}, {"task": "xor", "backend": "gpu"}, "one of auto, cpu, reference"),
+        ({}, {"task": "xor", "backend": "gpu"}, "one of auto, cuda, cpu, reference"),
         ("nothing.toml", {}, "no such file"),
     ],
 )
@@ -178,10 +180,10 @@ def test_weights_in_a_sweep_are_those_of_the_trial_alone(monkeypatch: pytest.Mon
         monkeypatch.setattr(Backend, "make_walk", make_walk)
     assert len(made) == 6
     for trial in sweep.plan.trials:
-        alone = start_trial("xor", trial.cell.parameters, trial.seed, sweep.budget, sweep.backend)
-        run_trial(alone, sweep.budget, sweep.backend)
+        alone = start_trial(trial.cell, trial.seed, sweep.budget, sweep.backend)
+        run_trial(alone, sweep.backend)
         key = float(str(trial.cell.parameters["stddev"])), trial.seed
-        assert np.array_equal(alone.walk.weights, made[key].weights)
+        assert np.array_equal(alone.trainer.weights, made[key].weights)
     first, second = made[0.1, 0].weights, made[0.1, 1].weights
     assert not np.array_equal(first, second), "seeds differ"
 
@@ -257,6 +259,21 @@ def test_a_consumer_that_stops_early_leaves_a_sweep_to_resume(tmp_path: Path) ->
     assert (again.tables["trials"]["state"] == "complete").all()
     undisturbed = freewalk.sweep(specs, task="shifted-sums", seeds="0:6", epochs=5)
     pd.testing.assert_frame_equal(lasting(again.tables["trials"]), lasting(undisturbed.trials), check_exact=True)
+
+
+def test_a_store_from_before_architectures_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = freewalk.sweep(GRID, task="xor", out=tmp_path, **SHORT)
+    with closing(sqlite3.connect(tmp_path / "sweep.sqlite")) as connection:
+        connection.execute("ALTER TABLE trials DROP COLUMN evaluations_per_step")
+        for name in ("architecture", "activation"):
+            connection.execute(f"UPDATE trials SET parameters = json_remove(parameters, '$.{name}')")
+        connection.commit()
+    monkeypatch.setattr(Backend, "make_walk", lambda *_, **__: pytest.fail("a trial was run again"))
+    again = freewalk.sweep(GRID, task="xor", out=tmp_path, **SHORT).trials
+    assert again["trial_id"].tolist() == found.trials["trial_id"].tolist()
+    assert again["loss_final"].tolist() == found.trials["loss_final"].tolist()
+    assert "param_architecture" not in again
+    assert again["evaluations_per_step"].isna().all()
 
 
 def test_the_harness_costs_little_beside_the_trials(tmp_path: Path) -> None:

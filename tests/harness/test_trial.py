@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from freewalk.harness import trial as trial_module
+from freewalk.harness.budget import Budget
 from freewalk.harness.plan import Plan
 from freewalk.harness.trial import (
-    Budget,
     Interrupted,
     TrialResult,
     TrialRun,
@@ -19,10 +19,9 @@ from freewalk.harness.trial import (
     run_trial,
     spread_if_worth,
     start_trial,
-    walk_configuration,
 )
 from freewalk.kernels.backend import resolve_backend
-from freewalk.kernels.walk import Progress, WalkConfiguration
+from freewalk.kernels.walk import Progress
 
 MakePlan = Callable[..., Plan]
 
@@ -30,15 +29,14 @@ CPU = resolve_backend("cpu")
 FAST = ("update=normalised", "optimizer=momentum", "hidden=4", "batch_size=16")
 
 
-def begin(plan: MakePlan, task: str, *specs: str, seed: int = 0, **budget: Any) -> tuple[TrialRun, Budget]:
+def begin(plan: MakePlan, task: str, *specs: str, seed: int = 0, **budget: Any) -> TrialRun:
     (only,) = plan(*specs, tasks=[task], seeds=[seed]).trials
     limits = Budget(**({"epochs": 4, "steps_per_epoch": 5, "evaluation_points": 64} | budget))
-    return start_trial(only.cell.task, only.cell.parameters, only.seed, limits, CPU), limits
+    return start_trial(only.cell, only.seed, limits, CPU)
 
 
 def run(plan: MakePlan, task: str, *specs: str, **budget: Any) -> TrialResult:
-    started, limits = begin(plan, task, *specs, **budget)
-    return run_trial(started, limits, CPU)
+    return run_trial(begin(plan, task, *specs, **budget), CPU)
 
 
 def steps_of(result: TrialResult) -> list[int]:
@@ -73,10 +71,10 @@ def test_a_trial_that_stands_still_ends_at_the_plateau_when_asked(plan: MakePlan
     assert run(plan, "shifted-sums", *still, epochs=6).fields["outcome"] == "exhausted"
 
 
-def test_a_network_that_gives_one_answer_is_collapsed(plan: MakePlan) -> None:
+def test_a_network_that_nothing_moves_any_more_is_saturated(plan: MakePlan) -> None:
     # One enormous step saturates every neuron; the gradient is gone and nothing brings it back.
     result = run(plan, "xor", "update=normalised", "hidden=30", "batch_size=16", "learning_rate=1e30")
-    assert result.fields["outcome"] == "collapsed"
+    assert result.fields["outcome"] == "saturated"
     assert math.isfinite(float(str(result.fields["loss_final"])))
 
 
@@ -109,7 +107,7 @@ def test_clocks(plan: MakePlan) -> None:
 
 
 def test_it_looks_often_in_a_long_epoch(plan: MakePlan) -> None:
-    started, limits = begin(plan, "shifted-sums", epochs=1, steps_per_epoch=10**6)
+    started = begin(plan, "shifted-sums", epochs=1, steps_per_epoch=10**6)
     looks: list[float] = []
 
     def look(_: TrialRun) -> None:
@@ -118,18 +116,18 @@ def test_it_looks_often_in_a_long_epoch(plan: MakePlan) -> None:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        run_trial(started, limits, CPU, look=look)
+        run_trial(started, CPU, look=look)
     pauses = np.diff(looks)
     assert np.median(pauses) < 2 * trial_module.SECONDS_BETWEEN_LOOKS
     assert pauses.max() < 10 * trial_module.SECONDS_BETWEEN_LOOKS, "even on a busy machine"
-    assert started.walk.step > len(looks), "not every step is looked at"
+    assert started.trainer.step > len(looks), "not every step is looked at"
 
 
 def weights_after(plan: MakePlan, seconds_between_looks: float, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(trial_module, "SECONDS_BETWEEN_LOOKS", seconds_between_looks)
-    started, limits = begin(plan, "shifted-sums", *FAST, epochs=3, steps_per_epoch=40)
-    run_trial(started, limits, CPU)
-    return started.walk.weights
+    started = begin(plan, "shifted-sums", *FAST, epochs=3, steps_per_epoch=40)
+    run_trial(started, CPU)
+    return started.trainer.weights
 
 
 def test_how_often_it_looks_changes_no_bit(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,15 +137,15 @@ def test_how_often_it_looks_changes_no_bit(plan: MakePlan, monkeypatch: pytest.M
 @pytest.mark.skipif(CPU.workers < 2, reason="needs two threads")
 def test_spreading_changes_no_bit(plan: MakePlan) -> None:
     def finish(*, spread: bool) -> tuple[Any, Any]:
-        started, limits = begin(plan, "shifted-sums", "update=normalised", "batch_size=2048", epochs=2)
+        started = begin(plan, "shifted-sums", "update=normalised", "batch_size=2048", epochs=2)
 
         def look(now: TrialRun) -> None:
-            if spread and now.walk.step >= 3:
-                CPU.spread(now.walk)
+            if spread and now.trainer.step >= 3:
+                CPU.spread(now.trainer)
 
-        result = run_trial(started, limits, CPU, look=look)
-        assert (started.walk.threads > 1) is spread  # type: ignore[attr-defined]
-        return started.walk.weights, [(p.step, p.metric, p.value) for p in result.curve]
+        result = run_trial(started, CPU, look=look)
+        assert (started.trainer.threads > 1) is spread  # type: ignore[attr-defined]
+        return started.trainer.weights, [(p.step, p.metric, p.value) for p in result.curve]
 
     alone, spread = finish(spread=False), finish(spread=True)
     assert np.array_equal(alone[0], spread[0])
@@ -157,47 +155,40 @@ def test_spreading_changes_no_bit(plan: MakePlan) -> None:
 def test_only_long_trials_are_spread(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
     spread: list[int] = []
     monkeypatch.setattr(type(CPU), "spread", lambda self, walk: spread.append(walk.step) or 1.5)
-    started, limits = begin(plan, "xor", epochs=100, steps_per_epoch=100)
-    assert spread_if_worth(started, limits, CPU) == 0.0, "nothing is known of its speed yet"
+    started = begin(plan, "xor", epochs=100, steps_per_epoch=100)
+    assert spread_if_worth(started, CPU) == 0.0, "nothing is known of its speed yet"
     started.seconds_per_step = 1e-5
-    assert spread_if_worth(started, limits, CPU) == 0.0
+    assert spread_if_worth(started, CPU) == 0.0
     started.seconds_per_step = 1e-2
-    assert spread_if_worth(started, limits, CPU) == 1.5
+    assert spread_if_worth(started, CPU) == 1.5
     assert spread == [0]
 
 
 @pytest.mark.skipif(CPU.workers < 2, reason="needs two threads")
 def test_a_spread_that_does_not_pay_is_taken_back(plan: MakePlan) -> None:
-    started, limits = begin(plan, "shifted-sums", "batch_size=20000", epochs=100, steps_per_epoch=1000)
+    started = begin(plan, "shifted-sums", "batch_size=20000", epochs=100, steps_per_epoch=1000)
     started.seconds_per_step = 1e-2
-    spread_if_worth(started, limits, CPU)
-    assert started.walk.threads == CPU.workers  # type: ignore[attr-defined]
+    spread_if_worth(started, CPU)
+    assert started.trainer.threads == CPU.workers  # type: ignore[attr-defined]
     started.seconds_per_step = 0.6e-2
-    spread_if_worth(started, limits, CPU)
-    assert started.walk.threads == CPU.workers  # type: ignore[attr-defined]
+    spread_if_worth(started, CPU)
+    assert started.trainer.threads == CPU.workers  # type: ignore[attr-defined]
     started.seconds_per_step = 3e-2  # other programs came: two threads wait for each other
-    spread_if_worth(started, limits, CPU)
-    assert started.walk.threads == 1  # type: ignore[attr-defined]
-    spread_if_worth(started, limits, CPU)
-    assert started.walk.threads == 1, "not again at once"  # type: ignore[attr-defined]
+    spread_if_worth(started, CPU)
+    assert started.trainer.threads == 1  # type: ignore[attr-defined]
+    spread_if_worth(started, CPU)
+    assert started.trainer.threads == 1, "not again at once"  # type: ignore[attr-defined]
     started.spread_not_before = 0.0
-    spread_if_worth(started, limits, CPU)
-    assert started.walk.threads == CPU.workers, "later it is tried again"  # type: ignore[attr-defined]
+    spread_if_worth(started, CPU)
+    assert started.trainer.threads == CPU.workers, "later it is tried again"  # type: ignore[attr-defined]
 
 
 def test_a_training_loss_that_is_not_finite_is_divergence_though_the_weights_are_sound(plan: MakePlan) -> None:
-    started, limits = begin(plan, "xor")
-    started.walk.train = lambda n_steps: setattr(started.walk, "step", 1) or Progress(1, math.nan)  # type: ignore
-    result = run_trial(started, limits, CPU)
+    started = begin(plan, "xor")
+    started.trainer.train = lambda n_steps: setattr(started.trainer, "step", 1) or Progress(1, math.nan)  # type: ignore
+    result = run_trial(started, CPU)
     assert (result.fields["outcome"], result.fields["steps"]) == ("diverged", 1)
     assert math.isnan(float(str(result.fields["loss_final"])))
     heldout = [p.value for p in result.curve if (p.split, p.metric) == ("heldout", "loss")]
     assert len(heldout) == 2
     assert all(math.isfinite(value) for value in heldout), "the curve shows what was measured"
-
-
-def test_parameters_that_do_not_apply_keep_the_kernels_defaults(plan: MakePlan) -> None:
-    (cell,) = plan("stddev=0.5", tasks=["xor"]).cells
-    assert walk_configuration(cell.parameters, 7) == WalkConfiguration(
-        stddev=0.5, batch_size=1000, timesteps=4, schedule_steps=7
-    )

@@ -14,6 +14,7 @@ import pytest
 from freewalk.harness import weights_file
 from freewalk.harness.errors import UsageError
 from freewalk.harness.weights_file import FORMAT_VERSION, SavedWeights, load_weights, save_weights
+from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.network import FreeNetwork
 
 NETWORK = FreeNetwork(2, 1, 3, sequence_input=True)
@@ -23,6 +24,10 @@ SAVED = SavedWeights(
     "xor",
     {"stddev": 0.1, "update": "raw"},
     {"outcome": "reached", "steps": 5, "seed": 2**62},
+)
+LAYERS = LayeredNetwork((2, 3, 1), hidden_activation="tanh")
+LAYERED = SavedWeights(
+    LAYERS.initial_weights(0), LAYERS.free_network, "xor", {"architecture": "2-3-1"}, {}, "backprop", (2, 3, 1)
 )
 
 
@@ -50,6 +55,55 @@ def test_there_and_back(path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["w.npz"], "no temporary file is left"
     with np.load(path, allow_pickle=False) as archive:
         assert sorted(archive) == ["description", "weights"]
+
+
+def test_a_layered_network_there_and_back(path: Path) -> None:
+    save_weights(path, LAYERED)
+    loaded = load_weights(path)
+    assert np.array_equal(loaded.weights, LAYERED.weights)
+    assert replace(loaded, weights=LAYERED.weights) == LAYERED
+    assert loaded.layers == LAYERS
+    assert SAVED.layers is None
+
+
+def test_a_file_of_the_first_version_is_a_walk_on_a_free_network_of_sigmoids(path: Path) -> None:
+    network = asdict(NETWORK)
+    del network["hidden_activation"]
+    np.savez(path, weights=SAVED.weights, description=np.array(description(version=1, network=network)))
+    loaded = load_weights(path)
+    assert loaded.network == NETWORK
+    assert (loaded.method, loaded.widths, loaded.layers) == ("walk", None, None)
+
+
+def layered_description(**changes: Any) -> str:
+    return description(network=asdict(LAYERS.free_network), widths=[2, 3, 1], method="backprop", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"widths": [2, 4, 1]}, "its network is not the layered network 2-4-1"),
+        ({"widths": [2, 1, 2, 1]}, "it has weights where the layered network 2-1-2-1 has none"),
+        ({"widths": [2]}, "damaged: widths must be two or more"),
+        ({"widths": [2, 3.0, 1]}, "damaged"),
+        ({"widths": "2-3-1"}, "damaged"),
+        ({"widths": 3}, "damaged"),
+        ({"widths": [2, 0, 1]}, "damaged"),
+    ],
+)
+def test_widths_that_do_not_fit_are_refused(path: Path, changes: dict[str, Any], problem: str) -> None:
+    np.savez(path, weights=LAYERED.weights, description=np.array(layered_description()))
+    assert load_weights(path).layers == LAYERS
+    spoilt = json.dumps(json.loads(layered_description()) | changes)
+    np.savez(path, weights=LAYERED.weights, description=np.array(spoilt))
+    assert problem in refusal(path)
+
+
+def test_a_weight_outside_the_layers_is_refused(path: Path) -> None:
+    weights = LAYERED.weights.copy()
+    weights[-1, -1] = 1e-300  # from a hidden neuron to one of its own layer
+    np.savez(path, weights=weights, description=np.array(layered_description()))
+    assert "it has weights where the layered network 2-3-1 has none" in refusal(path)
 
 
 def test_weights_that_are_not_finite_survive(path: Path) -> None:
@@ -148,7 +202,7 @@ def description(**changes: Any) -> str:
         ("null", "is no weights file"),
         ("[" * 100_000, "damaged"),
         (description(mark="other"), "is no weights file"),
-        (description(version=FORMAT_VERSION + 1), f"this freewalk reads {FORMAT_VERSION}"),
+        (description(version=FORMAT_VERSION + 1), f"this freewalk reads up to {FORMAT_VERSION}"),
         (description(network=None), "damaged"),
         (description(network={"n_input": 2}), "damaged"),
         (description(network=asdict(NETWORK) | {"n_hidden": -1}), "damaged"),

@@ -172,19 +172,16 @@ def test_the_fingerprint_changes_with_any_file_beside(tmp_path: Path) -> None:
 
 
 PROBE = """
-from numba import carray
-from freewalk.kernels.data import FILL, data_words, uniform
-from freewalk.kernels.jit import c_function, kernel
+from freewalk.kernels.data import data_words, uniform
+from freewalk.kernels.jit import kernel
 
 @kernel
 def as_kernel(seed):
     return uniform(data_words(seed, 2, 0, 0, 0)[0])
 
-def fill(seed, stream, step, first, timesteps, argument, x, y):
-    carray(x, (1,))[0] = uniform(data_words(seed, stream, step, first, 0)[0])
-
-def as_c_function():
-    return c_function(FILL)(fill)
+def datapoint(seed, stream, step, index, timesteps, argument, x, y):
+    x[0, 0] = uniform(data_words(seed, stream, step, index, 0)[0])
+    y[0, 0] = 0
 """
 PROGRAMS = {
     "kernel": """
@@ -194,9 +191,9 @@ value = as_kernel(np.uint64(1))
 print(sum(as_kernel.stats.cache_hits.values()), value)
 """,
     "c_function": """
-from freewalk.kernels.data import fill_arrays
-from freewalk.tasks.probe import as_c_function
-compiled = as_c_function()
+from freewalk.kernels.data import compiled_fill, fill_arrays
+from freewalk.tasks.probe import datapoint
+compiled = compiled_fill(datapoint)
 shapes = {"x_shape": (1, 1), "y_shape": (1, 1)}
 x, _ = fill_arrays(compiled.address, 0, seed=1, stream=2, step=0, n_datapoints=1, timesteps=1, **shapes)
 print(compiled.cache_hits, x[0, 0, 0])

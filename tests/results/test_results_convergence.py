@@ -141,8 +141,47 @@ def test_plateau_judges_the_loss_not_the_metric() -> None:
         assert judge.observe(step=step, evaluations=step, train_seconds=0.0, loss=0.5**step, metric=0.5) is None
 
 
-def test_plateau_of_a_constant_network_is_called_collapse() -> None:
-    assert feed(Convergence(0.0, plateau=2), [1.0] * 3, spread=0.0)[-1] is Outcome.COLLAPSED
+@pytest.mark.parametrize(
+    ("spread", "signal", "outcome"),
+    [(0.0, None, Outcome.COLLAPSED), (1.0, 0.0, Outcome.SATURATED), (1.0, 0.5, Outcome.PLATEAUED)],
+)
+def test_plateau_may_have_a_better_name(spread: float, signal: float | None, outcome: Outcome) -> None:
+    judge = Convergence(0.0, plateau=2)
+    assert feed(judge, [1.0] * 3, spread=spread)[-1] is Outcome.PLATEAUED
+    assert judge.missed
+    assert judge.finish(signal) is outcome
+    assert judge.record()["outcome"] is outcome
+    assert judge.finish() is outcome, "it stays what it was called"
+
+
+def test_only_a_missed_target_with_finite_numbers_may_be_saturated() -> None:
+    judge = Convergence(0.1)
+    assert not judge.missed, "nothing was observed"
+    for losses, outcome in (([0.05], Outcome.REACHED), ([0.5, math.nan], Outcome.DIVERGED)):
+        judge = Convergence(0.1)
+        feed(judge, losses)
+        assert not judge.missed
+        assert judge.finish(0.0) is outcome
+
+
+def test_no_signal_while_the_loss_still_falls_is_not_saturation() -> None:
+    judge = Convergence(0.0)
+    feed(judge, [1.0, 0.9])
+    assert judge.missed
+    assert not judge.needs_signal
+    assert judge.finish(0.0) is Outcome.EXHAUSTED
+    judge = Convergence(0.0)
+    feed(judge, [1.0, 0.9, 0.9])
+    assert judge.needs_signal
+    assert judge.finish(0.0) is Outcome.SATURATED
+
+
+def test_a_loss_that_only_rises_has_diverged() -> None:
+    judge = Convergence(0.0)
+    feed(judge, [0.25, 0.3, 0.4, 0.5])
+    assert judge.missed
+    assert judge.finish() is Outcome.DIVERGED
+    assert (judge.loss_final, judge.reached) == (0.5, False)
 
 
 def test_negative_losses_improve_downwards() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from freewalk.results.schema import State
+from freewalk.results.schema import SCHEMA_VERSION, State
 from freewalk.results.store import CurvePoint, Store, StoreError, TrialRecord
 
 Records = Callable[..., TrialRecord]
@@ -129,7 +129,7 @@ def make_foreign(path: Path) -> None:
 
 def make_newer(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
 
 def make_folder(path: Path) -> None:
@@ -145,7 +145,7 @@ def make_folder(path: Path) -> None:
         (replace_by_text, "no database"),
         (cut_in_the_header, "no database"),
         (make_foreign, "another program"),
-        (make_newer, "layout 2.*reads layout 1"),
+        (make_newer, f"layout {SCHEMA_VERSION + 1}.*reads layouts up to {SCHEMA_VERSION}"),
         (make_folder, "not a file"),
     ],
 )

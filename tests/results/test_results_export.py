@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from freewalk.results.export import export_tables, read_csv, write_csv, write_json, write_text
 from freewalk.results.frames import parameter_series
+from freewalk.results.schema import SCHEMA_VERSION
 from freewalk.results.store import CurvePoint, Store, StoreError, TrialRecord
 from freewalk.results.summary import summarise
 
@@ -159,7 +160,7 @@ def spoiled(text: str, how: str) -> str:
     header, row = text.splitlines()
     return {
         "another table": "a,b\n1,2\n",
-        "a newer layout": f"{header}\n2{row[1:]}\n",
+        "a newer layout": f"{header}\n{SCHEMA_VERSION + 1}{row[1:]}\n",
         "a word for a number": f"{header}\n{row.replace('0.625', 'low')}\n",
         "a missing column": header.replace("seed", "sead") + f"\n{row}\n",
         "nothing": "",
@@ -171,7 +172,7 @@ def spoiled(text: str, how: str) -> str:
     ("how", "message"),
     [
         ("another table", "no trials table"),
-        ("a newer layout", "another layout than 1"),
+        ("a newer layout", f"another layout than {SCHEMA_VERSION}"),
         ("a word for a number", "wrong type.*low"),
         ("a missing column", "no trials table .see se[ae]d"),
         ("nothing", "no CSV table"),

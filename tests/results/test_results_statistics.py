@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from freewalk.results.statistics import (
-    bootstrap_interval,
     expected_running_time,
     interquartile_mean,
     median,
@@ -18,6 +17,7 @@ from freewalk.results.statistics import (
     quartiles,
     wilson_interval,
 )
+from freewalk.results.statistics_bootstrap import bootstrap_interval
 
 finite = st.floats(-1e6, 1e6)
 losses = st.lists(st.one_of(finite, st.just(math.inf)), min_size=1, max_size=30)
@@ -128,7 +128,7 @@ def test_nan_as_worst_leaves_its_argument_alone() -> None:
 
 
 @settings(max_examples=30)
-@given(losses)
+@given(st.lists(st.one_of(finite, st.just(math.inf)), min_size=2, max_size=30))
 def test_bootstrap_lies_among_the_values_and_repeats(values: list[float]) -> None:
     low, high = bootstrap_interval(values, median, n_resamples=200)
     assert min(values) <= low <= high <= max(values)
@@ -136,8 +136,8 @@ def test_bootstrap_lies_among_the_values_and_repeats(values: list[float]) -> Non
 
 
 def test_bootstrap_of_few_values() -> None:
-    assert bootstrap_interval([3.0], interquartile_mean) == (3.0, 3.0)
-    assert bootstrap_interval([math.inf], interquartile_mean) == (math.inf, math.inf)
+    assert np.isnan(bootstrap_interval([3.0], interquartile_mean)).all()  # one value says nothing of its spread
+    assert bootstrap_interval([math.inf] * 2, interquartile_mean) == (math.inf, math.inf)
     assert bootstrap_interval([0.1] * 7, interquartile_mean) == pytest.approx((0.1, 0.1), rel=1e-15)
     assert np.isnan(bootstrap_interval([], interquartile_mean)).all()
     # A mean of 20 finite values and one diverged one is infinite in most resamples, not in all.
@@ -148,11 +148,13 @@ def test_bootstrap_of_few_values() -> None:
 
 def test_bootstrap_agrees_with_another_resampling() -> None:
     values = np.random.default_rng(1).exponential(size=40)
-    ours = bootstrap_interval(values, interquartile_mean, 0.9, n_resamples=8000)
+    # With this confidence the tail is that of a plain 90 % interval.
+    confidence = 1 - 2 * float(stats.t.sf(stats.norm.ppf(0.95), 39))
+    ours = bootstrap_interval(values, interquartile_mean, confidence=confidence, n_resamples=8000)
     resampled = np.random.default_rng(2).choice(values, size=(8000, 40))
     theirs = np.quantile(stats.trim_mean(resampled, 0.25, axis=-1), [0.05, 0.95])
     assert ours == pytest.approx(theirs, abs=0.02)
-    other = bootstrap_interval(values, interquartile_mean, 0.9, n_resamples=8000, seed=1)
+    other = bootstrap_interval(values, interquartile_mean, confidence=confidence, n_resamples=8000, seed=1)
     assert ours != other
 
 
@@ -162,3 +164,10 @@ def test_bootstrap_arguments_are_checked() -> None:
             bootstrap_interval([1.0, 2.0], median, **arguments)
     with pytest.raises(ValueError, match="one axis"):
         bootstrap_interval([[1.0, 2.0]], median)
+    with pytest.raises(ValueError, match="a stratum for each"):
+        bootstrap_interval([1.0, 2.0], median, strata=[0])
+
+
+def test_half_a_win_counts_half() -> None:
+    assert wilson_interval(2.5, 5) == pytest.approx((1 - wilson_interval(2.5, 5)[1], 1 - wilson_interval(2.5, 5)[0]))
+    assert wilson_interval(2, 5)[0] < wilson_interval(2.5, 5)[0] < wilson_interval(3, 5)[0]

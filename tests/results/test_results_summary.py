@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from freewalk.results.schema import SUMMARY_COLUMNS, column_names
-from freewalk.results.statistics import bootstrap_interval, interquartile_mean, wilson_interval
+from freewalk.results.statistics import wilson_interval
+from freewalk.results.statistics_intervals import iqm_interval
 from freewalk.results.summary import best_cells, summarise
 
 Tables = Callable[..., pd.DataFrame]
@@ -39,7 +40,8 @@ def test_one_cell_by_hand(trials_table: Tables) -> None:
     assert row["loss_final_median"] == 0.07
     assert row["loss_final_q25"] == pytest.approx(0.06)
     assert row["loss_final_iqm"] == pytest.approx(0.14)
-    interval = bootstrap_interval([0.05, 0.07, 0.3], interquartile_mean)
+    interval = iqm_interval([0.05, 0.07, 0.3], lowest=0.0)
+    assert interval[0] == 0.0
     assert (row["loss_final_iqm_low"], row["loss_final_iqm_high"]) == interval
     assert (row["metric_name"], row["metric_final_median"], row["target"]) == ("loss", 0.07, 0.1)
 

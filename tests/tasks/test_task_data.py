@@ -239,6 +239,31 @@ def test_long_parity_has_no_enumeration() -> None:
     assert problem.evaluation_points(500) == 500
 
 
+@pytest.mark.parametrize("form", ["static", "sequence"])
+@pytest.mark.parametrize("pairs", [1, 7, 20])
+def test_fixed_pairs_are_all_that_training_and_evaluation_show(form: str, pairs: int) -> None:
+    problem = TASKS["addition"].problem({"bits": 8, "form": form, "pairs": pairs})
+    n = problem.evaluation_points(1000)
+    assert n == pairs
+    shown = draw(problem, 8, seed=3, stream=Stream.EVALUATION_DATA, n=n)
+    drawn = draw(problem, 8, seed=3, step=5, n=400)
+    fixed = {x.tobytes(): y.tobytes() for x, y in zip(*shown, strict=True)}
+    assert {x.tobytes(): y.tobytes() for x, y in zip(*drawn, strict=True)} == fixed
+    assert len(fixed) == pairs, "two of so few pairs would be equal once in hundreds of seeds"
+
+
+@pytest.mark.parametrize("seed", [0, 12_345])
+def test_a_fixed_pair_is_a_function_of_the_seed_and_its_number(seed: int) -> None:
+    bits, pairs = 12, 5
+    problem = TASKS["addition"].problem({"bits": bits, "form": "static", "pairs": pairs})
+    x, y = draw(problem, 2, seed=seed, step=9)
+    for b in range(N):
+        number = words(seed, 2, 9, b, 1)[0] % pairs
+        first, second = (word % 2 ** (bits - 1) for word in words(seed, 2, 0, number, 2)[:2])
+        assert list(x[b, 0]) == _bits_msb_first(first, bits) + _bits_msb_first(second, bits)
+        assert list(y[b, 0]) == _bits_msb_first(first + second, bits)
+
+
 def test_a_constant_half_scores_what_the_documents_say() -> None:
     """0.0663 on shifted-sums; the standard error over 100,000 points is about 2e-4."""
     _, y = draw(TASKS["shifted-sums"].problem({}), 4, n=100_000)

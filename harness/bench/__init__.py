@@ -1,0 +1,1 @@
+"""What `harness bench` runs: checks of a device against the reference, then timings beside other libraries."""

@@ -1,0 +1,1 @@
+"""Is the device right? Noise, steps, walks, batches of trials, repeatability and a sweep, against other backends."""

@@ -1,0 +1,39 @@
+"""What the suite ran on, beyond what every run records: the GPU, and the versions of the peers."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Iterable
+from typing import Any
+
+from freewalk.harness.bench.accelerator import Facts
+from freewalk.harness.bench.peers.table import PEERS
+from freewalk.harness.environment import environment
+from freewalk.kernels.backend import resolve_backend
+
+_OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}
+"""Distributions that hold a package of another name."""
+
+
+def describe(facts: Facts, peers: Iterable[str], command: str) -> dict[str, Any]:
+    """Return what environment.json holds; plain values."""
+    packages = dict.fromkeys(PEERS[name].package for name in peers)
+    return {
+        **environment(resolve_backend("cpu")),
+        "gpu": facts.name,
+        "gpu_driver": facts.driver,
+        "gpu_facts": dataclasses.asdict(facts),
+        "peers": {package: _version(package) for package in packages},
+        "cuda_packages": {name: _version(name) for name in ("numba-cuda", "cuda-bindings", "cuda-core")},
+        "command": command,
+    }
+
+
+def _version(package: str) -> str | None:
+    for name in (package, *_OTHER_NAMES.get(package, ())):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None

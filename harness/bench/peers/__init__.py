@@ -1,0 +1,1 @@
+"""The same step written with other libraries, as their users would: what freewalk is compared with."""

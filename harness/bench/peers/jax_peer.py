@@ -1,0 +1,125 @@
+"""The step in JAX: one datapoint's loss, vmapped over datapoints and trials; scans over timesteps and over steps.
+
+The scan over steps leaves one dispatch for many steps. Products ask for full float32: JAX's default on GPUs is TF32,
+whose errors exceed the loss differences that the rule lives on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Literal
+
+from freewalk.harness.bench.peers.peer import Device, Single, Unavailable, optional_import
+from freewalk.harness.bench.workloads import Workload
+
+Generator = Literal["threefry2x32", "rbg"]
+_MOST_UNROLLED = 8
+_MOST_STEPS_AT_ONCE = 50
+_NORMALS_AT_ONCE = 1e8
+"""A call takes as many steps as draw about so many normals: dispatch no longer counts, and a call stays short."""
+
+
+def _update(jax: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any) -> Any:
+    """Return what one trial adds to its weights (n_from, n_to); x (B, T, 3), perturbations (B, n_from, n_to)."""
+    jnp = jax.numpy
+    n_to = weights.shape[1]
+    precision = jax.lax.Precision.HIGHEST
+
+    def lowered(x: Any, y: Any, perturbation: Any) -> Any:
+        def tick(states: tuple[Any, Any], x_t: Any) -> tuple[tuple[Any, Any], None]:
+            fed = jnp.append(x_t, 1.0)
+            plain, perturbed = (jnp.concatenate([fed, a]) for a in states)
+            z = jnp.matmul(perturbed, weights, precision=precision)
+            z += jnp.matmul(perturbed, perturbation, precision=precision)
+            return (jax.nn.sigmoid(jnp.matmul(plain, weights, precision=precision)), jax.nn.sigmoid(z)), None
+
+        zeros = jnp.zeros(n_to, weights.dtype)
+        states, _ = jax.lax.scan(tick, (zeros, zeros), x, unroll=min(timesteps, _MOST_UNROLLED))
+        plain, perturbed = (((a[: len(y)] - y) ** 2).sum() for a in states)
+        return plain - perturbed
+
+    differences = jax.vmap(lowered)(x, y, perturbations)
+    return jnp.tensordot(differences, perturbations, 1, precision=precision) / len(x)
+
+
+def _updates(jax: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any) -> Any:
+    """Do what `_update` does for every trial."""
+    return jax.vmap(lambda *one: _update(jax, timesteps, *one))(weights, x, y, perturbations)
+
+
+def _own_update(jax: Any, workload: Workload, weights: Any, key: Any) -> Any:
+    """Return what a step with JAX's own random numbers adds to the weights of all trials."""
+    jnp, random = jax.numpy, jax.random
+    n_trials, n_from, n_to = weights.shape
+    data_key, noise_key = random.split(key)
+    first = random.uniform(data_key, (n_trials, workload.batch_size, 1, 3), minval=-1.0)
+    x = first + jnp.arange(workload.timesteps, dtype=jnp.float32)[:, None]
+    y = jax.nn.sigmoid(first[:, :, 0, :1] + first[:, :, 0, 1:])
+    noise = random.normal(noise_key, (n_trials, workload.batch_size, n_from, n_to))
+    return _updates(jax, workload.timesteps, weights, x, y, workload.stddev * noise)
+
+
+class JaxPeer:
+    """The step in JAX, with one of its two generators."""
+
+    def __init__(self, jax: Any, device: Any, generator: Generator) -> None:
+        self._jax = jax
+        self._device = device
+        self._generator = generator
+
+    def update(self, workload: Workload, weights: Single, x: Single, y: Single, noise: Single) -> Single:
+        """Return what a step with given unit noise adds to the weights, (N, n_from, n_to)."""
+        jax = self._jax
+        w, x_, y_, unit = (jax.device_put(array, self._device) for array in (weights, x, y, noise))
+        function = jax.jit(lambda *given: _updates(jax, workload.timesteps, *given))
+        result: Single = jax.device_get(function(w, x_, y_, unit * workload.stddev))
+        return result
+
+    def start(self, workload: Workload, weights: Single, seed: int) -> _JaxLoop:
+        """Return the loop that is timed."""
+        with self._jax.default_device(self._device):
+            key = self._jax.random.key(seed, impl=self._generator)
+        return _JaxLoop(self._jax, workload, self._jax.device_put(weights, self._device), key)
+
+
+class _JaxLoop:
+    def __init__(self, jax: Any, workload: Workload, weights: Any, key: Any) -> None:
+        normals = weights.size * workload.batch_size
+        self.steps_at_once = max(1, min(_MOST_STEPS_AT_ONCE, int(_NORMALS_AT_ONCE / normals)))
+        self._jax = jax
+        self._state = (weights, key)
+
+        def step(state: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+            weights, key = state
+            key, own = jax.random.split(key)
+            return (weights + _own_update(jax, workload, weights, own), key), None
+
+        self._run = jax.jit(lambda state: jax.lax.scan(step, state, None, length=self.steps_at_once)[0])
+
+    def measure(self, n_steps: int) -> float:
+        start = time.perf_counter()
+        for _ in range(n_steps // self.steps_at_once):
+            self._state = self._run(self._state)
+        self._jax.block_until_ready(self._state)
+        return time.perf_counter() - start
+
+    def weights(self) -> Single:
+        result: Single = self._jax.device_get(self._state[0]).copy()
+        return result
+
+    def close(self) -> None:
+        del self._run, self._state
+
+
+def make_jax(device: Device, generator: Generator = "threefry2x32") -> JaxPeer:
+    """Return the step in JAX."""
+    # JAX would take three quarters of the GPU's memory at its first use, and keep what it once had: others need some.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("XLA_CLIENT_MEM_FRACTION", "0.45")
+    jax = optional_import("jax")
+    try:
+        (found, *_) = jax.devices("cpu" if device == "cpu" else "gpu")
+    except RuntimeError as error:
+        raise Unavailable(f"this JAX sees no such device: {str(error).splitlines()[0]}") from None
+    return JaxPeer(jax, found, generator)

@@ -1,0 +1,46 @@
+"""How long a trial trains and when it is judged, in steps of its own cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from freewalk.harness.configuration import SweepConfiguration
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long trials train and how they are judged."""
+
+    epochs: int
+    """A trial is judged on held-out data after every epoch."""
+    steps_per_epoch: int
+    """Does not count where `evaluations` are given."""
+    evaluation_points: int
+    target: float | None = None
+    """None: each task's own."""
+    plateau: int | None = None
+    """Evaluations without improvement after which a trial stops; None: never."""
+    evaluations: int | None = None
+    """Forward passes of one datapoint, or their worth, that a trial may spend on training; None: what its steps
+    cost."""
+
+    @classmethod
+    def of(cls, configuration: SweepConfiguration) -> Self:
+        """Return the budget of a sweep's trials."""
+        c = configuration
+        return cls(c.epochs, c.steps_per_epoch, c.evaluation_points, c.target, c.plateau, c.evaluations)
+
+    def steps(self, evaluations_per_step: float) -> int:
+        """Return the steps of a trial that runs to its end: as many as the evaluations pay for, but at least one."""
+        if self.evaluations is None:
+            return self.epochs * self.steps_per_epoch
+        return max(1, int(self.evaluations // evaluations_per_step))
+
+    def epoch_ends(self, evaluations_per_step: float) -> Iterator[int]:
+        """Yield the steps after which a trial is judged: at equal distances, never twice after the same step."""
+        steps = self.steps(evaluations_per_step)
+        n = min(self.epochs, steps)
+        for epoch in range(1, n + 1):
+            yield epoch * steps // n

@@ -1,0 +1,140 @@
+"""`harness gradcheck`: whether the gradients of a cell are right."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from freewalk.harness.commands.cell_options import cell_options, single_trial
+from freewalk.harness.errors import UsageError
+from freewalk.harness.parameters import PARAMETERS
+
+EXIT_MISSED = 3
+
+_NO_MATTER = ("update", "optimizer", "learning_rate", "momentum", "schedule", "backward_cost")
+"""Parameters that turn a gradient into a step or count its cost: no gradient depends on them."""
+_NAMES = [name for name in PARAMETERS if name not in _NO_MATTER]
+_DEFAULTS = {"batch_size": "16"}
+"""Few datapoints show every fault and make central differences quick."""
+
+
+@click.command("gradcheck")
+@click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="Whose data and sizes; see harness tasks.")
+@click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: backprop]")
+@click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
+@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Check at these, saved by train.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=2),
+    envvar="HARNESS_SAMPLES",
+    default=500,
+    show_default=True,
+    help="Steps that the estimates of walk and synthetic come from.",
+)
+@click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="Whose steps to check.")
+@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of tables.")
+@cell_options(_NAMES, _DEFAULTS)
+def command(
+    task: str | None,
+    method: str | None,
+    seed: str,
+    weights: Path | None,
+    samples: int,
+    backend: str,
+    as_json: bool,
+    **given: str | None,
+) -> int:
+    """Check gradients: analytic against numerical, and what a training step moves by against the analytic one.
+
+    The relative error of every weight, |a - n| / max(1e-8, |a| + |n|) in float64 with h = 1e-5, must stay below 1e-6.
+    A gradient that misses is named: a constant factor, a sign, a derivative of the wrong thing, a layer, a bias. Of the
+    walk the bias along the gradient is measured. Exit code 3 if something is wrong.
+    """
+    from freewalk.harness.gradcheck.cell import check_cell
+    from freewalk.harness.gradcheck.table import as_json as found_as_json
+    from freewalk.harness.gradcheck.table import print_check
+
+    options = {name: value for name in _NAMES if (value := given.get(name)) is not None}
+    initial = None
+    if weights is not None:
+        saved = _saved(weights, task)
+        task, method = saved.task, method or saved.method
+        options = {**_carried(saved.parameters), **options}
+        initial = saved.weights
+    if task is None:
+        raise UsageError("gradcheck needs --task NAME or --weights FILE; see harness tasks")
+    trial = single_trial("gradcheck", task, method or "backprop", seed, {**_DEFAULTS, **options})
+    problem = _problem(trial.cell)
+    if initial is not None and problem.network != saved.network:
+        raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
+    chosen = chosen_backend(backend, problem.method)
+    check = check_cell(problem, chosen, seed=trial.seed, samples=samples, initial=initial)
+    facts = {
+        "task": task,
+        "method": problem.method,
+        "seed": trial.seed,
+        "n_weights": problem.n_weights,
+        "datapoints": problem.configuration.batch_size,
+    }
+    if as_json:
+        click.echo(json.dumps({**facts, "backend": chosen.name, **found_as_json(check)}, indent=2))
+    else:
+        _print(check, problem, chosen, print_check)
+    return 0 if check.passed else EXIT_MISSED
+
+
+def _saved(path: Path, task: str | None) -> Any:
+    from freewalk.harness.weights_file import load_weights
+
+    saved = load_weights(path)
+    if task not in (None, saved.task):
+        raise UsageError(f"--weights {path} was trained on {saved.task}, not {task}; leave --task out")
+    return saved
+
+
+def _carried(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a weights file says of the network and the data, as options."""
+    return {
+        name: str(value)
+        for name, value in parameters.items()
+        if name in PARAMETERS and PARAMETERS[name].group != "method" and name != "batch_size"
+    }
+
+
+def _problem(cell: Any) -> Any:
+    from freewalk.harness.problem import resolve_problem
+
+    if cell.method == "walk" and not cell.parameters["stddev"]:
+        raise UsageError("stddev=0 estimates no gradient; give one above 0")
+    return resolve_problem(cell.task, cell.method, cell.parameters)
+
+
+def chosen_backend(name: str, method: str) -> Any:
+    """Return the backend that an option names, for a method; UsageError if there is none or it cannot run it."""
+    from freewalk.harness.configuration import BACKENDS
+    from freewalk.harness.engines import backend_of, refuse_methods_without_kernels, usable_backend
+
+    if name not in BACKENDS:
+        raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")
+    refuse_methods_without_kernels(name, [method])
+    return backend_of(usable_backend(name), method)
+
+
+def _print(check: Any, problem: Any, backend: Any, print_check: Any) -> None:
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    words = f"{backend.name}, {backend.dtype}"
+    part = "the last layer's gradient in a step" if problem.method == "synthetic" else "the gradient a step takes"
+    print_check(
+        check,
+        console,
+        f"{part} of {problem.method} ({words}) against the analytic one",
+        f"the estimate of {problem.method} ({words}) against the analytic gradient",
+    )
+    click.echo("passed" if check.passed else "failed: see above")

@@ -1,0 +1,76 @@
+"""`harness ladder`: from one neuron to digits, until something fails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from freewalk.harness.errors import unknown
+
+EXIT_FAILED = 3
+
+
+@click.command("ladder")
+@click.option(
+    "--method", default="backprop", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, envvar="HARNESS_SEED", help="Seed."
+)
+@click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="What computes.")
+@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Do not tell which rung is being tried.")
+@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")
+def command(method: str, seed: int, backend: str, quiet: bool, as_json: bool) -> int:
+    """Try a method on ever harder things: AND with one neuron, gradients, a hidden layer, XOR, sign, digits.
+
+    The first rung that fails ends the climb and says what to look at next. Exit code 3 if one fails.
+    """
+    from freewalk.harness.commands.gradcheck import chosen_backend
+    from freewalk.harness.ladder.rung import Setting, climb
+    from freewalk.harness.ladder.rungs import ladder
+    from freewalk.harness.registry import BuiltInRegistry
+
+    methods = BuiltInRegistry().method_names()
+    if method not in methods:
+        raise unknown("method", method, methods)
+    setting = Setting(method, seed, chosen_backend(backend, method))
+    rungs = ladder(method)
+    results = []
+    for result in climb(rungs, setting):
+        results.append(result)
+        if not quiet:
+            click.echo(f"{len(results)}/{len(rungs)} {result.name}: {result.status}", err=True)
+    if as_json:
+        facts = {"method": method, "seed": seed, "backend": setting.backend.name}
+        click.echo(json.dumps({**facts, "rungs": [asdict(result) for result in results]}, indent=2))
+    else:
+        _print(results, len(rungs))
+    return EXIT_FAILED if results[-1].status == "failed" else 0
+
+
+def _print(results: Sequence[Any], n_rungs: int) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("rung", "result", "what", "figures", "seconds"):
+        table.add_column(
+            title, no_wrap=title in ("rung", "result", "seconds"), justify="right" if title == "seconds" else "left"
+        )
+    for result in results:
+        table.add_row(result.name, result.status, result.what, result.figures, f"{result.seconds:.1f}")
+    Console(width=None if sys.stdout.isatty() else 160).print(table, highlight=False, markup=False)
+    last = results[-1]
+    if last.status == "failed":
+        left = n_rungs - len(results)
+        untried = f" ({left} not tried)" if left else ""
+        click.echo(f"stopped at {last.name}{untried}: {last.advice}")
+        return
+    skipped = sum(result.status == "skipped" for result in results)
+    click.echo(f"climbed: {len(results) - skipped} passed" + (f", {skipped} skipped" if skipped else ""))

@@ -1,0 +1,113 @@
+"""`harness show`: a sweep's tables on the terminal, as CSV, or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from freewalk.harness.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE_NAMES = ("trials", "curves", "summary", "ranking", "sensitivity")
+
+EPILOG = """\b
+--where takes comparisons of columns with values:
+  harness show DIR --where "task == 'xor' and stddev <= 0.1"
+  harness show DIR --table trials --where "outcome in ['diverged', 'collapsed']"
+  harness show DIR --table trials --where "learning_rate != None and not reached"
+
+\b
+A parameter may be named without its param_. What every column means: docs/tables.md
+"""
+
+
+@click.command("show", epilog=EPILOG)
+@click.argument("directory", metavar="DIR")
+@click.option(
+    "--table",
+    default="summary",
+    show_default=True,
+    metavar="|".join(TABLE_NAMES),
+    envvar="HARNESS_TABLE",
+    help="Which table.",
+)
+@click.option("--where", metavar="EXPR", envvar="HARNESS_WHERE", help="Only the rows for which this is true.")
+@click.option("--columns", metavar="NAMES", envvar="HARNESS_COLUMNS", help="Columns to show, with commas between.")
+@click.option("--sort", metavar="NAMES", envvar="HARNESS_SORT", help="Columns to sort by; -name for largest first.")
+@click.option("--limit", type=int, metavar="N", envvar="HARNESS_LIMIT", help="Rows to show.  [default: what is handy]")
+@click.option("--csv", "as_csv", is_flag=True, envvar="HARNESS_CSV", help="Print CSV: all columns and rows.")
+@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON: all columns and rows.")
+def command(
+    directory: str,
+    table: str,
+    where: str | None,
+    columns: str | None,
+    sort: str | None,
+    limit: int | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Show a table of a sweep: what ran, how it went, which cells are best, which parameters matter.
+
+    DIR is a sweep's folder, also one that holds its CSV files only; nothing in it is changed.
+    """
+    from freewalk.harness import data_table
+
+    if table not in TABLE_NAMES:
+        raise unknown("table", table, TABLE_NAMES)
+    if as_csv and as_json:
+        raise UsageError("--csv and --json: give one of them")
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: must be at least 1")
+    found = _chosen(_table(directory, table), where, columns, sort)
+    found = found if limit is None else found.head(limit)
+    if as_csv:
+        data_table.print_csv(found)
+    elif as_json:
+        data_table.print_json_rows(found)
+    else:
+        data_table.print_data_table(found, chosen=columns is not None, limited=limit is not None)
+
+
+def _table(directory: str, name: str) -> pd.DataFrame:
+    from freewalk.harness.reading import read_sweep, reading
+    from freewalk.results.ranking import ranking
+    from freewalk.results.sensitivity import sensitivity
+    from freewalk.results.summary import summarise
+
+    source = read_sweep(directory)
+    if name == "curves":
+        with reading():
+            return source.curves()
+    make: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+        "trials": lambda trials: trials,
+        "summary": summarise,
+        "ranking": ranking,
+        "sensitivity": sensitivity,
+    }
+    return make[name](source.trials)
+
+
+def _chosen(table: pd.DataFrame, where: str | None, columns: str | None, sort: str | None) -> pd.DataFrame:
+    from freewalk.results.selection import ExpressionError, column_name, select
+
+    option = ""
+    try:
+        if where is not None:
+            option = "--where"
+            table = select(table, where)
+        if sort is not None:
+            option = "--sort"
+            keys = [key.strip() for key in sort.split(",")]
+            names = [column_name(key.removeprefix("-"), table) for key in keys]
+            table = table.sort_values(names, ascending=[not key.startswith("-") for key in keys], kind="stable")
+        if columns is not None:
+            option = "--columns"
+            table = table[[column_name(name.strip(), table) for name in columns.split(",")]]
+    except ExpressionError as error:
+        raise UsageError(f"{option}: {error}") from None
+    return table

@@ -1,0 +1,35 @@
+"""A task's datapoints as arrays, for checks that compute in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from freewalk.kernels.data import fill_arrays
+from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.noise import Stream
+from freewalk.kernels.walk import Data
+
+
+def draw(
+    network: FreeNetwork, data: Data, timesteps: int, *, seed: int, stream: Stream, step: int, n_datapoints: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the first datapoints of a step, those that training or an evaluation sees.
+
+    Returns
+    -------
+    x (B, T, n_input) and y (B, T, n_output), float32, without the T axis where the network has no sequence there
+    """
+    x, y = fill_arrays(
+        data.address,
+        data.argument,
+        seed=seed,
+        stream=stream,
+        step=step,
+        n_datapoints=n_datapoints,
+        timesteps=timesteps,
+        x_shape=(network.input_rows(timesteps), network.n_input),
+        y_shape=(network.output_rows(timesteps), network.n_output),
+    )
+    return (x if network.sequence_input else x[:, 0]), (y if network.sequence_output else y[:, 0])

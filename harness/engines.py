@@ -1,0 +1,81 @@
+"""Which engine runs which trials of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from freewalk.harness.batch_engine import BatchEngine
+from freewalk.harness.budget import Budget
+from freewalk.harness.engine import Engine
+from freewalk.harness.errors import UsageError
+from freewalk.harness.plan import Plan, Trial
+from freewalk.kernels.backend import Backend, resolve_backend
+
+AnyEngine = Engine | BatchEngine
+_BATCHED = "walk"
+"""The method whose kernels exist on every backend."""
+
+
+def engines_for(
+    backend: Backend, budget: Budget, plan: Plan, trials: Sequence[Trial]
+) -> Iterator[tuple[AnyEngine, Sequence[Trial]]]:
+    """Yield engines with what each shall run: batches on a backend that has them, and all else on threads.
+
+    Parameters
+    ----------
+    backend, budget
+        Of the sweep.
+    plan
+        The whole sweep, which decides what makes a batch.
+    trials
+        What is left of it.
+    """
+    if not backend.most_together:
+        yield Engine(backend, budget), trials
+        return
+    batched = [trial for trial in trials if trial.cell.method == _BATCHED]
+    others = [trial for trial in trials if trial.cell.method != _BATCHED]
+    if batched:
+        walks = [trial for trial in plan.trials if trial.cell.method == _BATCHED]
+        yield BatchEngine(backend, budget, walks), batched
+    if others:
+        yield Engine(resolve_backend("cpu"), budget), others
+
+
+def usable_backend(name: str) -> Backend:
+    """Return the backend of that name.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be used on this machine.
+    """
+    try:
+        return resolve_backend(name)
+    except ValueError as error:
+        raise UsageError(f"--backend {name}: {error}") from None
+
+
+def backend_of(backend: Backend, method: str) -> Backend:
+    """Return where a method runs on a backend: the walk there, others on the CPU if it has no kernels for them."""
+    return backend if method == _BATCHED or not backend.most_together else resolve_backend("cpu")
+
+
+def note_of(backend: Backend) -> str | None:
+    """Return the line that says why `auto` computes on the CPU; None if there is nothing to say."""
+    return f"harness: backend auto computes on the CPU: {backend.note}" if backend.note else None
+
+
+def where(backend: Backend) -> dict[str, object]:
+    """Return the columns of the trials table that say what computed a trial."""
+    return {"backend": backend.name, "device": backend.device, "dtype": backend.dtype}
+
+
+def refuse_methods_without_kernels(choice: str, methods: Sequence[str]) -> None:
+    """Raise UsageError if a GPU was demanded for a method that has no kernels there."""
+    missing = [method for method in methods if method != _BATCHED]
+    if choice == "cuda" and missing:
+        raise UsageError(
+            f"backend cuda has no kernels for method {', '.join(missing)}; give --backend auto, which runs the walk on"
+            " the GPU and the others on the CPU"
+        )

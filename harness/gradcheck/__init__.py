@@ -1,0 +1,1 @@
+"""Gradient checks: analytic against numerical, weight by weight, and what is wrong with a gradient that misses."""

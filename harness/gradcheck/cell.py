@@ -1,0 +1,211 @@
+"""The gradients of one cell: the exact one against central differences, what training steps by against the exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.harness.datapoints import draw
+from freewalk.harness.gradcheck import numerical
+from freewalk.harness.gradcheck.estimate import EstimateReport, check_estimate
+from freewalk.harness.gradcheck.layers import Layer, free_layers, layered_layers
+from freewalk.harness.gradcheck.planted import faulty_gradients
+from freewalk.harness.gradcheck.report import TOLERANCE, Report, check_gradient
+from freewalk.harness.problem import ResolvedProblem
+from freewalk.kernels import reference
+from freewalk.kernels.backend import Backend
+from freewalk.kernels.gradient import loss_gradient
+from freewalk.kernels.layered import LayeredNetwork
+from freewalk.kernels.noise import Stream
+from freewalk.kernels.walk import Trainer, WalkConfiguration
+
+Array = NDArray[np.float64]
+Datapoints = tuple[NDArray[Any], NDArray[Any]]
+
+_SHORT_STEP = 1e-6
+"""Learning rate at which many steps leave the weights where they are."""
+_FLOAT32_TOLERANCE = 1e-3
+_DIFFERENCES_TOLERANCE = 2e-2
+"""Of a gradient by central differences of a loss in float32."""
+
+
+@dataclass(frozen=True)
+class CellCheck:
+    """What `check_cell` found."""
+
+    exact: Report
+    """The analytic gradient against central differences, both in float64."""
+    stepped: Report | None
+    """The gradient that a training step takes against the analytic one; None for the walk, which only estimates it. Of
+    `synthetic`, the last layer, which learns from the truth."""
+    estimate: EstimateReport | None
+    """The estimates of training steps against the analytic gradient, of `walk` and `synthetic`."""
+    estimate_must_pass: bool
+    """Whether a bias of the estimate is a fault: not of synthetic gradients, which are guesses."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        reports = [self.exact.passed, self.stepped is None or self.stepped.passed]
+        return all(reports) and (self.estimate is None or not self.estimate_must_pass or self.estimate.passed)
+
+
+def layers_of(problem: ResolvedProblem) -> tuple[Layer, ...]:
+    """Return which weights of a problem belong together."""
+    return free_layers(problem.network) if problem.layers is None else layered_layers(problem.layers)
+
+
+def check_cell(
+    problem: ResolvedProblem, backend: Backend, *, seed: int, samples: int, initial: Array | None = None
+) -> CellCheck:
+    """Check the gradients of a cell on the data of its first training steps.
+
+    Parameters
+    ----------
+    problem
+        The cell; its batch size is the number of datapoints.
+    backend
+        Whose training steps are checked.
+    seed
+        Key of the initial weights, the data and the noise.
+    samples
+        Training steps that the estimates of `walk` and `synthetic` come from, at least 2.
+    initial
+        (n_from, n_to) weights to check at; None: those before training.
+    """
+    at = problem.initial_weights(seed) if initial is None else initial
+    exact = check_exact(problem, at, _batch(problem, seed, 0))
+    if problem.method == "walk":
+        estimate = check_estimate(step_gradients(problem, backend, seed, at, samples, _SHORT_STEP), layers_of(problem))
+        return CellCheck(exact, None, estimate, estimate_must_pass=True)
+    if problem.method == "synthetic":
+        pairs = list(step_gradients(problem, backend, seed, at, samples, _SHORT_STEP))
+        learned = pairs[-max(2, samples // 4) :]  # the predictors start from nothing
+        last = _check_step(problem, backend, *pairs[-1], layers_of(problem)[-2:])
+        return CellCheck(exact, last, check_estimate(learned, layers_of(problem)), estimate_must_pass=False)
+    (pair,) = step_gradients(problem, backend, seed, at, 1, 1.0)
+    return CellCheck(exact, _check_step(problem, backend, *pair, layers_of(problem)), None, estimate_must_pass=False)
+
+
+def check_exact(problem: ResolvedProblem, weights: Array, data: Datapoints) -> Report:
+    """Check `loss_gradient` against central differences, weight by weight."""
+    network, timesteps = problem.network, problem.timesteps
+    layers = layers_of(problem)
+    analytic = loss_gradient(network, weights, *data, timesteps, problem.mask)[1]
+    return judge_gradient(problem, weights, data, analytic, layers)
+
+
+def judge_gradient(
+    problem: ResolvedProblem, weights: Array, data: Datapoints, analytic: Array, layers: Sequence[Layer]
+) -> Report:
+    """Check any gradient of the mean loss against central differences, in some layers; name its faults."""
+    indices = np.unique(np.concatenate([layer.indices.ravel() for layer in layers]))
+    loss = loss_function(problem, *data)
+    expected, noise = numerical.judge(loss, weights, analytic, indices, TOLERANCE)
+    return check_gradient(
+        analytic,
+        expected,
+        layers,
+        noise=noise,
+        counts=_counts(problem, len(data[0])),
+        suspects=partial(faulty_gradients, problem.network, weights, *data, problem.timesteps, problem.layers),
+    )
+
+
+def loss_function(problem: ResolvedProblem, x: NDArray[Any], y: NDArray[Any]) -> numerical.LossFunction:
+    """Return the mean loss of datapoints as a function of the weights (n_from, n_to), in float64.
+
+    A layered network is run layer by layer, which its free network would take many times as long for.
+    """
+    network, layers = problem.network, problem.layers
+
+    def outputs(weights: Array) -> Array:
+        if layers is None:
+            return reference.forward(network, weights, x, problem.timesteps)
+        return layered_forward(layers, weights, x)
+
+    return lambda weights: float(reference.losses(network, outputs(weights), y).mean())
+
+
+def layered_forward(layers: LayeredNetwork, weights: Array, x: NDArray[Any]) -> Array:
+    """Return the outputs (B, n_output) of a layered network, whose weights stand in the free network's matrix."""
+    h: Array = x.astype(np.float64)
+    for rows, columns in layers.places:
+        z = h @ weights[rows, columns] + weights[layers.bias_row, columns]
+        is_hidden = columns.start >= layers.widths[-1]
+        h = np.tanh(z) if is_hidden and layers.hidden_activation == "tanh" else reference.sigmoid(z)
+    return reference.softmax(h) if layers.softmax else h
+
+
+def step_gradients(
+    problem: ResolvedProblem, backend: Backend, seed: int, initial: Array, n: int, learning_rate: float
+) -> Iterator[tuple[Array, Array]]:
+    """Yield, for n training steps, the gradient that the step took and the exact one of its data.
+
+    Plain descent moves the weights by the learning rate times its gradient, so that any trainer tells its gradient.
+    """
+    trainer = _start(problem, backend, seed, initial, learning_rate)
+    for step in range(n):
+        before = trainer.weights
+        trainer.train(1)
+        exact = loss_gradient(problem.network, before, *_batch(problem, seed, step), problem.timesteps, problem.mask)[1]
+        yield (before - trainer.weights) / learning_rate, exact
+
+
+def _start(problem: ResolvedProblem, backend: Backend, seed: int, initial: Array, learning_rate: float) -> Trainer:
+    plain = {"optimizer": "sgd", "learning_rate": learning_rate, "schedule": "constant"}
+    options: dict[str, Any] = {"seed": seed, "evaluation_points": 1, "initial": initial}
+    configuration = problem.configuration
+    if isinstance(configuration, WalkConfiguration):
+        configuration = replace(configuration, **plain, update="normalised")  # type: ignore[arg-type]
+        return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **options)
+    configuration = replace(configuration, **plain)  # type: ignore[arg-type]
+    return backend.make_descent(problem.network, configuration, problem.data(), layers=problem.layers, **options)
+
+
+def _batch(problem: ResolvedProblem, seed: int, step: int) -> Datapoints:
+    return draw(
+        problem.network,
+        problem.data(),
+        problem.timesteps,
+        seed=seed,
+        stream=Stream.DATA,
+        step=step,
+        n_datapoints=problem.configuration.batch_size,
+    )
+
+
+def _check_step(
+    problem: ResolvedProblem, backend: Backend, taken: Array, exact: Array, layers: Sequence[Layer]
+) -> Report:
+    """Check a training step's gradient against the exact one, as closely as the backend's arithmetic allows.
+
+    Rounding goes with a layer's largest derivatives, not with each: the tolerance is relative to both.
+    """
+    tolerance = _step_tolerance(problem, backend)
+    noise = np.zeros(exact.size)
+    for layer in layers:
+        size = float(np.sqrt(np.mean(exact.reshape(-1)[layer.indices] ** 2))) if layer.indices.size else 0.0
+        noise[layer.indices] = tolerance * size + 1e-9
+    counts = _counts(problem, problem.configuration.batch_size)
+    return check_gradient(taken, exact, layers, tolerance=tolerance, noise=noise.reshape(exact.shape), counts=counts)
+
+
+def _step_tolerance(problem: ResolvedProblem, backend: Backend) -> float:
+    if backend.dtype == "float64":
+        return 100 * TOLERANCE if problem.method == "numerical" else TOLERANCE
+    return _DIFFERENCES_TOLERANCE if problem.method == "numerical" else _FLOAT32_TOLERANCE
+
+
+def _counts(problem: ResolvedProblem, n_cases: int) -> dict[str, float]:
+    network = problem.network
+    counts = {"cases": n_cases, "outputs": network.n_output, "weights": problem.n_weights}
+    if problem.layers is None:
+        counts["timesteps"] = problem.timesteps
+    return {name: float(count) for name, count in counts.items() if math.isfinite(count)}

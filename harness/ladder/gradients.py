@@ -1,0 +1,88 @@
+"""Rungs that check gradients: of one neuron, of its weights, of a hidden layer."""
+
+from __future__ import annotations
+
+from freewalk.harness.datapoints import draw
+from freewalk.harness.gradcheck.cell import CellCheck, check_cell, judge_gradient, layers_of
+from freewalk.harness.gradcheck.report import Report
+from freewalk.harness.ladder.rung import Attempt, Setting
+from freewalk.harness.problem import ResolvedProblem, resolve_problem
+from freewalk.harness.text import counted
+from freewalk.kernels.gradient import loss_gradient
+from freewalk.kernels.noise import Stream
+
+NEURON, HIDDEN_LAYER = "2-1", "2-3-1"
+_SAMPLES = 200
+
+
+def neuron_gradient(setting: Setting) -> Attempt:
+    """Check the derivative by the weighted sum of one neuron, which is that by its bias."""
+    problem = _problem("backprop", NEURON)
+    weights = problem.initial_weights(setting.seed)
+    data = draw(
+        problem.network,
+        problem.data(),
+        problem.timesteps,
+        seed=setting.seed,
+        stream=Stream.DATA,
+        step=0,
+        n_datapoints=problem.configuration.batch_size,
+    )
+    analytic = loss_gradient(problem.network, weights, *data, problem.timesteps, problem.mask)[1]
+    biases = [layer for layer in layers_of(problem) if layer.is_bias]
+    report = judge_gradient(problem, weights, data, analytic, biases)
+    return Attempt(report.passed, _figures(report), _faults(report))
+
+
+def weight_gradient(setting: Setting) -> Attempt:
+    """Check the gradient of one neuron weight by weight, and what a step of the method takes for it."""
+    return _check(setting, NEURON)
+
+
+def hidden_gradient(setting: Setting) -> Attempt:
+    """Check the gradient of a network with a hidden layer, and what a step of the method takes for it."""
+    return _check(setting, HIDDEN_LAYER)
+
+
+def _problem(method: str, architecture: str) -> ResolvedProblem:
+    parameters: dict[str, int | float | str] = {
+        "architecture": architecture,
+        "batch_size": 16,
+        "stddev": 0.01,
+        "sides": "two",
+    }
+    return resolve_problem("and", method, parameters)
+
+
+def _check(setting: Setting, architecture: str) -> Attempt:
+    problem = _problem(setting.method, architecture)
+    found = check_cell(problem, setting.backend, seed=setting.seed, samples=_SAMPLES)
+    return Attempt(found.passed, _all_figures(found), _all_faults(found))
+
+
+def _figures(report: Report) -> str:
+    largest = max((layer.max_error for layer in report.layers), default=0.0)
+    return f"{counted(report.n_weights, 'derivative')}, largest relative error {largest:.1e}"
+
+
+def _all_figures(found: CellCheck) -> str:
+    parts = [_figures(found.exact)]
+    if found.stepped is not None:
+        parts.append(f"a step's gradient off by {max(layer.distance for layer in found.stepped.layers):.1e}")
+    if found.estimate is not None:
+        whole = found.estimate.whole
+        parts.append(f"estimate's cosine {whole.cosine:.3f}, bias {whole.bias:+.3f} ± {whole.standard_error:.3f}")
+    return "; ".join(parts)
+
+
+def _faults(report: Report) -> str:
+    return "; ".join(fault.sentence for fault in report.faults)
+
+
+def _all_faults(found: CellCheck) -> str:
+    parts = [_faults(found.exact)]
+    if found.stepped is not None and not found.stepped.passed:
+        parts.append(f"in a training step: {_faults(found.stepped)}")
+    if found.estimate is not None and found.estimate_must_pass and not found.estimate.passed:
+        parts.append(f"the estimate is biased by {found.estimate.whole.bias:+.2f} along the gradient")
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,167 @@
+"""The rungs in their order, and the settings with which each method is known to climb them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from freewalk.harness.ladder.digits import (
+    DIGITS_NETWORK,
+    DIGITS_TARGET,
+    SEGMENTS_NETWORK,
+    SEGMENTS_TARGET,
+    learn_classes,
+    scikit_digits,
+    seven_segments,
+)
+from freewalk.harness.ladder.gradients import (
+    HIDDEN_LAYER,
+    NEURON,
+    hidden_gradient,
+    neuron_gradient,
+    weight_gradient,
+)
+from freewalk.harness.ladder.rung import Attempt, Rung, Setting, Skip
+from freewalk.harness.ladder.tasks import Recipe, learn
+
+_EXACT = {"optimizer": "adam", "learning_rate": "0.05", "batch_size": "16"}
+_GUESSED = {**_EXACT, "predictor": "conditioned"}
+_WALK = {"update": "normalised", "optimizer": "adam", "learning_rate": "0.05", "stddev": "0.05", "batch_size": "64"}
+_CLASSES = {"optimizer": "adam", "learning_rate": "0.01", "batch_size": "32"}
+_GUESSED_CLASSES = {**_CLASSES, "predictor": "conditioned", "predictor_learning_rate": "0.01"}
+_WALK_CLASSES = {**_WALK, "learning_rate": "0.02", "batch_size": "128"}
+
+RECIPES: Mapping[str, Mapping[str, Recipe]] = {
+    "and": {
+        "backprop": Recipe(1000, _EXACT),
+        "numerical": Recipe(1000, _EXACT),
+        "synthetic": Recipe(2000, _GUESSED),
+        "walk": Recipe(2000, _WALK),
+    },
+    "xor": {
+        "backprop": Recipe(2000, _EXACT),
+        "numerical": Recipe(2000, _EXACT),
+        "synthetic": Recipe(4000, _GUESSED),
+        "walk": Recipe(4000, _WALK),
+    },
+    "sign": {
+        "backprop": Recipe(2000, _EXACT),
+        "numerical": Recipe(2000, _EXACT),
+        "synthetic": Recipe(4000, _GUESSED),
+        "walk": Recipe(4000, _WALK),
+    },
+    "segments": {
+        "backprop": Recipe(2000, _CLASSES),
+        "numerical": Recipe(600, _CLASSES),
+        "synthetic": Recipe(4000, _GUESSED_CLASSES),
+        "walk": Recipe(4000, _WALK_CLASSES),
+    },
+    "digits": {
+        "backprop": Recipe(4000, {**_CLASSES, "learning_rate": "0.005"}),
+        "numerical": Recipe(600, {**_CLASSES, "learning_rate": "0.005"}),
+        "synthetic": Recipe(4000, {**_GUESSED_CLASSES, "learning_rate": "0.005"}),
+        "walk": Recipe(4000, {**_WALK_CLASSES, "batch_size": "256"}),
+    },
+}
+"""By rung and method."""
+
+XOR_WIDTHS, SIGN_WIDTHS = "2-8-1", "1-4-1"
+
+
+def _recipe(rung: str, method: str) -> Recipe:
+    if method not in RECIPES[rung]:
+        raise Skip(f"no settings are known with which {method} climbs it")
+    return RECIPES[rung][method]
+
+
+def _learn(task: str, architecture: str, setting: Setting) -> Attempt:
+    return learn(setting, setting.method, task, architecture, _recipe(task, setting.method))
+
+
+def _first_neuron(setting: Setting) -> Attempt:
+    return learn(setting, "numerical", "and", NEURON, RECIPES["and"]["numerical"])
+
+
+def _segments(setting: Setting) -> Attempt:
+    recipe = _recipe("segments", setting.method)
+    return learn_classes(setting, seven_segments(), SEGMENTS_NETWORK, recipe, SEGMENTS_TARGET)
+
+
+def _digits(setting: Setting) -> Attempt:
+    recipe = _recipe("digits", setting.method)
+    return learn_classes(setting, scikit_digits(), DIGITS_NETWORK, recipe, DIGITS_TARGET)
+
+
+def _task(name: str, task: str, architecture: str, what: str, advice: str) -> Rung:
+    climb: Callable[[Setting], Attempt] = partial(_learn, task, architecture)
+    return Rung(name, what, climb, advice)
+
+
+def ladder(method: str) -> tuple[Rung, ...]:
+    """Return the rungs for a method, the easiest first."""
+    return (
+        Rung(
+            "neuron",
+            "AND with one neuron, by a numerical gradient",
+            _first_neuron,
+            "differences of the loss need nothing but the loss: look at the forward pass, the loss and the data",
+        ),
+        Rung(
+            "error signal",
+            "analytic gradient of one neuron's weighted sum",
+            neuron_gradient,
+            "look at the derivatives of the loss by the output and of the output by the sum",
+        ),
+        Rung(
+            "weights",
+            f"gradient of one neuron, weight by weight, and {method}'s step",
+            weight_gradient,
+            "the error signal is right: look at its product with the inputs, and at what a step makes of it",
+        ),
+        _task(
+            "and",
+            "and",
+            NEURON,
+            f"AND with one neuron, by {method}",
+            "the gradient is right: look at the update, its sign and its learning rate",
+        ),
+        Rung(
+            "hidden layer",
+            f"gradient of a hidden layer, weight by weight, and {method}'s step",
+            hidden_gradient,
+            "one neuron is right: look at how the error signal comes down through the upper layer's weights",
+        ),
+        _task(
+            "hidden and",
+            "and",
+            HIDDEN_LAYER,
+            f"AND with a hidden layer, by {method}",
+            "the gradients are right: look at the update of the hidden layer",
+        ),
+        _task(
+            "xor",
+            "xor",
+            XOR_WIDTHS,
+            f"XOR, by {method}",
+            "AND is learned, so try another seed, more hidden neurons or another learning rate",
+        ),
+        _task(
+            "sign",
+            "sign",
+            SIGN_WIDTHS,
+            f"the sign of a number, by {method}",
+            "the gates are learned: look at the data, which are drawn anew at every step",
+        ),
+        Rung(
+            "segments",
+            f"seven-segment digits among {SEGMENTS_NETWORK.widths[0]} bits, by {method}",
+            _segments,
+            "one output is learned: look at what several outputs add",
+        ),
+        Rung(
+            "digits",
+            f"scikit-learn's 8x8 digits, by {method}",
+            _digits,
+            "simple digits are learned: look at the softmax, the inputs' range and the size of the network",
+        ),
+    )

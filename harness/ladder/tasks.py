@@ -1,0 +1,42 @@
+"""Rungs that learn a task, as a trial of a sweep would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from freewalk.harness.budget import Budget
+from freewalk.harness.commands.cell_options import single_trial
+from freewalk.harness.engines import backend_of
+from freewalk.harness.ladder.rung import Attempt, Setting
+from freewalk.harness.text import counted, significant
+from freewalk.harness.trial import run_trial, start_trial
+from freewalk.results.explanation import explain
+
+_EPOCHS = 50
+_EVALUATION_POINTS = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings with which a method is known to learn a task, from any of many seeds."""
+
+    steps: int
+    options: Mapping[str, str]
+
+
+def learn(setting: Setting, method: str, task: str, architecture: str, recipe: Recipe) -> Attempt:
+    """Let a method learn a task; passed if the task's own metric meets its target on held-out data."""
+    options = {"architecture": architecture, **recipe.options}
+    trial = single_trial("ladder", task, method, str(setting.seed), options)
+    budget = Budget(_EPOCHS, max(1, recipe.steps // _EPOCHS), _EVALUATION_POINTS)
+    backend = backend_of(setting.backend, method)
+    run = start_trial(trial.cell, trial.seed, budget, backend)
+    result = run_trial(run, backend)
+    fields = result.fields
+    figures = (
+        f"{fields['metric_name']} {significant(float(str(fields['metric_final'])))}"
+        f" ({run.task.comparison} {significant(float(str(fields['target'])))})"
+        f" after {counted(int(str(fields['steps'])), 'step')}"
+    )
+    return Attempt(bool(fields["reached"]), figures, explain(fields, result.curve))

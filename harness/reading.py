@@ -1,0 +1,32 @@
+"""Sweeps that a command reads, with errors that speak of the folder that was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freewalk.harness.errors import UsageError
+from freewalk.results.errors import StoreError
+
+if TYPE_CHECKING:
+    from freewalk.results.sources import Source
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn what is wrong with a sweep that is read into a usage error."""
+    try:
+        yield
+    except StoreError as error:
+        # The store's own remedy is meant for whoever writes there.
+        raise UsageError(str(error).replace("pick another --out", "give another folder")) from None
+
+
+def read_sweep(path: str) -> Source:
+    """Read a sweep's folder or its ``trials.csv``; UsageError where it is none."""
+    from freewalk.results.sources import read_source
+
+    with reading():
+        return read_source(Path(path))

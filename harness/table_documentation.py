@@ -1,0 +1,107 @@
+"""docs/tables.md, made from the schemas: `python -m freewalk.harness.table_documentation > docs/tables.md`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import sys
+import textwrap
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from freewalk.harness.parameters import PARAMETERS
+from freewalk.results.report_schema import COMPARISON, ORIGINS, RANKING, SENSITIVITY
+from freewalk.results.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
+
+_TABLES: Final[Mapping[TableName, str]] = {
+    "trials": "One row a trial. `harness sweep` writes `trials.csv`; `harness show DIR --table trials` prints it.",
+    "curves": "One row a measurement of a trial, in the order of trial, step, split and metric. `harness sweep` writes "
+    "`curves.csv`.",
+    "summary": "One row a cell, in the order of the grid. `harness sweep` writes `summary.csv`.",
+    RANKING: "One row a cell, best first in each task. `harness show DIR --table ranking` prints it, `harness report` "
+    "writes `ranking.csv`.",
+    SENSITIVITY: "One row for each parameter that varies, per task: how much it matters. `harness show DIR --table "
+    "sensitivity` prints it, `harness report` writes `sensitivity.csv`.",
+    COMPARISON: "One row for each cell that two sweeps have in common, and measure. `harness compare A B --csv` "
+    "prints it.",
+    ORIGINS: "One row a trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
+}
+
+_HEAD: Final = """# Tables
+
+Every table that freewalk writes, column by column. This page is made from the code:
+`python -m freewalk.harness.table_documentation > docs/tables.md`.
+
+The layout has version {version}, which stands in the first column of every file. A store or CSV file of an older
+version is still read: columns that it does not have are missing values. One of a newer version is refused.
+
+CSV files are UTF-8 with a header, commas between and `\\n` at the end of a line; floats have the fewest digits that
+give them back. In pandas `pd.read_csv` reads them; `freewalk.results.reading.read_table(path, table)` also gives every
+column its documented type, so that nothing changes on the way there and back.
+
+A missing value is an empty field: NaN in a `float64` column, `NA` in an `Int64`, `boolean` or `string` one. `inf` is a
+number: what never happened takes infinitely long.
+
+A *cell* is one point of the grid: task, method, parameters. A *trial* is a cell with a seed. A *step* is one weight
+update. An *evaluation* is one forward pass of one datapoint through all timesteps. A trial that did not reach its
+target is *censored*: it is worse than any that did, and never left out. Intervals are meant to hold 95 % of the time;
+`python tests/results/test_results_coverage.py` measures how often they do.
+"""
+
+
+def tables_page() -> str:
+    """Return docs/tables.md."""
+    parts = [_HEAD.format(version=SCHEMA_VERSION)]
+    parts.extend(_section(table, text) for table, text in _TABLES.items())
+    parts.append(_words("Words in `outcome`", Outcome))
+    parts.append(_parameters())
+    return "\n".join(parts)
+
+
+def _section(table: TableName, text: str) -> str:
+    rows = []
+    for column in TABLES[table]:
+        rows.append(f"| `{column.name}` | {column.dtype} | {column.unit} | {_cell(column.description)} |")
+        if PARAMETERS_AFTER.get(table) == column.name:
+            rows.append("| `param_*` | by its values | | one column for each parameter, see below |")
+    lines = ["| column | type | unit | what it is |", "|---|---|---|---|", *rows]
+    return f"## {table}\n\n{textwrap.fill(text, 120, break_on_hyphens=False)}\n\n" + "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _words(title: str, words: type[StrEnum]) -> str:
+    described = _descriptions(words)
+    lines = [f"- `{word}`{f': {described[word.name]}' if word.name in described else ''}" for word in words]
+    return f"## {title}\n\n" + "\n".join(lines) + "\n"
+
+
+def _descriptions(words: type[StrEnum]) -> dict[str, str]:
+    """Return what stands in the source below each member."""
+    (body,) = (node.body for node in ast.parse(inspect.getsource(words)).body if isinstance(node, ast.ClassDef))
+    return {
+        node.targets[0].id: inspect.cleandoc(str(after.value.value)).replace("\n", " ").rstrip(".")
+        for node, after in itertools.pairwise(body)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+    }
+
+
+def _parameters() -> str:
+    rows = [f"| `param_{name}` | {_cell(parameter.help)} |" for name, parameter in PARAMETERS.items()]
+    text = (
+        "A table has the columns of the parameters that apply to one of its cells at least; the type follows from the "
+        "values. A value that does not apply to a cell is missing."
+    )
+    lines = ["| column | what it is |", "|---|---|", *rows]
+    return f"## Parameters\n\n{textwrap.fill(text, 120)}\n\n" + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(tables_page())

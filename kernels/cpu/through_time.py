@@ -1,0 +1,218 @@
+"""A tile of groups of sixteen datapoints, forward and backward through time.
+
+For each timestep t the memory keeps what enters the layer, u_t = [x_t, 1, a_t], and the derivative of the loss by the
+weighted sums, delta_t:
+
+    a_{t+1} = f(u_t W)        delta_t = (W_a delta_{t+1} + dL/da_{t+1}) f'
+
+where W_a are the rows of W that a_t enters by. Work that reaches nothing is left out: at the first timestep a_t is 0,
+so only the input and bias rows count; without a sequence output the last timestep has deltas at the outputs alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
+from freewalk.kernels.cpu.functions import sigmoid, tanh
+from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
+from freewalk.kernels.cpu.layout import Shape
+from freewalk.kernels.cpu.packing import BLOCK, SIDE, Packed, Rows, TileMemory, whole_blocks
+from freewalk.kernels.cpu.tiles import WIDE, add_products, empty_tile, store_tile
+from freewalk.kernels.jit import helper_function, inline_function
+
+_ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
+_BLOCK, _SIDE = BLOCK, SIDE
+_WIDE = WIDE
+_PART = BLOCK if WIDE else BLOCK // 2
+
+
+@inline_function
+def _multiply(
+    factors: NDArray[np.float32],  # IN (blocks, n_rows, BLOCK)
+    n_rows: int,
+    vectors: NDArray[np.float32],  # IN from `at`, a group every `stride`: (rows, LANES)
+    at: int,
+    stride: int,
+    rows: int,
+    out: NDArray[np.float32],  # OUT from `to`, a group every `out_stride`: (columns padded to a block, LANES)
+    to: int,
+    out_stride: int,
+    columns: int,
+    groups: int,
+) -> None:
+    """Write the sum over rows of factor times vector for each column and group.
+
+    Two groups share each loaded factor where the registers suffice; else half a block is computed at a time.
+    """
+    for block in range((columns + _BLOCK - 1) // _BLOCK):
+        factor = block * n_rows * _BLOCK
+        a, out_a = at, to + block * _BLOCK * LANES
+        group = 0
+        while _WIDE and group + 2 <= groups:
+            tile_a, tile_b = empty_tile(8), empty_tile(8)
+            b, out_b = a + stride, out_a + out_stride
+            for row in range(rows):
+                tile_a = add_products(tile_a, factors, factor + row * _BLOCK, load_f32(vectors, a + row * LANES))
+                tile_b = add_products(tile_b, factors, factor + row * _BLOCK, load_f32(vectors, b + row * LANES))
+            store_tile(out, out_a, tile_a)
+            store_tile(out, out_b, tile_b)
+            a, out_a = b + stride, out_b + out_stride
+            group += 2
+        while group < groups:
+            for part in range(0, _BLOCK, _PART):
+                tile = empty_tile(_PART)
+                for row in range(rows):
+                    k = factor + row * _BLOCK + part
+                    tile = add_products(tile, factors, k, load_f32(vectors, a + row * LANES))
+                store_tile(out, out_a + part * LANES, tile)
+            a, out_a = a + stride, out_a + out_stride
+            group += 1
+
+
+@inline_function
+def _activate(shape: Shape, values: NDArray[np.float32], at: int, columns: int) -> None:
+    """Replace the weighted sums of the first neurons by their activations."""
+    first_tanh = min(shape.n_output, columns) if shape.hidden_tanh else columns
+    for column in range(first_tanh):
+        store(values, at + column * LANES, sigmoid(load_f32(values, at + column * LANES)))
+    for column in range(first_tanh, columns):
+        store(values, at + column * LANES, tanh(load_f32(values, at + column * LANES)))
+
+
+@inline_function
+def _copy(source: NDArray[np.float32], at: int, target: NDArray[np.float32], to: int, n: int) -> None:
+    for k in range(n):
+        store(target, to + k * LANES, load_f32(source, at + k * LANES))
+
+
+@helper_function
+def enter(shape: Shape, rows: Rows, memory: TileMemory, group: int, groups: int) -> None:
+    """Write the inputs and the bias of one group at every timestep, and the zeros of the first activations."""
+    entering = memory.entering
+    for t in range(shape.timesteps):
+        here = (t * groups + group) * rows.entering * LANES
+        _copy(memory.x, min(t, shape.input_rows - 1) * shape.n_input * LANES, entering, here, shape.n_input)
+        store(entering, here + shape.n_input * LANES, splat_f32(_ONE))
+    # a register tile of the gradient may begin with an input and end with an activation
+    for row in range(shape.n_input + 1, (shape.n_input + _SIDE) // _SIDE * _SIDE):
+        store(entering, (group * rows.entering + row) * LANES, splat_f32(_ZERO))
+
+
+@helper_function
+def run_forward(shape: Shape, rows: Rows, packed: Packed, memory: TileMemory, groups: int) -> None:
+    """Run the groups of a tile through all timesteps, keeping what enters each."""
+    entering = memory.entering
+    stride = rows.entering * LANES
+    first_activation = (shape.n_input + 1) * LANES
+    factors, n_from = packed.forward, shape.n_from
+    for t in range(shape.timesteps - 1):
+        here, there = t * groups * stride, (t + 1) * groups * stride + first_activation
+        n = shape.n_input + 1 if t == 0 else n_from
+        _multiply(factors, n_from, entering, here, stride, n, entering, there, stride, shape.n_to, groups)
+        for group in range(groups):
+            _activate(shape, entering, there + group * stride, shape.n_to)
+    t = shape.timesteps - 1
+    n = shape.n_input + 1 if t == 0 else n_from
+    last_stride = whole_blocks(shape.n_output) * LANES
+    here = t * groups * stride
+    _multiply(factors, n_from, entering, here, stride, n, memory.last, 0, last_stride, shape.n_output, groups)
+    for group in range(groups):
+        _activate(shape, memory.last, group * last_stride, shape.n_output)
+
+
+@inline_function
+def _output_delta(shape: Shape, a: F32x16, o: F32x16, target: F32x16, total: F32x16) -> F32x16:
+    """Return the derivative of the loss by one weighted sum; see freewalk.kernels.gradient.output_deltas.
+
+    `total` is what `_softmax_total` returns for the timestep.
+    """
+    one = splat_f32(_ONE)
+    if shape.cross_entropy:
+        if shape.softmax:
+            return (o * total - target) * (a * (one - a))
+        return target * (a - one)
+    by_output = splat_f32(_TWO) * (o - target)
+    if shape.softmax:
+        by_output = o * (by_output - total)
+    return by_output * (a * (one - a))
+
+
+@inline_function
+def _softmax_total(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.float32], at: int) -> F32x16:
+    """Return the sum over outputs that a softmax brings in: of y for the cross-entropy, else of 2 (o - y) o."""
+    total = splat_f32(_ZERO)
+    if shape.softmax:
+        for k in range(at, at + shape.n_output * LANES, LANES):
+            o, target = load_f32(outputs, k), load_f32(y, k)
+            total = total + target if shape.cross_entropy else fma(splat_f32(_TWO) * (o - target), o, total)
+    return total
+
+
+@inline_function
+def targets_of(rows: Rows, memory: TileMemory, group: int) -> NDArray[np.float32]:
+    """Return where the targets of one group lie, which become the derivatives of its loss."""
+    size = rows.outputs * LANES
+    return memory.y[group * size : (group + 1) * size]
+
+
+@helper_function
+def read_group(shape: Shape, rows: Rows, memory: TileMemory, group: int, groups: int) -> F32x16:
+    """Return the losses of one group; leave their derivatives by the outputs' weighted sums in place of its targets."""
+    read, outputs, y = memory.read, memory.outputs, targets_of(rows, memory, group)
+    n, row_size = shape.n_output, shape.n_output * LANES
+    for row in range(shape.output_rows - 1):  # of a sequence output; what is read then enters the next timestep
+        there = ((row + 1) * groups + group) * rows.entering + shape.n_input + 1
+        _copy(memory.entering, there * LANES, read, row * row_size, n)
+    _copy(memory.last, group * whole_blocks(n) * LANES, read, (shape.output_rows - 1) * row_size, n)
+    _copy(read, 0, outputs, 0, rows.outputs)
+    if shape.softmax:
+        softmax_in_place(shape, outputs)
+    losses = losses_of(shape, outputs, y)
+    for row in range(shape.output_rows):
+        at = row * row_size
+        total = _softmax_total(shape, outputs, y, at)
+        for k in range(at, at + row_size, LANES):
+            a, o, target = load_f32(read, k), load_f32(outputs, k), load_f32(y, k)
+            store(y, k, _output_delta(shape, a, o, target, total))
+    return losses
+
+
+@inline_function
+def _slope(shape: Shape, a: F32x16, column: int) -> F32x16:
+    """Return f'(z) of an activation a = f(z): a (1 - a), or for tanh (1 + a) (1 - a)."""
+    one = splat_f32(_ONE)
+    if shape.hidden_tanh and column >= shape.n_output:
+        return (a + one) * (one - a)
+    return a * (one - a)
+
+
+@helper_function
+def run_backward(shape: Shape, rows: Rows, packed: Packed, memory: TileMemory, groups: int) -> None:
+    """Leave the deltas of every timestep of a tile."""
+    entering, deltas = memory.entering, memory.deltas
+    stride, size = rows.entering * LANES, rows.deltas * LANES
+    last = shape.timesteps - 1
+    for group in range(groups):
+        here = (last * groups + group) * size
+        y = targets_of(rows, memory, group)
+        _copy(y, (shape.output_rows - 1) * shape.n_output * LANES, deltas, here, shape.n_output)
+        for column in range(shape.n_output, (shape.n_output + _SIDE - 1) // _SIDE * _SIDE):
+            store(deltas, here + column * LANES, splat_f32(_ZERO))  # the rest of a register tile of the gradient
+    for t in range(last - 1, -1, -1):
+        here, there = t * groups * size, (t + 1) * groups * size
+        n = shape.n_output if t + 1 == last else shape.n_to
+        _multiply(packed.backward, shape.n_to, deltas, there, size, n, deltas, here, size, shape.n_to, groups)
+        for group in range(groups):
+            activations = ((t + 1) * groups + group) * stride + (shape.n_input + 1) * LANES
+            for column in range(shape.n_to):
+                at = here + group * size + column * LANES
+                a = load_f32(entering, activations + column * LANES)
+                store(deltas, at, load_f32(deltas, at) * _slope(shape, a, column))
+            if shape.output_rows > 1:
+                y = targets_of(rows, memory, group)
+                for column in range(shape.n_output):
+                    at = here + group * size + column * LANES
+                    arriving = load_f32(y, (t * shape.n_output + column) * LANES)
+                    store(deltas, at, load_f32(deltas, at) + arriving)

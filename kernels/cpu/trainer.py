@@ -1,0 +1,170 @@
+"""What every trial on the CPU shares: its weights, its threads, its measures."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.evaluate import evaluate
+from freewalk.kernels.cpu.layout import NO_ARRAY, Shape, Source, from_padded, make_workspace, shape_of, to_padded
+from freewalk.kernels.cpu.optimizers import Weights
+from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
+from freewalk.kernels.noise import Stream, initial_weights, seed_words
+from freewalk.kernels.reference import dense_inputs, dense_targets
+from freewalk.kernels.walk import Data, Evaluation, Progress, check_data_shapes
+
+NO_MASK = np.zeros(0, dtype=np.bool_)
+
+
+class CpuTrainer(ABC):
+    """One trial on the CPU: float64 master weights, float32 network arithmetic; what a step is, subclasses say.
+
+    Parameters
+    ----------
+    network, timesteps
+        What is trained, and how often its layer is applied.
+    data
+        Where datapoints come from.
+    seed
+        Key of all random numbers.
+    evaluation_points
+        Held-out datapoints of an evaluation.
+    n_parts
+        Pieces of work in one step: more threads have nothing to do.
+    threads
+        Threads of one step. 1 releases the GIL and may run beside other trials; more than 1 uses Numba's thread pool,
+        and then only one trial may train at a time. The bits of the result do not depend on it.
+    mask
+        (n_from, n_to), False where there is no weight.
+    initial
+        (n_from, n_to) weights to start from; None draws them.
+    """
+
+    def __init__(
+        self,
+        network: FreeNetwork,
+        timesteps: int,
+        data: Data,
+        *,
+        seed: int,
+        evaluation_points: int,
+        n_parts: int,
+        threads: int,
+        mask: NDArray[np.bool_] | None,
+        initial: NDArray[np.float64] | None,
+    ) -> None:
+        check_mask(network, mask)
+        check_initial(network, initial)
+        seed_words(seed)
+        self.network = network
+        self.step = 0
+        self._seed = np.uint64(seed)
+        self._evaluation_points = evaluation_points
+        self._n_parts = n_parts
+        self._shape = shape_of(network, timesteps)
+        self._training = Source(data.address, data.argument, int(Stream.DATA), NO_ARRAY, NO_ARRAY)
+        self._held_out = self._training._replace(stream=int(Stream.EVALUATION_DATA))
+        start = initial_weights(network.n_from, network.n_to, seed) if initial is None else initial.astype(np.float64)
+        self._weights = weights_of(start if mask is None else start * mask, self._shape)
+        n_outputs = self._shape.output_rows * network.n_output
+        self._lowest, self._highest = np.empty(n_outputs, np.float32), np.empty(n_outputs, np.float32)
+        self._evaluating = make_workspace(self._shape, 0, 1)
+        self._stop = np.zeros(1, dtype=np.uint8)
+        self.use_threads(threads)
+
+    @property
+    def threads(self) -> int:
+        """Threads of one step."""
+        return self._threads
+
+    def most_threads(self, threads: int) -> int:
+        """Return how many of `threads` have work in one step."""
+        return min(threads, self._n_parts)
+
+    def use_threads(self, threads: int) -> None:
+        """Take the following steps with so many threads, or as many as have work.
+
+        Raises
+        ------
+        ValueError
+            If `threads` is below 1.
+        """
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        self._threads = self.most_threads(threads)
+        self._allocate(self._threads)
+
+    @abstractmethod
+    def compile_for_threads(self) -> None:
+        """Compile, or load from the cache, what steps with several threads need."""
+
+    @abstractmethod
+    def _allocate(self, threads: int) -> None:
+        """Make the scratch memory of so many threads."""
+
+    def train(self, n_steps: int) -> Progress:
+        """Take `n_steps` steps; stop early after a loss that is not finite."""
+        steps, loss = self._run_steps(n_steps)
+        self.step += steps
+        return Progress(steps, loss)
+
+    @abstractmethod
+    def _run_steps(self, n_steps: int) -> tuple[int, float]:
+        """Return the steps taken and the mean training loss of the last."""
+
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread return soon; a step it leaves unfinished does not count."""
+        self._stop[0] = 1
+
+    def evaluate(self) -> Evaluation:
+        """Measure the weights on held-out data, the same at every call."""
+        measures = evaluate(
+            self._shape,
+            self._held_out,
+            self._seed,
+            self._weights.single,
+            self._evaluating,
+            self._evaluation_points,
+            self._lowest,
+            self._highest,
+        )
+        return Evaluation(*measures, output_spread=float((self._highest - self._lowest).max()))
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """A copy of the weights, (n_from, n_to) float64."""
+        return from_padded(self._weights.master, self._shape)
+
+
+def weights_of(matrix: NDArray[np.float64], shape: Shape) -> Weights:
+    """Return weights (n_from, n_to) as the kernels hold them, with an optimiser's state of zeros."""
+    master = to_padded(matrix, shape)
+    return Weights(master, master.astype(np.float32), np.zeros_like(master), np.zeros_like(master))
+
+
+def exercise(trainer: CpuTrainer) -> None:
+    """Run every kernel of a trial without data, one step, so that they are compiled or loaded from the cache."""
+    shape = trainer._shape
+    x = np.zeros((1, shape.input_rows * shape.n_input), dtype=np.float32)
+    y = np.zeros((1, shape.output_rows * shape.n_output), dtype=np.float32)
+    trainer._training = trainer._held_out = trainer._training._replace(address=0, x=x, y=y)
+    trainer.train(1)
+    trainer.evaluate()
+
+
+def array_source(network: FreeNetwork, x: NDArray[Any], y: NDArray[Any], timesteps: int) -> Source:
+    """Return given datapoints, shapes as in freewalk.kernels.reference, as a source.
+
+    Raises
+    ------
+    ValueError
+        If x or y does not fit the network.
+    """
+    dense_x, dense_y = dense_inputs(network, x), dense_targets(network, y)
+    check_data_shapes(network, dense_x, dense_y, timesteps)
+    n = len(dense_x)
+    flat_x = dense_x.reshape(n, -1).astype(np.float32)
+    return Source(0, 0, int(Stream.DATA), flat_x, dense_y.reshape(n, -1).astype(np.float32))

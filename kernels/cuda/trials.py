@@ -1,0 +1,290 @@
+"""Trials on a GPU: arrays made, handed to the kernels and read back."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import cuda
+from numpy.typing import NDArray
+
+from freewalk.kernels.batch import BatchTrial
+from freewalk.kernels.cuda import evaluate as measuring
+from freewalk.kernels.cuda import general, resident
+from freewalk.kernels.cuda.block import teams_of
+from freewalk.kernels.cuda.device import gpu
+from freewalk.kernels.cuda.evaluate import make_evaluate
+from freewalk.kernels.cuda.general import JUDGES, make_general
+from freewalk.kernels.cuda.jit import SIMULATED
+from freewalk.kernels.cuda.layout import (
+    BATCH_SIZE,
+    LOSS,
+    MASTER,
+    N_RESULTS,
+    N_STATES,
+    STEP,
+    STEPS_DONE,
+    TIMESTEPS,
+    WARP,
+    numbers_of,
+    sizes_of,
+    spec_of,
+)
+from freewalk.kernels.cuda.resident import make_resident
+from freewalk.kernels.network import FreeNetwork, check_mask
+from freewalk.kernels.noise import initial_weights
+from freewalk.kernels.walk import Data, Evaluation, Progress
+
+_GENERAL_THREADS = 64 if SIMULATED else 256
+_EVALUATION_BLOCKS = 64  # of one trial, at most
+_STEPS_OF_A_LAUNCH = 1024  # queued before the host waits, on the way of many launches a step
+
+
+class DeviceTrials:
+    """Trials of one network on the GPU, with everything that their kernels need.
+
+    Raises
+    ------
+    ValueError
+        If the trials differ in what is compiled in: noise and sides.
+    """
+
+    def __init__(
+        self,
+        network: FreeNetwork,
+        data: Data,
+        trials: Sequence[BatchTrial],
+        *,
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> None:
+        check_mask(network, mask)
+        specs = {spec_of(network, trial.configuration, data, masked=mask is not None) for trial in trials}
+        if len(specs) != 1:
+            raise ValueError("trials of one batch must agree in noise and sides")
+        self.network = network
+        self.spec = specs.pop()
+        self.evaluation_points = evaluation_points
+        self.kernel_seconds = 0.0
+        self.compile_seconds = 0.0
+        self._sizes = np.stack([sizes_of(trial.configuration, data, trial.seed) for trial in trials])
+        start = np.stack([_start(network, trial, mask) for trial in trials])
+        state = np.zeros((len(trials), N_STATES, network.n_weights))
+        state[:, MASTER] = start
+        self._numbers = cuda.to_device(np.stack([numbers_of(trial.configuration) for trial in trials]))
+        self._state = cuda.to_device(state)
+        self._single = cuda.to_device(start.astype(np.float32))
+        flat = np.zeros(0, np.float32) if mask is None else mask.astype(np.float32).reshape(-1)
+        self._mask = cuda.to_device(flat)
+        self._scratch: dict[Any, Any] = {}
+        self._stopped: set[int] = set()  # by a loss that is not finite
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Steps taken so far, (n_trials,)."""
+        return self._sizes[:, STEP].copy()
+
+    def weights(self, trial: int) -> NDArray[np.float64]:
+        """Return a copy of a trial's weights, (n_from, n_to)."""
+        matrix: NDArray[np.float64] = self._state[trial].copy_to_host()[MASTER]
+        return matrix.reshape(self.network.n_from, self.network.n_to)
+
+    def compile(self, *, side_by_side: bool) -> None:
+        """Compile what training and evaluation need, so that it counts as compilation and not as training."""
+        if SIMULATED:
+            return
+        start = time.perf_counter()
+        make_evaluate(self.spec, self._threads).compile(measuring.SIGNATURE.args)
+        if not self.spec.is_resident:
+            kernels: Any = make_general(self.spec, self._threads)
+            names, signatures = tuple(general.SIGNATURES), general.SIGNATURES
+        else:
+            kernels, signatures = make_resident(self.spec, teams_of(self.spec)), resident.SIGNATURES
+            across = ("train_one",) if _grids_can_meet() else ("sum_step", "move_step")
+            names = ("train_trials",) if side_by_side else across
+        for name in names:
+            getattr(kernels, name).compile(signatures[name].args)
+        self.compile_seconds += time.perf_counter() - start
+
+    def train_side_by_side(self, order: Sequence[int], n_steps: int) -> list[Progress]:
+        """Train trials of a small network, a block each, in one launch."""
+        kernels = make_resident(self.spec, teams_of(self.spec))
+        blocks = len(order)
+        x, y = self._datapoints(blocks, kernels.teams * WARP)
+        total = self._array("total", (blocks, self.network.n_weights), np.float64)
+        results = cuda.to_device(np.zeros((len(self._sizes), N_RESULTS)))
+        arguments = (cuda.to_device(np.asarray(order, np.int32)), *self._trials(), x, y, total, results, n_steps)
+        with _Timed(self):
+            kernels.train_trials[blocks, kernels.threads](*arguments)
+        return self._progress(order, results.copy_to_host())
+
+    def train_across_the_gpu(self, n_steps: int) -> list[Progress]:
+        """Train the only trial of a small network with the whole GPU, in one launch."""
+        kernels = make_resident(self.spec, teams_of(self.spec))
+        meets = _grids_can_meet()
+        wanted = -(-int(self._sizes[0, BATCH_SIZE]) // kernels.teams)
+        blocks = min(wanted, gpu().multiprocessors)  # one fills a multiprocessor, so that all run at once
+        x, y = self._datapoints(blocks, kernels.teams * WARP)
+        total = self._array("total", (blocks, self.network.n_weights), np.float64)
+        losses = self._array("block losses", (blocks,), np.float64)
+        results = cuda.to_device(np.zeros((1, N_RESULTS)))
+        sizes, numbers, state, single, mask = self._trials()
+        with _Timed(self):
+            if meets:
+                kernels.train_one[blocks, kernels.threads](
+                    sizes, numbers, state, single, mask, x, y, total, losses, results, n_steps
+                )
+            else:
+                for k in range(n_steps):
+                    kernels.sum_step[blocks, kernels.threads](
+                        sizes, numbers, single, mask, x, y, total, losses, results, k
+                    )
+                    kernels.move_step[blocks, kernels.threads](sizes, numbers, state, single, total, losses, results, k)
+        return self._progress([0], results.copy_to_host())
+
+    def train_in_turn(self, order: Sequence[int], n_steps: int) -> list[Progress]:
+        """Train trials of a network of any size, each with the whole GPU, one after another."""
+        results = cuda.to_device(np.zeros((len(self._sizes), N_RESULTS)))
+        with _Timed(self):
+            for trial in order:
+                self._launch_steps(trial, n_steps, results)
+        return self._progress(order, results.copy_to_host())
+
+    def _launch_steps(self, trial: int, n_steps: int, results: Any) -> None:
+        """Queue the four launches of each step; after a loss that is not finite they do nothing."""
+        network, batch_size, threads = self.network, int(self._sizes[trial, BATCH_SIZE]), self._threads
+        kernels = make_general(self.spec, threads)
+        blocks = min(batch_size, 8 * gpu().multiprocessors)
+        owners = -(-network.n_from // kernels.rows) * network.n_to
+        owner_blocks = -(-owners // _GENERAL_THREADS)
+        chunks = max(1, min(-(-batch_size // WARP), 8 * gpu().multiprocessors // owner_blocks))
+        x, y = self._datapoints(blocks, 1)
+        activations = self._array("activations", (blocks, 2, 2, network.n_to), np.float32)
+        lowered = self._array("lowered", (batch_size,), np.float32)
+        losses = self._array("losses", (batch_size,), np.float32)
+        partial = self._array("partial", (chunks, network.n_weights), np.float64)
+        sizes, numbers, state, single, mask = self._trials()
+        mover_blocks = -(-network.n_weights // _GENERAL_THREADS)
+        for k in range(n_steps):
+            kernels.differences[blocks, threads](
+                sizes, numbers, single, mask, x, y, activations, lowered, losses, results, trial, k
+            )
+            kernels.judge[1, JUDGES](sizes, losses, results, trial, k)
+            kernels.accumulate[(owner_blocks, chunks), _GENERAL_THREADS](sizes, lowered, results, partial, trial, k)
+            kernels.finish[mover_blocks, _GENERAL_THREADS](
+                sizes, numbers, state, single, mask, results, partial, trial, k
+            )
+            if (k + 1) % _STEPS_OF_A_LAUNCH == 0:
+                cuda.synchronize()
+
+    def evaluate(self, order: Sequence[int]) -> list[Evaluation]:
+        """Measure trials on held-out data."""
+        network, trials, threads = self.network, len(order), self._threads
+        blocks = min(self.evaluation_points, _EVALUATION_BLOCKS)
+        x, y = self._datapoints(blocks * trials, 1)
+        activations = self._array("evaluation", (blocks * trials, 2, 2, network.n_to), np.float32)
+        measures = self._array("measures", (trials, blocks, measuring.N_MEASURES), np.float64)
+        n_outputs = y.shape[2] * network.n_output
+        extremes = self._array("extremes", (trials, blocks, 2, n_outputs), np.float32)
+        kernel = make_evaluate(self.spec, threads)
+        sizes, _, _, single, mask = self._trials()
+        kernel[(blocks, trials), threads](
+            cuda.to_device(np.asarray(order, np.int32)),
+            sizes,
+            single,
+            mask,
+            x,
+            y,
+            activations,
+            measures,
+            extremes,
+            self.evaluation_points,
+        )
+        found, limits = measures.copy_to_host(), extremes.copy_to_host()
+        return [self._evaluation(trial, found[k], limits[k]) for k, trial in enumerate(order)]
+
+    @property
+    def _threads(self) -> int:
+        """Threads of a block that runs one datapoint."""
+        return min(_GENERAL_THREADS, -(-self.network.n_to // WARP) * WARP)
+
+    def _evaluation(self, trial: int, measures: NDArray[np.float64], extremes: NDArray[np.float32]) -> Evaluation:
+        """Put together what the blocks of one trial have measured, in their order."""
+        timesteps = int(self._sizes[trial, TIMESTEPS])
+        n_outputs = self.network.output_rows(timesteps) * self.network.n_output
+        loss, bits, rows = (sum(measures[:, column]) for column in (measuring.LOSS, measuring.BITS, measuring.ROWS))
+        is_blank = bool(measures[:, measuring.NOT_A_NUMBER].any())
+        spread = (extremes[:, 1, :n_outputs].max(axis=0) - extremes[:, 0, :n_outputs].min(axis=0)).max()
+        n = self.evaluation_points
+        return Evaluation(
+            loss=loss / n,
+            bit_accuracy=bits / (n * n_outputs),
+            row_accuracy=rows / n,
+            max_error=math.nan if is_blank else float(measures[:, measuring.LARGEST].max()),
+            output_spread=math.nan if is_blank else float(spread),
+        )
+
+    def _trials(self) -> tuple[Any, ...]:
+        return cuda.to_device(self._sizes), self._numbers, self._state, self._single, self._mask
+
+    def _progress(self, order: Sequence[int], results: NDArray[np.float64]) -> list[Progress]:
+        progress = [Progress(int(results[k, STEPS_DONE]), float(results[k, LOSS])) for k in order]
+        for trial, done in zip(order, progress, strict=True):
+            self._sizes[trial, STEP] += done.steps
+            if not math.isfinite(done.loss):
+                self._stopped.add(trial)
+        return progress
+
+    def going_on(self, order: Sequence[int]) -> list[int]:
+        """Return those of `order` whose loss was finite so far."""
+        return [trial for trial in order if trial not in self._stopped]
+
+    def _datapoints(self, blocks: int, places: int) -> tuple[Any, Any]:
+        """Return room for the inputs and targets of `places` datapoints a block."""
+        network, timesteps = self.network, int(self._sizes[:, TIMESTEPS].max())
+        x = self._array("x", (blocks, places, network.input_rows(timesteps), network.n_input), np.float32)
+        y = self._array("y", (blocks, places, network.output_rows(timesteps), network.n_output), np.float32)
+        return x, y
+
+    def _array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return scratch memory on the device, kept from call to call."""
+        kept = self._scratch.get(name)
+        if kept is None or kept.shape != shape:
+            kept = self._scratch[name] = cuda.device_array(shape, dtype)
+        return kept
+
+
+class _Timed:
+    """Measure what the GPU does inside a with block, in seconds, and wait for its end."""
+
+    def __init__(self, trials: DeviceTrials) -> None:
+        self._trials = trials
+
+    def __enter__(self) -> None:
+        self._clock = time.perf_counter()
+        if not SIMULATED:
+            self._begin, self._end = cuda.event(), cuda.event()
+            self._begin.record()
+
+    def __exit__(self, *_: object) -> None:
+        if SIMULATED:
+            self._trials.kernel_seconds = time.perf_counter() - self._clock
+        else:
+            self._end.record()
+            self._end.synchronize()
+            self._trials.kernel_seconds = cuda.event_elapsed_time(self._begin, self._end) / 1e3
+
+
+def _start(network: FreeNetwork, trial: BatchTrial, mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+    weights = initial_weights(network.n_from, network.n_to, trial.seed) if trial.initial is None else trial.initial
+    if weights.shape != (network.n_from, network.n_to):
+        raise ValueError(f"initial weights must have shape {(network.n_from, network.n_to)}, got {weights.shape}")
+    return (weights if mask is None else weights * mask).reshape(-1)
+
+
+def _grids_can_meet() -> bool:
+    """Return whether the blocks of one launch can wait for each other; the simulator runs one after another."""
+    return not SIMULATED and bool(cuda.get_current_device().COOPERATIVE_LAUNCH)

@@ -1,0 +1,155 @@
+"""The walk on a GPU: one trial across all of it, or many trials side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.batch import BatchTrial
+from freewalk.kernels.cuda.trials import DeviceTrials
+from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
+
+
+class CudaWalk:
+    """One trial on the whole GPU: float64 master weights, float32 network arithmetic.
+
+    Parameters
+    ----------
+    network, configuration
+        What is trained and how.
+    data
+        Where datapoints come from; its plain function is compiled into the kernels.
+    seed
+        Key of all random numbers.
+    evaluation_points
+        Held-out datapoints of an evaluation.
+    mask
+        (n_from, n_to), False where there is no weight.
+    initial
+        (n_from, n_to) weights to start from; None: those of the seed.
+    """
+
+    def __init__(
+        self,
+        network: FreeNetwork,
+        configuration: WalkConfiguration,
+        data: Data,
+        *,
+        seed: int,
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None = None,
+        initial: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.network = network
+        self.step = 0
+        trial = BatchTrial(configuration, seed, initial)
+        self._trials = DeviceTrials(network, data, [trial], evaluation_points=evaluation_points, mask=mask)
+        self._trials.compile(side_by_side=False)
+        self._stop = False
+
+    @property
+    def kernel_seconds(self) -> float:
+        """What the GPU took for the last call of `train`, in seconds."""
+        return self._trials.kernel_seconds
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compilation has taken, in seconds."""
+        return self._trials.compile_seconds
+
+    def train(self, n_steps: int) -> Progress:
+        """Take `n_steps` steps; stop early after a loss that is not finite."""
+        if self._stop:
+            return Progress(0, math.nan)
+        if self._trials.spec.is_resident:
+            (progress,) = self._trials.train_across_the_gpu(n_steps)
+        else:
+            (progress,) = self._trials.train_in_turn([0], n_steps)
+        self.step += progress.steps
+        return progress
+
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread be the last; it ends after the steps it was given."""
+        self._stop = True
+
+    def evaluate(self) -> Evaluation:
+        """Measure the weights on held-out data, the same at every call."""
+        (evaluation,) = self._trials.evaluate([0])
+        return evaluation
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """A copy of the weights, (n_from, n_to) float64."""
+        return self._trials.weights(0)
+
+
+class CudaBatch:
+    """Trials of one network side by side, a block each: own seed, standard deviation, batch size, timesteps and rule.
+
+    Networks too large for that take turns with the whole GPU.
+
+    Raises
+    ------
+    ValueError
+        If the trials differ in noise or sides, which are compiled in.
+    """
+
+    def __init__(
+        self,
+        network: FreeNetwork,
+        data: Data,
+        trials: Sequence[BatchTrial],
+        *,
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.network = network
+        self._trials = DeviceTrials(network, data, trials, evaluation_points=evaluation_points, mask=mask)
+        self._trials.compile(side_by_side=True)
+        self._order = list(range(len(trials)))
+
+    @property
+    def active(self) -> tuple[int, ...]:
+        """The trials that still run, by their places in the batch."""
+        return tuple(self._order)
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Steps taken so far, (n_trials,)."""
+        return self._trials.steps
+
+    @property
+    def kernel_seconds(self) -> float:
+        """What the GPU took for the last call of `train`, in seconds."""
+        return self._trials.kernel_seconds
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compilation has taken, in seconds."""
+        return self._trials.compile_seconds
+
+    def drop(self, trial: int) -> None:
+        """Leave a trial as it is; the others go on."""
+        self._order.remove(trial)
+
+    def train(self, n_steps: int) -> list[Progress]:
+        """Take `n_steps` steps of every active trial, fewer after a loss that is not finite; in order of `active`."""
+        order = self._trials.going_on(self._order)
+        done = dict.fromkeys(self._order, Progress(0, math.nan))
+        if order:
+            resident = self._trials.spec.is_resident
+            train = self._trials.train_side_by_side if resident else self._trials.train_in_turn
+            done.update(zip(order, train(order, n_steps), strict=True))
+        return list(done.values())
+
+    def evaluate(self) -> list[Evaluation]:
+        """Measure every active trial on held-out data, in the order of `active`."""
+        return self._trials.evaluate(self._order) if self._order else []
+
+    def weights(self, trial: int) -> NDArray[np.float64]:
+        """Return a copy of a trial's weights, (n_from, n_to) float64."""
+        return self._trials.weights(trial)

@@ -1,0 +1,131 @@
+"""What every trial in NumPy shares: its data, its loop of steps, its measures."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels import reference
+from freewalk.kernels.data import fill_arrays
+from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
+from freewalk.kernels.noise import Stream, initial_weights
+from freewalk.kernels.reference import Array
+from freewalk.kernels.walk import Data, Evaluation, Progress
+
+
+class ReferenceTrainer(ABC):
+    """One trial in NumPy float64; what a step is, its subclasses say.
+
+    Parameters
+    ----------
+    network
+        What is trained.
+    batch_size, timesteps
+        Datapoints a step, and how often the layer is applied.
+    data
+        Where datapoints come from.
+    seed
+        Key of all random numbers.
+    evaluation_points
+        Held-out datapoints of an evaluation.
+    mask
+        (n_from, n_to), False where there is no weight.
+    initial
+        (n_from, n_to) weights to start from; None draws them.
+    """
+
+    def __init__(
+        self,
+        network: FreeNetwork,
+        batch_size: int,
+        timesteps: int,
+        data: Data,
+        *,
+        seed: int,
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None = None,
+        initial: NDArray[np.float64] | None = None,
+    ) -> None:
+        check_mask(network, mask)
+        check_initial(network, initial)
+        self.network = network
+        self.step = 0
+        self._batch_size = batch_size
+        self._timesteps = timesteps
+        self._data = data
+        self._seed = seed
+        self._evaluation_points = evaluation_points
+        self._mask = mask
+        start = initial_weights(network.n_from, network.n_to, seed) if initial is None else initial.astype(np.float64)
+        self._weights: Array = start if mask is None else start * mask
+        self._stop = False
+
+    @property
+    def weights(self) -> Array:
+        """A copy of the weights, (n_from, n_to)."""
+        return self._weights.copy()
+
+    @abstractmethod
+    def _take_step(self) -> float:
+        """Return the mean training loss of a step and, if it is finite, move the weights."""
+
+    def _draw(self, stream: Stream, step: int, n_datapoints: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        network, timesteps = self.network, self._timesteps
+        x, y = fill_arrays(
+            self._data.address,
+            self._data.argument,
+            seed=self._seed,
+            stream=stream,
+            step=step,
+            n_datapoints=n_datapoints,
+            timesteps=timesteps,
+            x_shape=(network.input_rows(timesteps), network.n_input),
+            y_shape=(network.output_rows(timesteps), network.n_output),
+        )
+        return (x if network.sequence_input else x[:, 0]), (y if network.sequence_output else y[:, 0])
+
+    def _batch(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the training data of the present step."""
+        return self._draw(Stream.DATA, self.step, self._batch_size)
+
+    def train(self, n_steps: int) -> Progress:
+        """Take `n_steps` steps; stop early after a loss that is not finite."""
+        first_step, loss = self.step, math.nan
+        with np.errstate(all="ignore"):  # a trial that diverges is a result, and the loss shows it
+            for _ in range(n_steps):
+                if self._stop:
+                    break
+                loss = self._take_step()
+                self.step += 1
+                if not math.isfinite(loss):
+                    break
+        return Progress(self.step - first_step, loss)
+
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread return after its present step."""
+        self._stop = True
+
+    def _outputs(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return the outputs of the present weights."""
+        return reference.forward(self.network, self._weights, x, self._timesteps)
+
+    def evaluate(self) -> Evaluation:
+        """Measure the weights on held-out data, the same at every call."""
+        x, y = self._draw(Stream.EVALUATION_DATA, 0, self._evaluation_points)
+        with np.errstate(all="ignore"):
+            return self._measure(self._outputs(x), y)
+
+    def _measure(self, outputs: NDArray[Any], y: NDArray[Any]) -> Evaluation:
+        right = (outputs > 0.5) == (y > 0.5)
+        spread = (outputs.max(axis=0) - outputs.min(axis=0)).max()
+        return Evaluation(
+            loss=float(reference.losses(self.network, outputs, y).mean()),
+            bit_accuracy=float(right.mean()),
+            row_accuracy=float(right.reshape(len(right), -1).all(axis=1).mean()),
+            max_error=float(np.abs(outputs - y).max()),
+            output_spread=float(spread),
+        )

@@ -1,0 +1,235 @@
+"""Why a trial ended as it did, in one sentence with the numbers that decided it.
+
+Everything is read from the trial's row and, where it is at hand, its curve; whatever is missing is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from freewalk.results.records import CurvePoint
+from freewalk.results.report.numbers import counted, percent, seconds, significant
+from freewalk.results.schema import Outcome, State
+
+_LOWER_IS_BETTER: Final = ("loss", "max_error")
+_STILL_FALLING = 0.01
+"""A loss that falls by this part in the last quarter of its evaluations may go on falling."""
+
+
+def explain(row: Mapping[str, object], curve: Iterable[CurvePoint] = ()) -> str:
+    """Say in one sentence how a trial ended and why.
+
+    Parameters
+    ----------
+    row : mapping
+        The trial's row of the trials table, or the fields that `Store.finish` takes; None, NaN, NA and absent values
+        are missing.
+    curve : iterable of CurvePoint, optional
+        Its points, in any order; see `curve_points` for those of a table.
+
+    Returns
+    -------
+    str
+        Such as ``plateaued: the loss has not improved on 0.25 since step 300 ...``; no full stop.
+    """
+    trial = _Trial(row, tuple(sorted(curve, key=lambda point: point.step)))
+    state = trial.word("state")
+    outcome = trial.word("outcome")
+    if outcome is None:
+        return _without_outcome(trial, state)
+    tell = _STORIES.get(outcome)
+    return outcome if tell is None else f"{outcome}: {tell(trial)}"
+
+
+def curve_points(curves: pd.DataFrame, trial_id: str | None = None) -> list[CurvePoint]:
+    """Give the points of one trial in a curves table; without a name, all of them.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        The curves table, or some of its rows.
+    trial_id : str, optional
+        Whose points.
+
+    Returns
+    -------
+    list of CurvePoint
+    """
+    mine = curves if trial_id is None else curves[curves["trial_id"] == trial_id]
+    columns = (mine[name] for name in CurvePoint._fields)
+    return [
+        CurvePoint(int(step), _whole(evaluations), float(time), str(split), str(metric), float(value))
+        for step, evaluations, time, split, metric, value in zip(*columns, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A row and its curve, with what is missing told apart."""
+
+    row: Mapping[str, object]
+    curve: Sequence[CurvePoint]
+
+    def word(self, name: str) -> str | None:
+        """Give a text; None where it is missing."""
+        value = self.row.get(name)
+        return None if value is None or value is pd.NA or value != value else str(value) or None
+
+    def number(self, name: str) -> float:
+        """Give a number; NaN where it is missing."""
+        value = self.row.get(name)
+        if value is None or value is pd.NA or not isinstance(value, int | float | str):
+            return float(value) if hasattr(value, "__float__") and value is not pd.NA else math.nan
+        try:
+            return float(value)
+        except ValueError:
+            return math.nan
+
+    def heldout(self, metric: str) -> list[CurvePoint]:
+        """Give the held-out points of a metric, in the order of their steps."""
+        return [point for point in self.curve if (point.split, point.metric) == ("heldout", metric)]
+
+    def last(self, metric: str) -> float:
+        """Give the last held-out value of a metric; NaN without one."""
+        points = self.heldout(metric)
+        return points[-1].value if points else math.nan
+
+    @property
+    def after(self) -> str:
+        """Where it ended: `after 1,000 steps`; empty where that is not known."""
+        steps = self.number("steps")
+        return f"after {counted(int(steps), 'step')}" if math.isfinite(steps) else ""
+
+    @property
+    def verdict(self) -> str:
+        """How the metric compares with the target; empty where neither is known."""
+        value, target = self.number("metric_final"), self.number("target")
+        name = self.word("metric_name") or "the metric"
+        if not math.isfinite(value):
+            return ""
+        return f"{name} is {significant(value)}" + _aim(name, target)
+
+
+def _aim(metric: str, target: float) -> str:
+    if math.isnan(target):
+        return ""
+    side = "" if metric == "the metric" else ("at most " if metric in _LOWER_IS_BETTER else "at least ")
+    return f", its target {side}{significant(target)}"
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _without_outcome(trial: _Trial, state: str | None) -> str:
+    if state == State.FAILED:
+        return f"failed: {trial.word('error') or 'its error was not recorded'}"
+    if state == State.INTERRUPTED:
+        return " ".join(part for part in ("interrupted", trial.after) if part)
+    if state == State.PENDING:
+        return "pending: it has not run yet"
+    if state == State.RUNNING:
+        return "running: it has not ended yet"
+    return "no outcome is recorded"
+
+
+def _reached(trial: _Trial) -> str:
+    steps, evaluations = trial.number("steps_to_target"), trial.number("evaluations_to_target")
+    spent = [f"{evaluations:,.0f} evaluations"] if math.isfinite(evaluations) else []
+    time = trial.number("seconds_to_target")
+    spent += [f"{seconds(time)} of training"] if math.isfinite(time) else []
+    cost = f" ({', '.join(spent)})" if spent else ""
+    if steps == 0:
+        when, cost = " before the first step", ""
+    else:
+        when = f" after {counted(int(steps), 'step')}" if math.isfinite(steps) else ""
+    return _join(f"the target was met{when}{cost}", trial.verdict)
+
+
+def _exhausted(trial: _Trial) -> str:
+    start = " ".join(part for part in ("the budget ended", trial.after) if part)
+    return _join(_join(start, trial.verdict), _trend(trial))
+
+
+def _trend(trial: _Trial) -> str:
+    """Say whether the loss was still falling over the last quarter of the evaluations."""
+    points = [point for point in trial.heldout("loss") if math.isfinite(point.value)]
+    if len(points) < 3:
+        return ""
+    first, last = points[0].value, points[-1].value
+    best = min(points, key=lambda point: point.value)
+    quarter = points[-1 - max(1, (len(points) - 1) // 4)].value
+    fall = (quarter - last) / abs(quarter) if quarter else 0.0
+    if last > first and best.step == points[0].step:
+        return f"the loss was lowest before training, {significant(first)}, and ended at {significant(last)}"
+    if fall > _STILL_FALLING:
+        return f"the loss still fell by {percent(fall)} over the last quarter, so more steps may reach it"
+    if last > 1.1 * best.value:
+        return (
+            f"the loss had been lower: {significant(best.value)} at step {best.step:,}, {significant(last)} at the end"
+        )
+    return f"the loss, {significant(last)}, hardly changed over the last quarter, so more steps alone will hardly help"
+
+
+def _plateaued(trial: _Trial) -> str:
+    best = trial.number("loss_best")
+    points = [point for point in trial.heldout("loss") if point.value == best]
+    value = f" its best, {significant(best)}" if math.isfinite(best) else ""
+    since = f" since step {points[0].step:,}" if points else ""
+    start = f"the loss has not improved notably on{value}{since}" if value else "the loss stopped improving"
+    return _join(" ".join(part for part in (start + ("," if trial.after else ""), trial.after) if part), trial.verdict)
+
+
+def _collapsed(trial: _Trial) -> str:
+    spread = trial.last("output_spread")
+    detail = f": no output differs by more than {significant(spread)} between two inputs" if spread == spread else ""
+    return _join(f"the answer is the same whatever the input{detail}", trial.verdict)
+
+
+def _saturated(trial: _Trial) -> str:
+    signal = trial.last("signal")
+    left = significant(signal) if signal == signal else "almost nothing"
+    return _join(
+        f"the training signal is gone though the answer is wrong: {left} of it is left for each unit of error, because"
+        " the outputs stand at 0 or 1",
+        trial.verdict,
+    )
+
+
+def _diverged(trial: _Trial) -> str:
+    points = trial.heldout("loss")
+    finite = [point for point in points if math.isfinite(point.value)]
+    final = trial.number("loss_final")
+    if math.isfinite(final):
+        origin = f" from {significant(finite[0].value)}" if finite else ""
+        return _join(
+            f"the loss only ever rose,{origin} to {significant(final)}: the steps are too long, or go along"
+            " the gradient instead of against it",
+            trial.verdict,
+        )
+    when = trial.after
+    start = " ".join(part for part in ("the loss or the metric was not finite", when) if part)
+    if not finite:
+        best = trial.number("loss_best")
+        return _join(start, f"the lowest finite loss was {significant(best)}" if math.isfinite(best) else "")
+    last = finite[-1]
+    return _join(start, f"the last finite loss was {significant(last.value)} at step {last.step:,}")
+
+
+_STORIES: Final[Mapping[str, Callable[[_Trial], str]]] = {
+    Outcome.REACHED: _reached,
+    Outcome.EXHAUSTED: _exhausted,
+    Outcome.PLATEAUED: _plateaued,
+    Outcome.COLLAPSED: _collapsed,
+    Outcome.SATURATED: _saturated,
+    Outcome.DIVERGED: _diverged,
+}
+
+
+def _whole(value: object) -> int:
+    return 0 if value is None or value is pd.NA or value != value else int(str(value).partition(".")[0])

@@ -1,0 +1,169 @@
+"""The cells of each task in order, and which of them are really worse than the first."""
+
+import math
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from freewalk.results.cells import (
+    Bools,
+    Rows,
+    TrialArrays,
+    cell_columns,
+    group_rows,
+    parameter_columns,
+    parameter_names,
+)
+from freewalk.results.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.report_schema import RANKING
+from freewalk.results.statistics import Floats
+from freewalk.results.statistics_effect import NOTHING, Superiority, paired_superiority, superiority
+from freewalk.results.statistics_intervals import running_time_interval
+from freewalk.results.statistics_ranks import (
+    SIGNED_RANK,
+    SIGNIFICANT,
+    better_suited,
+    mann_whitney,
+    signed_rank,
+    smallest_p,
+)
+from freewalk.results.statistics_survival import median_time
+from freewalk.results.summary import cell_order, summarise
+
+_FROM_SUMMARY: Final = (
+    "schema_version",
+    "task",
+    "method",
+    "n_complete",
+    "n_reached",
+    "success_rate",
+    "success_rate_low",
+    "success_rate_high",
+    "ert_evaluations",
+    "loss_final_iqm",
+    "loss_final_iqm_low",
+    "loss_final_iqm_high",
+)
+
+
+def ranking(trials: pd.DataFrame, summary: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Rank the cells of each task and compare each with the first.
+
+    A trial beats another by reaching the target in fewer evaluations; one that did not reach it is worse than any that
+    did, and two that did not are compared by their final loss (worst-rank scores). The first cell is picked by the same
+    trials that it is then tested with, so its p-values are multiplied by the number of other cells, not corrected step
+    by step: whichever cell is truly the best, it is called different from the first with a probability below 5 %.
+    Source of the scores: J. M. Lachin, Controlled Clinical Trials 20, 408 (1999).
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        The ``trials`` table.
+    summary : pandas.DataFrame, optional
+        Its ``summarise``, where the caller has it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The ``ranking`` table: tasks in order of first appearance, in each the best cell first.
+    """
+    cells = group_rows(trials[cell_columns(trials)])
+    table = summarise(trials) if summary is None else summary
+    arrays = TrialArrays(trials)
+    scores = _scores(arrays, pd.factorize(trials["task"])[0])
+    seeds = trials["seed"].to_numpy(dtype=np.int64, na_value=-1)
+    order = cell_order(table)
+    samples = [_Sample.of(arrays, cells[place], scores, seeds) for place in order]
+    tasks = table["task"].to_numpy()[order]
+    records: list[dict[str, Any]] = []
+    for task in dict.fromkeys(tasks):
+        of_task = [sample for sample, name in zip(samples, tasks, strict=True) if name == task]
+        records.extend(_record(place, sample, of_task) for place, sample in enumerate(of_task))
+    ordered = table.iloc[order].reset_index(drop=True)
+    columns = {
+        name: ordered[name] if name in _FROM_SUMMARY else typed_series([r[name] for r in records], dtype)
+        for name, dtype in column_dtypes(RANKING).items()
+    }
+    columns |= {name: ordered[name] for name in parameter_columns(trials)}
+    return build_frame(RANKING, columns, parameter_names(trials))
+
+
+def _scores(trials: TrialArrays, tasks: Rows) -> Floats:
+    """Give each trial its number in its task, from best to worst; equal ones have the same."""
+    cost, loss = trials.cost("evaluations"), np.where(trials.reached, 0.0, trials.numbers["loss_final"])
+    order = np.lexsort((loss, cost, tasks))
+    new = np.ones(len(order), dtype=np.bool_)
+    for key in (tasks, cost, loss):
+        ordered = key[order]
+        new[1:] = (ordered[1:] != ordered[:-1]) if key is tasks else new[1:] | (ordered[1:] != ordered[:-1])
+    scores = np.empty(len(order), dtype=np.float64)
+    scores[order] = np.cumsum(new)
+    return scores
+
+
+class _Sample(NamedTuple):
+    """The complete trials of a cell."""
+
+    scores: Floats
+    seeds: Rows
+    spent: Floats
+    """Evaluations to the target or to the end; +inf for a trial that more evaluations would not have helped."""
+    costs: Floats
+    """Evaluations to the target or to the end, as they were."""
+    reached: Bools
+
+    @classmethod
+    def of(cls, trials: TrialArrays, rows: Rows, scores: Floats, seeds: Rows) -> "_Sample":
+        complete = rows[trials.complete[rows]]
+        costs = trials.spent("evaluations")[complete]
+        reached = trials.reached[complete]
+        spent = np.where(trials.hopeless[complete] & ~reached, math.inf, costs)
+        return cls(scores[complete], seeds[complete], spent, costs, reached)
+
+
+def _record(place: int, sample: _Sample, of_task: list[_Sample]) -> dict[str, Any]:
+    known = not np.isnan(sample.costs).any()
+    running_low, running_high = running_time_interval(sample.costs, sample.reached)
+    middle = median_time(sample.spent, sample.reached) if known else NOTHING
+    record: dict[str, Any] = {
+        "rank": place + 1,
+        "ert_evaluations_low": running_low,
+        "ert_evaluations_high": running_high,
+        "evaluations_median": middle.estimate,
+        "evaluations_median_low": middle.low,
+        "evaluations_median_high": middle.high,
+    }
+    return record | _against(of_task[0], sample, len(of_task) - 1 if place else 0)
+
+
+def _against(first: _Sample, other: _Sample, n_tests: int) -> dict[str, Any]:
+    """Compare a cell with the first of its task; nothing is said of the first itself, nor without trials."""
+    if not n_tests or not first.scores.size or not other.scores.size:
+        return dict.fromkeys(("test", "p_value", "p_adjusted", "p_attainable", "different"), None) | _named(NOTHING)
+    a, b = _pairs(first, other)
+    sizes = first.scores.size, other.scores.size
+    test = better_suited(a.size, *sizes, n_tests)
+    if test == SIGNED_RANK:
+        p, effect = signed_rank(a, b).p_value, paired_superiority(a, b)
+    else:
+        p, effect = mann_whitney(first.scores, other.scores).p_value, superiority(first.scores, other.scores)
+    adjusted = min(1.0, p * n_tests)
+    return {
+        "test": test,
+        "p_value": p,
+        "p_adjusted": adjusted,
+        "p_attainable": min(1.0, smallest_p(test, *sizes) * n_tests),
+        "different": adjusted < SIGNIFICANT,
+        **_named(effect),
+    }
+
+
+def _pairs(first: _Sample, other: _Sample) -> tuple[Floats, Floats]:
+    """Give the scores of both cells at the seeds that they share."""
+    _, places, partners = np.intersect1d(first.seeds, other.seeds, return_indices=True)
+    return first.scores[places], other.scores[partners]
+
+
+def _named(effect: Superiority) -> dict[str, float]:
+    return {"superiority": effect.estimate, "superiority_low": effect.low, "superiority_high": effect.high}

@@ -1,0 +1,100 @@
+"""What each parameter does on its own: the share it explains, and what each of its values costs."""
+
+import math
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from freewalk.results.cells import TrialArrays
+from freewalk.results.report.answers import LEVEL, effects_of
+from freewalk.results.report.bar_plot import Bar, BarPlot
+from freewalk.results.report.drawing import Drawing, Group
+from freewalk.results.report.numbers import counted, parameter_text, percent, short_value, significant
+from freewalk.results.report.point_plot import Point, PointPlot
+from freewalk.results.report.subject import Row, Task, ordered_values, parameter_key, records
+from freewalk.results.schema import PARAMETER_PREFIX, State
+from freewalk.results.statistics import expected_running_time
+from freewalk.results.statistics_intervals import running_time_interval
+
+MAX_BARS: Final = 12
+MAX_VALUES: Final = 40
+_PARAMETERS_DRAWN: Final = 2
+_RESPONSES: Final = {"evaluations_to_target": "the evaluations to the target", "loss_final": "the final loss"}
+_REST: Final = {"seed": "seed", "residual": "the rest"}
+
+
+def influence_group(task: Task) -> list[Group]:
+    """Draw how much each parameter explains, and the costs of the values of those that explain most."""
+    drawings = [*_shares(task), *_costs(task)]
+    return [Group("What matters", drawings)] if drawings else []
+
+
+def _shares(task: Task) -> list[Drawing]:
+    effects = effects_of(task)
+    if len(effects) < 2:
+        return []
+    rest = [row for row in records(task.sensitivity) if row["parameter"] in _REST]
+    bars = [_bar(row) for row in (*effects[:MAX_BARS], *rest)]
+    response = _RESPONSES.get(str(effects[0]["response"]), str(effects[0]["response"]))
+    left_out = f" Shown are the {MAX_BARS} largest of {len(effects)} parameters." if len(effects) > MAX_BARS else ""
+    caption = (
+        f"Share of the variation of {response} (as a logarithm) that each parameter explains alone; its best value, and"
+        " how many times better it is than the worst. Blue: a clear effect; grey: none, or none that can be parted from"
+        " another parameter's. The rest: parameters together, and chance."
+        f"{_missed(effects[0])}{left_out}"
+    )
+    return [Drawing("influence", BarPlot("Share explained", bars), caption)]
+
+
+def _missed(effect: Row) -> str:
+    n = int(effect["n_censored"])
+    return f" {counted(n, 'trial')} that missed the target count as twice the largest cost of all." if n else ""
+
+
+def _bar(row: Row) -> Bar:
+    name, share = str(row["parameter"]), float(row["variance_share"])
+    if name in _REST:
+        return Bar(_REST[name], share, percent(share), "rest")
+    p, fold = float(row["p_adjusted"]), float(row["fold"])
+    clear = p < LEVEL
+    told = (clear or math.isnan(p)) and math.isfinite(fold)
+    best = f", best {short_value(row['best_value'])} ({significant(fold, 2)} times)" if told else ""
+    return Bar(name.removeprefix(PARAMETER_PREFIX), share, f"{percent(share)}{best}", "strong" if clear else "weak")
+
+
+def _costs(task: Task) -> list[Drawing]:
+    names = [str(row["parameter"]).removeprefix(PARAMETER_PREFIX) for row in effects_of(task)]
+    complete = task.trials[task.trials["state"] == State.COMPLETE]
+    if not complete["reached"].any():
+        return []
+    names = (names or list(task.varied))[: _PARAMETERS_DRAWN if len(task.varied) > 1 else 1]
+    drawings = []
+    for place, name in enumerate(names):
+        column = "method" if name == "method" else PARAMETER_PREFIX + name
+        points, note = _points(complete, column)
+        if len(points) > 1:
+            pooled = " over all other parameters" if len(task.varied) > 1 else ""
+            plot = PointPlot(f"Cost by {name}", name, "evaluations for each success", points)
+            caption = (
+                f"All evaluations spent{pooled}, divided by the trials that reached the target, which stand beside it;"
+                f" with 95 % intervals. Open circles: none did.{note}"
+            )
+            drawings.append(Drawing(f"cost-{place}", plot, caption if not place else ""))
+    return drawings
+
+
+def _points(trials: pd.DataFrame, column: str) -> tuple[list[Point], str]:
+    arrays = TrialArrays(trials)
+    spent, reached = arrays.spent("evaluations"), arrays.reached
+    keys = np.array([parameter_key(value) for value in trials[column]])
+    values = ordered_values(trials[column])
+    chosen = values[:: math.ceil(len(values) / MAX_VALUES)]
+    note = f" Of {len(values)} values {len(chosen)} are drawn." if len(chosen) < len(values) else ""
+    points = []
+    for value in chosen:
+        rows = np.flatnonzero(keys == parameter_key(value))
+        low, high = running_time_interval(spent[rows], reached[rows])
+        cost = expected_running_time(spent[rows], reached[rows])
+        points.append(Point(parameter_text(value), cost, low, high, f"{reached[rows].sum()}/{len(rows)}"))
+    return points, note

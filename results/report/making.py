@@ -1,0 +1,192 @@
+"""From a sweep's tables to the files of its report."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal
+
+import pandas as pd
+from markupsafe import Markup
+
+from freewalk.results.export import write_csv
+from freewalk.results.report.answers import Answer, answer
+from freewalk.results.report.drawing import Drawing, Group
+from freewalk.results.report.files import PLOTS_FOLDER, REPORT_NAME, refuse_foreign, write_bytes
+from freewalk.results.report.headline import headline
+from freewalk.results.report.heat_maps import heat_maps
+from freewalk.results.report.influence import influence_group
+from freewalk.results.report.inline_svg import to_inline
+from freewalk.results.report.learning import learning_plots
+from freewalk.results.report.outcomes import endings
+from freewalk.results.report.overall import overall
+from freewalk.results.report.page import Section, Shown, ShownGroup, render
+from freewalk.results.report.palette import FILES, INLINE, Theme
+from freewalk.results.report.parquet import parquet_bytes
+from freewalk.results.report.ranking_rows import ranking_rows
+from freewalk.results.report.style import file_bytes, styled
+from freewalk.results.report.subject import Tables, Task, split_tasks
+
+PlotKind = Literal["png", "svg"]
+
+MAX_TASKS_DRAWN: Final = 12
+"""Tasks with plots; of further ones the page has the answers and the tables."""
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What is said and drawn of one task."""
+
+    task: Task
+    anchor: str
+    """Letters, digits and dashes; no other task of the report has it."""
+    answer: Answer
+    groups: Sequence[Group]
+
+    def drawings(self) -> Iterator[tuple[str, Drawing]]:
+        """Give every drawing with a name that no other of the report has."""
+        for group in self.groups:
+            for drawing in group.drawings:
+                yield f"{self.anchor}-{drawing.name}", drawing
+
+
+class Report:
+    """A report, made from tables; nothing is written until it is asked for."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self._numbers = itertools.count()
+        tasks = split_tasks(tables)
+        self.headline = headline(tasks, tables.trials)
+        self.overall = overall(tasks)
+        self.tasks = [
+            TaskReport(task, anchor, answer(task), _groups(task, tables) if place < MAX_TASKS_DRAWN else ())
+            for place, (task, anchor) in enumerate(_anchored(tasks))
+        ]
+
+    def html(self, version: str) -> str:
+        """Give the page."""
+        with styled(INLINE, text_as_text=True):
+            sections = [self._section(one) for one in self.tasks]
+        return render(self.tables, sections, self.headline, self.overall, version=version, left_out=self.left_out)
+
+    @cached_property
+    def left_out(self) -> tuple[str, ...]:
+        """What the page does not show, in sentences."""
+        notes = []
+        if len(self.tasks) > MAX_TASKS_DRAWN:
+            notes.append(f"Plots are drawn for the first {MAX_TASKS_DRAWN} of {len(self.tasks)} tasks.")
+        if self.tables.curves is None:
+            notes.append("There are no learning curves: the tables came without curves.csv.")
+        return tuple(notes)
+
+    def _section(self, one: TaskReport) -> Section:
+        groups = []
+        for group in one.groups:
+            shown = [self._shown(drawing, one.task) for drawing in group.drawings]
+            groups.append(ShownGroup(group.title, shown, group.caption))
+        return Section(
+            task=one.task,
+            anchor=f"task-{one.anchor}",
+            answer=one.answer,
+            rows=ranking_rows(one.task),
+            endings=endings(one.task, self.tables.curves),
+            groups=groups,
+        )
+
+    def _shown(self, drawing: Drawing, task: Task) -> Shown:
+        document = file_bytes(drawing.plot.draw(INLINE), "svg", margin=0.04).decode()
+        name = f"plot-{next(self._numbers)}"
+        return Shown(Markup(to_inline(document, name, f"{task.name}: {drawing.plot.title}")), drawing.caption)
+
+    def plot_names(self) -> list[str]:
+        """Give the names that ``plots`` gives, without their endings."""
+        return [name for one in self.tasks for name, _ in one.drawings()]
+
+    def plots(self, kind: PlotKind, theme: Theme = "light") -> Iterator[tuple[str, bytes]]:
+        """Give every plot as a file's name and content."""
+        palette = FILES[theme]
+        with styled(palette, text_as_text=False):
+            for one in self.tasks:
+                for name, drawing in one.drawings():
+                    yield f"{name}.{kind}", file_bytes(drawing.plot.draw(palette, one.task.name), kind)
+
+    def frames(self) -> Mapping[str, pd.DataFrame]:
+        """Give the tables by name, those that are there."""
+        named = {
+            "trials": self.tables.trials,
+            "curves": self.tables.curves,
+            "summary": self.tables.summary,
+            "ranking": self.tables.ranking,
+            "sensitivity": self.tables.sensitivity,
+        }
+        return {name: frame for name, frame in named.items() if frame is not None}
+
+
+def _anchored(tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
+    """Give each task a name that may stand in a link and in a file's name."""
+    taken: set[str] = set()
+    for place, task in enumerate(tasks, 1):
+        anchor = re.sub(r"[^a-z0-9]+", "-", task.name.lower()).strip("-")[:40] or "task"
+        anchor = anchor if anchor not in taken else f"{anchor}-{place}"
+        taken.add(anchor)
+        yield task, anchor
+
+
+def _groups(task: Task, tables: Tables) -> list[Group]:
+    return [*learning_plots(task, tables), *heat_maps(task), *influence_group(task)]
+
+
+def write_report(
+    report: Report,
+    directory: Path,
+    *,
+    version: str,
+    plots: Sequence[PlotKind] = (),
+    theme: Theme = "light",
+    parquet: bool = False,
+) -> list[Path]:
+    """Write ``report.html``, ``summary.csv``, ``ranking.csv``, ``sensitivity.csv``, and what else is asked for.
+
+    Parameters
+    ----------
+    report : Report
+        What to write.
+    directory : Path
+        Where; made where it is missing.
+    version : str
+        Of this program, for the page's last line.
+    plots : sequence of {"png", "svg"}
+        Kinds of files of each plot, into ``plots/``.
+    theme : {"light", "dark"}
+        Colours of these files.
+    parquet : bool
+        Whether to write every table as Parquet too.
+
+    Returns
+    -------
+    list of Path
+        The page first.
+
+    Raises
+    ------
+    StoreError
+        A file cannot be written, or one of another origin is in its place; then nothing has been written.
+    """
+    frames = report.frames()
+    tables = {directory / f"{name}.csv": frames[name] for name in ("summary", "ranking", "sensitivity")}
+    page = directory / REPORT_NAME
+    pictures = [directory / PLOTS_FOLDER / f"{name}.{kind}" for kind in plots for name in report.plot_names()]
+    columnar = {directory / f"{name}.parquet": frame for name, frame in frames.items()} if parquet else {}
+    refuse_foreign([page, *tables, *pictures, *columnar], report.tables.sweep_id)
+    contents = {page: report.html(version).encode()}
+    for kind in plots:
+        contents |= {directory / PLOTS_FOLDER / name: content for name, content in report.plots(kind, theme)}
+    contents |= {path: parquet_bytes(frame) for path, frame in columnar.items()}
+    for path, content in contents.items():
+        write_bytes(content, path)
+    for path, frame in tables.items():
+        write_csv(frame, path)
+    return [page, *tables, *pictures, *columnar]

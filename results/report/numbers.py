@@ -1,0 +1,114 @@
+"""Numbers and lists as people read them; what is missing is a dash."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+MISSING: Final = "\N{EN DASH}"
+INFINITE: Final = "∞"
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+
+# A unit in seconds, its name, and up to which time it is used.
+_TIMES: Final = (
+    (1e-6, "µs", 1e-3),
+    (1e-3, "ms", 1.0),
+    (1.0, "s", 120.0),
+    (60.0, "min", 7200.0),
+    (3600.0, "h", 172800.0),
+)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Give a number with few digits: 0.0123, 4.5e-7, 33,300, ∞."""
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return INFINITE if value > 0 else f"-{INFINITE}"
+    rounded = float(f"{value:.{digits}g}")
+    if abs(rounded) >= 1000:
+        return f"{rounded:,.0f}" if abs(rounded) < 1e9 else _without_padding(f"{rounded:.{digits - 1}e}")
+    return _without_padding(f"{value:.{digits}g}")
+
+
+def compact(value: float, digits: int = 3) -> str:
+    """Give a number in as little room as a tick label has: 0.01, 1e-5, 33.3k, 2M."""
+    if not math.isfinite(value):
+        return significant(value)
+    size = abs(value)
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        # what rounds up to the next unit belongs to it: 999,999 is 1M
+        if unit <= float(f"{size:.{digits}g}") < 1000 * unit:
+            return f"{value / unit:.{digits}g}{name}"
+    if size >= 1e12:
+        return _without_padding(f"{value:.{digits - 1}e}")
+    return _without_padding(f"{value:.{digits}g}")
+
+
+def _without_padding(text: str) -> str:
+    mantissa, e, exponent = text.partition("e")
+    if not e:
+        return text
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{mantissa}e{int(exponent)}"
+
+
+def percent(share: float) -> str:
+    """Give a share of 1 in percent: 57 %; only none is 0 %, and only all is 100 %."""
+    if math.isnan(share):
+        return MISSING
+    if 0 < share < 0.005:
+        return "<1 %"
+    return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
+def seconds(value: float) -> str:
+    """Give a time: 94 µs, 420 ms, 3.1 s, 12 min, 2.5 h; a dash for none."""
+    if not math.isfinite(value):
+        return MISSING
+    for unit, name, limit in _TIMES:
+        if value < limit:
+            return f"{value / unit:.3g} {name}"
+    return f"{value / 86400:.3g} days"
+
+
+def interval(low: float, high: float) -> str:
+    """Give the ends of an interval; nothing where there is none."""
+    return "" if math.isnan(low) else between(significant(low), significant(high))
+
+
+def between(low: str, high: str) -> str:
+    """Join the ends of a range that stand as text."""
+    return f"{low} \N{EN DASH} {high}"
+
+
+def counted(n: int, noun: str) -> str:
+    """Give a number and its noun: 1 trial, 1,270 trials."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Join words as a sentence does: a, b and c."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def parameter_text(value: Any) -> str:
+    """Give a parameter's value as it may be given to --grid, with few digits; a dash where it does not apply."""
+    text = str(value)
+    if text in ("None", "nan", "<NA>"):  # <NA> cannot be compared
+        return MISSING
+    return _without_padding(f"{value:.4g}") if isinstance(value, float) else text
+
+
+def short_value(text: object) -> str:
+    """Give a parameter's value that comes as text with few digits, if it is a number."""
+    try:
+        return parameter_text(float(str(text)))
+    except ValueError:
+        return str(text)
+
+
+def printable(text: str) -> str:
+    """Leave out the characters that neither XML nor HTML allows."""
+    return _CONTROL.sub("", text)

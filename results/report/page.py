@@ -1,0 +1,122 @@
+"""The page: all that is known of a sweep in one HTML file that needs nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from freewalk.results.report.answers import Answer
+from freewalk.results.report.headline import Headline
+from freewalk.results.report.numbers import printable
+from freewalk.results.report.outcomes import MAX_ERRORS, Ending, error_groups
+from freewalk.results.report.overall import Overall
+from freewalk.results.report.palette import DARK, LIGHT, N_SERIES, variables
+from freewalk.results.report.ranking_rows import ROWS_AT_ONCE, RankingRow
+from freewalk.results.report.subject import Tables, Task
+
+TEMPLATES: Final = Path(__file__).parents[1] / "templates"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A drawing as the page holds it."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class ShownGroup:
+    """Drawings that stand side by side, as the page holds them."""
+
+    title: str
+    drawings: Sequence[Shown]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A task's part of the page."""
+
+    task: Task
+    anchor: str
+    answer: Answer
+    rows: Sequence[RankingRow]
+    endings: Sequence[Ending]
+    groups: Sequence[ShownGroup]
+
+
+def render(
+    tables: Tables,
+    sections: Sequence[Section],
+    headline: Headline,
+    overall: Overall | None,
+    *,
+    version: str,
+    left_out: Sequence[str],
+) -> str:
+    """Fill the template; whatever comes from the tables is escaped.
+
+    Parameters
+    ----------
+    tables : Tables
+        What the report is about.
+    sections : sequence of Section
+        Its tasks, in order.
+    headline, overall
+        What stands above and below their answers.
+    version : str
+        Of this program.
+    left_out : sequence of str
+        What was left out, in sentences.
+    """
+    errors = error_groups([section.task for section in sections])
+    page = _environment().get_template("report.html").render(
+        tables=tables,
+        sections=sections,
+        headline=headline,
+        overall=overall,
+        errors=errors[:MAX_ERRORS],
+        n_errors_left_out=len(errors[MAX_ERRORS:]),
+        environment=environment_rows(tables.environment),
+        light=variables(LIGHT),
+        dark=variables(DARK),
+        n_series=N_SERIES,
+        rows_at_once=ROWS_AT_ONCE,
+        version=version,
+        left_out=left_out,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )  # fmt: skip
+    return printable(page)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # A word joiner after each hyphen: names such as shifted-sums stay on one line.
+    environment.filters["unbroken"] = lambda text: str(text).replace("-", "-\u2060")
+    return environment
+
+
+def environment_rows(environment: Any) -> list[tuple[str, str]]:
+    """Give ``environment.json`` as names and texts; what is nested gets its path as its name, lists are joined."""
+    rows: list[tuple[str, str]] = []
+    if not isinstance(environment, dict):
+        return rows
+    for name, value in environment.items():
+        if isinstance(value, dict):
+            rows += [(f"{name} {inner}", text) for inner, text in environment_rows(value)]
+        elif isinstance(value, list):
+            rows.append((str(name), ", ".join(map(str, value))))
+        elif value is not None:
+            rows.append((str(name), str(value)))
+    return rows

@@ -1,0 +1,70 @@
+"""A task's ranking as the rows of a table."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from freewalk.results.report.numbers import MISSING, interval, percent, seconds, significant
+from freewalk.results.report.palette import N_SERIES
+from freewalk.results.report.subject import Row, Task
+
+ROWS_AT_ONCE: Final = 10
+"""Rows that are seen without unfolding the others."""
+MAX_ROWS: Final = 60
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """A cell of the ranking, in words."""
+
+    number: int
+    coloured: bool
+    """Whether the plots show it in its own colour."""
+    values: tuple[str, ...]
+    """Its method where there are several, and the parameters that vary."""
+    reached: str
+    rate: float
+    rate_low: float
+    rate_high: float
+    """The success rate and its interval; NaN without a complete trial."""
+    evaluations: str
+    interval: str
+    time: str
+    loss: str
+    first_wins: str
+    """How often a trial of the first cell beats one of this."""
+    behind: str
+    """Whether it is worse than the first, and how sure that is."""
+
+
+def ranking_rows(task: Task) -> list[RankingRow]:
+    """Give the first ``MAX_ROWS`` cells."""
+    return [_row(task, place, cell) for place, cell in enumerate(task.cells[:MAX_ROWS])]
+
+
+def _row(task: Task, place: int, cell: Row) -> RankingRow:
+    return RankingRow(
+        number=place + 1,
+        coloured=place < N_SERIES and cell["n_complete"] > 0,
+        values=tuple(text for _, text in task.values(cell)),
+        reached=f"{cell['n_reached']}/{cell['n_complete']}" if cell["n_complete"] else MISSING,
+        rate=float(cell["success_rate"]),
+        rate_low=float(cell["success_rate_low"]),
+        rate_high=float(cell["success_rate_high"]),
+        evaluations=significant(float(cell["ert_evaluations"])),
+        interval=interval(float(cell["ert_evaluations_low"]), float(cell["ert_evaluations_high"])),
+        time=seconds(cell["seconds_to_target_median"]),
+        loss=significant(float(cell["loss_final_iqm"])),
+        first_wins=percent(float(cell["superiority"])) if place else "",
+        behind=_behind(place, cell),
+    )
+
+
+def _behind(place: int, cell: Row) -> str:
+    if place == 0 or cell["n_complete"] == 0:
+        return ""
+    if math.isnan(float(cell["p_adjusted"])):
+        return MISSING
+    p = float(cell["p_adjusted"])
+    text = "p < 0.001" if p < 0.001 else f"p = {significant(p, 2)}"
+    return f"{'yes' if cell['different'] else 'unclear'}, {text}"

@@ -1,0 +1,92 @@
+"""Reading what a report is made from; nothing is changed, and the sweep may be running."""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from freewalk.results.database import DATABASE_NAME
+from freewalk.results.report.subject import Tables, TaskNote
+from freewalk.results.report_schema import RANKING, SENSITIVITY
+from freewalk.results.report_tables import report_tables
+from freewalk.results.sources import Source, read_source
+from freewalk.results.summary import summarise
+
+_LONGEST_CONFIGURATION: Final = 100_000
+
+
+def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
+    """Read a sweep and make the tables that follow from its trials.
+
+    Parameters
+    ----------
+    path : Path
+        A sweep's folder, with a store or CSV files only, or a ``trials.csv``.
+    notes : mapping of str to TaskNote
+        What is known of tasks besides, by name.
+
+    Raises
+    ------
+    StoreError
+        There is no sweep, or it cannot be read.
+    """
+    source = read_source(path)
+    folder = folder_of(path)
+    summary = summarise(source.trials)
+    made = report_tables(source.trials, summary)
+    configuration = _configuration(folder)
+    settings = _settings(configuration)
+    return Tables(
+        trials=source.trials,
+        curves=_curves(source, folder),
+        summary=summary,
+        ranking=made[RANKING],
+        sensitivity=made[SENSITIVITY],
+        name=str(settings.get("name") or folder.resolve().name),
+        sweep_id=_sweep_id(source.trials),
+        configuration=configuration,
+        axes=_axes(settings),
+        environment=source.environment or {},
+        notes=notes,
+    )
+
+
+def folder_of(path: Path) -> Path:
+    """Give the folder in which a sweep lies."""
+    return path if path.is_dir() else path.parent
+
+
+def _curves(source: Source, folder: Path) -> pd.DataFrame | None:
+    there = (folder / DATABASE_NAME).exists() or (folder / "curves.csv").exists()
+    return source.curves() if there else None
+
+
+def _sweep_id(trials: pd.DataFrame) -> str:
+    """Name the sweep; merged ones by a digest of all their names."""
+    names = sorted(trials["sweep_id"].dropna().unique())
+    return str(names[0]) if len(names) == 1 else hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+
+
+def _configuration(folder: Path) -> str:
+    try:
+        text = (folder / "sweep.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""  # the tables say what was run, only not in this form
+    cut = len(text) > _LONGEST_CONFIGURATION
+    return f"{text[:_LONGEST_CONFIGURATION]}\n… the rest is in sweep.toml\n" if cut else text
+
+
+def _settings(configuration: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(configuration)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _axes(settings: Mapping[str, object]) -> frozenset[str]:
+    grids = settings.get("grid")
+    tables = grids if isinstance(grids, list) else []
+    return frozenset(key for table in tables if isinstance(table, dict) for key in table)

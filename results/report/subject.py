@@ -1,0 +1,184 @@
+"""What a report is about: a sweep's tables, task by task, and the parameters in which its cells differ."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, cast
+
+import pandas as pd
+
+from freewalk.results.cells import cell_columns, parameter_columns
+from freewalk.results.report.numbers import MISSING, counted, parameter_text, significant
+from freewalk.results.schema import PARAMETER_PREFIX, State
+
+Row: TypeAlias = Mapping[str, Any]
+
+FINISHED: Final = (State.COMPLETE, State.FAILED)
+
+
+@dataclass(frozen=True)
+class TaskNote:
+    """What the tables do not say of a task; who knows the tasks may add it."""
+
+    summary: str
+    """One line on what is to be learned."""
+    comparison: str
+    """How the metric must compare with the target: ``<``, ``<=``, ``>`` or ``>=``."""
+    metric: str
+    """The metric in words."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a sweep and what stands beside them."""
+
+    trials: pd.DataFrame
+    curves: pd.DataFrame | None
+    summary: pd.DataFrame
+    ranking: pd.DataFrame
+    sensitivity: pd.DataFrame
+    name: str
+    sweep_id: str = ""
+    configuration: str = ""
+    """``sweep.toml`` as it is; empty where there is none."""
+    axes: frozenset[str] = frozenset()
+    """The keys of its grid; empty where they are not known."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, TaskNote] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The part of the tables that belongs to one task."""
+
+    name: str
+    trials: pd.DataFrame
+    cells: Sequence[Row]
+    """Its rows of the summary and the ranking in one, best first."""
+    sensitivity: pd.DataFrame
+    varied: tuple[str, ...]
+    """Parameters in which the cells differ, without their prefix."""
+    note: TaskNote | None
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, in the order of the plan."""
+        return [str(name) for name in self.trials["method"].unique()]
+
+    @property
+    def finished(self) -> list[Row]:
+        """The cells with a complete trial, best first."""
+        return [cell for cell in self.cells if cell["n_complete"] > 0]
+
+    @property
+    def n_seeds(self) -> int:
+        """Most complete trials of a cell."""
+        return max((int(cell["n_complete"]) for cell in self.cells), default=0)
+
+    @property
+    def metric(self) -> str:
+        """The name of the task's metric."""
+        return str(next(iter(self.trials["metric_name"].dropna()), "metric"))
+
+    @property
+    def target(self) -> float:
+        """The value to reach; NaN where the tables do not say."""
+        return float(next(iter(self.trials["target"].dropna()), float("nan")))
+
+    @property
+    def goal(self) -> str:
+        """The target in words: ``max_error < 0.4``."""
+        return f"{self.metric} {self.note.comparison if self.note else 'to'} {significant(self.target)}"
+
+    @property
+    def is_higher_better(self) -> bool:
+        """Whether the metric is to be high, as far as that is known."""
+        return self.note is not None and self.note.comparison.startswith(">")
+
+    def values(self, cell: Row) -> list[tuple[str, str]]:
+        """Give what sets a cell apart: its method where there are several, and the parameters that vary."""
+        method = [("method", str(cell["method"]))] if len(self.methods) > 1 else []
+        return [*method, *((name, parameter_text(cell[PARAMETER_PREFIX + name])) for name in self.varied)]
+
+    def label(self, cell: Row) -> str:
+        """Give a cell's values in one line, as ``--grid`` writes them."""
+        given = [f"{name}={text}" for name, text in self.values(cell) if text != MISSING]
+        return ", ".join(given) or str(cell["method"])
+
+    def key(self, cell: Row) -> tuple[tuple[str, str], ...]:
+        """Give what ``values`` tells, exactly."""
+        return (("method", str(cell["method"])), *((n, parameter_key(cell[PARAMETER_PREFIX + n])) for n in self.varied))
+
+    @property
+    def size(self) -> str:
+        """How much was tried: 48 cells, each with 4 seeds."""
+        return f"{counted(len(self.cells), 'cell')} with {counted(self.n_seeds, 'seed')}"
+
+
+def split_tasks(tables: Tables) -> list[Task]:
+    """Take the tables apart, in the order of the plan."""
+    columns = cell_columns(tables.summary)
+    summary = {cell_key(row, columns): row for row in records(tables.summary)}
+    cells = [{**summary[cell_key(row, columns)], **row} for row in records(tables.ranking)]
+    return [
+        Task(
+            name=str(name),
+            trials=trials,
+            cells=[cell for cell in cells if cell["task"] == name],
+            sensitivity=tables.sensitivity[tables.sensitivity["task"] == name],
+            varied=varied_parameters(trials, tables.axes),
+            note=tables.notes.get(str(name)),
+        )
+        for name, trials in tables.trials.groupby("task", sort=False)
+    ]
+
+
+def varied_parameters(trials: pd.DataFrame, axes: frozenset[str]) -> tuple[str, ...]:
+    """Name the parameters that tell a task's cells apart.
+
+    A parameter that the grid does not name may differ too (a learning rate follows its optimizer); it is named
+    only where the others leave cells alike.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Those of one task.
+    axes : frozenset of str
+        The keys of the grid; empty where they are not known.
+    """
+    several = [name for name in parameter_columns(trials) if len(trials[name].unique()) > 1]
+    # What only some methods have is told by the method.
+    within = trials[["method", *several]].drop_duplicates()
+    chosen = [name for name in several if name.removeprefix(PARAMETER_PREFIX) in axes and _varies_within(within, name)]
+    if _n_cells(trials, chosen) < _n_cells(trials, several):
+        chosen = [name for name in several if _varies_within(within, name)]
+    return tuple(name.removeprefix(PARAMETER_PREFIX) for name in chosen)
+
+
+def _varies_within(cells: pd.DataFrame, name: str) -> bool:
+    return any(len(values.unique()) > 1 for _, values in cells.groupby("method", sort=False)[name])
+
+
+def _n_cells(trials: pd.DataFrame, columns: Sequence[str]) -> int:
+    return len(trials[["method", *columns]].drop_duplicates())
+
+
+def ordered_values(values: Iterable[Any]) -> list[Any]:
+    """Give each value of a parameter once: numbers in order, then words as they come; none where it does not apply."""
+    found = {key: value for value in values if (key := parameter_key(value))}
+    words = [value for value in found.values() if isinstance(value, str)]
+    return [*sorted(value for value in found.values() if not isinstance(value, str)), *words]
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """Give a table's rows, by column name."""
+    return cast("list[Row]", frame.to_dict("records"))
+
+
+def cell_key(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
+    """Give what tells a cell from others, in a form that can be compared whatever is missing."""
+    return tuple(parameter_key(row[name]) for name in columns)
+
+
+def parameter_key(value: Any) -> str:
+    """Write a value so that equal values are equal texts, missing ones included."""
+    return "" if str(value) in ("None", "nan", "<NA>") else repr(value)

@@ -1,0 +1,141 @@
+"""The columns of the tables made from trials: what ranks, what matters, how two sweeps compare, what was merged.
+
+They are registered beside the tables of `schema`, so that they are built, written, read and documented the same way.
+"""
+
+from typing import Final
+
+from freewalk.results.schema import PARAMETERS_AFTER, TABLES, Column, TableName
+
+RANKING: Final[TableName] = "ranking"
+SENSITIVITY: Final[TableName] = "sensitivity"
+COMPARISON: Final[TableName] = "comparison"
+ORIGINS: Final[TableName] = "origins"
+
+_VERSION: Final = Column("schema_version", "Int64", "version of the table's layout")
+_TASK: Final = Column("task", "string", "what is to be learned")
+_METHOD: Final = Column("method", "string", "how it is learned")
+
+
+def _interval(name: str, text: str, unit: str = "") -> tuple[Column, Column]:
+    return (
+        Column(f"{name}_low", "float64", f"lower end of {text}", unit),
+        Column(f"{name}_high", "float64", f"upper end of {text}", unit),
+    )
+
+
+RANKING_COLUMNS: Final[tuple[Column, ...]] = (
+    _VERSION,
+    _TASK,
+    _METHOD,
+    Column("rank", "Int64", "place in the task: by success rate, then expected running time, then median final loss"),
+    Column("n_complete", "Int64", "complete trials, the base of every statistic", "trials"),
+    Column("n_reached", "Int64", "complete trials that met the target", "trials"),
+    Column("success_rate", "float64", "n_reached / n_complete"),
+    *_interval("success_rate", "its 95 % Wilson interval"),
+    Column("ert_evaluations", "float64", "expected running time to the target, failures counted in", "evaluations"),
+    *_interval("ert_evaluations", "its 95 % interval", "evaluations"),
+    Column(
+        "evaluations_median",
+        "float64",
+        "evaluations by which half of the trials reached the target (Kaplan-Meier); inf where they never did",
+        "evaluations",
+    ),
+    *_interval("evaluations_median", "its 95 % interval", "evaluations"),
+    Column("loss_final_iqm", "float64", "interquartile mean of the final loss"),
+    *_interval("loss_final_iqm", "its 95 % interval"),
+    Column(
+        "superiority",
+        "float64",
+        "probability that a trial of the task's first cell beats one of this cell, ties counted half; "
+        "a trial beats another by reaching the target in fewer evaluations, or, where neither reached it, "
+        "by the lower final loss",
+    ),
+    *_interval("superiority", "its 95 % interval"),
+    Column("test", "string", "the rank test that compares the cell with the task's first"),
+    Column("p_value", "float64", "two-sided p-value of that test"),
+    Column(
+        "p_adjusted",
+        "float64",
+        "p_value times the number of other cells, at most 1: holds although the first cell was picked by these trials",
+    ),
+    Column(
+        "p_attainable",
+        "float64",
+        "the lowest p_adjusted that so many trials can give; above 0.05 they are too few to tell any difference",
+    ),
+    Column("different", "boolean", "whether the cell is told apart from the task's first: p_adjusted below 0.05"),
+)
+
+SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
+    _VERSION,
+    _TASK,
+    Column(
+        "parameter",
+        "string",
+        "a parameter that varies, or method; then seed (what is luck of the noise) and residual (interactions of "
+        "parameters, and noise)",
+    ),
+    Column(
+        "response",
+        "string",
+        "what is explained, as a logarithm: evaluations_to_target, or loss_final where no trial of the task reached it",
+    ),
+    Column("n_trials", "Int64", "complete trials that the parameter applies to", "trials"),
+    Column(
+        "n_censored",
+        "Int64",
+        "trials among them that did not reach the target; each counts as twice the most evaluations that any trial "
+        "of the task spent (a diverged trial as twice the highest finite loss)",
+        "trials",
+    ),
+    Column("n_values", "Int64", "different values of the parameter"),
+    Column("variance_share", "float64", "share of the variance of the response that the parameter alone explains"),
+    Column("degrees_of_freedom", "Int64", "of the parameter, beside the other parameters and the seed"),
+    Column("residual_degrees_of_freedom", "Int64", "of what all of them leave unexplained"),
+    Column("f_value", "float64", "F of the parameter given the others (type II sums of squares)"),
+    Column("p_value", "float64", "probability of an F at least as large where the parameter has no effect"),
+    Column("p_adjusted", "float64", "p_value corrected by Holm for the parameters of the task"),
+    Column("best_value", "string", "value with the lowest geometric mean of the response"),
+    Column("fold", "float64", "highest geometric mean of a value over the lowest"),
+)
+
+COMPARISON_COLUMNS: Final[tuple[Column, ...]] = (
+    _VERSION,
+    _TASK,
+    _METHOD,
+    Column("measure", "string", "evaluations_to_target (per success: expected running time) or seconds_per_step"),
+    Column("n_a", "Int64", "complete trials of the cell in A", "trials"),
+    Column("n_b", "Int64", "complete trials of the cell in B", "trials"),
+    Column("n_reached_a", "Int64", "those that met the target in A", "trials"),
+    Column("n_reached_b", "Int64", "those that met the target in B", "trials"),
+    Column("value_a", "float64", "the measure in A: expected running time in evaluations, or median seconds a step"),
+    Column("value_b", "float64", "the measure in B"),
+    Column("ratio", "float64", "B over A, above 1 where B is worse; seconds: median of all ratios of two trials"),
+    *_interval("ratio", "its 95 % interval"),
+    Column("superiority", "float64", "probability that a trial of A beats one of B, ties counted half"),
+    *_interval("superiority", "its 95 % interval"),
+    Column("test", "string", "the rank test"),
+    Column("p_value", "float64", "two-sided p-value of that test"),
+    Column("p_adjusted", "float64", "p_value corrected by Holm for all cells of the measure"),
+    Column("p_attainable", "float64", "the lowest p_adjusted that so many trials can give"),
+    Column("different", "boolean", "whether A and B are told apart: p_adjusted below 0.05"),
+)
+
+ORIGIN_COLUMNS: Final[tuple[Column, ...]] = (
+    _VERSION,
+    Column("trial_id", "string", "the trial's name"),
+    Column("sweep_id", "string", "the sweep it was run in"),
+    Column("source", "string", "the folder it was merged from"),
+    Column("machine", "string", "what it was timed on: processor, threads, memory, GPU; missing where nothing tells"),
+)
+
+TABLES.update(
+    {
+        RANKING: RANKING_COLUMNS,
+        SENSITIVITY: SENSITIVITY_COLUMNS,
+        COMPARISON: COMPARISON_COLUMNS,
+        ORIGINS: ORIGIN_COLUMNS,
+    }
+)
+PARAMETERS_AFTER.update({RANKING: "method", COMPARISON: "method"})

@@ -1,0 +1,98 @@
+"""A sweep to read from: its folder, with a store or with CSV files alone, or a ``trials.csv``."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from freewalk.results.database import DATABASE_NAME
+from freewalk.results.errors import StoreError
+from freewalk.results.frames import build_frame, column_dtypes
+from freewalk.results.machine import machine_name
+from freewalk.results.reading import read_table
+from freewalk.results.report_schema import ORIGINS
+from freewalk.results.schema import SCHEMA_VERSION, State
+from freewalk.results.store import Store
+
+ORIGINS_NAME: Final = "origins.csv"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sweep's tables and what they were made on."""
+
+    path: Path
+    """As it was given."""
+    trials: pd.DataFrame
+    origins: pd.DataFrame = field(repr=False)
+    """The ``origins`` table, row by row as ``trials``: sweep, folder and machine of each trial."""
+    environment: dict[str, Any] | None = field(repr=False)
+    """What ``environment.json`` says; None without one that can be read."""
+
+    @property
+    def machines(self) -> list[str | None]:
+        """The machines that ran the complete trials, sorted; None among them, last, where nothing tells."""
+        names = self.origins["machine"][(self.trials["state"] == State.COMPLETE).fillna(False)]
+        return [*sorted(names.dropna().unique()), *([None] if names.isna().any() else [])]
+
+    def curves(self) -> pd.DataFrame:
+        """Read the ``curves`` table.
+
+        Raises
+        ------
+        StoreError
+            There is none, or it cannot be read.
+        """
+        folder = self.path if self.path.is_dir() else self.path.parent
+        if self.path.is_dir() and (folder / DATABASE_NAME).exists():
+            with Store.open(folder, read_only=True) as store:
+                return store.curves()
+        return read_table(folder / "curves.csv", "curves")
+
+
+def read_source(path: Path) -> Source:
+    """Read the trials of a sweep; older layouts are brought up to date in memory.
+
+    Parameters
+    ----------
+    path : Path
+        A sweep's folder, also one that holds its CSV files only, or a ``trials.csv``.
+
+    Raises
+    ------
+    StoreError
+        There is no sweep, or it cannot be read.
+    """
+    folder = path if path.is_dir() else path.parent
+    environment = _environment(folder)
+    if path.is_dir() and (folder / DATABASE_NAME).exists():
+        with Store.open(folder, read_only=True) as store:
+            trials = store.trials()
+    elif path.is_dir() and not (folder / "trials.csv").exists():
+        raise StoreError(f"{path} holds no sweep: check the path")
+    else:
+        trials = read_table(folder / "trials.csv" if path.is_dir() else path)
+    return Source(path, trials, _origins(trials, path, folder, environment), environment)
+
+
+def _environment(folder: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # it decides nothing but what is said of times
+    return found if isinstance(found, dict) else None
+
+
+def _origins(trials: pd.DataFrame, path: Path, folder: Path, environment: dict[str, Any] | None) -> pd.DataFrame:
+    found: dict[str, list[Any]]
+    if (folder / ORIGINS_NAME).exists():
+        known = read_table(folder / ORIGINS_NAME, ORIGINS).drop_duplicates("trial_id").set_index("trial_id")
+        found = {name: list(known[name].reindex(trials["trial_id"])) for name in ("sweep_id", "source", "machine")}
+    else:
+        found = {"sweep_id": list(trials["sweep_id"])}
+        found |= {"source": [str(path)] * len(trials), "machine": [machine_name(environment)] * len(trials)}
+    found |= {"schema_version": [SCHEMA_VERSION] * len(trials), "trial_id": list(trials["trial_id"])}
+    columns = {name: pd.Series(found[name], dtype=dtype) for name, dtype in column_dtypes(ORIGINS).items()}
+    return build_frame(ORIGINS, columns)

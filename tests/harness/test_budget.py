@@ -1,0 +1,51 @@
+"""How many steps a trial takes, and when it is judged."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freewalk.harness.budget import Budget
+from freewalk.harness.configuration import resolve
+
+
+def budget(epochs: int, evaluations: int | None = None, steps_per_epoch: int = 25) -> Budget:
+    return Budget(epochs, steps_per_epoch, 16, evaluations=evaluations)
+
+
+def test_without_evaluations_the_cost_of_a_step_does_not_count() -> None:
+    for cost in (1.0, 2000.0, 1e9):
+        assert budget(4).steps(cost) == 100
+        assert list(budget(4).epoch_ends(cost)) == [25, 50, 75, 100]
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "cost", "steps"),
+    [(1000, 10, 100), (1000, 10.5, 95), (1000, 3.0, 333), (1000, 1000, 1), (1000, 1001, 1), (1, 1e12, 1)],
+)
+def test_evaluations_pay_for_whole_steps_and_for_one_at_least(evaluations: int, cost: float, steps: int) -> None:
+    assert budget(4, evaluations).steps(cost) == steps
+
+
+def test_a_trial_is_judged_at_equal_distances() -> None:
+    assert list(budget(4, 1000).epoch_ends(10)) == [25, 50, 75, 100]
+    assert list(budget(4, 100).epoch_ends(10)) == [2, 5, 7, 10]
+    assert list(budget(4, 30).epoch_ends(10)) == [1, 2, 3], "never more epochs than steps"
+    assert list(budget(4, 3).epoch_ends(10)) == [1]
+
+
+@given(st.integers(1, 200), st.integers(1, 10**6), st.floats(1, 1e5))
+def test_judgements_grow_end_at_the_last_step_and_keep_their_distance(epochs: int, spent: int, cost: float) -> None:
+    made = budget(epochs, spent)
+    ends = list(made.epoch_ends(cost))
+    steps = made.steps(cost)
+    assert ends[-1] == steps
+    assert len(ends) == min(epochs, steps)
+    gaps = [after - before for before, after in zip([0, *ends], ends, strict=False)]
+    assert min(gaps) >= 1
+    assert max(gaps) - min(gaps) <= 1
+    assert steps * cost <= spent * (1 + 1e-12) or steps == 1
+
+
+def test_it_is_a_sweeps() -> None:
+    made = Budget.of(resolve(tasks=["xor"], epochs=3, evaluations=70, target=0.5, plateau=2, evaluation_points=9))
+    assert made == Budget(3, 25, 9, target=0.5, plateau=2, evaluations=70)

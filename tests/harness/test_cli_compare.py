@@ -1,0 +1,243 @@
+"""`harness compare`: what it says, when it warns, and when a check fails."""
+
+import io
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from freewalk.results.export import export_tables, write_json
+from freewalk.results.reading import read_table
+from freewalk.results.report_schema import COMPARISON
+from freewalk.results.store import Store, TrialRecord
+
+Harness = Callable[..., Any]
+Refused = Callable[..., str]
+
+
+def make(
+    folder: Path,
+    *,
+    factor: float = 1.0,
+    pace: float = 1.0,
+    seeds: int = 8,
+    cells: int = 2,
+    model: str | None = "Fast",
+    task: str = "xor",
+    target: float = 0.1,
+    backend: str = "cpu",
+    extra: dict[str, Any] | None = None,
+    state: str = "complete",
+) -> None:
+    """Make a sweep whose costs share their luck with other sweeps."""
+    luck = np.random.default_rng(0).lognormal(size=seeds)
+    clock = np.random.default_rng(sum(map(ord, folder.name)))
+    with Store.create(folder, {"name": folder.name}, folder.name) as store:
+        for cell in range(1, cells + 1):
+            for seed in range(seeds):
+                parameters = {"stddev": cell / 10, "batch_size": 16} | (extra or {})
+                record = TrialRecord(
+                    trial_id=f"{cell}-{seed}",
+                    task=task,
+                    method="walk",
+                    seed=seed,
+                    parameters=parameters,
+                    metric_name="loss",
+                    target=target,
+                    backend=backend,
+                    device="D",
+                )
+                store.add_pending([record])
+                if state != "complete":
+                    continue
+                spent = round(1000 * cell * factor * luck[seed]) if math.isfinite(factor) else 9999
+                reached = math.isfinite(factor)
+                fields = {
+                    "outcome": "reached" if reached else "exhausted",
+                    "reached": reached,
+                    "loss_final": 0.05,
+                    "evaluations": spent,
+                    "evaluations_to_target": spent if reached else None,
+                    "steps": spent,
+                    "train_seconds": spent * 1e-6 * pace * (1 + 1e-4 * clock.normal()),
+                }
+                store.finish(record.trial_id, fields)
+        export_tables(store)
+    if model:
+        write_json({"cpu": {"model": model, "logical_processors": 2}, "threads": 2}, folder / "environment.json")
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Callable[..., None]:
+    def make_named(name: str, **arguments: Any) -> None:
+        make(tmp_path / name, **arguments)
+
+    return make_named
+
+
+def test_equal_sweeps_are_equal(harness: Harness, sweep: Callable[..., None]) -> None:
+    sweep("a")
+    sweep("b")
+    result = harness("compare", "a", "b", "--check", "1")
+    assert (result.code, result.err) == (0, "")
+    assert "A: a\nB: b\n" in result.out
+    for word in ("evaluations for each success", "seconds a step", "xor stddev=0.1", "8/8", "95 % interval"):
+        assert word in result.out
+    assert "batch_size" not in result.out  # the same everywhere
+    assert "told apart: 0 worse, 0 better" in result.out
+    assert "\x1b" not in result.out
+
+
+@pytest.mark.parametrize(
+    ("change", "threshold", "code", "said"),
+    [
+        ({"factor": 1.5}, 1.2, 3, "evaluations for each success: xor stddev=0.2: 1.5 times A"),
+        ({"factor": 1.5}, 1.6, 0, ""),
+        ({"factor": 0.5}, 1.0, 0, ""),
+        ({"pace": 1.3}, 1.2, 3, "seconds a step: xor stddev=0.1: 1.3 times A"),
+        ({"pace": 1.3}, 1.4, 0, ""),
+        ({"pace": 0.7}, 1.0, 0, ""),
+        ({"factor": math.inf}, 100.0, 3, "evaluations for each success: xor stddev=0.1: inf times A"),
+    ],
+)
+def test_a_check_fails_when_b_is_worse_by_more_with_evidence(
+    harness: Harness, sweep: Callable[..., None], change: dict[str, float], threshold: float, code: int, said: str
+) -> None:
+    sweep("a")
+    sweep("b", **change)
+    result = harness("compare", "a", "b", "--check", threshold)
+    assert result.code == code, result.err
+    assert (said in result.err) if said else ("check failed" not in result.err)
+    assert harness("compare", "a", "b").code == 0, "without --check nothing fails"
+
+
+def test_few_seeds_fail_a_check_only_by_many_cells(harness: Harness, sweep: Callable[..., None]) -> None:
+    sweep("a", seeds=3, cells=8)
+    sweep("b", seeds=3, cells=8, pace=1.5)
+    result = harness("compare", "a", "b", "--check", "1.2")
+    assert result.code == 3
+    assert "too few trials to tell any cell apart" in result.err
+    assert "seconds a step: 1.5 times A, median of 8 cells" in result.err
+    assert "too few" in result.out
+    sweep("c", seeds=3, cells=1)
+    sweep("d", seeds=3, cells=1, pace=9.0)
+    assert harness("compare", "c", "d", "--check", "1.2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "named"),
+    [
+        ({"model": "Fast"}, {"model": "Slow"}, "A on Fast, 2 of 2 threads; B on Slow, 2 of 2 threads"),
+        ({"model": None}, {"model": None}, "an unknown machine"),
+        ({"model": "Fast"}, {"model": None}, "B on an unknown machine"),
+        ({"backend": "cpu"}, {"backend": "cuda"}, "both on Fast, 2 of 2 threads, with several backends"),
+    ],
+)
+def test_seconds_of_different_machines_are_told_and_not_checked(
+    harness: Harness, sweep: Callable[..., None], a: dict[str, Any], b: dict[str, Any], named: str
+) -> None:
+    sweep("a", **a)
+    sweep("b", pace=9.0, **b)
+    result = harness("compare", "a", "b", "--check", "1.1")
+    assert result.code == 0
+    assert "from different machines and are not checked" in result.err
+    assert named in result.err
+    plain = harness("compare", "a", "b")
+    assert f"seconds {'may be' if 'unknown' in named else 'are'} from different machines (" in plain.err
+    assert json.loads(harness("compare", "a", "b", "--json").out)["same_machine"] is False
+
+
+def test_a_merged_sweep_knows_its_machines(harness: Harness, sweep: Callable[..., None], tmp_path: Path) -> None:
+    sweep("a")
+    sweep("b", cells=1, model="Slow")
+    with Store.open(tmp_path / "b") as store:  # other trials than those of a
+        store._connection.execute("UPDATE trials SET trial_id = 'b' || trial_id, seed = seed + 100")
+    assert harness("merge", "a", "b", "--out", "both").code == 0
+    result = harness("compare", "a", "both")
+    assert "B on Fast, 2 of 2 threads, Slow, 2 of 2 threads" in result.err
+
+
+def test_what_is_left_out_is_said(harness: Harness, sweep: Callable[..., None]) -> None:
+    sweep("a", cells=3)
+    sweep("b", cells=2, target=0.2, extra={"architecture": "free"})
+    result = harness("compare", "a", "b")
+    assert result.code == 0
+    assert "1 cell only in A" in result.err
+    assert "architecture is known to one side only" in result.err
+    assert "evaluations for each success: 2 cells left out (other targets, or" in result.err
+    assert "evaluations for each success" not in result.out
+    assert "seconds a step" in result.out
+
+
+def test_csv_and_json(harness: Harness, sweep: Callable[..., None], tmp_path: Path) -> None:
+    sweep("a")
+    sweep("b", factor=math.inf)
+    result = harness("compare", "a", "b", "--csv")
+    (tmp_path / "comparison.csv").write_text(result.out)
+    table = read_table(tmp_path / "comparison.csv", COMPARISON)
+    assert table["ratio"].tolist()[:2] == [math.inf] * 2
+    assert len(pd.read_csv(io.StringIO(result.out))) == 4
+    found = json.loads(
+        harness("compare", "a", "b", "--json", "--check", "2").out,
+        parse_constant=lambda name: pytest.fail(f"{name} is no JSON"),
+    )
+    assert (found["n_cells"], found["same_machine"], len(found["cells"])) == (2, True, 4)
+    assert found["cells"][0]["ratio"] == "inf"
+    assert found["overall"][0]["ratio"] == "inf"
+    assert len(found["failures"]) == 2
+    assert found["notes"] == []
+
+
+def test_csv_files_of_two_versions_are_compared(harness: Harness, sweep: Callable[..., None], tmp_path: Path) -> None:
+    sweep("a")
+    sweep("b", factor=1.5)
+    with_stores = harness("compare", "a", "b", "--csv").out
+    for name in ("a", "b"):
+        (tmp_path / name / "sweep.sqlite").unlink()
+    assert harness("compare", "a", "b", "--csv").out == with_stores
+    assert harness("compare", "a/trials.csv", "b/trials.csv", "--csv").out == with_stores
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit", "remedy"),
+    [
+        (["a"], "'B'", "harness compare --help"),
+        (["a", "nowhere"], "nowhere", "check the path"),
+        (["a", "b", "--check", "0.5"], "--check 0.5", "such as 1.1"),
+        (["a", "b", "--check", "nan"], "--check nan", "such as 1.1"),
+        (["a", "b", "--check", "10%"], "10%", "harness compare --help"),
+        (["a", "b", "--csv", "--json"], "--csv and --json", "give one"),
+        (["a", "other"], "no cell in common", "same tasks"),
+        (["a", "varied"], "param_shape varies in B", "sweep it in both or none"),
+        (["a", "pending", "--check", "1.1"], "--check", "run both sweeps to their end"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_remedy(
+    refused: Refused, sweep: Callable[..., None], tmp_path: Path, arguments: list[str], culprit: str, remedy: str
+) -> None:
+    for name, change in (
+        ("a", {}),
+        ("b", {}),
+        ("other", {"task": "and"}),
+        ("varied", {"extra": {"shape": "x"}}),
+        ("pending", {"state": "pending"}),
+    ):
+        sweep(name, seeds=2, **change)  # type: ignore[arg-type]
+    with Store.open(tmp_path / "varied") as store:
+        changed = "UPDATE trials SET parameters = replace(parameters, '\"x\"', '\"y\"') WHERE position > 1"
+        store._connection.execute(changed)
+    line = refused("compare", *arguments)
+    assert culprit in line
+    assert remedy in line
+
+
+def test_sweeps_without_results_have_nothing_to_show(harness: Harness, sweep: Callable[..., None]) -> None:
+    sweep("a", state="pending")
+    result = harness("compare", "a", "a")
+    assert result.code == 0
+    assert "2 cells left out" in result.err

@@ -1,0 +1,180 @@
+"""Run walks in Numba's CUDA simulator and write down what came out; a program of its own.
+
+The simulator takes the place of the compiler in a whole process, so tests/kernels/test_cuda_simulator.py starts this
+file, and compares what it wrote with the other backends in a process where those are compiled.
+
+usage: cuda_simulation.py OUT.npz
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.walk import Data, WalkConfiguration
+from freewalk.tasks.registry import TASKS
+
+POINTS = 9
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trial on a tiny network."""
+
+    task: str
+    parameters: dict[str, Any]
+    hidden: int
+    walk: dict[str, Any]
+    network: dict[str, Any] = field(default_factory=dict)
+    seed: int = 7
+    masked: bool = False
+    steps: int = 2
+
+
+RAW = {"stddev": 0.3, "batch_size": 5}
+NORMALISED = {"stddev": 0.1, "batch_size": 4, "update": "normalised", "learning_rate": 0.2}
+CASES: dict[str, Case] = {
+    "default": Case("shifted-sums", {}, 2, {**RAW, "timesteps": 3}),
+    "one timestep": Case("xor", {}, 1, {**RAW, "timesteps": 1}),
+    "no hidden neuron": Case("and", {}, 0, {**RAW, "timesteps": 2}),
+    "two sides": Case("xor", {}, 2, {**RAW, "timesteps": 2, "sides": "two"}),
+    "rademacher": Case("xor", {}, 2, {**RAW, "timesteps": 2, "noise": "rademacher"}),
+    "sequence output": Case("addition", {"bits": 2}, 2, {**RAW, "timesteps": 3}),
+    "several outputs": Case("addition", {"bits": 3, "form": "static"}, 1, {**RAW, "timesteps": 2}),
+    "softmax": Case("addition", {"bits": 3, "form": "static"}, 1, {**RAW, "timesteps": 2}, {"softmax": True}),
+    "cross entropy": Case(
+        "shifted-sums", {}, 1, {**RAW, "timesteps": 2}, {"softmax": True, "loss": "categorical_crossentropy"}
+    ),
+    "tanh": Case("xor", {}, 3, {**RAW, "timesteps": 2}, {"hidden_activation": "tanh"}),
+    "mask": Case("xor", {}, 3, {**RAW, "timesteps": 2}, masked=True),
+    "sgd": Case("xor", {}, 2, {**NORMALISED, "timesteps": 2}, seed=2**64 - 3),
+    "momentum": Case("xor", {}, 2, {**NORMALISED, "timesteps": 2, "optimizer": "momentum"}, steps=3),
+    "adam, cosine": Case(
+        "xor", {}, 2, {**NORMALISED, "timesteps": 2, "optimizer": "adam", "schedule": "cosine", "schedule_steps": 4}
+    ),
+    "more datapoints than a round": Case("and", {}, 0, {"stddev": 0.3, "batch_size": 70, "timesteps": 1}, steps=1),
+    "two warps": Case("and", {}, 33, {"stddev": 0.1, "batch_size": 1, "timesteps": 2}, steps=1),
+}
+WAYS = ("side by side", "across the GPU", "in turn")
+ACROSS = ("default", "no hidden neuron", "momentum", "more datapoints than a round", "mask")
+BATCH = (
+    {"stddev": 0.3, "batch_size": 5, "timesteps": 3},
+    {"stddev": 0.1, "batch_size": 3, "timesteps": 1, "update": "normalised"},
+    {"stddev": 0.2, "batch_size": 9, "timesteps": 2, "update": "normalised", "optimizer": "adam"},
+)
+"""Trials that share launches: the second is dropped after its first step, the third starts with a NaN."""
+NOISE_AT = {"seed": 2**63 + 5, "step": 2**31 + 3}
+NOISE_OF = np.array([0, 7, 2**32 - 1])
+
+
+def network_of(case: Case) -> FreeNetwork:
+    """Return the case's network."""
+    problem = TASKS[case.task].problem(case.parameters)
+    return FreeNetwork(
+        problem.n_input,
+        problem.n_output,
+        case.hidden,
+        **{"sequence_input": problem.sequence_input, "sequence_output": problem.sequence_output, **case.network},
+    )
+
+
+def mask_of(case: Case) -> Any:
+    """Return every third weight masked, or None."""
+    network = network_of(case)
+    return np.arange(network.n_weights).reshape(network.n_from, network.n_to) % 3 > 0 if case.masked else None
+
+
+def configuration_of(case: Case) -> WalkConfiguration:
+    """Return the case's configuration."""
+    return WalkConfiguration(**case.walk)
+
+
+def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
+    from freewalk.kernels.batch import BatchTrial
+    from freewalk.kernels.cuda.trials import DeviceTrials
+
+    case = CASES[name]
+    problem = TASKS[case.task].problem(case.parameters)
+    data = Data(0, problem.argument, problem.datapoint)
+    trial = BatchTrial(configuration_of(case), case.seed)
+    trials = DeviceTrials(network_of(case), data, [trial], evaluation_points=POINTS, mask=mask_of(case))
+    progress = _train(trials, way, case.steps)
+    out[f"{name}/{way}/weights"] = trials.weights(0)
+    out[f"{name}/{way}/progress"] = np.array(progress[0])
+    if way == "side by side":
+        out[f"{name}/evaluation"] = np.array(trials.evaluate([0])[0])
+
+
+def _simulate_batch(out: dict[str, Any]) -> None:
+    from freewalk.kernels.batch import BatchTrial
+    from freewalk.kernels.cuda.walk import CudaBatch
+
+    case = CASES["default"]
+    problem, network = TASKS[case.task].problem(case.parameters), network_of(case)
+    broken = np.full((network.n_from, network.n_to), 0.1)
+    broken[0, 0] = np.nan
+    trials = [BatchTrial(WalkConfiguration(**walk), seed) for seed, walk in enumerate(BATCH)]
+    trials[2] = BatchTrial(trials[2].configuration, 2, broken)
+    batch = CudaBatch(network, Data(0, problem.argument, problem.datapoint), trials, evaluation_points=POINTS)
+    first = batch.train(1)
+    batch.drop(1)
+    second = batch.train(2)
+    out["batch/first"], out["batch/second"] = np.array(first), np.array(second)
+    out["batch/active"], out["batch/steps"] = np.array(batch.active), batch.steps
+    out["batch/evaluations"] = np.array(batch.evaluate())
+    for k in range(len(trials)):
+        out[f"batch/weights {k}"] = batch.weights(k)
+
+
+def _simulate_nan(out: dict[str, Any]) -> None:
+    """Every way must stop after the step that met the NaN, and move nothing."""
+    from freewalk.kernels.batch import BatchTrial
+    from freewalk.kernels.cuda.trials import DeviceTrials
+
+    case = CASES["default"]
+    problem, network = TASKS[case.task].problem(case.parameters), network_of(case)
+    broken = np.full((network.n_from, network.n_to), 0.1)
+    broken[0, 0] = np.nan
+    for way in WAYS:
+        trial = BatchTrial(configuration_of(case), 0, broken)
+        data = Data(0, problem.argument, problem.datapoint)
+        trials = DeviceTrials(network, data, [trial], evaluation_points=POINTS)
+        out[f"nan/{way}/progress"] = np.array(_train(trials, way, 3)[0])
+        out[f"nan/{way}/weights"] = trials.weights(0)
+        out[f"nan/{way}/evaluation"] = np.array(trials.evaluate([0])[0])
+
+
+def _train(trials: Any, way: str, n_steps: int) -> Any:
+    if way == "side by side":
+        return trials.train_side_by_side([0], n_steps)
+    return trials.train_across_the_gpu(n_steps) if way == "across the GPU" else trials.train_in_turn([0], n_steps)
+
+
+def _simulate_noise(out: dict[str, Any]) -> None:
+    from freewalk.kernels.cuda.checks import unit_noise_on_device
+
+    for noise, hidden in (("gaussian", 4), ("rademacher", 4), ("rademacher", 150)):
+        network = FreeNetwork(3, 1, hidden)
+        out[f"noise/{noise}/{hidden}"] = unit_noise_on_device(network, datapoints=NOISE_OF, noise=noise, **NOISE_AT)  # type: ignore[arg-type]
+
+
+def main(path: str) -> None:
+    """Simulate every case in every way."""
+    out: dict[str, Any] = {}
+    for name in CASES:
+        for way in WAYS:
+            left_out = (way == "across the GPU" and name not in ACROSS) or (way == "in turn" and name == "two warps")
+            if not left_out:
+                _simulate(name, way, out)
+    _simulate_batch(out)
+    _simulate_nan(out)
+    _simulate_noise(out)
+    np.savez(path, **out)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
