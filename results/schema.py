@@ -81,7 +81,7 @@ TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
     Column("steps_to_target", "Int64", "updates made when the target was met", "steps"),
     Column("evaluations_to_target", "Int64", "evaluations spent when the target was met", "evaluations"),
     Column("seconds_to_target", "float64", "training time spent when the target was met", "s"),
-    Column("train_seconds", "float64", "training time, not evaluation and compilation; its share of shared launches", "s"),
+    Column("train_seconds", "float64", "training time alone; where trials share launches, its share", "s"),
     Column("evaluation_seconds", "float64", "time spent on held-out data", "s"),
     Column("compile_seconds", "float64", "time spent on compilation", "s"),
     Column("peak_memory_mb", "float64", "highest memory use", "MB"),
