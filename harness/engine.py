@@ -14,6 +14,7 @@ from freewalk.harness.trial import (
     Interrupted,
     TrialResult,
     TrialRun,
+    one_blas_thread,
     run_trial,
     spread_if_worth,
     start_trial,
@@ -84,6 +85,11 @@ class Engine:
             threading.Thread(target=self._work, name=f"freewalk-{k}", daemon=True)
             for k in range(min(self.backend.workers, len(trials)))
         ]
+        with one_blas_thread():
+            yield from self._follow(threads)
+
+    def _follow(self, threads: Sequence[threading.Thread]) -> Generator[Event]:
+        """Run the threads to their ends; yield what they say."""
         for thread in threads:
             thread.start()
         try:

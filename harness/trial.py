@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.output_signal import heldout_signal
@@ -36,6 +38,15 @@ _SECONDS_BEFORE_ANOTHER_TRY = 10.0
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
     """The trial was told to stop before its end."""
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keep NumPy's matrix products on the thread that asks for them, inside a with block.
+
+    Layered networks are small: their products are too short to be shared out, and trials already take the threads.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limits
 
 
 @dataclass
@@ -232,7 +243,7 @@ def run_interruptibly(
             raise Interrupted
         look(run)
 
-    with ThreadPoolExecutor(1) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(1) as pool:
         future = pool.submit(run_trial, run, backend, look=look_or_stop)
         try:
             return future.result()
