@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from freewalk.harness.errors import UsageError
-from freewalk.harness.parameters import PARAMETERS
+from freewalk.harness.parameters import METHOD_PARAMETERS, PARAMETERS
 
 
 def cell_options(
@@ -21,7 +21,9 @@ def cell_options(
         for name in reversed(list(names)):
             parameter = PARAMETERS[name]
             default = others.get(name, parameter.default_text)
-            text = f"{parameter.help[0].upper()}{parameter.help[1:]}.  [default: {default}]"
+            some = 0 < len(parameter.methods) < len(METHOD_PARAMETERS)
+            users = f" ({', '.join(parameter.methods)})" if some else ""
+            text = f"{parameter.help[0].upper()}{parameter.help[1:]}{users}.  [default: {default}]"
             function = click.option(
                 f"--{name.replace('_', '-')}",
                 name,
