@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.datapoints import draw
 from freewalk.harness.problem import ResolvedProblem
 from freewalk.kernels import reference
+from freewalk.kernels.datapoints import draw
 from freewalk.kernels.gradient import output_deltas
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import Stream

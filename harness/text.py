@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 
+from freewalk.results.report.numbers import counted
+
+__all__ = ["counted", "duration", "significant"]
+
 
 def duration(seconds: float) -> str:
     """Return a time in words: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
@@ -20,11 +24,6 @@ def duration(seconds: float) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number and its noun: 1 trial, 270 trials."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def significant(value: float, digits: int = 3) -> str:

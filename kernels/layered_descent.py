@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -51,6 +52,8 @@ class LayeredDescent(ReferenceTrainer):
         If the initial weights are not the layered network's.
     """
 
+    _configuration: DescentConfiguration
+
     def __init__(
         self,
         layers: LayeredNetwork,
@@ -64,8 +67,7 @@ class LayeredDescent(ReferenceTrainer):
     ) -> None:
         super().__init__(
             layers.free_network,
-            configuration.batch_size,
-            layers.depth,
+            replace(configuration, timesteps=layers.depth),
             data,
             seed=seed,
             evaluation_points=evaluation_points,
@@ -73,13 +75,11 @@ class LayeredDescent(ReferenceTrainer):
             initial=layers.initial_weights(seed) if initial is None else initial,
         )
         self._layers = layers
-        self._configuration = configuration
         self._dtype = dtype
         self._master, self._gradient = make_parameters(layers), make_parameters(layers, dtype)
         set_parameters(layers, self._master, self._weights)
         self._used = self._master if dtype == np.float64 else make_parameters(layers, dtype)
         self._used.flat[:] = self._master.flat
-        self._optimizer = make_optimizer(configuration)
         self._decoupled = Decoupled(layers, configuration, self._master, self._used)
         self._gatherers = {
             stream: Gatherer(self.network, layers.depth, data, seed, stream)

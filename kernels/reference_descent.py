@@ -4,45 +4,17 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
 from freewalk.kernels import reference
 from freewalk.kernels.descent import DescentConfiguration
 from freewalk.kernels.gradient import loss_gradient
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.optimizers import make_optimizer
 from freewalk.kernels.reference import Array
 from freewalk.kernels.reference_trainer import ReferenceTrainer
-from freewalk.kernels.walk import Data
 
 
 class ReferenceDescent(ReferenceTrainer):
-    """One trial of `backprop` or `numerical` in NumPy. Parameters as for `freewalk.kernels.cpu.descent.CpuDescent`."""
+    """One trial of `backprop` or `numerical` in NumPy. Parameters as for `freewalk.kernels.cpu.descent.CpuBackprop`."""
 
-    def __init__(
-        self,
-        network: FreeNetwork,
-        configuration: DescentConfiguration,
-        data: Data,
-        *,
-        seed: int,
-        evaluation_points: int,
-        mask: NDArray[np.bool_] | None = None,
-        initial: NDArray[np.float64] | None = None,
-    ) -> None:
-        super().__init__(
-            network,
-            configuration.batch_size,
-            configuration.timesteps,
-            data,
-            seed=seed,
-            evaluation_points=evaluation_points,
-            mask=mask,
-            initial=initial,
-        )
-        self._configuration = configuration
-        self._optimizer = make_optimizer(configuration)
+    _configuration: DescentConfiguration
 
     def _take_step(self) -> float:
         loss, gradient = self._loss_and_gradient()

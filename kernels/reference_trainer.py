@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels import reference
-from freewalk.kernels.data import fill_arrays
+from freewalk.kernels.datapoints import draw
+from freewalk.kernels.descent import DescentConfiguration
 from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.noise import Stream, initial_weights
+from freewalk.kernels.optimizers import make_optimizer
 from freewalk.kernels.reference import Array
-from freewalk.kernels.walk import Data, Evaluation, Progress
+from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
 
 
 class ReferenceTrainer(ABC):
@@ -24,8 +26,8 @@ class ReferenceTrainer(ABC):
     ----------
     network
         What is trained.
-    batch_size, timesteps
-        Datapoints a step, and how often the layer is applied.
+    configuration
+        How a step is taken.
     data
         Where datapoints come from.
     seed
@@ -41,8 +43,7 @@ class ReferenceTrainer(ABC):
     def __init__(
         self,
         network: FreeNetwork,
-        batch_size: int,
-        timesteps: int,
+        configuration: WalkConfiguration | DescentConfiguration,
         data: Data,
         *,
         seed: int,
@@ -54,8 +55,9 @@ class ReferenceTrainer(ABC):
         check_initial(network, initial)
         self.network = network
         self.step = 0
-        self._batch_size = batch_size
-        self._timesteps = timesteps
+        self._configuration = configuration
+        self._timesteps = configuration.timesteps
+        self._optimizer = make_optimizer(configuration)
         self._data = data
         self._seed = seed
         self._evaluation_points = evaluation_points
@@ -74,23 +76,19 @@ class ReferenceTrainer(ABC):
         """Return the mean training loss of a step and, if it is finite, move the weights."""
 
     def _draw(self, stream: Stream, step: int, n_datapoints: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        network, timesteps = self.network, self._timesteps
-        x, y = fill_arrays(
-            self._data.address,
-            self._data.argument,
+        return draw(
+            self.network,
+            self._data,
+            self._timesteps,
             seed=self._seed,
             stream=stream,
             step=step,
             n_datapoints=n_datapoints,
-            timesteps=timesteps,
-            x_shape=(network.input_rows(timesteps), network.n_input),
-            y_shape=(network.output_rows(timesteps), network.n_output),
         )
-        return (x if network.sequence_input else x[:, 0]), (y if network.sequence_output else y[:, 0])
 
     def _batch(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the training data of the present step."""
-        return self._draw(Stream.DATA, self.step, self._batch_size)
+        return self._draw(Stream.DATA, self.step, self._configuration.batch_size)
 
     def train(self, n_steps: int) -> Progress:
         """Take `n_steps` steps; stop early after a loss that is not finite."""

@@ -9,39 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels import reference
-from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import unit_perturbations
-from freewalk.kernels.optimizers import make_optimizer
 from freewalk.kernels.reference_trainer import ReferenceTrainer
-from freewalk.kernels.walk import Data, WalkConfiguration
+from freewalk.kernels.walk import WalkConfiguration
 
 
 class ReferenceWalk(ReferenceTrainer):
     """One walk in NumPy. Parameters as for `freewalk.kernels.cpu.trial.CpuWalk`; it knows no threads."""
 
-    def __init__(
-        self,
-        network: FreeNetwork,
-        configuration: WalkConfiguration,
-        data: Data,
-        *,
-        seed: int,
-        evaluation_points: int,
-        mask: NDArray[np.bool_] | None = None,
-        initial: NDArray[np.float64] | None = None,
-    ) -> None:
-        super().__init__(
-            network,
-            configuration.batch_size,
-            configuration.timesteps,
-            data,
-            seed=seed,
-            evaluation_points=evaluation_points,
-            mask=mask,
-            initial=initial,
-        )
-        self._configuration = configuration
-        self._optimizer = make_optimizer(configuration)
+    _configuration: WalkConfiguration
 
     def _take_step(self) -> float:
         network, configuration = self.network, self._configuration

@@ -5,32 +5,19 @@ Everything else here knows the GPU only through `Accelerator`, so that it can be
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.batch import BatchTrial
+from freewalk.kernels.cuda.device import GpuInfo, gpu, why_unusable
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import Noise
 from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What decides a GPU's speed."""
-
-    name: str
-    compute_capability: tuple[int, int]
-    driver: str
-    memory_gb: float
-    multiprocessors: int
-    clock_mhz: float
 
 
 class OneTrial(Protocol):
@@ -63,7 +50,7 @@ class ManyTrials(Protocol):
 class Accelerator(Protocol):
     """A GPU with freewalk's kernels on it."""
 
-    def facts(self) -> Facts:
+    def facts(self) -> GpuInfo:
         """Describe the GPU."""
 
     def one(
@@ -100,27 +87,15 @@ class Accelerator(Protocol):
 
 def why_no_gpu() -> str | None:
     """Return None where freewalk can use a GPU, otherwise one line with the remedy."""
-    from freewalk.kernels.cuda.device import why_unusable
-
     return why_unusable()
 
 
 class Cuda:
     """freewalk's CUDA kernels on the GPU of this machine."""
 
-    def facts(self) -> Facts:
+    def facts(self) -> GpuInfo:
         """Describe the GPU."""
-        from freewalk.kernels.cuda.device import gpu
-
-        found = gpu()
-        return Facts(
-            found.name,
-            found.compute_capability,
-            str(found.driver),
-            found.memory_gb,
-            found.multiprocessors,
-            found.clock_mhz,
-        )
+        return gpu()
 
     def one(
         self,
@@ -161,15 +136,6 @@ class Cuda:
 
     def seconds(self, work: Callable[[], object]) -> float:
         """Do the work; return the seconds between two events of the device around it."""
-        from numba import config, cuda
+        from freewalk.kernels.cuda.clock import device_seconds
 
-        if config.ENABLE_CUDASIM:  # whose events know no time
-            begin = time.perf_counter()
-            work()
-            return time.perf_counter() - begin
-        start, end = cuda.event(), cuda.event()
-        start.record()
-        work()
-        end.record()
-        end.synchronize()
-        return float(start.elapsed_time(end)) / 1000
+        return device_seconds(work)

@@ -26,9 +26,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from freewalk.harness.bench.accelerator import Facts
 from freewalk.harness.bench.rows import FloorRow, TimingRow
 from freewalk.harness.bench.workloads import Workload
+from freewalk.kernels.cuda.device import GpuInfo
 from freewalk.kernels.network import FreeNetwork
 
 _NORMALS_OF_A_BLOCK = 4
@@ -113,7 +113,7 @@ def operations(workload: Workload) -> Operations:
     )
 
 
-def floor_of(workload: Workload, facts: Facts) -> Floor | None:
+def floor_of(workload: Workload, facts: GpuInfo) -> Floor | None:
     """Return the floor of a workload on a GPU; None where the GPU's rates are not known here."""
     rates = rates_of(facts.compute_capability)
     if rates is None:
@@ -130,7 +130,7 @@ def floor_of(workload: Workload, facts: Facts) -> Floor | None:
     return Floor(workload.n_trials * clocks[bound] / clocks_a_second, bound)
 
 
-def floor_row(row: TimingRow, facts: Facts) -> FloorRow | None:
+def floor_row(row: TimingRow, facts: GpuInfo) -> FloorRow | None:
     """Return the floor beside a measured time; None where the GPU's rates are not known here."""
     workload = Workload(row.workload, row.hidden, row.timesteps, row.batch_size, row.n_trials)
     floor = floor_of(workload, facts)

@@ -7,16 +7,16 @@ import importlib.metadata
 from collections.abc import Iterable
 from typing import Any
 
-from freewalk.harness.bench.accelerator import Facts
 from freewalk.harness.bench.peers.table import PEERS
 from freewalk.harness.environment import environment
 from freewalk.kernels.backend import resolve_backend
+from freewalk.kernels.cuda.device import GpuInfo
 
 _OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}
 """Distributions that hold a package of another name."""
 
 
-def describe(facts: Facts, peers: Iterable[str], command: str) -> dict[str, Any]:
+def describe(facts: GpuInfo, peers: Iterable[str], command: str) -> dict[str, Any]:
     """Return what environment.json holds; plain values."""
     packages = dict.fromkeys(PEERS[name].package for name in peers)
     return {

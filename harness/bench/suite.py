@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-from freewalk.harness.bench.accelerator import Accelerator, Facts
+from freewalk.harness.bench.accelerator import Accelerator
 from freewalk.harness.bench.checks.all import all_checks
 from freewalk.harness.bench.checks.check import run_checks
 from freewalk.harness.bench.clock import Deadline
@@ -22,6 +22,7 @@ from freewalk.harness.bench.report import OURS, Results, label, markdown
 from freewalk.harness.bench.rounds import Effort, Implementation
 from freewalk.harness.bench.rows import CheckRow, CsvFile, FloorRow, TimingRow, replace_text
 from freewalk.harness.bench.workloads import workloads
+from freewalk.kernels.cuda.device import GpuInfo
 
 Section = Literal["correctness", "timings", "floor"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
@@ -157,7 +158,7 @@ def _run_timings(
                 record.results.notes.append(_NO_FLOOR.format(".".join(map(str, facts.compute_capability))))
 
 
-def _machine(facts: Facts, environment: Mapping[str, Any]) -> dict[str, str]:
+def _machine(facts: GpuInfo, environment: Mapping[str, Any]) -> dict[str, str]:
     packages = {**environment.get("packages", {}), **environment.get("peers", {})}
     capability = ".".join(map(str, facts.compute_capability))
     return {

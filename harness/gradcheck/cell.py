@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.datapoints import draw
 from freewalk.harness.gradcheck import numerical
 from freewalk.harness.gradcheck.estimate import EstimateReport, check_estimate
 from freewalk.harness.gradcheck.layers import Layer, free_layers, layered_layers
@@ -20,6 +19,7 @@ from freewalk.harness.gradcheck.report import TOLERANCE, Report, check_gradient
 from freewalk.harness.problem import ResolvedProblem
 from freewalk.kernels import reference
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.datapoints import draw
 from freewalk.kernels.gradient import loss_gradient
 from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.noise import Stream

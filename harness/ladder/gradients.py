@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from freewalk.harness.datapoints import draw
 from freewalk.harness.gradcheck.cell import CellCheck, check_cell, judge_gradient, layers_of
 from freewalk.harness.gradcheck.report import Report
 from freewalk.harness.ladder.rung import Attempt, Setting
 from freewalk.harness.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.text import counted
+from freewalk.kernels.datapoints import draw
 from freewalk.kernels.gradient import loss_gradient
 from freewalk.kernels.noise import Stream
 

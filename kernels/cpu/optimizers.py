@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.jit import helper_function, inline_function
+from freewalk.kernels.optimizers import ADAM_BETAS, ADAM_EPSILON
 
 RAW, SGD, MOMENTUM, ADAM = range(4)
 CONSTANT, COSINE = range(2)
 OPTIMIZERS = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}
 SCHEDULES = {"constant": CONSTANT, "cosine": COSINE}
-_ADAM_BETA_1 = 0.9
-_ADAM_BETA_2 = 0.999
-_ADAM_EPSILON = 1e-8
+_ADAM_BETA_1, _ADAM_BETA_2 = ADAM_BETAS
+_ADAM_EPSILON = ADAM_EPSILON
 
 
 class Rule(NamedTuple):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.walk import Data, WalkConfiguration
 
@@ -28,8 +29,6 @@ N_STATES = 3
 STEPS_DONE, LOSS = range(2)
 """Columns of a trial's results."""
 N_RESULTS = 2
-RAW, SGD, MOMENTUM_RULE, ADAM = range(4)
-_KINDS = {"sgd": SGD, "momentum": MOMENTUM_RULE, "adam": ADAM}
 
 WARP = 32
 MOST_RESIDENT_ROWS = 72
@@ -96,7 +95,7 @@ def sizes_of(configuration: WalkConfiguration, data: Data, seed: int) -> NDArray
     sizes = np.zeros(N_SIZES, dtype=np.int64)
     sizes[TIMESTEPS] = configuration.timesteps
     sizes[BATCH_SIZE] = configuration.batch_size
-    sizes[KIND] = RAW if configuration.update == "raw" else _KINDS[configuration.optimizer]
+    sizes[KIND] = RAW if configuration.update == "raw" else OPTIMIZERS[configuration.optimizer]
     sizes[COSINE_STEPS] = configuration.schedule_steps if configuration.schedule == "cosine" else 0
     sizes[SEED] = np.uint64(seed).view(np.int64)
     sizes[ARGUMENT] = data.argument

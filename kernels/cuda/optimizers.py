@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.optimizers import MOMENTUM as MOMENTUM_RULE
+from freewalk.kernels.cpu.optimizers import RAW, SGD
 from freewalk.kernels.cuda.jit import device_function
 from freewalk.kernels.cuda.layout import (
     BATCH_SIZE,
@@ -17,16 +19,13 @@ from freewalk.kernels.cuda.layout import (
     LEARNING_RATE,
     MASTER,
     MOMENTUM,
-    MOMENTUM_RULE,
-    RAW,
     SECOND,
-    SGD,
     STDDEV,
 )
+from freewalk.kernels.optimizers import ADAM_BETAS, ADAM_EPSILON
 
-_BETA_1 = 0.9
-_BETA_2 = 0.999
-_EPSILON = 1e-8
+_BETA_1, _BETA_2 = ADAM_BETAS
+_EPSILON = ADAM_EPSILON
 
 
 @device_function

@@ -15,6 +15,7 @@ from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cuda import evaluate as measuring
 from freewalk.kernels.cuda import general, resident
 from freewalk.kernels.cuda.block import teams_of
+from freewalk.kernels.cuda.clock import device_seconds
 from freewalk.kernels.cuda.device import gpu
 from freewalk.kernels.cuda.evaluate import make_evaluate
 from freewalk.kernels.cuda.general import JUDGES, make_general
@@ -117,8 +118,7 @@ class DeviceTrials:
         total = self._array("total", (blocks, self.network.n_weights), np.float64)
         results = cuda.to_device(np.zeros((len(self._sizes), N_RESULTS)))
         arguments = (cuda.to_device(np.asarray(order, np.int32)), *self._trials(), x, y, total, results, n_steps)
-        with _Timed(self):
-            kernels.train_trials[blocks, kernels.threads](*arguments)
+        self.kernel_seconds = device_seconds(lambda: kernels.train_trials[blocks, kernels.threads](*arguments))
         return self._progress(order, results.copy_to_host())
 
     def train_across_the_gpu(self, n_steps: int) -> list[Progress]:
@@ -132,25 +132,28 @@ class DeviceTrials:
         losses = self._array("block losses", (blocks,), np.float64)
         results = cuda.to_device(np.zeros((1, N_RESULTS)))
         sizes, numbers, state, single, mask = self._trials()
-        with _Timed(self):
+        grid = (blocks, kernels.threads)
+
+        def launch() -> None:
             if meets:
-                kernels.train_one[blocks, kernels.threads](
-                    sizes, numbers, state, single, mask, x, y, total, losses, results, n_steps
-                )
-            else:
-                for k in range(n_steps):
-                    kernels.sum_step[blocks, kernels.threads](
-                        sizes, numbers, single, mask, x, y, total, losses, results, k
-                    )
-                    kernels.move_step[blocks, kernels.threads](sizes, numbers, state, single, total, losses, results, k)
+                kernels.train_one[grid](sizes, numbers, state, single, mask, x, y, total, losses, results, n_steps)
+                return
+            for k in range(n_steps):
+                kernels.sum_step[grid](sizes, numbers, single, mask, x, y, total, losses, results, k)
+                kernels.move_step[grid](sizes, numbers, state, single, total, losses, results, k)
+
+        self.kernel_seconds = device_seconds(launch)
         return self._progress([0], results.copy_to_host())
 
     def train_in_turn(self, order: Sequence[int], n_steps: int) -> list[Progress]:
         """Train trials of a network of any size, each with the whole GPU, one after another."""
         results = cuda.to_device(np.zeros((len(self._sizes), N_RESULTS)))
-        with _Timed(self):
+
+        def launch() -> None:
             for trial in order:
                 self._launch_steps(trial, n_steps, results)
+
+        self.kernel_seconds = device_seconds(launch)
         return self._progress(order, results.copy_to_host())
 
     def _launch_steps(self, trial: int, n_steps: int, results: Any) -> None:
@@ -255,27 +258,6 @@ class DeviceTrials:
         if kept is None or kept.shape != shape:
             kept = self._scratch[name] = cuda.device_array(shape, dtype)
         return kept
-
-
-class _Timed:
-    """Measure what the GPU does inside a with block, in seconds, and wait for its end."""
-
-    def __init__(self, trials: DeviceTrials) -> None:
-        self._trials = trials
-
-    def __enter__(self) -> None:
-        self._clock = time.perf_counter()
-        if not SIMULATED:
-            self._begin, self._end = cuda.event(), cuda.event()
-            self._begin.record()
-
-    def __exit__(self, *_: object) -> None:
-        if SIMULATED:
-            self._trials.kernel_seconds = time.perf_counter() - self._clock
-        else:
-            self._end.record()
-            self._end.synchronize()
-            self._trials.kernel_seconds = cuda.event_elapsed_time(self._begin, self._end) / 1e3
 
 
 def _start(network: FreeNetwork, trial: BatchTrial, mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:

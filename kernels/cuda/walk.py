@@ -14,7 +14,23 @@ from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
 
 
-class CudaWalk:
+class _OnDevice:
+    """What trials on a GPU say of their times."""
+
+    _trials: DeviceTrials
+
+    @property
+    def kernel_seconds(self) -> float:
+        """What the GPU took for the last call of `train`, in seconds."""
+        return self._trials.kernel_seconds
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compilation has taken, in seconds."""
+        return self._trials.compile_seconds
+
+
+class CudaWalk(_OnDevice):
     """One trial on the whole GPU: float64 master weights, float32 network arithmetic.
 
     Parameters
@@ -51,16 +67,6 @@ class CudaWalk:
         self._trials.compile(side_by_side=False)
         self._stop = False
 
-    @property
-    def kernel_seconds(self) -> float:
-        """What the GPU took for the last call of `train`, in seconds."""
-        return self._trials.kernel_seconds
-
-    @property
-    def compile_seconds(self) -> float:
-        """What compilation has taken, in seconds."""
-        return self._trials.compile_seconds
-
     def train(self, n_steps: int) -> Progress:
         """Take `n_steps` steps; stop early after a loss that is not finite."""
         if self._stop:
@@ -87,7 +93,7 @@ class CudaWalk:
         return self._trials.weights(0)
 
 
-class CudaBatch:
+class CudaBatch(_OnDevice):
     """Trials of one network side by side, a block each: own seed, standard deviation, batch size, timesteps and rule.
 
     Networks too large for that take turns with the whole GPU.
@@ -121,16 +127,6 @@ class CudaBatch:
     def steps(self) -> NDArray[np.int64]:
         """Steps taken so far, (n_trials,)."""
         return self._trials.steps
-
-    @property
-    def kernel_seconds(self) -> float:
-        """What the GPU took for the last call of `train`, in seconds."""
-        return self._trials.kernel_seconds
-
-    @property
-    def compile_seconds(self) -> float:
-        """What compilation has taken, in seconds."""
-        return self._trials.compile_seconds
 
     def drop(self, trial: int) -> None:
         """Leave a trial as it is; the others go on."""

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.bench.accelerator import Facts
 from freewalk.harness.bench.peers.peer import Device
 from freewalk.harness.bench.workloads import Workload
 from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.trial import CpuWalk
+from freewalk.kernels.cuda.device import GpuInfo
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import Noise, unit_perturbations
 from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
 
-H200 = Facts("stand-in", (9, 0), "0.0", 141.0, 132, 1980.0)
+H200 = GpuInfo("stand-in", (9, 0), "0.0", 141.0, 132, 1980.0)
 
 
 class Walks:
@@ -42,7 +42,7 @@ class ProcessorAsGpu:
 
     walk: Callable[..., Any] = CpuWalk
 
-    def facts(self) -> Facts:
+    def facts(self) -> GpuInfo:
         return H200
 
     def one(self, network: FreeNetwork, configuration: WalkConfiguration, data: Data, **options: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from freewalk.harness.datapoints import draw
 from freewalk.harness.gradcheck import cell
 from freewalk.harness.ladder import digits, gradients
 from freewalk.harness.ladder.arrays import ArrayProblem, Rows, split
@@ -19,6 +18,7 @@ from freewalk.harness.ladder.tasks import Recipe
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.kernels import reference_descent
 from freewalk.kernels.backend import resolve_backend
+from freewalk.kernels.datapoints import draw
 from freewalk.kernels.noise import Stream
 
 Harness = Callable[..., Any]
