@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,10 +26,11 @@ from freewalk.kernels.layered_pass import (
     write_gradient,
 )
 from freewalk.kernels.noise import Stream
-from freewalk.kernels.optimizers import make_optimizer
+from freewalk.kernels.optimizers import Sgd, make_optimizer
 from freewalk.kernels.reference_trainer import ReferenceTrainer
+from freewalk.kernels.state import check_state, make_state, moment_names
 from freewalk.kernels.synthetic import decoupled_pass
-from freewalk.kernels.walk import Data
+from freewalk.kernels.walk import Data, State
 
 
 class LayeredDescent(ReferenceTrainer):
@@ -90,6 +93,45 @@ class LayeredDescent(ReferenceTrainer):
     def weights(self) -> NDArray[np.float64]:
         """A copy of the weights as the free network's matrix, (n_from, n_to)."""
         return self._layers.embed(self._master.weights, self._master.biases)
+
+    def state(self) -> State:
+        """Return a copy of everything that the trial needs to go on."""
+        moments = [self._moment(name) for name in moment_names(self._configuration)]
+        return make_state(self._configuration, self.step, self.weights, moments, **self._predictors)
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
+        shapes = {name: array.shape for name, array in self._predictors.items()}
+        check_state(state, self._configuration, self._weights.shape, mask=self._layers.mask, **shapes)
+        self.step = int(state["step"])
+        set_parameters(self._layers, self._master, state["weights"])
+        self._used.flat[:] = self._master.flat
+        for name in moment_names(self._configuration):
+            parts = make_parameters(self._layers)
+            set_parameters(self._layers, parts, state[name])
+            for optimizer, part in self._optimizers_and_parts(parts):
+                optimizer.moments[name] = part
+        for name, array in self._predictors.items():
+            array[:] = state[name]
+
+    def _moment(self, name: str) -> NDArray[np.float64]:
+        """Return what the optimisers keep under a name, as the free network's matrix."""
+        parts = make_parameters(self._layers)
+        for optimizer, part in self._optimizers_and_parts(parts):
+            part[:] = optimizer.moments[name]
+        return self._layers.embed(parts.weights, parts.biases)
+
+    def _optimizers_and_parts(self, parameters: Parameters) -> list[tuple[Sgd, Array]]:
+        """Return each optimiser with the part of the parameters that it moves."""
+        if self._configuration.method == "synthetic":
+            return list(zip(self._decoupled.optimizers, parameters.of_layer, strict=True))
+        return [(self._optimizer, parameters.flat)]
+
+    @property
+    def _predictors(self) -> dict[str, Array]:
+        if self._configuration.method != "synthetic":
+            return {}
+        return {f"predictor_{k}": own for k, own in enumerate(self._decoupled.predictors) if own is not None}
 
     def _draw(self, stream: Stream, step: int, n_datapoints: int) -> tuple[Array, Array]:
         x, y = self._gatherers[stream].draw(step, n_datapoints)
@@ -160,7 +202,7 @@ class Decoupled:
         self._configuration = configuration
         self._master, self._used = master, used
         self._gradient = make_parameters(layers, used.flat.dtype)
-        self._optimizers = [make_optimizer(configuration) for _ in range(layers.depth)]
+        self.optimizers = [make_optimizer(configuration) for _ in range(layers.depth)]
         self._step = 0
         kind, n_output = configuration.predictor, layers.widths[-1]
         self.predictors: list[Array | None] = [
@@ -188,7 +230,7 @@ class Decoupled:
         np.matmul(entering.T, deltas, out=gradient.weights[layer])
         np.add.reduce(deltas, axis=0, out=gradient.biases[layer])
         mean = gradient.of_layer[layer].astype(np.float64) / len(deltas)
-        part -= self._optimizers[layer].change(mean, self._step)
+        part -= self.optimizers[layer].change(mean, self._step)
         self._used.of_layer[layer][:] = part
 
     def move_predictor(self, layer: int, features: Array, errors: Array) -> None:

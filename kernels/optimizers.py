@@ -12,6 +12,13 @@ from freewalk.kernels.walk import Optimizer, Schedule
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
+MOMENTS: dict[str, tuple[str, ...]] = {
+    "raw": (),
+    "sgd": (),
+    "momentum": ("velocity",),
+    "adam": ("first_moment", "second_moment"),
+}
+"""What each rule keeps from step to step, besides the weights."""
 
 
 class OptimizerSettings(Protocol):
@@ -34,6 +41,7 @@ class Sgd:
 
     def __init__(self, settings: OptimizerSettings) -> None:
         self._settings = settings
+        self.moments: dict[str, float | NDArray[np.float64]] = dict.fromkeys(MOMENTS[settings.optimizer], 0.0)
 
     def _rate(self, step: int) -> float:
         s = self._settings
@@ -53,28 +61,24 @@ class Sgd:
 class Momentum(Sgd):
     """v = momentum * v + g; W -= rate * v (Polyak, 1964)."""
 
-    _velocity: float | NDArray[np.float64] = 0.0
-
     def direction(self, gradient: NDArray[np.float64], step: int) -> NDArray[np.float64]:
         """Return the velocity."""
-        self._velocity = self._settings.momentum * self._velocity + gradient
-        return self._velocity
+        velocity: NDArray[np.float64] = self._settings.momentum * self.moments["velocity"] + gradient
+        self.moments["velocity"] = velocity
+        return velocity
 
 
 class Adam(Sgd):
     """Adam with bias correction (Kingma and Ba, 2015)."""
 
-    _first: float | NDArray[np.float64] = 0.0
-    _second: float | NDArray[np.float64] = 0.0
-
     def direction(self, gradient: NDArray[np.float64], step: int) -> NDArray[np.float64]:
         """Return the corrected first moment over the root of the second."""
         beta_1, beta_2 = ADAM_BETAS
-        self._first = beta_1 * self._first + (1 - beta_1) * gradient
-        self._second = beta_2 * self._second + (1 - beta_2) * gradient**2
-        first = self._first / (1 - beta_1 ** (step + 1))
-        second = self._second / (1 - beta_2 ** (step + 1))
-        result: NDArray[np.float64] = first / (np.sqrt(second) + ADAM_EPSILON)
+        first = beta_1 * self.moments["first_moment"] + (1 - beta_1) * gradient
+        second = beta_2 * self.moments["second_moment"] + (1 - beta_2) * gradient**2
+        self.moments.update(first_moment=first, second_moment=second)
+        corrected = second / (1 - beta_2 ** (step + 1))
+        result: NDArray[np.float64] = first / (1 - beta_1 ** (step + 1)) / (np.sqrt(corrected) + ADAM_EPSILON)
         return result
 
 

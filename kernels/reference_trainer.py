@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.noise import Stream, initial_weights
 from freewalk.kernels.optimizers import make_optimizer
 from freewalk.kernels.reference import Array
-from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
+from freewalk.kernels.state import check_state, make_state, moment_names
+from freewalk.kernels.walk import Data, Evaluation, Progress, State, WalkConfiguration
 
 
 class ReferenceTrainer(ABC):
@@ -70,6 +72,20 @@ class ReferenceTrainer(ABC):
     def weights(self) -> Array:
         """A copy of the weights, (n_from, n_to)."""
         return self._weights.copy()
+
+    def state(self) -> State:
+        """Return a copy of everything that the trial needs to go on."""
+        moments = self._optimizer.moments
+        matrices = [np.broadcast_to(moments[name], self._weights.shape) for name in moment_names(self._configuration)]
+        return make_state(self._configuration, self.step, self._weights, matrices)
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
+        check_state(state, self._configuration, self._weights.shape, mask=self._mask)
+        self.step = int(state["step"])
+        self._weights = state["weights"].astype(np.float64)
+        for name in moment_names(self._configuration):
+            self._optimizer.moments[name] = state[name].astype(np.float64)
 
     @abstractmethod
     def _take_step(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
@@ -17,6 +17,8 @@ Update = Literal["raw", "normalised"]
 Optimizer = Literal["sgd", "momentum", "adam"]
 Schedule = Literal["constant", "cosine"]
 Sides = Literal["one", "two"]
+State = dict[str, NDArray[Any]]
+"""Everything that a trial needs to go on to the same bits; see `freewalk.kernels.state`."""
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "optimizer": get_args(Optimizer),
@@ -158,6 +160,18 @@ class Trainer(Protocol):
     @property
     def weights(self) -> NDArray[np.float64]:
         """A copy of the weights, (n_from, n_to)."""
+
+    def state(self) -> State:
+        """Return a copy of everything that the trial needs to go on; not while it trains."""
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state of a trial like this one, to the bits that it would have come to.
+
+        Raises
+        ------
+        ValueError
+            If the state is not of such a trial: another network, method, optimiser or mask.
+        """
 
 
 def check_data_shapes(network: FreeNetwork, x: NDArray[Any], y: NDArray[Any], timesteps: int) -> None:

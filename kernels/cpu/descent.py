@@ -44,7 +44,7 @@ class CpuBackprop(CpuTrainer):
         self._gradient = np.zeros(shape.n_to * shape.n_rows)
         super().__init__(
             network,
-            configuration.timesteps,
+            configuration,
             data,
             seed=seed,
             evaluation_points=evaluation_points,
@@ -106,7 +106,7 @@ class CpuNumerical(CpuTrainer):
         self._gradient = np.zeros(shape.n_to * shape.n_rows)
         super().__init__(
             network,
-            configuration.timesteps,
+            configuration,
             data,
             seed=seed,
             evaluation_points=evaluation_points,

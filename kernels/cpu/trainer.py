@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.noise import Stream, initial_weights, seed_words
 from freewalk.kernels.reference import dense_inputs, dense_targets
-from freewalk.kernels.walk import Data, Evaluation, Progress, check_data_shapes
+from freewalk.kernels.state import Configuration, check_state, make_state, moment_names
+from freewalk.kernels.walk import Data, Evaluation, Progress, State, check_data_shapes
 
 NO_MASK = np.zeros(0, dtype=np.bool_)
 
@@ -24,8 +26,8 @@ class CpuTrainer(ABC):
 
     Parameters
     ----------
-    network, timesteps
-        What is trained, and how often its layer is applied.
+    network, configuration
+        What is trained and how.
     data
         Where datapoints come from.
     seed
@@ -46,7 +48,7 @@ class CpuTrainer(ABC):
     def __init__(
         self,
         network: FreeNetwork,
-        timesteps: int,
+        configuration: Configuration,
         data: Data,
         *,
         seed: int,
@@ -61,10 +63,12 @@ class CpuTrainer(ABC):
         seed_words(seed)
         self.network = network
         self.step = 0
+        self._configuration = configuration
+        self._allowed = mask
         self._seed = np.uint64(seed)
         self._evaluation_points = evaluation_points
         self._n_parts = n_parts
-        self._shape = shape_of(network, timesteps)
+        self._shape = shape_of(network, configuration.timesteps)
         self._training = Source(data.address, data.argument, int(Stream.DATA), NO_ARRAY, NO_ARRAY)
         self._held_out = self._training._replace(stream=int(Stream.EVALUATION_DATA))
         start = initial_weights(network.n_from, network.n_to, seed) if initial is None else initial.astype(np.float64)
@@ -119,6 +123,14 @@ class CpuTrainer(ABC):
         """Let a `train` that runs in another thread return soon; a step it leaves unfinished does not count."""
         self._stop[0] = 1
 
+    def state(self) -> State:
+        """Return a copy of everything that the trial needs to go on; not while it trains."""
+        return state_of(self._configuration, self._shape, self.step, self._weights)
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
+        self.step = restore_weights(state, self._configuration, self._shape, self._allowed, self._weights)
+
     def evaluate(self) -> Evaluation:
         """Measure the weights on held-out data, the same at every call."""
         measures = evaluate(
@@ -143,6 +155,35 @@ def weights_of(matrix: NDArray[np.float64], shape: Shape) -> Weights:
     """Return weights (n_from, n_to) as the kernels hold them, with an optimiser's state of zeros."""
     master = to_padded(matrix, shape)
     return Weights(master, master.astype(np.float32), np.zeros_like(master), np.zeros_like(master))
+
+
+def state_of(configuration: Configuration, shape: Shape, step: int, weights: Weights) -> State:
+    """Return a copy of what a trial needs to go on."""
+    n_moments = len(moment_names(configuration))
+    moments = [from_padded(values, shape) for values in (weights.first, weights.second)[:n_moments]]
+    return make_state(configuration, step, from_padded(weights.master, shape), moments)
+
+
+def restore_weights(
+    state: Mapping[str, NDArray[Any]],
+    configuration: Configuration,
+    shape: Shape,
+    mask: NDArray[np.bool_] | None,
+    weights: Weights,
+) -> int:
+    """Write what a state holds into weights, in place; return its step.
+
+    Raises
+    ------
+    ValueError
+        If the state is not one of such a trial.
+    """
+    check_state(state, configuration, (shape.n_from, shape.n_to), mask=mask)
+    weights.master[:] = to_padded(state["weights"].astype(np.float64), shape)
+    weights.single[:] = weights.master
+    for name, values in zip(moment_names(configuration), (weights.first, weights.second), strict=False):
+        values[:] = to_padded(state[name].astype(np.float64), shape)
+    return int(state["step"])
 
 
 def exercise(trainer: CpuTrainer) -> None:

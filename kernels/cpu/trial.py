@@ -60,7 +60,7 @@ class CpuWalk(CpuTrainer):
         self._sums = make_sums(shape, self._tiling)
         super().__init__(
             network,
-            configuration.timesteps,
+            configuration,
             data,
             seed=seed,
             evaluation_points=evaluation_points,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,12 @@ from freewalk.kernels.cuda.general import JUDGES, make_general
 from freewalk.kernels.cuda.jit import SIMULATED
 from freewalk.kernels.cuda.layout import (
     BATCH_SIZE,
+    FIRST,
     LOSS,
     MASTER,
     N_RESULTS,
     N_STATES,
+    SECOND,
     STEP,
     STEPS_DONE,
     TIMESTEPS,
@@ -37,8 +39,10 @@ from freewalk.kernels.cuda.layout import (
 from freewalk.kernels.cuda.resident import make_resident
 from freewalk.kernels.network import FreeNetwork, check_mask
 from freewalk.kernels.noise import initial_weights
-from freewalk.kernels.walk import Data, Evaluation, Progress
+from freewalk.kernels.state import check_state, make_state, moment_names
+from freewalk.kernels.walk import Data, Evaluation, Progress, State
 
+_MOMENTS = (FIRST, SECOND)
 _GENERAL_THREADS = 64 if SIMULATED else 256
 _EVALUATION_BLOCKS = 64  # of one trial, at most
 _STEPS_OF_A_LAUNCH = 1024  # queued before the host waits, on the way of many launches a step
@@ -82,6 +86,11 @@ class DeviceTrials:
         self._mask = cuda.to_device(flat)
         self._scratch: dict[Any, Any] = {}
         self._stopped: set[int] = set()  # by a loss that is not finite
+        self._configurations = [trial.configuration for trial in trials]
+        self._allowed = mask
+        for place, trial in enumerate(trials):
+            if trial.state is not None:
+                self.restore(place, trial.state)
 
     @property
     def steps(self) -> NDArray[np.int64]:
@@ -92,6 +101,32 @@ class DeviceTrials:
         """Return a copy of a trial's weights, (n_from, n_to)."""
         matrix: NDArray[np.float64] = self._state[trial].copy_to_host()[MASTER]
         return matrix.reshape(self.network.n_from, self.network.n_to)
+
+    def state(self, trial: int) -> State:
+        """Return a copy of everything that a trial needs to go on."""
+        configuration = self._configurations[trial]
+        shape = self.network.n_from, self.network.n_to
+        arrays = [array.reshape(shape) for array in self._state[trial].copy_to_host()]
+        moments = [arrays[k] for k in _MOMENTS[: len(moment_names(configuration))]]
+        return make_state(configuration, int(self._sizes[trial, STEP]), arrays[MASTER], moments)
+
+    def restore(self, trial: int, state: Mapping[str, NDArray[Any]]) -> None:
+        """Let a trial go on from a state.
+
+        Raises
+        ------
+        ValueError
+            If the state is not one of such a trial.
+        """
+        configuration = self._configurations[trial]
+        check_state(state, configuration, (self.network.n_from, self.network.n_to), mask=self._allowed)
+        arrays = np.zeros((N_STATES, self.network.n_weights))
+        arrays[MASTER] = state["weights"].reshape(-1)
+        for k, name in zip(_MOMENTS, moment_names(configuration), strict=False):
+            arrays[k] = state[name].reshape(-1)
+        self._state[trial].copy_to_device(arrays)
+        self._single[trial].copy_to_device(arrays[MASTER].astype(np.float32))
+        self._sizes[trial, STEP] = int(state["step"])
 
     def compile(self, *, side_by_side: bool) -> None:
         """Compile what training and evaluation need, so that it counts as compilation and not as training."""

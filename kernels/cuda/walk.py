@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cuda.trials import DeviceTrials
 from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
+from freewalk.kernels.walk import Data, Evaluation, Progress, State, WalkConfiguration
 
 
 class _OnDevice:
@@ -92,6 +93,15 @@ class CudaWalk(_OnDevice):
         """A copy of the weights, (n_from, n_to) float64."""
         return self._trials.weights(0)
 
+    def state(self) -> State:
+        """Return a copy of everything that the trial needs to go on."""
+        return self._trials.state(0)
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
+        self._trials.restore(0, state)
+        self.step = int(state["step"])
+
 
 class CudaBatch(_OnDevice):
     """Trials of one network side by side, a block each: own seed, standard deviation, batch size, timesteps and rule.
@@ -117,6 +127,7 @@ class CudaBatch(_OnDevice):
         self._trials = DeviceTrials(network, data, trials, evaluation_points=evaluation_points, mask=mask)
         self._trials.compile(side_by_side=True)
         self._order = list(range(len(trials)))
+        self._stop = False
 
     @property
     def active(self) -> tuple[int, ...]:
@@ -134,7 +145,7 @@ class CudaBatch(_OnDevice):
 
     def train(self, n_steps: int) -> list[Progress]:
         """Take `n_steps` steps of every active trial, fewer after a loss that is not finite; in order of `active`."""
-        order = self._trials.going_on(self._order)
+        order = [] if self._stop else self._trials.going_on(self._order)
         done = dict.fromkeys(self._order, Progress(0, math.nan))
         if order:
             resident = self._trials.spec.is_resident
@@ -142,9 +153,18 @@ class CudaBatch(_OnDevice):
             done.update(zip(order, train(order, n_steps), strict=True))
         return list(done.values())
 
-    def evaluate(self) -> list[Evaluation]:
-        """Measure every active trial on held-out data, in the order of `active`."""
-        return self._trials.evaluate(self._order) if self._order else []
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread be the last; it ends after the steps it was given."""
+        self._stop = True
+
+    def evaluate(self, places: Sequence[int] | None = None) -> list[Evaluation]:
+        """Measure trials on held-out data, in the order of `places`; None measures the active ones."""
+        order = self._order if places is None else list(places)
+        return self._trials.evaluate(order) if order else []
+
+    def state(self, trial: int) -> State:
+        """Return a copy of everything that a trial needs to go on."""
+        return self._trials.state(trial)
 
     def weights(self, trial: int) -> NDArray[np.float64]:
         """Return a copy of a trial's weights, (n_from, n_to) float64."""

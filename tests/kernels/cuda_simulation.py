@@ -67,6 +67,8 @@ BATCH = (
     {"stddev": 0.2, "batch_size": 9, "timesteps": 2, "update": "normalised", "optimizer": "adam"},
 )
 """Trials that share launches: the second is dropped after its first step, the third starts with a NaN."""
+RESUMED = ("default", "sgd", "momentum", "adam, cosine", "mask")
+"""Cases that are also stored after their first step and go on in a batch of two, in turn and across the GPU."""
 NOISE_AT = {"seed": 2**63 + 5, "step": 2**31 + 3}
 NOISE_OF = np.array([0, 7, 2**32 - 1])
 
@@ -130,6 +132,76 @@ def _simulate_batch(out: dict[str, Any]) -> None:
         out[f"batch/weights {k}"] = batch.weights(k)
 
 
+def _simulate_resumed(name: str, out: dict[str, Any]) -> None:
+    """Two steps without a pause, and the same two with the state stored between them."""
+    from freewalk.kernels.batch import BatchTrial
+    from freewalk.kernels.cuda.trials import DeviceTrials
+    from freewalk.kernels.cuda.walk import CudaBatch, CudaWalk
+
+    case = CASES[name]
+    problem = TASKS[case.task].problem(case.parameters)
+    data, network, configuration = (
+        Data(0, problem.argument, problem.datapoint),
+        network_of(case),
+        configuration_of(case),
+    )
+    options: dict[str, Any] = {"evaluation_points": POINTS, "mask": mask_of(case)}
+    trial, other = BatchTrial(configuration, case.seed), BatchTrial(configuration, case.seed + 1)
+
+    def keep(way: str, trainer: Any, whole: Any) -> None:
+        for key, array in trainer.items():
+            out[f"resumed/{name}/{way}/{key}"] = array
+            out[f"whole/{name}/{way}/{key}"] = whole[key]
+
+    whole, before = (CudaBatch(network, data, [other, trial], **options) for _ in range(2))
+    whole.train(2)
+    before.train(1)
+    alone = CudaBatch(network, data, [BatchTrial(configuration, case.seed, state=before.state(1))], **options)
+    alone.train(1)
+    keep("side by side", alone.state(0), whole.state(1))
+    out[f"resumed/{name}/places"] = np.array(whole.evaluate([1]))
+    out[f"whole/{name}/places"] = np.array(alone.evaluate([0]))
+
+    walks = [CudaWalk(network, configuration, data, seed=case.seed, **options) for _ in range(3)]
+    walks[0].train(2)
+    walks[1].train(1)
+    walks[2].train(2)
+    walks[2].restore(walks[1].state())
+    walks[2].train(1)
+    assert walks[2].step == 2
+    keep("across the GPU", walks[2].state(), walks[0].state())
+
+    in_turn = [DeviceTrials(network, data, [trial], **options) for _ in range(2)]
+    in_turn[0].train_in_turn([0], 1)
+    in_turn[1].restore(0, in_turn[0].state(0))
+    for trials in in_turn:
+        trials.train_in_turn([0], 1)
+    keep("in turn", in_turn[1].state(0), in_turn[0].state(0))
+
+
+def _simulate_stop(out: dict[str, Any]) -> None:
+    """A batch that was asked to stop takes no more steps, and says what does not fit a trial's state."""
+    from freewalk.kernels.batch import BatchTrial
+    from freewalk.kernels.cuda.walk import CudaBatch
+
+    case = CASES["momentum"]
+    problem = TASKS[case.task].problem(case.parameters)
+    data, network, configuration = (
+        Data(0, problem.argument, problem.datapoint),
+        network_of(case),
+        configuration_of(case),
+    )
+    batch = CudaBatch(network, data, [BatchTrial(configuration, 0)], evaluation_points=POINTS)
+    batch.train(1)
+    batch.request_stop()
+    out["stop/progress"], out["stop/steps"] = np.array(batch.train(2)), batch.steps
+    adam = BatchTrial(configuration_of(CASES["adam, cosine"]), 0, state=batch.state(0))
+    try:
+        CudaBatch(network, data, [adam], evaluation_points=POINTS)
+    except ValueError as error:
+        out["stop/refused"] = np.array(str(error))
+
+
 def _simulate_nan(out: dict[str, Any]) -> None:
     """Every way must stop after the step that met the NaN, and move nothing."""
     from freewalk.kernels.batch import BatchTrial
@@ -171,6 +243,9 @@ def main(path: str) -> None:
             if not left_out:
                 _simulate(name, way, out)
     _simulate_batch(out)
+    for name in RESUMED:
+        _simulate_resumed(name, out)
+    _simulate_stop(out)
     _simulate_nan(out)
     _simulate_noise(out)
     np.savez(path, **out)

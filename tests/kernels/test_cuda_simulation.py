@@ -22,6 +22,7 @@ from cuda_simulation import (
     NOISE_AT,
     NOISE_OF,
     POINTS,
+    RESUMED,
     WAYS,
     configuration_of,
     mask_of,
@@ -117,6 +118,39 @@ def test_trials_of_one_launch_do_not_mix(simulated: Mapping[str, Any]) -> None:
     assert [int(steps) for steps, _ in simulated["batch/second"]] == [2, 0]
     assert np.isfinite(simulated["batch/first"][:2]).all()
     assert np.isnan(simulated["batch/first"][2, 1])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_restored_trial_comes_to_the_same_bits(simulated: Mapping[str, Any], name: str, way: str) -> None:
+    keys = [key.split("/")[-1] for key in simulated if key.startswith(f"whole/{name}/{way}/")]
+    moments = {"momentum": ["velocity"], "adam, cosine": ["first_moment", "second_moment"]}.get(name, [])
+    assert sorted(keys) == sorted(["method", "optimizer", "step", "weights", *moments])
+    for key in keys:
+        found, wanted = (simulated[f"{kind}/{name}/{way}/{key}"] for kind in ("resumed", "whole"))
+        np.testing.assert_array_equal(found, wanted, err_msg=key)
+    assert simulated[f"whole/{name}/{way}/step"] == 2
+    np.testing.assert_array_equal(simulated[f"resumed/{name}/places"], simulated[f"whole/{name}/places"])
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_state_holds_what_the_reference_holds(simulated: Mapping[str, Any], name: str) -> None:
+    walk = _reference(name)
+    walk.train(2)
+    for key, wanted in walk.state().items():
+        found = simulated[f"resumed/{name}/across the GPU/{key}"]
+        if wanted.dtype.kind == "f":
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max(), err_msg=key)
+        else:
+            assert found == wanted, key
+
+
+def test_a_batch_stops_and_refuses_what_does_not_fit(simulated: Mapping[str, Any]) -> None:
+    (progress,) = simulated["stop/progress"]
+    assert progress[0] == 0
+    assert np.isnan(progress[1])
+    assert list(simulated["stop/steps"]) == [1]
+    assert "optimizer momentum, this one has optimizer adam" in str(simulated["stop/refused"])
 
 
 @pytest.mark.parametrize("way", WAYS)
