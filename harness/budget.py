@@ -44,3 +44,10 @@ class Budget:
         n = min(self.epochs, steps)
         for epoch in range(1, n + 1):
             yield epoch * steps // n
+
+    def next_end(self, step: int, evaluations_per_step: float) -> int | None:
+        """Return the first of the `epoch_ends` after a step; None if there is none."""
+        steps = self.steps(evaluations_per_step)
+        n = min(self.epochs, steps)
+        epoch = -(-(step + 1) * n // steps)  # the first with epoch * steps // n > step
+        return epoch * steps // n if epoch <= n else None

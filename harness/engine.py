@@ -1,86 +1,81 @@
-"""The engine of this machine: trials on threads, without a barrier between them, reported as events."""
+"""The engine of this machine: groups of trials on threads, without a barrier between them, reported as events."""
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from freewalk.harness.batches import works_of
 from freewalk.harness.budget import Budget
+from freewalk.harness.checkpoint import Checkpoint
+from freewalk.harness.errors import one_line
+from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.harness.group import Group, TrialAlone, Work, start_group
 from freewalk.harness.plan import Trial
-from freewalk.harness.trial import (
-    Interrupted,
-    TrialResult,
-    TrialRun,
-    one_blas_thread,
-    run_trial,
-    spread_if_worth,
-    start_trial,
-)
+from freewalk.harness.trial import Interrupted, one_blas_thread, spread_if_worth
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.walk import Trainer
+
+_WORTH_CUTTING_SECONDS = 0.5
+"""A group that has less left than this is not worth cutting in two for an idle thread."""
+_WORTH_SAVING_SECONDS = 5.0
+"""A group that is stopped after less than this is not worth a checkpoint."""
 
 
-@dataclass(frozen=True)
-class Started:
-    """A trial has begun."""
-
-    trial: Trial
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A trial has come to its outcome."""
-
-    trial: Trial
-    result: TrialResult
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A trial ended in an error; the others go on."""
-
-    trial: Trial
-    error: BaseException
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A trial was told to stop before its end."""
-
-    trial: Trial
-
-
-Event = Started | Finished | Failed | Stopped
+class _Cut(Interrupted):
+    """An idle thread shall have half of the group."""
 
 
 class Engine:
-    """Runs trials on as many threads as the backend has workers.
+    """Runs trials in groups, on as many threads as the backend has workers.
 
-    Threads share no state but the queue of trials: one thread runs one trial, and the kernels release the GIL. A trial
-    that is the last one running takes over the idle threads; that changes no bit of its result.
+    Threads share no state but the list of work: one thread runs one group, and the kernels release the GIL. A thread
+    that finds no more work takes half of another's, and a trial that is the last one running takes over all threads.
+    None of this changes a bit of a result.
+
+    Parameters
+    ----------
+    backend, budget
+        Where trials run, and how long.
+    plan
+        All trials of the sweep; None: those that are run. See `works_of`.
+    checkpoint_seconds
+        Time between two checkpoints of a trial.
     """
 
-    def __init__(self, backend: Backend, budget: Budget) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        budget: Budget,
+        plan: Sequence[Trial] | None = None,
+        *,
+        checkpoint_seconds: float = float("inf"),
+    ) -> None:
         self.backend = backend
         self._budget = budget
+        self._plan = plan
+        self._checkpoint_seconds = checkpoint_seconds
         self._stop = threading.Event()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._waiting: list[Trial] = []
+        self._changed = threading.Condition()
+        self._waiting: list[Work] = []
         self._running = 0
-        self._trainers: list[Trainer] = []
+        self._idle = 0
+        self._groups: list[Group] = []
+        self._begun: set[str] = set()
         self.compile_seconds = 0.0
 
-    def run(self, trials: Sequence[Trial]) -> Generator[Event]:
-        """Run the trials, in order as threads become free; yield what happens.
+    def run(self, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint] | None = None) -> Generator[Event]:
+        """Run trials, in order as threads become free, from checkpoints where there are any; yield what happens.
 
         When the consumer stops early, or is interrupted, the threads are told to stop and are waited for; call
         `drain` for the trials that were under way.
         """
-        self._waiting = list(reversed(trials))
+        works = works_of(trials, self._budget, self.backend, checkpoints=checkpoints, plan=self._plan)
+        self._waiting = works[::-1]
         threads = [
             threading.Thread(target=self._work, name=f"freewalk-{k}", daemon=True)
             for k in range(min(self.backend.workers, len(trials)))
@@ -107,10 +102,11 @@ class Engine:
 
     def stop(self) -> None:
         """Let running trials stop, within a step if need be, and start no more."""
-        with self._lock:
+        with self._changed:
             self._stop.set()
-            for trainer in self._trainers:
-                trainer.request_stop()
+            for group in self._groups:
+                group.request_stop()
+            self._changed.notify_all()
 
     def drain(self) -> Iterator[Event]:
         """Yield the events that were left when `run` was cut short."""
@@ -119,48 +115,112 @@ class Engine:
             if event is not None:
                 yield event
 
-    def _next(self) -> Trial | None:
-        with self._lock:
-            if self._stop.is_set() or not self._waiting:
-                return None
-            self._running += 1
-            return self._waiting.pop()
-
     def _work(self) -> None:
-        while (trial := self._next()) is not None:
-            self._events.put(Started(trial))
-            self._events.put(self._outcome_of(trial))
-            with self._lock:
+        while (work := self._next()) is not None:
+            more = self._run_group(work)
+            with self._changed:
                 self._running -= 1
+                self._waiting += more[::-1]
+                self._changed.notify_all()
         self._events.put(None)
 
-    def _outcome_of(self, trial: Trial) -> Event:
+    def _next(self) -> Work | None:
+        """Wait for work; return None when there will be none any more."""
+        with self._changed:
+            while not self._stop.is_set() and (self._waiting or self._running):
+                if self._waiting:
+                    self._running += 1
+                    return self._waiting.pop()
+                self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+        return None
+
+    def _run_group(self, work: Work) -> list[Work]:
+        """Run trials together until all have ended or the group is left; return what others shall do."""
+        self._begin(work)
+        unfinished = {trial.trial_id: trial for trial in work.trials}
         try:
-            run = start_trial(trial.cell, trial.seed, self._budget, self.backend)
-            with self._stoppable(run.trainer):
-                return Finished(trial, run_trial(run, self.backend, look=self._look))
+            group = start_group(work, self._budget, self.backend)
+            with self._stoppable(group):
+                for trial, result in group.run(_Look(self, group)):
+                    del unfinished[trial.trial_id]
+                    self._events.put(Finished(trial, result))
+        except _Cut:
+            return list(group.left().halves())
         except Interrupted:
-            return Stopped(trial)
+            for trial in unfinished.values():
+                self._events.put(Stopped(trial))
         except Exception as error:
-            return Failed(trial, error)
+            return self._after(error, work, unfinished)
+        return []
+
+    def _begin(self, work: Work) -> None:
+        for trial in work.trials:
+            if trial.trial_id not in self._begun:
+                self._begun.add(trial.trial_id)
+                self._events.put(Started(trial))
+
+    def _after(self, error: Exception, work: Work, unfinished: Mapping[str, Trial]) -> list[Work]:
+        """Let trials that share nothing but noise try again, each alone: one of them has failed, not all."""
+        if len(work.trials) > 1 and self.backend.most_sharing_noise:
+            return [Work((trial,), (None,), together=False) for trial in unfinished.values()]
+        for trial in unfinished.values():
+            self._events.put(Failed(trial, one_line(error)))
+        return []
 
     @contextmanager
-    def _stoppable(self, trainer: Trainer) -> Iterator[None]:
-        """Let `stop` reach a trainer."""
-        with self._lock:
-            self._trainers.append(trainer)
+    def _stoppable(self, group: Group) -> Iterator[None]:
+        """Let `stop` reach a group."""
+        with self._changed:
+            self._groups.append(group)
         try:
             yield
         finally:
-            with self._lock:
-                self._trainers.remove(trainer)
+            with self._changed:
+                self._groups.remove(group)
+                self.compile_seconds += group.compile_seconds
 
-    def _look(self, run: TrialRun) -> None:
-        if self._stop.is_set():
+    def look(self, group: Group, seconds_since_saved: float) -> bool:
+        """Do what is due between two calls of a group's kernels; return whether checkpoints were made.
+
+        Raises
+        ------
+        Interrupted
+            If the group shall be left.
+        """
+        stopping = self._stop.is_set()
+        save = seconds_since_saved >= min(self._checkpoint_seconds, _WORTH_SAVING_SECONDS if stopping else math.inf)
+        if save:
+            for trial, checkpoint in group.left().pairs():
+                if checkpoint is not None:
+                    self._events.put(Saved(trial, checkpoint))
+        if stopping:
             raise Interrupted
-        if self._is_alone():
-            self.compile_seconds += spread_if_worth(run, self.backend)
+        if self._shall_cut(group):
+            raise _Cut
+        if isinstance(group, TrialAlone) and self._is_alone():
+            self.compile_seconds += spread_if_worth(group.progress, self.backend)
+        return save
+
+    def _shall_cut(self, group: Group) -> bool:
+        with self._changed:
+            starving = self._idle > 0 and not self._waiting
+        return starving and group.n_open > 1 and group.seconds_left > _WORTH_CUTTING_SECONDS
 
     def _is_alone(self) -> bool:
-        with self._lock:
+        with self._changed:
             return self._running == 1 and not self._waiting
+
+
+class _Look:
+    """The looks of one group, which know when its checkpoints were made."""
+
+    def __init__(self, engine: Engine, group: Group) -> None:
+        self._engine, self._group = engine, group
+        self._saved_at = time.perf_counter()
+
+    def __call__(self) -> None:
+        now = time.perf_counter()
+        if self._engine.look(self._group, now - self._saved_at):
+            self._saved_at = now

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
-from freewalk.harness.batch_engine import BatchEngine
 from freewalk.harness.budget import Budget
 from freewalk.harness.engine import Engine
 from freewalk.harness.errors import UsageError
 from freewalk.harness.plan import Plan, Trial
 from freewalk.kernels.backend import Backend, resolve_backend
 
-AnyEngine = Engine | BatchEngine
 _BATCHED = "walk"
 """The method whose kernels exist on every backend."""
 
 
 def engines_for(
-    backend: Backend, budget: Budget, plan: Plan, trials: Sequence[Trial]
-) -> Iterator[tuple[AnyEngine, Sequence[Trial]]]:
-    """Yield engines with what each shall run: batches on a backend that has them, and all else on threads.
+    backend: Backend, budget: Budget, plan: Plan, trials: Sequence[Trial], *, checkpoint_seconds: float = math.inf
+) -> Iterator[tuple[Engine, Sequence[Trial]]]:
+    """Yield engines with what each shall run: the walk on the backend, and methods without kernels there on the CPU.
 
     Parameters
     ----------
@@ -29,17 +28,14 @@ def engines_for(
         The whole sweep, which decides what makes a batch.
     trials
         What is left of it.
+    checkpoint_seconds
+        Time between two checkpoints of a trial.
     """
-    if not backend.most_together:
-        yield Engine(backend, budget), trials
-        return
-    batched = [trial for trial in trials if trial.cell.method == _BATCHED]
-    others = [trial for trial in trials if trial.cell.method != _BATCHED]
-    if batched:
-        walks = [trial for trial in plan.trials if trial.cell.method == _BATCHED]
-        yield BatchEngine(backend, budget, walks), batched
-    if others:
-        yield Engine(resolve_backend("cpu"), budget), others
+    homes = {method: backend_of(backend, method) for method in {trial.cell.method for trial in trials}}
+    for home in dict.fromkeys(homes[trial.cell.method] for trial in trials):
+        whole = [trial for trial in plan.trials if homes.get(trial.cell.method) == home]
+        own = [trial for trial in trials if homes[trial.cell.method] == home]
+        yield Engine(home, budget, whole, checkpoint_seconds=checkpoint_seconds), own
 
 
 def usable_backend(name: str) -> Backend:

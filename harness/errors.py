@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST_ERROR = 400
+
 
 class UsageError(Exception):
     """A mistake in what the user asked for; the command line turns it into exit code 2.
@@ -51,3 +53,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """
     names = list(known)
     return UsageError(f"unknown {kind} {name!r}{nearest(name, names)}; known: {', '.join(names) or 'none'}")
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's kind and message on one line, shortened."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= _LONGEST_ERROR else text[: _LONGEST_ERROR - 1] + "…"

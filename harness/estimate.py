@@ -8,23 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from freewalk.harness.budget import Budget
+from freewalk.harness.cost import step_cost, takes_products
 from freewalk.harness.environment import memory_bytes
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.harness.plan import Cell, Plan, Trial
-from freewalk.harness.problem import ResolvedProblem, resolve_problem
+from freewalk.harness.problem import resolve_problem
 from freewalk.harness.trial import peak_memory_mb, start_trial
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import most_bytes, shape_of
 from freewalk.kernels.walk import Trainer
 
-# Seconds on one core of an AVX-512 processor at 2.6 GHz; only their ratios matter, since a measurement scales the sum.
-_SECONDS_PER_DRAW = {"gaussian": 0.65e-9, "rademacher": 0.05e-9}
-_SECONDS_PER_ACCUMULATION = 0.08e-9
-_SECONDS_PER_MULTIPLY_ADD = 0.05e-9
-_SECONDS_PER_DATAPOINT = 60e-9
-_SECONDS_PER_MATRIX_PRODUCT = 10e-6  # what NumPy spends on a layer of a few neurons, most of it on calls
 _MEASURED_SECONDS = 0.2
 # Arrays of the size of the activations, and of the matrix of weights, that a layered trial holds at once.
 _ACTIVATION_ARRAYS = 4
@@ -41,35 +36,16 @@ class Estimate:
 
 def seconds_per_step(cell: Cell) -> float:
     """Return the model's time of one step of a cell on one thread, in seconds, unscaled."""
-    problem = resolve_problem(cell.task, cell.method, cell.parameters)
-    batch_size = problem.configuration.batch_size
-    if cell.method == "walk":
-        noise = str(cell.parameters["noise"] or "gaussian")
-        draw = _SECONDS_PER_DRAW[noise] + _SECONDS_PER_ACCUMULATION
-        return batch_size * (problem.network.n_weights * draw + 2 * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
-    # A backward pass takes twice the time of a forward pass, whatever it counts for.
-    passes = 2 * problem.n_weights if cell.method == "numerical" else 3
-    calls = passes * problem.timesteps * _SECONDS_PER_MATRIX_PRODUCT if _takes_products(problem) else 0.0
-    return calls + batch_size * (passes * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
-
-
-def _takes_products(problem: ResolvedProblem) -> bool:
-    """Tell whether a step takes matrix products of the whole batch; other kernels know layers as a free network."""
-    return problem.layers is not None and problem.method in ("backprop", "synthetic")
-
-
-def _pass_seconds(problem: ResolvedProblem) -> float:
-    """Return the model's time of one forward pass of one datapoint."""
-    free = problem.network.n_weights * problem.timesteps
-    return (problem.n_weights if _takes_products(problem) else free) * _SECONDS_PER_MULTIPLY_ADD
+    return step_cost(resolve_problem(cell.task, cell.method, cell.parameters))
 
 
 def trial_seconds(cell: Cell, budget: Budget) -> float:
     """Return the model's time of a trial of a cell that runs to its end, in seconds, unscaled."""
-    return seconds_per_step(cell) * _steps(cell, budget)
+    return seconds_per_step(cell) * trial_steps(cell, budget)
 
 
-def _steps(cell: Cell, budget: Budget) -> int:
+def trial_steps(cell: Cell, budget: Budget) -> int:
+    """Return the steps of a trial of a cell that runs to its end."""
     return budget.steps(resolve_problem(cell.task, cell.method, cell.parameters).evaluations_per_step)
 
 
@@ -81,7 +57,7 @@ def memory_mb(cell: Cell) -> float:
     """
     problem = resolve_problem(cell.task, cell.method, cell.parameters)
     network = problem.network
-    if problem.layers is not None and _takes_products(problem):
+    if problem.layers is not None and takes_products(problem):
         activations = _ACTIVATION_ARRAYS * problem.configuration.batch_size * sum(problem.layers.widths)
         return 8 * (activations + _WEIGHT_ARRAYS * network.n_weights) / 1e6
     through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * (cell.method == "backprop")
@@ -113,7 +89,7 @@ def _culprits(cell: Cell) -> tuple[list[str], list[str]]:
     """Return the parameters that decide a cell's memory, and how to need less."""
     layered = cell.parameters["architecture"] != FREE
     names, remedies = ["architecture" if layered else "hidden"], ["fewer hidden neurons"]
-    if _takes_products(resolve_problem(cell.task, cell.method, cell.parameters)):
+    if takes_products(resolve_problem(cell.task, cell.method, cell.parameters)):
         return [*names, "batch_size"], [*remedies, "a smaller batch"]
     if cell.method == "backprop":
         return [*names, "timesteps"], [*remedies, "fewer timesteps"]

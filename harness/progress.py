@@ -13,10 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from freewalk.harness.engine import Event, Failed, Finished
-from freewalk.harness.estimate import trial_seconds
+from freewalk.harness.estimate import trial_seconds, trial_steps
+from freewalk.harness.events import Event, Failed, Finished, Saved
 from freewalk.harness.leaderboard import Leaderboard
-from freewalk.harness.sweep import Opened, Sweep, one_line
+from freewalk.harness.plan import Trial
+from freewalk.harness.sweep import Opened, Sweep
 from freewalk.harness.text import counted, duration
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -53,9 +54,14 @@ class Tally:
     def __init__(self, sweep: Sweep, opened: Opened) -> None:
         self._start: float | None = None
         cells = {trial.cell: trial_seconds(trial.cell, sweep.budget) for trial in opened.trials}
+        self._steps = {cell: trial_steps(cell, sweep.budget) for cell in cells}
         self._costs = {trial.trial_id: cells[trial.cell] for trial in opened.trials}
         self._cost_left = sum(self._costs.values())
         self._cost_done = 0.0
+        self._counted: dict[str, float] = {}
+        for trial in opened.trials:
+            self._count(trial, opened.resumed.get(trial.trial_id, 0) / self._steps[trial.cell])
+        self._cost_done = 0.0  # by this run
         self.leaderboard = Leaderboard(sweep.plan, sweep.configuration)
         self.n_total = opened.n_total
         self.n_before = opened.n_total - len(opened.trials)
@@ -72,15 +78,23 @@ class Tally:
         """Count an event in; the clock starts with the first, when compilation lies behind."""
         if self._start is None:
             self._start = time.perf_counter()
+        if isinstance(event, Saved):
+            self._count(event.trial, event.checkpoint.step / self._steps[event.trial.cell])
         if isinstance(event, Finished | Failed):
-            cost = self._costs[event.trial.trial_id]
             self.n_done += 1
-            self._cost_done += cost
-            self._cost_left -= cost
+            self._count(event.trial, 1.0)
         if isinstance(event, Finished):
             self.n_reached += bool(event.result.fields["reached"])
             self.leaderboard.add(event.trial.cell, event.result)
         self.n_failed += isinstance(event, Failed)
+
+    def _count(self, trial: Trial, share: float) -> None:
+        """Count the part of a trial that is behind it, less what was counted before."""
+        cost = self._costs[trial.trial_id] * share
+        done = cost - self._counted.get(trial.trial_id, 0.0)
+        self._counted[trial.trial_id] = cost
+        self._cost_left -= done
+        self._cost_done += done
 
     @property
     def _seconds(self) -> float:
@@ -117,6 +131,7 @@ class _Silent:
 def _banner(sweep: Sweep, opened: Opened) -> str:
     before = opened.n_total - len(opened.trials)
     resumed = f", {before} of them done before" if before else ""
+    resumed += f", {len(opened.resumed)} go on from a checkpoint" if opened.resumed else ""
     return f"{counted(opened.n_total, 'trial')} into {sweep.directory}{resumed}"
 
 
@@ -155,7 +170,7 @@ class _Lines:
 
 
 def _failure(tally: Tally, event: Failed) -> str:
-    return f"failed: {tally.leaderboard.describe(event.trial.cell)}: {one_line(event.error)}"
+    return f"failed: {tally.leaderboard.describe(event.trial.cell)}: {event.error}"
 
 
 def _say(text: str) -> None:

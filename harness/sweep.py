@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freewalk.harness.budget import Budget
+from freewalk.harness.checkpoint import Checkpoint, UnusableCheckpoint
 from freewalk.harness.configuration import (
     SweepConfiguration,
     identity,
@@ -17,9 +18,8 @@ from freewalk.harness.configuration import (
     sweep_id,
     to_toml,
 )
-from freewalk.harness.engine import Event, Failed, Finished, Started, Stopped
+from freewalk.harness.engine import Engine
 from freewalk.harness.engines import (
-    AnyEngine,
     backend_of,
     engines_for,
     refuse_methods_without_kernels,
@@ -28,6 +28,7 @@ from freewalk.harness.engines import (
 )
 from freewalk.harness.environment import environment
 from freewalk.harness.estimate import refuse_too_large
+from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
@@ -41,8 +42,6 @@ from freewalk.tasks.registry import TASKS
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHORTEST_ERROR = 400
-
 
 @dataclass(frozen=True)
 class Opened:
@@ -54,6 +53,8 @@ class Opened:
     """Trials of the sweep, those of earlier runs included."""
     n_reached_before: int
     """Trials of earlier runs that reached their target."""
+    resumed: Mapping[str, int] = field(default_factory=dict)
+    """Steps that trials among them have behind them, by trial_id; the others start."""
 
 
 @dataclass
@@ -62,6 +63,8 @@ class Sweep:
 
     configuration: SweepConfiguration
     directory: Path
+    checkpoint_seconds: float = 60.0
+    """Time between two checkpoints of a trial."""
     plan: Plan = field(init=False)
     backend: Backend = field(init=False)
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
@@ -95,11 +98,13 @@ class Sweep:
             left = set(store.unfinished(retry_failed=retry_failed))
             trials = [trial for trial in self.plan.trials if trial.trial_id in left]
             self._describe()
+            checkpoints = self._checkpoints(store, trials)
+            resumed = {trial_id: checkpoint.step for trial_id, checkpoint in checkpoints.items()}
             try:
-                yield Opened(trials, len(self.plan.trials), store.count_reached())
+                yield Opened(trials, len(self.plan.trials), store.count_reached(), resumed)
                 if trials:
                     self.compile_seconds = self._compile(trials)
-                    yield from self._drive(store, trials, fail_fast)
+                    yield from self._drive(store, trials, checkpoints, fail_fast)
             finally:
                 self.tables = export_tables(store, self.directory)
 
@@ -112,25 +117,49 @@ class Sweep:
             TASKS[cell.task].problem(cell.parameters).data()
         return time.perf_counter() - start
 
-    def _drive(self, store: Store, trials: Sequence[Trial], fail_fast: bool) -> Iterator[Event]:
+    def _drive(
+        self, store: Store, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint], fail_fast: bool
+    ) -> Iterator[Event]:
         """Run the engines, one after another."""
-        for engine, own in engines_for(self.backend, self.budget, self.plan, trials):
+        for engine, own in engines_for(
+            self.backend, self.budget, self.plan, trials, checkpoint_seconds=self.checkpoint_seconds
+        ):
             failed = False
-            for event in self._drive_one(store, engine, own, fail_fast):
+            for event in self._drive_one(store, engine, own, checkpoints, fail_fast):
                 failed = failed or isinstance(event, Failed)
                 yield event
             if fail_fast and failed:
                 return
 
-    def _drive_one(self, store: Store, engine: AnyEngine, trials: Sequence[Trial], fail_fast: bool) -> Iterator[Event]:
+    def _checkpoints(self, store: Store, trials: Sequence[Trial]) -> dict[str, Checkpoint]:
+        """Return where trials of an earlier run can go on; one whose checkpoint is of no use starts again."""
+        found = {}
+        methods = {trial.trial_id: trial.cell.method for trial in trials}
+        for trial_id, data in store.checkpoints(methods):
+            try:
+                checkpoint = Checkpoint.from_bytes(data)
+            except UnusableCheckpoint:
+                continue
+            if checkpoint.backend == backend_of(self.backend, methods[trial_id]).name:
+                found[trial_id] = checkpoint
+        return found
+
+    def _drive_one(
+        self,
+        store: Store,
+        engine: Engine,
+        trials: Sequence[Trial],
+        checkpoints: Mapping[str, Checkpoint],
+        fail_fast: bool,
+    ) -> Iterator[Event]:
         """Run one engine and store every event before it is passed on."""
-        events = engine.run(trials)
+        events = engine.run(trials, checkpoints)
         unsettled: set[str] = set()
         try:
             for event in events:
                 unsettled.add(event.trial.trial_id)
                 self._store(store, event, engine)
-                if not isinstance(event, Started):
+                if not isinstance(event, Started | Saved):
                     unsettled.discard(event.trial.trial_id)
                 yield event
                 if fail_fast and isinstance(event, Failed):
@@ -142,18 +171,20 @@ class Sweep:
             # an interrupt that came between the end of a trial and its storing took the event with it
             store.mark_interrupted(unsettled)
 
-    def _store(self, store: Store, event: Event, engine: AnyEngine) -> None:
+    def _store(self, store: Store, event: Event, engine: Engine) -> None:
         trial_id = event.trial.trial_id
         match event:
             case Started():
                 store.mark_running([trial_id])
+            case Saved(checkpoint=checkpoint):
+                store.save_checkpoint(trial_id, checkpoint.step, checkpoint.to_bytes())
             case Finished(result=result):
                 # whoever compiled paid for all: the seconds stand in one row and can be added up
                 seconds = self.compile_seconds + engine.compile_seconds
                 self.compile_seconds = engine.compile_seconds = 0.0
                 store.finish(trial_id, {**result.fields, "compile_seconds": seconds}, result.curve)
             case Failed(error=error):
-                store.fail(trial_id, one_line(error), where(engine.backend))
+                store.fail(trial_id, error, where(engine.backend))
             case Stopped():
                 store.mark_interrupted([trial_id])
 
@@ -176,12 +207,6 @@ class Sweep:
             write_text(to_toml(self.configuration), self.directory / "sweep.toml")
         if not (self.directory / "environment.json").exists():
             write_json(environment(self.backend), self.directory / "environment.json")
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's kind and message on one line, shortened."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= _SHORTEST_ERROR else text[: _SHORTEST_ERROR - 1] + "…"
 
 
 def default_directory(configuration: SweepConfiguration) -> Path:
@@ -219,6 +244,7 @@ def sweep(
     out: str | Path | None = None,
     retry_failed: bool = False,
     fail_fast: bool = False,
+    checkpoint_seconds: float = 60.0,
 ) -> SweepResult:
     """Run a sweep and return its tables; what `harness sweep` does, from Python.
 
@@ -238,6 +264,8 @@ def sweep(
         Run failed trials of an earlier call again.
     fail_fast
         Stop at the first failed trial.
+    checkpoint_seconds
+        Time between two checkpoints of a trial; the same call again goes on from the last.
 
     Returns
     -------
@@ -266,7 +294,7 @@ def sweep(
         backend=backend,
     )
     if out is not None:
-        return _run_all(Sweep(configuration, Path(out)), retry_failed, fail_fast, keep=True)
+        return _run_all(Sweep(configuration, Path(out), checkpoint_seconds), retry_failed, fail_fast, keep=True)
     with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
         return _run_all(Sweep(configuration, Path(folder)), retry_failed, fail_fast, keep=False)
 

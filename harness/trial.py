@@ -7,11 +7,11 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ SECONDS_BETWEEN_LOOKS = 0.1
 _WORTH_SPREADING_SECONDS = 3.0
 """A trial that has less left than this is not worth loading the kernel that spreads it over all threads."""
 _SECONDS_BEFORE_ANOTHER_TRY = 10.0
+
+
+_REMEMBERED = ("train_seconds", "evaluation_seconds", "last_train_loss", "seconds_per_step")
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -146,6 +149,32 @@ class TrialWatch:
             self._record("heldout", "output_spread", self.last_evaluation.output_spread)
         return signal
 
+    def memory(self) -> dict[str, Any]:
+        """Return clocks, counters and what the judge knows, as plain values; the curve is beside it."""
+        return {**{name: getattr(self, name) for name in _REMEMBERED}, "judge": self.convergence.memory()}
+
+    def recall(self, memory: Mapping[str, Any], curve: Sequence[CurvePoint]) -> None:
+        """Go on from the memory and the curve of the same trial.
+
+        Raises
+        ------
+        ValueError
+            If something is missing.
+        """
+        try:
+            self.convergence.recall(memory["judge"])
+            for name in _REMEMBERED:
+                setattr(self, name, memory[name])
+        except KeyError as error:
+            raise ValueError(f"a trial's memory lacks {error}") from None
+        self.curve = list(curve)
+
+    @property
+    def next_end(self) -> int | None:
+        """The step of the next measurement; None after the last."""
+        last = self.convergence.last_step
+        return 0 if last is None else self.budget.next_end(last, self.problem.evaluations_per_step)
+
     def _record(self, split: str, metric: str, value: float) -> None:
         self.curve.append(CurvePoint(self.trainer.step, self.evaluations, self.train_seconds, split, metric, value))
 
@@ -202,17 +231,14 @@ def start_trial(cell: Cell, seed: int, budget: Budget, backend: Backend) -> Tria
 
 
 def run_trial(run: TrialRun, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None) -> TrialResult:
-    """Train until the target, a divergence, a plateau when asked for, or the end of the budget.
+    """Train on until the target, a divergence, a plateau when asked for, or the end of the budget.
 
     Parameters
     ----------
     look
         Called between calls of the kernels, at least every SECONDS_BETWEEN_LOOKS or step; may raise Interrupted.
     """
-    run.evaluate()
-    for end in run.budget.epoch_ends(run.problem.evaluations_per_step):
-        if run.convergence.outcome is not None:
-            break
+    while run.convergence.outcome is None and (end := run.next_end) is not None:
         while run.is_finite and run.trainer.step < end:
             look(run)
             run.train(end - run.trainer.step)

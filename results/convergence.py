@@ -5,12 +5,25 @@ The training signal is no witness: a signal that vanishes may belong to a networ
 
 import math
 import operator
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final, Literal
 
 from freewalk.results.outcome import COLLAPSE_SPREAD, Rise, missed_outcome
 from freewalk.results.schema import Outcome
 
 Direction = Literal["minimize", "maximize"]
+
+_REMEMBERED: Final = (
+    "_reference",
+    "_stale",
+    "_spread",
+    "_last_step",
+    "loss_final",
+    "loss_best",
+    "metric_final",
+)
+"""What a judge knows of a trial that goes on; one that has ended is not interrupted."""
 
 
 class Convergence:
@@ -152,6 +165,31 @@ class Convergence:
         if self._plateau is not None and self._stale >= self._plateau:
             return Outcome.PLATEAUED
         return None
+
+    @property
+    def last_step(self) -> int | None:
+        """The step of the last evaluation; None before the first."""
+        return self._last_step
+
+    def memory(self) -> dict[str, Any]:
+        """Give what `recall` needs to judge on, in plain values, for a trial that has not ended."""
+        return {**{name: getattr(self, name) for name in _REMEMBERED}, "rise": asdict(self._rise)}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Judge on from where another judge of the same trial gave its `memory`.
+
+        Raises
+        ------
+        ValueError
+            If something is missing.
+        """
+        try:
+            for name in _REMEMBERED:
+                setattr(self, name, memory[name])
+            for name, value in memory["rise"].items():
+                setattr(self._rise, name, value)
+        except KeyError as error:
+            raise ValueError(f"a judge's memory lacks {error}") from None
 
     @property
     def missed(self) -> bool:

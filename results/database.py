@@ -24,6 +24,10 @@ _SQL_TYPES: Final[dict[DType, str]] = {
 }
 # One value a sweep: kept in the sweep table, added to every row on reading.
 _SWEEP_LEVEL: Final = {"schema_version", "sweep_id"}
+# What a trial in progress needs to go on; nothing of it is in the tables.
+CHECKPOINTS: Final = (
+    "CREATE TABLE checkpoints (position INTEGER PRIMARY KEY, step INTEGER NOT NULL, data BLOB NOT NULL)"
+)
 STORED_COLUMNS: Final[tuple[Column, ...]] = tuple(c for c in TRIAL_COLUMNS if c.name not in _SWEEP_LEVEL)
 
 
@@ -49,6 +53,7 @@ def _schema_sql() -> list[str]:
         "CREATE TABLE curves (position INTEGER NOT NULL, step INTEGER NOT NULL, split TEXT NOT NULL, "
         "metric TEXT NOT NULL, evaluations INTEGER NOT NULL, train_seconds REAL, value REAL, "
         "PRIMARY KEY (position, step, split, metric)) WITHOUT ROWID",
+        CHECKPOINTS,
         f"PRAGMA application_id = {APPLICATION_ID}",
         f"PRAGMA user_version = {SCHEMA_VERSION}",
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from freewalk.results.database import (
+    CHECKPOINTS,
     STORED_COLUMNS,
     added_column,
     connect_reader,
@@ -16,7 +17,12 @@ from freewalk.results.schema import SCHEMA_VERSION, Column
 
 Step = Callable[[sqlite3.Connection], None]
 
-STEPS: Final[dict[int, Step]] = {}
+
+def _add_checkpoints(connection: sqlite3.Connection) -> None:
+    connection.execute(CHECKPOINTS)
+
+
+STEPS: Final[dict[int, Step]] = {2: _add_checkpoints}
 """From layout n to n + 1, for what a new column that starts out missing does not do: renamed or reshaped data."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 PARAMETER_PREFIX: Final = "param_"
 
 DType = Literal["Int64", "float64", "boolean", "string"]

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -145,6 +145,31 @@ class Store:
                 "UPDATE trials SET started_at = ? WHERE trial_id = ?", ((started, key) for (key,) in keys)
             )
 
+    def save_checkpoint(self, trial_id: str, step: int, data: bytes) -> None:
+        """Keep what a running trial needs to go on, in place of an earlier checkpoint; its end removes it.
+
+        Raises
+        ------
+        StoreError
+            The trial is unknown or complete, or the file cannot be written.
+        """
+        statement = (
+            "INSERT OR REPLACE INTO checkpoints (position, step, data) "
+            "SELECT position, ?, ? FROM trials WHERE trial_id = ? AND state <> 'complete'"
+        )
+        with transaction(self._connection, self.path) as connection:
+            if connection.execute(statement, (step, data, trial_id)).rowcount != 1:
+                raise StoreError(f"{self.path}: a trial to be saved is unknown or already complete")
+
+    def checkpoints(self, trial_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Give the checkpoints of those trials that have one, with their trial_id."""
+        wanted = set(trial_ids)
+        query = "SELECT trial_id, position FROM checkpoints JOIN trials USING (position) ORDER BY position"
+        for trial_id, position in self._read(query):
+            if trial_id in wanted:
+                ((data,),) = self._read("SELECT data FROM checkpoints WHERE position = ?", (position,))
+                yield trial_id, data
+
     def mark_interrupted(self, trial_ids: Iterable[str]) -> None:
         """Note that running trials were stopped; trials in any other state stay as they are."""
         statement = "UPDATE trials SET state = 'interrupted' WHERE trial_id = ? AND state = 'running'"
@@ -199,6 +224,7 @@ class Store:
                 raise StoreError(f"{self.path} has no trial {trial_id}: add it before it runs")
             connection.execute(f"UPDATE trials SET {assignments} WHERE position = ?", (*row.values(), *found))
             connection.execute("DELETE FROM curves WHERE position = ?", found)
+            connection.execute("DELETE FROM checkpoints WHERE position = ?", found)
             connection.executemany(rows.INSERT_POINT, ((*found, *point) for point in points))
 
     def _reset(self, where: str, keys: Sequence[tuple[str, ...]], state: State) -> int:

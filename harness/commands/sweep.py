@@ -65,6 +65,16 @@ class _Spec(click.types.StringParamType):
     envvar="HARNESS_DRY_RUN",
     help="Print the number of trials, time and memory; run nothing.",
 )
+@click.option(
+    "--checkpoint",
+    "checkpoint_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    envvar="HARNESS_CHECKPOINT",
+    help="Time between two checkpoints of a long trial; the same command again goes on from the last.",
+)
 @click.option("--fail-fast", is_flag=True, envvar="HARNESS_FAIL_FAST", help="Stop at the first failed trial.")
 @click.option("--retry-failed", is_flag=True, envvar="HARNESS_RETRY_FAILED", help="Run failed trials again.")
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No progress and no table.")
@@ -78,6 +88,7 @@ class _Spec(click.types.StringParamType):
 def command(
     out: str | None,
     dry_run: bool,
+    checkpoint_seconds: float,
     fail_fast: bool,
     retry_failed: bool,
     quiet: bool,
@@ -97,7 +108,8 @@ def command(
     if out == "":
         raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/NAME-ID")
     configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **without_overridden(given))
-    sweep = Sweep(configuration, Path(out) if out else default_directory(configuration))
+    directory = Path(out) if out else default_directory(configuration)
+    sweep = Sweep(configuration, directory, checkpoint_seconds)
     if dry_run:
         _print_plan(sweep, as_json)
         return 0

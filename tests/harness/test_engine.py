@@ -13,7 +13,8 @@ import pytest
 from freewalk.harness import engine as engine_module
 from freewalk.harness import trial as trial_module
 from freewalk.harness.budget import Budget
-from freewalk.harness.engine import Engine, Event, Failed, Finished, Started, Stopped
+from freewalk.harness.engine import Engine
+from freewalk.harness.events import Event, Failed, Finished, Started, Stopped
 from freewalk.harness.plan import Plan, Trial
 from freewalk.kernels.backend import Backend, resolve_backend
 
@@ -88,7 +89,7 @@ def test_an_error_fails_its_trial_only(plan: MakePlan, monkeypatch: pytest.Monke
     monkeypatch.setattr(Backend, "make_walk", broken)
     events = list(Engine(CPU, SHORT).run(trials_of(plan, 5)))
     (failed,) = (event for event in events if isinstance(event, Failed))
-    assert (failed.trial.seed, str(failed.error)) == (2, "no room for 2")
+    assert (failed.trial.seed, failed.error) == (2, "MemoryError: no room for 2")
     assert Counter(type(event) for event in events) == {Started: 5, Finished: 4, Failed: 1}
 
 
@@ -161,7 +162,7 @@ def test_trials_that_are_not_alone_are_not_spread(plan: MakePlan, monkeypatch: p
 
     def watch(self: Engine) -> bool:
         answer = is_alone(self)
-        with self._lock:
+        with self._changed:
             alone.append(answer)
             assert not (answer and self._waiting)
         return False

@@ -13,7 +13,7 @@ import pytest
 import freewalk
 from freewalk.harness.budget import Budget
 from freewalk.harness.configuration import resolve
-from freewalk.harness.engine import Finished
+from freewalk.harness.events import Finished
 from freewalk.harness.plan import Plan
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.sweep import Sweep

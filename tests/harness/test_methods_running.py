@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from freewalk.harness.budget import Budget
-from freewalk.harness.engine import Engine, Started, Stopped
+from freewalk.harness.engine import Engine
+from freewalk.harness.events import Started, Stopped
 from freewalk.harness.plan import Plan
 from freewalk.harness.trial import TrialRun, run_interruptibly, run_trial, start_trial
 from freewalk.kernels.backend import resolve_backend

@@ -18,7 +18,7 @@ import pytest
 
 from freewalk.harness import progress as progress_module
 from freewalk.harness.configuration import resolve
-from freewalk.harness.engine import Failed, Finished, Started
+from freewalk.harness.events import Failed, Finished, Started
 from freewalk.harness.progress import Tally, make_progress
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.sweep import Opened, Sweep
@@ -98,7 +98,7 @@ def test_plain_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
         for k, trial in enumerate(sweep.plan.trials):
             progress.show(Started(trial))
             if k < 7:
-                progress.show(Failed(trial, ValueError(f"broken\n{k}")))
+                progress.show(Failed(trial, f"ValueError: broken {k}"))
             else:
                 progress.show(Finished(trial, result(reached=True)))
     out, err = capsys.readouterr()

@@ -274,3 +274,24 @@ def test_another_configuration_is_refused_by_name(tmp_path: Path, other: dict[st
     with pytest.raises(StoreError, match=f"another sweep .{message}.*--out"):
         Store.open_or_create(tmp_path, other)
     Store.open_or_create(tmp_path, same).close()  # the refusal has let go of the lock
+
+
+def test_a_checkpoint_stays_until_its_trial_ends(tmp_path: Path, record: Records) -> None:
+    with Store.create(tmp_path, {}) as store:
+        store.add_pending([record("a"), record("b"), record("c")])
+        store.mark_running(["a", "b"])
+        store.save_checkpoint("b", 5, b"old")
+        store.save_checkpoint("b", 7, b"\x00new\xff")
+        store.save_checkpoint("a", 1, b"one")
+        assert list(store.checkpoints(["a", "b", "c"])) == [("a", b"one"), ("b", b"\x00new\xff")]
+        assert list(store.checkpoints(["b"])) == [("b", b"\x00new\xff")]
+    with Store.open(tmp_path) as store:  # trials that were running are pending again, and go on from here
+        assert store.unfinished() == ["a", "b", "c"]
+        store.mark_running(["a", "b"])
+        assert dict(store.checkpoints("ab")) == {"a": b"one", "b": b"\x00new\xff"}
+        store.finish("a", DONE)
+        store.fail("b", "no room")
+        assert list(store.checkpoints("abc")) == []
+        for name in ("a", "nobody"):
+            with pytest.raises(StoreError, match="unknown or already complete"):
+                store.save_checkpoint(name, 1, b"late")

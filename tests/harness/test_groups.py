@@ -1,4 +1,4 @@
-"""The batch engine, on batches that are made of CPU walks: the events and results of the engine of threads."""
+"""Trials that run together, on batches that are made of CPU walks: the events and results of trials alone."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from freewalk.harness.batch_engine import BatchEngine
 from freewalk.harness.budget import Budget
-from freewalk.harness.engine import Engine, Event, Failed, Finished, Started, Stopped
+from freewalk.harness.engine import Engine
+from freewalk.harness.events import Event, Failed, Finished, Started, Stopped
 from freewalk.harness.plan import Plan, Trial
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Data, Evaluation, Progress
+from freewalk.kernels.walk import Data, Evaluation, Progress, State
 
 MakePlan = Callable[..., Plan]
 
 CPU = resolve_backend("cpu")
+ALONE = replace(CPU, most_sharing_noise=0)
 SHORT = Budget(epochs=3, steps_per_epoch=4, evaluation_points=16)
 SECONDS_OF_A_LAUNCH = 0.25
 SECONDS_OF_COMPILATION = 2.0
@@ -46,8 +47,15 @@ class WalksTogether:
         self.launches.append((tuple(self.active), n_steps))
         return [self.walks[place].train(n_steps) for place in self.active]
 
-    def evaluate(self) -> list[Evaluation]:
-        return [self.walks[place].evaluate() for place in self.active]
+    def evaluate(self, places: Sequence[int] | None = None) -> list[Evaluation]:
+        return [self.walks[place].evaluate() for place in (self.active if places is None else places)]
+
+    def request_stop(self) -> None:
+        for walk in self.walks:
+            walk.request_stop()
+
+    def state(self, trial: int) -> State:
+        return self.walks[trial].state()
 
     def drop(self, trial: int) -> None:
         self.active.remove(trial)
@@ -63,8 +71,10 @@ class Together:
     name: str = "cpu"
     device: str = "a device"
     dtype: str = "float32"
+    workers: int = 1
     most_together: int = 100
     fewest_together: int = 1
+    most_sharing_noise: int = 0
     made: list[WalksTogether] = field(default_factory=list)
     alone: list[int] = field(default_factory=list)
     refuse_seed: int | None = None
@@ -79,6 +89,9 @@ class Together:
             CpuWalk(network, trial.configuration, data, seed=trial.seed, initial=trial.initial, **options)
             for trial in trials
         ]
+        for walk, trial in zip(walks, trials, strict=True):
+            if trial.state is not None:
+                walk.restore(trial.state)
         batch = WalksTogether(walks, list(range(len(walks))))
         self.made.append(batch)
         return batch
@@ -94,8 +107,8 @@ def run(
     return list(engine_of(backend, trials if plan is None else plan, budget).run(trials))
 
 
-def engine_of(backend: Together, plan: Sequence[Trial], budget: Budget = SHORT) -> BatchEngine:
-    return BatchEngine(backend, budget, plan)  # type: ignore[arg-type]
+def engine_of(backend: Together, plan: Sequence[Trial], budget: Budget = SHORT) -> Engine:
+    return Engine(backend, budget, plan)  # type: ignore[arg-type]
 
 
 def trials_of(plan: MakePlan, n: int, *specs: str) -> tuple[Trial, ...]:
@@ -126,7 +139,7 @@ def test_the_results_are_those_of_threads(plan: MakePlan, specs: tuple[str, ...]
     trials = trials_of(plan, 3, *specs)
     found = results(run(Together(), trials))
     assert len(found) == len(trials)
-    assert found == results(list(Engine(CPU, SHORT).run(trials)))
+    assert found == results(list(Engine(ALONE, SHORT).run(trials)))
 
 
 def test_trials_of_one_network_share_launches_and_others_do_not(plan: MakePlan) -> None:
@@ -140,7 +153,7 @@ def test_trials_of_one_network_share_launches_and_others_do_not(plan: MakePlan) 
 def test_a_batch_holds_as_many_as_the_backend_can(plan: MakePlan) -> None:
     backend = Together(most_together=3)
     events = run(backend, trials_of(plan, 7, "hidden=3"))
-    assert [len(batch.walks) for batch in backend.made] == [3, 3, 1]
+    assert [len(batch.walks) for batch in backend.made] == [2, 2, 3]
     assert Counter(type(event) for event in events) == {Started: 7, Finished: 7}
 
 
@@ -156,7 +169,7 @@ def test_a_trial_that_ends_leaves_its_batch(plan: MakePlan) -> None:
     assert sizes[0] == 4
     assert sizes[-1] == 2
     assert sorted(sizes, reverse=True) == sizes
-    assert results(events) == results(list(Engine(CPU, budget).run(trials)))
+    assert results(events) == results(list(Engine(ALONE, budget).run(trials)))
 
 
 def test_seconds_are_shared_out_among_the_trials(plan: MakePlan) -> None:
@@ -193,11 +206,11 @@ def test_stop_ends_after_a_launch_and_starts_nothing_more(plan: MakePlan) -> Non
 
 def test_a_consumer_that_leaves_finds_the_rest_in_the_drain(plan: MakePlan) -> None:
     trials = trials_of(plan, 4, "hidden=3")
-    engine = engine_of(Together(), trials)
+    engine = engine_of(Together(), trials, replace(SHORT, steps_per_epoch=10**6, target=-1.0))
     events = engine.run(trials)
     next(events)
     events.close()
-    assert [type(event) for event in engine.drain()] == [Stopped] * 4
+    assert [type(event) for event in engine.drain()] == [Started] * 3 + [Stopped] * 4
     assert list(engine.drain()) == []
 
 
@@ -214,7 +227,7 @@ def test_trials_that_are_too_few_run_one_by_one(plan: MakePlan) -> None:
     events = run(backend, trials)
     assert [len(batch.walks) for batch in backend.made] == [3]
     assert backend.alone == [0, 1]
-    assert results(events) == results(list(Engine(CPU, SHORT).run(trials)))
+    assert results(events) == results(list(Engine(ALONE, SHORT).run(trials)))
 
 
 def test_what_is_left_of_a_plan_runs_as_the_whole_plan_would(plan: MakePlan) -> None:
