@@ -67,7 +67,7 @@ BATCH = (
     {"stddev": 0.2, "batch_size": 9, "timesteps": 2, "update": "normalised", "optimizer": "adam"},
 )
 """Trials that share launches: the second is dropped after its first step, the third starts with a NaN."""
-RESUMED = ("default", "sgd", "momentum", "adam, cosine", "mask")
+RESUMED = ("no hidden neuron", "momentum", "adam, cosine")
 """Cases that are also stored after their first step and go on in a batch of two, in turn and across the GPU."""
 NOISE_AT = {"seed": 2**63 + 5, "step": 2**31 + 3}
 NOISE_OF = np.array([0, 7, 2**32 - 1])
