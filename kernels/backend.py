@@ -45,7 +45,7 @@ class Backend:
     fewest_together: int = 0
     """Trials that are worth a batch; fewer run one by one."""
     most_sharing_noise: int = 0
-    """Trials of one seed and one network that are worth a batch which shares their perturbations; 0 if there is none."""
+    """Trials of one seed and one network that are worth a batch sharing perturbations; 0 if there is none."""
     note: str | None = None
     """Why `auto` did not take something faster; None if it did, or was not asked."""
 
