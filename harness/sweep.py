@@ -68,7 +68,7 @@ class Sweep:
     plan: Plan = field(init=False)
     backend: Backend = field(init=False)
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
-    """trials, curves and summary, once `run` has ended."""
+    """trials and summary, once `run` has ended."""
     compile_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
@@ -302,8 +302,9 @@ def sweep(
 def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -> SweepResult:
     for _ in sweep.run(retry_failed=retry_failed, fail_fast=fail_fast):
         pass
-    tables = sweep.tables
-    return SweepResult(tables["trials"], tables["curves"], tables["summary"], sweep.directory if keep else None)
+    with Store.open(sweep.directory, read_only=True) as store:
+        curves = store.curves()
+    return SweepResult(sweep.tables["trials"], curves, sweep.tables["summary"], sweep.directory if keep else None)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

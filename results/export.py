@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,7 @@ from freewalk.results.schema import TableName
 from freewalk.results.store import Store
 from freewalk.results.summary import summarise
 
-__all__ = ["export_tables", "read_csv", "write_csv", "write_json", "write_text"]
+__all__ = ["export_tables", "read_csv", "write_csv", "write_csv_in_parts", "write_json", "write_text"]
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -28,11 +28,25 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     StoreError
         The file cannot be written; what stood there before still does.
     """
+    write_csv_in_parts([frame], path)
+
+
+def write_csv_in_parts(parts: Iterable[pd.DataFrame], path: Path) -> None:
+    """Write a table that comes in parts, as ``write_csv`` would write it whole."""
+
+    def fill(file: IO[str]) -> None:
+        for number, part in enumerate(parts):
+            _clean(part).to_csv(file, index=False, header=number == 0, lineterminator="\n")
+
+    _write(path, fill)
+
+
+def _clean(frame: pd.DataFrame) -> pd.DataFrame:
     texts = [name for name in frame.columns if isinstance(frame[name].dtype, pd.StringDtype)]
-    clean = frame.assign(
-        **{name: frame[name].map(clean_text, na_action="ignore").astype(frame[name].dtype) for name in texts}
+    dirty = [name for name in texts if any(clean_text(text) != text for text in frame[name].dropna().unique())]
+    return frame.assign(
+        **{name: frame[name].map(clean_text, na_action="ignore").astype(frame[name].dtype) for name in dirty}
     )
-    _write(path, lambda file: clean.to_csv(file, index=False, lineterminator="\n"))
 
 
 def write_text(text: str, path: Path) -> None:
@@ -82,19 +96,17 @@ def export_tables(store: Store, directory: Path | None = None) -> dict[TableName
     Returns
     -------
     dict of str to pandas.DataFrame
-        The tables as written.
+        ``trials`` and ``summary`` as written; curves may be too many to hold, see `Store.curves`.
 
     Raises
     ------
     StoreError
         A file cannot be written.
     """
+    target = directory or store.directory
     trials = store.trials()
-    tables: dict[TableName, pd.DataFrame] = {
-        "trials": trials,
-        "curves": store.curves(),
-        "summary": summarise(trials),
-    }
+    tables: dict[TableName, pd.DataFrame] = {"trials": trials, "summary": summarise(trials)}
     for name, frame in tables.items():
-        write_csv(frame, (directory or store.directory) / f"{name}.csv")
+        write_csv(frame, target / f"{name}.csv")
+    write_csv_in_parts(store.curves_in_parts(), target / "curves.csv")
     return tables

@@ -27,7 +27,7 @@ from freewalk.results.lock import WriterLock, locked
 from freewalk.results.migration import bring_up_to_date, open_reader
 from freewalk.results.records import CurvePoint, SqlValue, TrialRecord
 from freewalk.results.schema import State
-from freewalk.results.tables import read_curves, read_trials
+from freewalk.results.tables import read_curves, read_curves_in_parts, read_trials
 
 __all__ = ["CurvePoint", "Store", "StoreError", "TrialRecord"]
 
@@ -266,6 +266,11 @@ class Store:
         """Give the ``curves`` table, in the order of plan, step, split and metric."""
         with naming(self.path):
             return read_curves(self._connection)
+
+    def curves_in_parts(self, rows: int = 20_000) -> Iterator[pd.DataFrame]:
+        """Give what `curves` gives, so many rows at a time, so that memory does not grow with the sweep."""
+        with naming(self.path):
+            yield from read_curves_in_parts(self._connection, rows)
 
     def close(self) -> None:
         """Move the log into the database (one file to copy) and let the next driver in; repeatable."""

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pandas as pd
@@ -36,7 +37,19 @@ def read_trials(connection: sqlite3.Connection, sweep_id: str) -> pd.DataFrame:
 
 def read_curves(connection: sqlite3.Connection) -> pd.DataFrame:
     """Read ``curves`` in the order of plan, step, split and metric."""
-    rows = connection.execute(_CURVE_QUERY).fetchall()
+    return _curves(connection.execute(_CURVE_QUERY).fetchall())
+
+
+def read_curves_in_parts(connection: sqlite3.Connection, rows: int) -> Iterator[pd.DataFrame]:
+    """Read what `read_curves` reads, so many rows at a time: a first part, even an empty one, and then all others."""
+    cursor = connection.execute(_CURVE_QUERY)
+    part = cursor.fetchmany(rows)
+    yield _curves(part)
+    while part := cursor.fetchmany(rows):
+        yield _curves(part)
+
+
+def _curves(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     dtypes = column_dtypes("curves")
     names = [name for name in dtypes if name != "schema_version"]
     raw = dict(zip(names, _transposed(rows, len(names)), strict=True))

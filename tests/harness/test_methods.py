@@ -21,6 +21,7 @@ from freewalk.harness.trial import TrialRun, run_trial, start_trial
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import initial_weights
+from freewalk.results.store import Store
 
 MakePlan = Callable[..., Plan]
 
@@ -202,7 +203,8 @@ def test_a_sweep_of_all_methods_resumes(specs: list[str], tmp_path: Path) -> Non
     assert sorted(again) == ["backprop", "numerical", "synthetic", "synthetic", "walk"]
     left, right = (frame.drop(columns=VOLATILE) for frame in (sweep.tables["trials"], undisturbed.trials))
     pd.testing.assert_frame_equal(left, right, check_exact=True)
-    curves = (frame.drop(columns="train_seconds") for frame in (sweep.tables["curves"], undisturbed.curves))
+    with Store.open(tmp_path, read_only=True) as store:
+        curves = [frame.drop(columns="train_seconds") for frame in (store.curves(), undisturbed.curves)]
     pd.testing.assert_frame_equal(*curves, check_exact=True)
 
 

@@ -233,7 +233,7 @@ def test_a_sweep_yields_opened_then_events(tmp_path: Path) -> None:
     assert isinstance(first, Opened)
     assert (len(first.trials), first.n_total, first.n_reached_before) == (3, 3, 0)
     assert sum(isinstance(event, Finished) for event in events) == 3
-    assert {*sweep.tables} == {"trials", "curves", "summary"}
+    assert {*sweep.tables} == {"trials", "summary"}
     seconds = sweep.tables["trials"]["compile_seconds"]
     assert (seconds > 0).sum() == 1, "whoever compiled paid once"
     (only,) = Sweep(configuration, tmp_path / "out").run()

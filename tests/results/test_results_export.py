@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from freewalk.results.export import export_tables, read_csv, write_csv, write_json, write_text
+from freewalk.results.export import export_tables, read_csv, write_csv, write_csv_in_parts, write_json, write_text
 from freewalk.results.frames import parameter_series
 from freewalk.results.schema import SCHEMA_VERSION
 from freewalk.results.store import CurvePoint, Store, StoreError, TrialRecord
@@ -74,17 +74,25 @@ def test_curves_from_csv_are_the_curves_of_the_store(
         store.add_pending([record("a")])
         points = [CurvePoint(i, i, i / 7, "heldout", "loss", value) for i, value in enumerate(values)]
         store.finish("a", {"outcome": "exhausted"}, points)
-        tables = export_tables(store)
-    pd.testing.assert_frame_equal(read_csv(directory / "curves.csv", "curves"), tables["curves"], check_exact=True)
+        export_tables(store)
+        curves = store.curves()
+        for rows in (1, 3):
+            parts = list(store.curves_in_parts(rows))
+            assert all(0 < len(part) <= rows for part in parts) or not values
+            pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), curves, check_exact=True)
+            write_csv_in_parts(parts, directory / f"{rows}.csv")
+            assert (directory / f"{rows}.csv").read_bytes() == (directory / "curves.csv").read_bytes()
+    pd.testing.assert_frame_equal(read_csv(directory / "curves.csv", "curves"), curves, check_exact=True)
     expected = [value for value in values if not math.isnan(value)]
-    assert tables["curves"]["value"].dropna().tolist() == expected
+    assert curves["value"].dropna().tolist() == expected
 
 
 def test_export_writes_the_three_tables(store: Store, record: Records, tmp_path: Path) -> None:
     store.add_pending([record("a"), record("b", seed=1)])
     store.finish("a", {"outcome": "reached", "reached": True, "evaluations": 3, "evaluations_to_target": 3})
     tables = export_tables(store, tmp_path)
-    assert list(tables) == ["trials", "curves", "summary"]
+    assert list(tables) == ["trials", "summary"]
+    assert read_csv(tmp_path / "curves.csv", "curves").empty
     for name, frame in tables.items():
         pd.testing.assert_frame_equal(read_csv(tmp_path / f"{name}.csv", name), frame)
     assert tables["summary"]["n_trials"].tolist() == [2]
