@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels import gradient_trainers
 from freewalk.kernels.batch import BatchTrial, TrialBatch
+from freewalk.kernels.cpu.batch import CpuBatch
 from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
 from freewalk.kernels.cuda.device import why_unusable
@@ -41,11 +42,11 @@ class Backend:
     workers: int
     """Trials that may run at once, each on a thread of its own."""
     most_together: int = 0
-    """Trials that one batch may hold; 0 if this backend has no batches."""
+    """Trials of any seeds that one batch may hold; 0 if this backend has no batches."""
     fewest_together: int = 0
     """Trials that are worth a batch; fewer run one by one."""
     most_sharing_noise: int = 0
-    """Trials of one seed and one network that are worth a batch sharing perturbations; 0 if there is none."""
+    """Trials of one seed and one network that are worth a batch that draws their noise once; 0 if there is none."""
     note: str | None = None
     """Why `auto` did not take something faster; None if it did, or was not asked."""
 
@@ -113,13 +114,20 @@ class Backend:
         evaluation_points: int,
         mask: NDArray[np.bool_] | None = None,
     ) -> TrialBatch:
-        """Return trials of one network at step 0 that take their steps together.
+        """Return trials of one network that take their steps together.
+
+        On the CPU they share their noise and come to the bits that each has alone; the batch trains on the thread that
+        calls it.
 
         Raises
         ------
+        ValueError
+            If trials that would share their noise differ in seed, step or kind of noise, or a state does not fit.
         NotImplementedError
             If this backend has no batches.
         """
+        if self.name == "cpu":
+            return CpuBatch(network, data, trials, evaluation_points=evaluation_points, mask=mask)
         raise NotImplementedError(f"backend {self.name} runs trials one by one")
 
     def warm_up(self, method: Literal["walk"] | Method = "walk") -> float:

@@ -49,25 +49,20 @@ def _differences(
 
 
 @helper_function
-def _run_group(
+def run_group(
     shape: Shape,
     rule: Rule,
-    source: Source,
-    noise_source: NoiseSource,
     tiling: Tiling,
     weights: NDArray[np.float32],  # IN (n_padded,)
-    scratch: Scratch,
-    step: int,
+    scratch: Scratch,  # with the group's datapoints and unit noise
     first: int,  # datapoint
     group: int,  # in its tile
 ) -> float:
-    """Leave the unit noise and the loss differences of one group; return its summed loss.
+    """Leave the loss differences of one group; return its summed loss.
 
     Lanes past the end of the batch get the coefficient 0 and no loss.
     """
     at = group * shape.n_to * shape.n_rows * LANES
-    load_group(shape, source, noise_source.seed, step, first, scratch.x, scratch.y)
-    draw(shape, noise_source, first, step, scratch.noise, at)
     lowered, loss = _differences(shape, rule, weights, scratch, at)
     losses_at = tiling.groups * LANES
     store(scratch.coefficients, group * LANES, lowered)
@@ -82,7 +77,7 @@ def _run_group(
 
 
 @inline_function
-def _accumulate(
+def accumulate(
     noise: NDArray[np.float32],  # IN (groups, n_padded, LANES)
     coefficients: NDArray[np.float32],  # IN (groups, LANES)
     groups: int,
@@ -124,9 +119,11 @@ def run_chunk(
         for group in range(tiling.groups):
             first = (tile * tiling.groups + group) * LANES
             if first < tiling.batch_size:
-                loss += _run_group(shape, rule, source, noise_source, tiling, weights, scratch, step, first, group)
+                load_group(shape, source, noise_source.seed, step, first, scratch.x, scratch.y)
+                draw(shape, noise_source, first, step, scratch.noise, group * len(partial) * LANES)
+                loss += run_group(shape, rule, tiling, weights, scratch, first, group)
                 used += 1
-        _accumulate(scratch.noise, scratch.coefficients, used, partial)
+        accumulate(scratch.noise, scratch.coefficients, used, partial)
     sums.loss[chunk] = loss
 
 

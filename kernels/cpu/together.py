@@ -1,0 +1,210 @@
+"""Walks of one seed that share their noise: every unit perturbation is drawn once and used by all trials.
+
+Each trial takes the steps that it would take alone, to the same bits: `freewalk.kernels.cpu.walk` cuts a batch into
+tiles whose size depends on the network alone, so a tile holds the same datapoints in every trial, and a trial's partial
+sums are made of its own tiles in its own order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lanes import LANES
+from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Tiling, Workspace
+from freewalk.kernels.cpu.noise import draw
+from freewalk.kernels.cpu.optimizers import Rule, Weights, move
+from freewalk.kernels.cpu.walk import accumulate, run_group
+from freewalk.kernels.jit import helper_function, inline_function, kernel
+
+_LANES = LANES
+
+
+class Trials(NamedTuple):
+    """Trials as arrays by place: what differs between them, and what each needs for itself."""
+
+    timesteps: NDArray[np.int64]  # (n_trials,)
+    input_rows: NDArray[np.int64]  # (n_trials,)
+    output_rows: NDArray[np.int64]  # (n_trials,)
+    tilings: NDArray[np.int64]  # (n_trials, 4), the fields of Tiling
+    choices: NDArray[np.int64]  # (n_trials, 4), the whole numbers of Rule: kind, two_sided, schedule, schedule_steps
+    numbers: NDArray[np.float64]  # (n_trials, 3), the others: stddev, learning_rate, momentum
+    master: NDArray[np.float64]  # (n_trials, n_padded), this and the next three as in Weights
+    single: NDArray[np.float32]
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    coefficients: NDArray[np.float32]  # (n_trials, (groups + 1) * LANES), as in Workspace
+    partial: NDArray[np.float64]  # (n_trials, n_padded), of the present chunk
+    total: NDArray[np.float64]  # (n_trials, n_padded), of the chunks before it
+    chunk: NDArray[np.int64]  # (n_trials,), the present one
+    chunk_loss: NDArray[np.float64]  # (n_trials,), of the present chunk
+    total_loss: NDArray[np.float64]  # (n_trials,), of the chunks before it
+
+
+@inline_function
+def _shape(shape: Shape, trials: Trials, place: int) -> Shape:
+    return Shape(
+        shape.n_input,
+        shape.n_output,
+        shape.n_from,
+        shape.n_to,
+        shape.n_rows,
+        trials.timesteps[place],
+        trials.input_rows[place],
+        trials.output_rows[place],
+        shape.softmax,
+        shape.cross_entropy,
+        shape.hidden_tanh,
+    )
+
+
+@inline_function
+def _rule(trials: Trials, place: int) -> Rule:
+    kind, two_sided, schedule, schedule_steps = trials.choices[place]
+    stddev, learning_rate, momentum = trials.numbers[place]
+    return Rule(kind, stddev, two_sided, learning_rate, momentum, schedule, schedule_steps)
+
+
+@inline_function
+def _tiling(trials: Trials, place: int) -> Tiling:
+    batch_size, groups, n_tiles, n_chunks = trials.tilings[place]
+    return Tiling(batch_size, groups, n_tiles, n_chunks)
+
+
+@inline_function
+def _scratch(workspace: Workspace, trials: Trials, place: int) -> Scratch:
+    """Return the one scratch memory of all trials, with the trial's own coefficients."""
+    return Scratch(
+        workspace.noise[0],
+        workspace.state[0],
+        workspace.x[0],
+        workspace.y[0],
+        workspace.outputs[0],
+        trials.coefficients[place],
+    )
+
+
+@helper_function
+def _run_group_of_all(
+    shape: Shape,
+    source: Source,
+    noise_source: NoiseSource,
+    trials: Trials,
+    order: NDArray[np.int64],
+    workspace: Workspace,
+    step: int,
+    first: int,  # datapoint
+    group: int,  # in its tile
+) -> None:
+    """Draw the noise of sixteen datapoints and run every trial whose batch holds them."""
+    draw(shape, noise_source, first, step, workspace.noise[0], group * shape.n_to * shape.n_rows * _LANES)
+    loaded = 0
+    for place in order:
+        tiling = _tiling(trials, place)
+        if first >= tiling.batch_size:
+            continue
+        own = _shape(shape, trials, place)
+        if own.timesteps != loaded:  # the order lets trials of equal timesteps share their datapoints
+            load_group(own, source, noise_source.seed, step, first, workspace.x[0], workspace.y[0])
+            loaded = own.timesteps
+        scratch = _scratch(workspace, trials, place)
+        single = trials.single[place]
+        trials.chunk_loss[place] += run_group(own, _rule(trials, place), tiling, single, scratch, first, group)
+
+
+@helper_function
+def _accumulate_tile(trials: Trials, place: int, noise: NDArray[np.float32], tile: int) -> None:
+    """Add a tile to the sums of a trial, in the order in which `freewalk.kernels.cpu.walk` adds tiles and chunks."""
+    tiling = _tiling(trials, place)
+    if tile >= tiling.n_tiles:
+        return
+    left = tiling.batch_size - tile * tiling.groups * _LANES
+    used = min(tiling.groups, (left + _LANES - 1) // _LANES)
+    partial, total = trials.partial[place], trials.total[place]
+    accumulate(noise, trials.coefficients[place], used, partial)
+    if tile + 1 == tiling.n_tiles * (trials.chunk[place] + 1) // tiling.n_chunks:
+        for position in range(len(total)):
+            total[position] += partial[position]
+            partial[position] = 0.0
+        trials.total_loss[place] += trials.chunk_loss[place]
+        trials.chunk_loss[place] = 0.0
+        trials.chunk[place] += 1
+
+
+@helper_function
+def _finish_step(trials: Trials, place: int, step: int) -> float:
+    """Move the weights of a trial by its sums, unless the loss is not finite; return the mean loss."""
+    batch_size = trials.tilings[place, 0]
+    loss: float = trials.total_loss[place] / batch_size
+    if math.isfinite(loss):
+        weights = Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
+        move(_rule(trials, place), weights, trials.total[place], batch_size, step)
+    return loss
+
+
+@inline_function
+def _largest_batch(trials: Trials, order: NDArray[np.int64]) -> int:
+    largest = 0
+    for place in order:
+        largest = max(largest, trials.tilings[place, 0])
+    return largest
+
+
+@inline_function
+def _clear_sums(trials: Trials, order: NDArray[np.int64]) -> None:
+    for place in order:
+        trials.partial[place] = 0.0
+        trials.total[place] = 0.0
+        trials.chunk[place] = 0
+        trials.chunk_loss[place] = 0.0
+        trials.total_loss[place] = 0.0
+
+
+@kernel
+def train_together(
+    shape: Shape,
+    source: Source,
+    noise_source: NoiseSource,
+    trials: Trials,
+    order: NDArray[np.int64],  # INOUT (n,), places of the trials that take steps, those of equal timesteps together
+    workspace: Workspace,
+    first_step: int,
+    n_steps: int,
+    steps: NDArray[np.int64],  # OUT (n_trials,), taken by each
+    losses: NDArray[np.float64],  # OUT (n_trials,), mean training loss of each trial's last step
+) -> None:
+    """Take `n_steps` steps of every trial in `order`, on the calling thread.
+
+    A trial whose loss is not finite moves nothing in that step, and leaves; the others go on. A stop that the workspace
+    asks for leaves the present step undone in all of them.
+    """
+    n_trials = len(order)
+    for step in range(first_step, first_step + n_steps):
+        going_on = order[:n_trials]
+        _clear_sums(trials, going_on)
+        largest = _largest_batch(trials, going_on)
+        groups = trials.tilings[going_on[0], 1]  # the network's, and so the same in all trials
+        for tile in range((largest + groups * _LANES - 1) // (groups * _LANES)):
+            if workspace.stop[0]:
+                return
+            for group in range(groups):
+                first = (tile * groups + group) * _LANES
+                if first < largest:
+                    _run_group_of_all(shape, source, noise_source, trials, going_on, workspace, step, first, group)
+            for place in going_on:
+                _accumulate_tile(trials, place, workspace.noise[0], tile)
+        if workspace.stop[0]:
+            return
+        n_trials = 0
+        for place in going_on:
+            losses[place] = _finish_step(trials, place, step)
+            steps[place] += 1
+            if math.isfinite(losses[place]):
+                order[n_trials] = place
+                n_trials += 1
+        if n_trials == 0:
+            return
