@@ -166,7 +166,7 @@ def resolve_backend(name: str) -> Backend:
     ValueError
         If there is no such backend, or it cannot be used here: the message says what is missing.
     """
-    cpu = Backend("cpu", processor_name(), "float32", usable_threads())
+    cpu = Backend("cpu", processor_name(), "float32", usable_threads(), most_sharing_noise=16)
     if name == "cpu":
         return cpu
     if name == "reference":

@@ -203,18 +203,38 @@ def test_a_signal_that_takes_a_result_with_it_leaves_no_trial_running(
     assert calls.count(calls[2]) == 2, "it was run again"
 
 
+def break_trials(monkeypatch: pytest.MonkeyPatch, is_broken: Callable[[Any, Any, int], bool], error: Exception) -> None:
+    """Let trials fail where they are made, alone or in a batch; `is_broken` sees network, configuration and seed."""
+    make_walk, make_batch = Backend.make_walk, Backend.make_batch
+
+    def walk(self: Backend, network: Any, configuration: Any, data: Any, **options: Any) -> Any:
+        if is_broken(network, configuration, options["seed"]):
+            raise error
+        return make_walk(self, network, configuration, data, **options)
+
+    def batch(self: Backend, network: Any, data: Any, trials: Any, **options: Any) -> Any:
+        if any(is_broken(network, trial.configuration, trial.seed) for trial in trials):
+            raise error
+        return make_batch(self, network, data, trials, **options)
+
+    monkeypatch.setattr(Backend, "make_walk", walk)
+    monkeypatch.setattr(Backend, "make_batch", batch)
+
+
 @pytest.fixture
 def break_one(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Let one trial of the tiny sweep fail; the function that is given mends it again."""
-    make_walk = Backend.make_walk
+    whole = Backend.make_walk, Backend.make_batch
 
-    def broken(self: Backend, network: Any, configuration: Any, data: Any, **options: Any) -> Any:
-        if (network.n_input, configuration.stddev, options["seed"]) == (2, 0.5, 1):
-            raise MemoryError("no room\nfor this one")
-        return make_walk(self, network, configuration, data, **options)
+    def is_broken(network: Any, configuration: Any, seed: int) -> bool:
+        return (network.n_input, configuration.stddev, seed) == (2, 0.5, 1)
 
-    monkeypatch.setattr(Backend, "make_walk", broken)
-    return lambda: monkeypatch.setattr(Backend, "make_walk", make_walk)
+    def mend() -> None:
+        monkeypatch.setattr(Backend, "make_walk", whole[0])
+        monkeypatch.setattr(Backend, "make_batch", whole[1])
+
+    break_trials(monkeypatch, is_broken, MemoryError("no room\nfor this one"))
+    return mend
 
 
 def test_a_failed_trial_is_a_row_and_the_others_go_on(
@@ -263,14 +283,7 @@ def test_a_trial_that_fails_again_is_failed_again(
 def test_fail_fast_stops_at_the_first_failure(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_walk = Backend.make_walk
-
-    def broken(self: Backend, *arguments: Any, **options: Any) -> Any:
-        if options["seed"] == 0:
-            raise ValueError("seed 0 is broken")
-        return make_walk(self, *arguments, **options)
-
-    monkeypatch.setattr(Backend, "make_walk", broken)
+    break_trials(monkeypatch, lambda network, configuration, seed: seed == 0, ValueError("seed 0 is broken"))
     arguments = ("sweep", *SLOW, "--fail-fast", "--out", "out")
     assert harness(*arguments).code == 1
     found = states(tmp_path / "out")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,30 +163,28 @@ def test_a_trial_alone_is_the_trial_in_the_sweep(reference: freewalk.SweepResult
 
 def test_weights_in_a_sweep_are_those_of_the_trial_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[tuple[float, int], Any] = {}
-    make_walk = Backend.make_walk
+    make_batch = Backend.make_batch
 
-    def remember(self: Backend, network: Any, configuration: Any, data: Any, **options: Any) -> Any:
-        walk = make_walk(self, network, configuration, data, **options)
-        made[configuration.stddev, options["seed"]] = walk
-        return walk
+    def remember(self: Backend, network: Any, data: Any, trials: Any, **options: Any) -> Any:
+        batch = make_batch(self, network, data, trials, **options)
+        for place, trial in enumerate(trials):
+            made[trial.configuration.stddev, trial.seed] = partial(batch.weights, place)
+        return batch
 
-    registry = BuiltInRegistry()
     specs = ["stddev=0.1,0.5", "batch_size=16", "update=normalised"]
-    configuration = resolve(specs, registry=registry, tasks=["xor"], seeds="0:3", **SHORT)
+    configuration = resolve(specs, registry=BuiltInRegistry(), tasks=["xor"], seeds="0:3", **SHORT)
+    monkeypatch.setattr(Backend, "make_batch", remember)
     with tempfile.TemporaryDirectory() as folder:
         sweep = Sweep(configuration, Path(folder))
-        monkeypatch.setattr(Backend, "make_walk", remember)
         for _ in sweep.run():
             pass
-        monkeypatch.setattr(Backend, "make_walk", make_walk)
     assert len(made) == 6
     for trial in sweep.plan.trials:
         alone = start_trial(trial.cell, trial.seed, sweep.budget, sweep.backend)
         run_trial(alone, sweep.backend)
         key = float(str(trial.cell.parameters["stddev"])), trial.seed
-        assert np.array_equal(alone.trainer.weights, made[key].weights)
-    first, second = made[0.1, 0].weights, made[0.1, 1].weights
-    assert not np.array_equal(first, second), "seeds differ"
+        assert np.array_equal(alone.trainer.weights, made[key]())
+    assert not np.array_equal(made[0.1, 0](), made[0.1, 1]()), "seeds differ"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
