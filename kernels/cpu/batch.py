@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.lanes import LANES
-from freewalk.kernels.cpu.layout import aligned, make_workspace
+from freewalk.kernels.cpu.layout import Shape, Workspace, aligned, make_workspace
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.cpu.together import Trials, train_together
 from freewalk.kernels.cpu.trial import CpuWalk
@@ -61,7 +61,7 @@ class CpuBatch:
         for place, walk in enumerate(self._walks):
             walk._weights = _weights_at(self._trials, place)
         largest = max((walk._shape for walk in self._walks), key=lambda shape: shape.timesteps)
-        self._workspace = make_workspace(largest, self._walks[0]._tiling.groups, 1)
+        self._workspace = _workspace_of(largest, self._walks[0]._tiling.groups)
         self._order = list(range(len(trials)))
         self._stopped: set[int] = set()  # by a loss that is not finite
         self.kernel_seconds = 0.0
@@ -180,6 +180,12 @@ def _trials_of(walks: Sequence[CpuWalk]) -> Trials:
         chunk_loss=np.zeros(n_trials),
         total_loss=np.zeros(n_trials),
     )
+
+
+def _workspace_of(shape: Shape, groups: int) -> Workspace:
+    """Return scratch memory for one thread, with room for the datapoints of all groups of a tile."""
+    one, many = make_workspace(shape, groups, 1), make_workspace(shape, 0, groups)
+    return one._replace(x=many.x, y=many.y)
 
 
 def _weights_at(trials: Trials, place: int) -> Weights:

@@ -76,20 +76,51 @@ def _tiling(trials: Trials, place: int) -> Tiling:
 
 
 @inline_function
-def _scratch(workspace: Workspace, trials: Trials, place: int) -> Scratch:
-    """Return the one scratch memory of all trials, with the trial's own coefficients."""
-    return Scratch(
-        workspace.noise[0],
-        workspace.state[0],
-        workspace.x[0],
-        workspace.y[0],
-        workspace.outputs[0],
-        trials.coefficients[place],
-    )
+def _load_tile(
+    shape: Shape, source: Source, seed: np.uint64, step: int, first: int, groups: int, workspace: Workspace
+) -> None:
+    for group in range(groups):
+        load_group(shape, source, seed, step, first + group * _LANES, workspace.x[group], workspace.y[group])
 
 
 @helper_function
-def _run_group_of_all(
+def _run_tile(
+    shape: Shape,
+    trials: Trials,
+    place: int,
+    workspace: Workspace,  # with the datapoints of the tile's groups and their unit noise
+    first: int,  # datapoint
+) -> None:
+    """Run the datapoints of a tile that a trial's batch holds, and add them to its sums."""
+    rule, tiling = _rule(trials, place), _tiling(trials, place)
+    noise, coefficients = workspace.noise[0], trials.coefficients[place]
+    used = min(tiling.groups, (tiling.batch_size - first + _LANES - 1) // _LANES)
+    loss = trials.chunk_loss[place]
+    for group in range(used):
+        x, y = workspace.x[group], workspace.y[group]
+        scratch = Scratch(noise, workspace.state[0], x, y, workspace.outputs[0], coefficients)
+        loss += run_group(shape, rule, tiling, trials.single[place], scratch, first + group * _LANES, group)
+    trials.chunk_loss[place] = loss
+    accumulate(noise, coefficients, used, trials.partial[place])
+
+
+@helper_function
+def _end_chunk(trials: Trials, place: int, tile: int) -> None:
+    """Add a chunk's sums to those of the chunks before it, as `freewalk.kernels.cpu.walk.add_chunks` does."""
+    tiling = _tiling(trials, place)
+    if tile + 1 < tiling.n_tiles * (trials.chunk[place] + 1) // tiling.n_chunks:
+        return
+    partial, total = trials.partial[place], trials.total[place]
+    for position in range(len(total)):
+        total[position] += partial[position]
+        partial[position] = 0.0
+    trials.total_loss[place] += trials.chunk_loss[place]
+    trials.chunk_loss[place] = 0.0
+    trials.chunk[place] += 1
+
+
+@helper_function
+def _run_tile_of_all(
     shape: Shape,
     source: Source,
     noise_source: NoiseSource,
@@ -97,42 +128,25 @@ def _run_group_of_all(
     order: NDArray[np.int64],
     workspace: Workspace,
     step: int,
-    first: int,  # datapoint
-    group: int,  # in its tile
+    tile: int,
+    groups: int,  # in the tile
+    largest: int,  # batch
 ) -> None:
-    """Draw the noise of sixteen datapoints and run every trial whose batch holds them."""
-    draw(shape, noise_source, first, step, workspace.noise[0], group * shape.n_to * shape.n_rows * _LANES)
+    """Draw the noise of a tile and run every trial whose batch reaches it."""
+    first = tile * groups * _LANES
+    used = min(groups, (largest - first + _LANES - 1) // _LANES)
+    for group in range(used):
+        at = group * shape.n_to * shape.n_rows * _LANES
+        draw(shape, noise_source, first + group * _LANES, step, workspace.noise[0], at)
     loaded = 0
     for place in order:
-        tiling = _tiling(trials, place)
-        if first >= tiling.batch_size:
-            continue
-        own = _shape(shape, trials, place)
-        if own.timesteps != loaded:  # the order lets trials of equal timesteps share their datapoints
-            load_group(own, source, noise_source.seed, step, first, workspace.x[0], workspace.y[0])
-            loaded = own.timesteps
-        scratch = _scratch(workspace, trials, place)
-        single = trials.single[place]
-        trials.chunk_loss[place] += run_group(own, _rule(trials, place), tiling, single, scratch, first, group)
-
-
-@helper_function
-def _accumulate_tile(trials: Trials, place: int, noise: NDArray[np.float32], tile: int) -> None:
-    """Add a tile to the sums of a trial, in the order in which `freewalk.kernels.cpu.walk` adds tiles and chunks."""
-    tiling = _tiling(trials, place)
-    if tile >= tiling.n_tiles:
-        return
-    left = tiling.batch_size - tile * tiling.groups * _LANES
-    used = min(tiling.groups, (left + _LANES - 1) // _LANES)
-    partial, total = trials.partial[place], trials.total[place]
-    accumulate(noise, trials.coefficients[place], used, partial)
-    if tile + 1 == tiling.n_tiles * (trials.chunk[place] + 1) // tiling.n_chunks:
-        for position in range(len(total)):
-            total[position] += partial[position]
-            partial[position] = 0.0
-        trials.total_loss[place] += trials.chunk_loss[place]
-        trials.chunk_loss[place] = 0.0
-        trials.chunk[place] += 1
+        if first < trials.tilings[place, 0]:
+            own = _shape(shape, trials, place)
+            if own.timesteps != loaded:  # the order lets trials of equal timesteps share their datapoints
+                _load_tile(own, source, noise_source.seed, step, first, used, workspace)
+                loaded = own.timesteps
+            _run_tile(own, trials, place, workspace, first)
+            _end_chunk(trials, place, tile)
 
 
 @helper_function
@@ -191,12 +205,7 @@ def train_together(
         for tile in range((largest + groups * _LANES - 1) // (groups * _LANES)):
             if workspace.stop[0]:
                 return
-            for group in range(groups):
-                first = (tile * groups + group) * _LANES
-                if first < largest:
-                    _run_group_of_all(shape, source, noise_source, trials, going_on, workspace, step, first, group)
-            for place in going_on:
-                _accumulate_tile(trials, place, workspace.noise[0], tile)
+            _run_tile_of_all(shape, source, noise_source, trials, going_on, workspace, step, tile, groups, largest)
         if workspace.stop[0]:
             return
         n_trials = 0
