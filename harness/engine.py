@@ -24,6 +24,10 @@ _WORTH_CUTTING_SECONDS = 0.5
 _WORTH_SAVING_SECONDS = 5.0
 """A group that is stopped after less than this is not worth a checkpoint."""
 
+_MOST_EVENTS = 64
+"""Events that may wait for the consumer; threads that are faster than it must not fill the memory."""
+_SECONDS_OF_A_JOIN = 0.05
+
 
 class _Cut(Interrupted):
     """An idle thread shall have half of the group."""
@@ -59,7 +63,8 @@ class Engine:
         self._plan = plan
         self._checkpoint_seconds = checkpoint_seconds
         self._stop = threading.Event()
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._events: queue.Queue[Event | None] = queue.Queue(_MOST_EVENTS)
+        self._left: list[Event] = []
         self._changed = threading.Condition()
         self._waiting: list[Work] = []
         self._running = 0
@@ -97,8 +102,21 @@ class Engine:
                     yield event
         finally:
             self.stop()
-            for thread in threads:
-                thread.join()
+            self._join(threads)
+
+    def _join(self, threads: Sequence[threading.Thread]) -> None:
+        """Wait for the threads, and take what they say meanwhile: one that cannot say it would not end."""
+        for thread in threads:
+            while thread.is_alive():
+                self._left += self._said()
+                thread.join(_SECONDS_OF_A_JOIN)
+        self._left += self._said()
+
+    def _said(self) -> Iterator[Event]:
+        while not self._events.empty():
+            event = self._events.get()
+            if event is not None:
+                yield event
 
     def stop(self) -> None:
         """Let running trials stop, within a step if need be, and start no more."""
@@ -110,10 +128,8 @@ class Engine:
 
     def drain(self) -> Iterator[Event]:
         """Yield the events that were left when `run` was cut short."""
-        while not self._events.empty():
-            event = self._events.get()
-            if event is not None:
-                yield event
+        while self._left:
+            yield self._left.pop(0)
 
     def _work(self) -> None:
         while (work := self._next()) is not None:

@@ -104,9 +104,9 @@ def export_tables(store: Store, directory: Path | None = None) -> dict[TableName
         A file cannot be written.
     """
     target = directory or store.directory
+    write_csv_in_parts(store.curves_in_parts(), target / "curves.csv")
     trials = store.trials()
     tables: dict[TableName, pd.DataFrame] = {"trials": trials, "summary": summarise(trials)}
     for name, frame in tables.items():
         write_csv(frame, target / f"{name}.csv")
-    write_csv_in_parts(store.curves_in_parts(), target / "curves.csv")
     return tables

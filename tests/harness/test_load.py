@@ -1,0 +1,54 @@
+"""A sweep of ten thousand trials and a million curve rows: what it costs in time and memory."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = """
+import json, sys, time
+from pathlib import Path
+from freewalk.harness.configuration import resolve
+from freewalk.harness.registry import BuiltInRegistry
+from freewalk.harness.sweep import Sweep
+
+grid = ["stddev=0.1,0.2", "batch_size=1,2,3,4,5", "hidden=1", "timesteps=1", "update=normalised"]
+configuration = resolve(
+    grid, registry=BuiltInRegistry(), tasks=["and"], seeds=f"0:{sys.argv[2]}", epochs=33, steps_per_epoch=1,
+    target=1e-9, evaluation_points=4, backend="cpu",
+)
+sweep = Sweep(configuration, Path(sys.argv[1]))
+n_events = sum(1 for _ in sweep.run())
+trials = sweep.tables["trials"]
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+rows = sum(1 for _ in (Path(sys.argv[1]) / "curves.csv").open()) - 1
+print(json.dumps({
+    "complete": int((trials["state"] == "complete").sum()), "rows": rows, "events": n_events,
+    "cpu_seconds": time.process_time(),
+    "peak_mb": int(status["VmHWM"].split()[0]) * 1024 / 1e6,
+}))
+"""
+
+
+def measured(folder: Path, n_seeds: int) -> dict[str, Any]:
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(n_seeds)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux shows it")
+def test_ten_thousand_trials_cost_milliseconds_each_and_no_memory(tmp_path: Path) -> None:
+    small = measured(tmp_path / "small", 10)
+    large = measured(tmp_path / "large", 1000)
+    assert (small["complete"], large["complete"]) == (100, 10_000)
+    assert large["rows"] >= 1_000_000
+    assert large["events"] == 1 + 2 * 10_000
+    assert large["peak_mb"] - small["peak_mb"] <= 100
+    # processor time of all threads, so that other programs do not count; these kernels take next to nothing of it
+    seconds = (large["cpu_seconds"] - small["cpu_seconds"]) / 9_900
+    print(f"{1000 * seconds:.2f} ms a trial, {large['peak_mb'] - small['peak_mb']:.0f} MB")  # noqa: T201
+    assert seconds <= 0.005
