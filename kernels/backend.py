@@ -27,6 +27,9 @@ from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.reference_walk import ReferenceWalk
 from freewalk.kernels.walk import Data, Trainer, WalkConfiguration
 
+_MOST_SHARING_NOISE = 16
+"""On 3-30-2, T 4, B 1000 a trial of a batch costs 0.31 of one alone; with 8 trials it is 0.36, with 32 it is 0.29."""
+
 BackendName = Literal["cuda", "cpu", "reference"]
 
 
@@ -166,7 +169,7 @@ def resolve_backend(name: str) -> Backend:
     ValueError
         If there is no such backend, or it cannot be used here: the message says what is missing.
     """
-    cpu = Backend("cpu", processor_name(), "float32", usable_threads(), most_sharing_noise=16)
+    cpu = Backend("cpu", processor_name(), "float32", usable_threads(), most_sharing_noise=_MOST_SHARING_NOISE)
     if name == "cpu":
         return cpu
     if name == "reference":

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.functions import exp, log, sigmoid, tanh
-from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
+from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, load_splat_f32, splat_f32, store
 from freewalk.kernels.cpu.layout import Shape
 from freewalk.kernels.jit import helper_function, inline_function
 
@@ -27,8 +27,8 @@ def _weight(
 ) -> F32x16:
     """Return one weight for sixteen datapoints: W, or W + scale * noise (the branch is decided at compile time)."""
     if noise is None:
-        return splat_f32(weights[position])
-    return fma(scale, load_f32(noise, at + position * LANES), splat_f32(weights[position]))
+        return load_splat_f32(weights, position)
+    return fma(scale, load_f32(noise, at + position * LANES), load_splat_f32(weights, position))
 
 
 @inline_function

@@ -163,6 +163,18 @@ load_f32 = _make_load(f32x16)
 
 
 @intrinsic
+def load_splat_f32(typing_context: Any, array: Any, index: Any) -> Any:
+    """Return the f32x16 whose lanes all hold `array[index]`; the index is not negative, which spares looking at it."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        position = context.cast(builder, args[1], sig.args[1], types.intp)
+        address = _address(context, builder, sig.args[0], args[0], position, f32x16.element)
+        return _splat(builder, f32x16, builder.load(address))
+
+    return f32x16(array, index), codegen
+
+
+@intrinsic
 def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Write a vector to `array[index : index + lanes]`."""
 
