@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from freewalk.harness.budget import Budget
 from freewalk.harness.cluster.local import LocalWorkers
 from freewalk.harness.cluster.members import Members, SchedulerLostError
 from freewalk.harness.cluster.quiet import quiet_dask
 from freewalk.harness.cluster.remote import facts
+from freewalk.harness.engines import backend_of
 from freewalk.harness.errors import UsageError
+from freewalk.harness.plan import Trial
 from freewalk.harness.text import counted
+from freewalk.kernels.backend import Backend, resolve_backend
+
+if TYPE_CHECKING:
+    from freewalk.harness.cluster.engine import ClusterEngine
 
 CONNECT_SECONDS = 10.0
 WORKERS_SECONDS = 60.0
 """How long to wait where there is no worker, at the start or later."""
 _SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_TO_CLOSE = 0.5
 
 T = TypeVar("T")
 
@@ -41,11 +49,14 @@ class Cluster:
     Raises
     ------
     UsageError
-        When entered: if Dask is not installed, no scheduler answers, or no worker that fits appears.
+        When entered: if no scheduler answers, or no worker that fits appears.
     """
 
     def __init__(
-        self, address: str | None = None, n_workers: int | None = None, notify: Callable[[str], None] = print
+        self,
+        address: str | None = None,
+        n_workers: int | None = None,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.address = address
         self.n_workers = n_workers
@@ -75,9 +86,33 @@ class Cluster:
         """Threads of all workers."""
         return sum(member.threads for member in self.members.by_address.values())
 
+    def planned_for(self, choice: str) -> Backend:
+        """Return what stands for the workers before it is known who they are."""
+        backend = resolve_backend("reference" if choice == "reference" else "cpu")
+        return replace(backend, workers=self.n_workers or backend.workers)
+
+    def home(self, choice: str, method: str) -> Backend:
+        """Return what stands for the workers that run a method: `auto` takes GPUs for the walk if there are any.
+
+        Raises
+        ------
+        UsageError
+            If a GPU is demanded and no worker has one.
+        """
+        found = [member.facts.backend for member in self.members.by_address.values()]
+        gpus = [backend for backend in found if backend.name == "cuda"]
+        if choice == "cuda" and not gpus:
+            raise UsageError(f"--backend cuda: no worker has a GPU: {found[0].note}")
+        return backend_of(gpus[0], method) if gpus and choice in ("auto", "cuda") else self.planned_for(choice)
+
+    def engine(self, choice: str, budget: Budget, plan: Sequence[Trial], *, checkpoint_seconds: float) -> ClusterEngine:
+        """Return what runs the trials of a sweep here."""
+        from freewalk.harness.cluster.engine import ClusterEngine
+
+        return ClusterEngine(self, choice, budget, plan, checkpoint_seconds=checkpoint_seconds)
+
     def __enter__(self) -> Self:
         """Connect, and wait for the first workers."""
-        require_dask(self.option)
         start = time.perf_counter()
         self._on_exit.enter_context(quiet_dask())
         self._thread.start()
@@ -87,6 +122,11 @@ class Cluster:
             self.close()
             raise
         self.start_seconds = time.perf_counter() - start
+        found = list(self.members.by_address.values())
+        gpus = sum(member.facts.has_gpu for member in found)
+        sizes = [counted(len(found), "worker"), counted(self.n_threads, "thread")]
+        sizes += [counted(gpus, "GPU")] if gpus else []
+        self.notify(f"cluster of {', '.join(sizes)}, ready after {self.start_seconds:.1f} s")
         return self
 
     def __exit__(
@@ -127,9 +167,6 @@ class Cluster:
         self.members = Members(self.client, facts(), self.notify)
         self._watch = asyncio.create_task(self._look_again_and_again())
         await self._wait_for_workers(self.n_workers or 1)
-        gpus = sum(member.facts.has_gpu for member in self.members.by_address.values())
-        sizes = [counted(len(self.members.by_address), "worker"), counted(self.n_threads, "thread")]
-        self.notify(f"cluster of {', '.join([*sizes, *([counted(gpus, 'GPU')] if gpus else [])])}")
 
     async def _start_local(self) -> str:
         from distributed import Scheduler
@@ -216,16 +253,12 @@ class Cluster:
         if self.local is not None:
             self.local.close()
         await self._on_exit_of_loop.aclose()
-        for task in asyncio.all_tasks():
-            if task is not asyncio.current_task():
-                task.cancel()
-        await asyncio.sleep(0)
-
-
-def require_dask(option: str) -> None:
-    """Raise UsageError where Dask is not installed."""
-    if importlib.util.find_spec("distributed") is None:
-        raise UsageError(f"{option} needs Dask: pip install 'freewalk[cluster]'")
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=_SECONDS_TO_CLOSE)
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 def _first_line(error: BaseException) -> str:

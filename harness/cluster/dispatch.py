@@ -7,45 +7,56 @@ import concurrent.futures
 import pickle
 import time
 import uuid
-from collections import Counter, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from freewalk.harness.budget import Budget
+from freewalk.harness.checkpoint import Checkpoint
 from freewalk.harness.cluster import remote
 from freewalk.harness.cluster.figures import Figures
 from freewalk.harness.cluster.members import Member, Members
-from freewalk.harness.cluster.planning import bundle_size, can_be_split, halves
 from freewalk.harness.cluster.remote import Outcome
-from freewalk.harness.engine import Event, Failed, Saved, Started, Stopped
+from freewalk.harness.cluster.waiting import Piece, Waiting
+from freewalk.harness.errors import one_line
+from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.plan import Trial
-from freewalk.harness.slices import Slice, Work
+from freewalk.harness.slices import Slice
 
-SLICE_SECONDS = 2.0
-"""What a dead worker costs at most, and how often the driver hears of a trial."""
+_SLICE_SECONDS = 2.0
+"""What the death of a worker costs at most, on each of its threads."""
 _AHEAD = 2
-"""Bundles a thread has at once, so that it need not wait for the next."""
-_MOST_DEATHS = 5
-"""Workers that may die in a row while they hold a trial; then it is the trial's fault."""
-_SUSPICIOUS_DEATHS = 2
+"""Bundles that a thread has at once, so that it need not wait for the next."""
 _SECONDS_TO_STOP = 3.0
 _SIGNS_OF_DEATH = (asyncio.CancelledError, concurrent.futures.CancelledError, OSError)
+_DIED = "WorkerLost: workers died one after another while they had this trial; it may need more memory than they have"
 
 
 @dataclass(eq=False)
 class Flight:
     """A bundle of works on its way to a worker and back."""
 
-    works: tuple[Work, ...]
+    pieces: tuple[Piece, ...]
     member: Member
     bytes_out: int
-    task: asyncio.Task[Any] | None = None
+    task: asyncio.Task[Outcome] | None = None
     bytes_back: int = 0
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is one for a GPU."""
+        return self.pieces[0].on_gpu
 
-class WorkerLostError(Exception):
-    """The workers that ran a trial died, one after another."""
+
+@dataclass
+class _Progress:
+    """An open trial."""
+
+    trial: Trial
+    saved_at: float
+    unsaved: Checkpoint | None = None
 
 
 @dataclass
@@ -58,27 +69,26 @@ class Dispatch:
         Asynchronous.
     members
         Who can be given works.
+    budget
+        Of the sweep.
     emit
         Takes events, from the loop's thread.
-    slice_seconds
-        How long a worker keeps a bundle.
+    checkpoint_seconds
+        Time between two checkpoints of a trial, in seconds.
     """
 
     client: Any
     members: Members
+    budget: Budget
     emit: Callable[[Event], None]
-    slice_seconds: float
+    checkpoint_seconds: float
     figures: Figures = field(default_factory=Figures)
     compile_seconds: float = 0.0
-    session: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _pending: defaultdict[bool, deque[Work]] = field(default_factory=lambda: defaultdict(deque))
-    """Works for GPUs (True) and for processors (False)."""
+    _session: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _waiting: Waiting = field(default_factory=Waiting)
     _flights: defaultdict[Member, list[Flight]] = field(default_factory=lambda: defaultdict(list))
     _landed: asyncio.Queue[Flight | None] = field(default_factory=asyncio.Queue)
-    _open: dict[str, Trial] = field(default_factory=dict)
-    """Trials that have started and are not at their end."""
-    _deaths: Counter[str] = field(default_factory=Counter)
-    _seconds_per_work: float | None = None
+    _open: dict[str, _Progress] = field(default_factory=dict)
     _stopping: bool = False
 
     def stop(self) -> None:
@@ -99,17 +109,18 @@ class Dispatch:
             return "worker"
         return "worker with a GPU" if not any(member.facts.has_gpu for member in ready) else None
 
-    async def run(self, works: Sequence[Work]) -> None:
+    async def run(self, pieces: Iterable[Piece]) -> None:
         """Have all works done; return when nothing is left or everything has stopped."""
-        for work in works:
-            self._pending[work.backend == "cuda"].append(work)
-        while not self._stopping and (any(self._pending.values()) or any(self._flights.values())):
+        self._waiting = Waiting(pieces)
+        while not self._stopping and (self._waiting or any(self._flights.values())):
             self._give_out()
             await self._take_in(None)
         if self._stopping:
             await self._wind_up()
-        for trial in self._open.values():
-            self.emit(Stopped(trial))
+        for progress in self._open.values():
+            if progress.unsaved is not None:
+                self.emit(Saved(progress.trial, progress.unsaved))
+            self.emit(Stopped(progress.trial))
 
     # what goes out
 
@@ -120,85 +131,60 @@ class Dispatch:
         self._share_out(ready)
         for ahead in range(1, _AHEAD + 1):
             for member in ready:
-                while len(self._flights[member]) < ahead * member.threads and (works := self._bundle(member, ready)):
-                    self._send(member, works)
+                while len(self._flights[member]) < ahead * member.threads and (pieces := self._pieces_for(member)):
+                    self._send(member, pieces)
 
     def _share_out(self, ready: Sequence[Member]) -> None:
-        """Have something for every idle thread: call back what waits behind others, and split large works."""
-        waiting = self._pending[False]
+        """Have something for every idle thread: call back what waits behind others, and cut large works in two."""
         idle = sum(max(0, member.threads - len(self._flights[member])) for member in ready)
         busiest = sorted(ready, key=lambda member: len(self._flights[member]) / member.threads, reverse=True)
         for member in busiest:
-            if len(waiting) >= idle:
-                return
             for flight in self._flights[member][member.threads :]:
-                if not any(work.backend == "cuda" for work in flight.works):
+                if self._waiting.count(on_gpu=False) < idle and not flight.on_gpu:
                     self._call_back(flight)
-        while len(waiting) < idle:
-            largest = max(waiting, key=lambda work: len(work.trials) * can_be_split(work), default=None)
-            if largest is None or not can_be_split(largest):
-                return
-            waiting.remove(largest)
-            self._put_back(halves(largest))
+        self._waiting.share_out(idle, on_gpu=False)
+        gpus = [member for member in ready if member.facts.has_gpu]
+        self._waiting.share_out(sum(not self._n_on_gpu(member) for member in gpus), on_gpu=True)
 
     def _call_back(self, flight: Flight) -> None:
         self._flights[flight.member].remove(flight)
         if flight.task is not None:
             flight.task.cancel()
-        self._put_back(flight.works)
+        self._waiting.put_back(flight.pieces)
 
-    def _bundle(self, member: Member, ready: Sequence[Member]) -> tuple[Work, ...]:
-        """Take works from those that wait, as many as shall travel together to a worker."""
-        on_gpu = sum(flight.works[0].backend == "cuda" for flight in self._flights[member])
-        for_gpu = self._pending[True]
-        if for_gpu and member.facts.has_gpu and on_gpu < (_AHEAD if member.threads == 1 else 1):
-            return (for_gpu.popleft(),)
-        if for_gpu and member.facts.has_gpu and len(self._flights[member]) - on_gpu >= member.threads - 1:
-            return ()  # one thread is the GPU's
-        waiting = self._pending[False]
-        size = bundle_size(len(waiting), sum(other.threads for other in ready), self._seconds_per_work)
-        taken: list[Work] = []
-        while waiting and len(taken) < size:
-            if self._is_suspicious(waiting[0]):
-                if not taken:
-                    taken.append(self._one_suspect())
-                break
-            taken.append(waiting.popleft())
-        return tuple(taken)
+    def _n_on_gpu(self, member: Member) -> int:
+        return sum(flight.on_gpu for flight in self._flights[member])
 
-    def _is_suspicious(self, work: Work) -> bool:
-        return any(self._deaths[trial.trial_id] >= _SUSPICIOUS_DEATHS for trial in work.trials)
+    def _pieces_for(self, member: Member) -> tuple[Piece, ...]:
+        """Take what shall travel to a worker together; nothing if it has enough or nothing waits."""
+        if member.facts.has_gpu and self._waiting.count(on_gpu=True):
+            on_gpu = self._n_on_gpu(member)
+            if on_gpu < (_AHEAD if member.threads == 1 else 1):
+                return self._waiting.take_for_gpu()
+            if len(self._flights[member]) - on_gpu >= member.threads - 1:
+                return ()  # one thread is the GPU's
+        return self._waiting.take(sum(other.threads for other in self.members.ready))
 
-    def _one_suspect(self) -> Work:
-        """Take one trial out of a work that workers died with, so that it becomes clear which it was."""
-        waiting = self._pending[False]
-        work = waiting.popleft()
-        while can_be_split(work):
-            work, rest = halves(work)
-            waiting.appendleft(rest)
-        return work
-
-    def _send(self, member: Member, works: tuple[Work, ...]) -> None:
-        for trial in (trial for work in works for trial in work.trials):
+    def _send(self, member: Member, pieces: tuple[Piece, ...]) -> None:
+        for trial in (trial for piece in pieces for trial in piece.work.trials):
             if trial.trial_id not in self._open:
-                self._open[trial.trial_id] = trial
+                self._open[trial.trial_id] = _Progress(trial, time.monotonic())
                 self.emit(Started(trial))
-        payload = pickle.dumps((works, self.slice_seconds, self.session))
-        flight = Flight(works, member, len(payload))
+        seconds = min(_SLICE_SECONDS, self.checkpoint_seconds)
+        payload = pickle.dumps((pieces, self.budget, seconds, self._session))
+        flight = Flight(pieces, member, len(payload))
         flight.task = asyncio.create_task(self._fly(flight, payload))
         self._flights[member].append(flight)
 
     async def _fly(self, flight: Flight, payload: bytes) -> Outcome:
         try:
-            future = self.client.submit(
+            result: bytes = await self.client.submit(
                 remote.run,
                 payload,
                 workers=[flight.member.address],
                 allow_other_workers=False,
-                pure=False,
-                key=f"freewalk-slice-{uuid.uuid4().hex}",
+                key=f"freewalk-slices-{uuid.uuid4().hex}",
             )
-            result: bytes = await future
             flight.bytes_back = len(result)
             outcome: Outcome = pickle.loads(result)
             return outcome
@@ -225,24 +211,17 @@ class Dispatch:
         if isinstance(error, _SIGNS_OF_DEATH) or type(error).__name__ == "KilledWorker":
             self._lose(flight)
         elif error is not None:
-            self._fail(flight.works, error)
+            self._fail(flight.pieces, one_line(error))
         else:
             outcome = flight.task.result()
             self._count(flight, outcome)
-            pairs = zip(flight.works, outcome.slices, strict=True)
-            left = [work if done is None else self._settle(done) for work, done in pairs]
-            self._put_back(work for work in left if work is not None)
-
-    def _put_back(self, works: Iterable[Work]) -> None:
-        """Let works be the next to go out, so that what is begun ends first."""
-        for work in reversed(list(works)):
-            self._pending[work.backend == "cuda"].appendleft(work)
+            pairs = zip(flight.pieces, outcome.slices, strict=True)
+            self._waiting.put_back([left for piece, done in pairs for left in self._settle(piece, done)])
 
     def _count(self, flight: Flight, outcome: Outcome) -> None:
-        n_slices = sum(slice_ is not None for slice_ in outcome.slices)
-        mean = outcome.seconds / max(1, n_slices)
-        if flight.works[0].backend != "cuda":
-            self._seconds_per_work = mean if self._seconds_per_work is None else (self._seconds_per_work + mean) / 2
+        n_slices = sum(done is not None for done in outcome.slices)
+        if not flight.on_gpu:
+            self._waiting.took(n_slices, outcome.seconds)
         figures = self.figures
         figures.slices += n_slices
         figures.journeys += 1
@@ -250,21 +229,30 @@ class Dispatch:
         figures.bytes_back += flight.bytes_back
         figures.busy_seconds += outcome.seconds
 
-    def _settle(self, done: Slice) -> Work | None:
+    def _settle(self, piece: Piece, done: Slice | None) -> list[Piece]:
         """Pass on what a slice tells; return what is left of its work."""
+        if done is None:
+            return [piece]
         self.compile_seconds += done.compile_seconds
         for event in done.events:
-            self._close(event.trial, event)
-        if done.left is not None:
-            for trial, checkpoint in zip(done.left.trials, done.left.checkpoints, strict=True):
-                self._deaths.pop(trial.trial_id, None)
-                if checkpoint is not None:
-                    self.emit(Saved(trial, checkpoint))
-        return done.left
+            self._close(event)
+        for trial, checkpoint in (pair for work in done.left for pair in work.pairs()):
+            self._waiting.progressed(trial.trial_id)
+            if checkpoint is not None:
+                self._save(trial, checkpoint)
+        return [Piece(work, piece.backend) for work in done.left]
 
-    def _close(self, trial: Trial, event: Event) -> None:
-        self._open.pop(trial.trial_id, None)
-        self._deaths.pop(trial.trial_id, None)
+    def _save(self, trial: Trial, checkpoint: Checkpoint) -> None:
+        """Pass a checkpoint on when it is time, else keep it for the case that the sweep is stopped."""
+        progress, now = self._open[trial.trial_id], time.monotonic()
+        progress.unsaved = checkpoint
+        if now - progress.saved_at >= self.checkpoint_seconds:
+            self.emit(Saved(trial, checkpoint))
+            progress.saved_at, progress.unsaved = now, None
+
+    def _close(self, event: Finished | Failed) -> None:
+        self._open.pop(event.trial.trial_id, None)
+        self._waiting.progressed(event.trial.trial_id)
         self.emit(event)
 
     # what is lost
@@ -278,26 +266,18 @@ class Dispatch:
 
     def _lose(self, flight: Flight) -> None:
         self.figures.lost += 1
-        for work in flight.works:
-            self._deaths.update(trial.trial_id for trial in work.trials)
-        hopeless = [work for work in flight.works if self._is_hopeless(work)]
-        self._fail(hopeless, WorkerLostError(f"{_MOST_DEATHS} workers in a row died while they had this trial"))
-        self._put_back(work for work in flight.works if work not in hopeless)
+        self._fail(self._waiting.died(flight.pieces), _DIED)
 
-    def _is_hopeless(self, work: Work) -> bool:
-        deaths = max(self._deaths[trial.trial_id] for trial in work.trials)
-        return deaths >= _MOST_DEATHS and not can_be_split(work)
-
-    def _fail(self, works: Sequence[Work], error: BaseException) -> None:
-        for trial in (trial for work in works for trial in work.trials):
-            self._close(trial, Failed(trial, error))
+    def _fail(self, pieces: Iterable[Piece], error: str) -> None:
+        for trial in (trial for piece in pieces for trial in piece.work.trials):
+            self._close(Failed(trial, error))
 
     async def _wind_up(self) -> None:
         """Tell the workers to stop and take in what they have until then."""
         addresses = [member.address for member in self._flights if self._flights[member]]
         deadline = time.monotonic() + _SECONDS_TO_STOP
         with suppress(Exception):
-            call = self.client.run(remote.stop, self.session, workers=addresses, on_error="ignore")
+            call = self.client.run(remote.stop, self._session, workers=addresses, on_error="ignore")
             await asyncio.wait_for(call, _SECONDS_TO_STOP)
         while any(self._flights.values()) and (left := deadline - time.monotonic()) > 0:
             await self._take_in(left)

@@ -27,5 +27,6 @@ class Figures:
         return (
             f"cluster: {self.slices} slices, {self.journeys} journeys{lost}, {seconds:.1f} s; per slice"
             f" {self.bytes_out / self.slices:,.0f} bytes out and {self.bytes_back / self.slices:,.0f} back,"
-            f" {1e3 * self.busy_seconds / self.slices:,.1f} ms of work, {1e3 * idle / self.slices:,.1f} ms of idle thread"
+            f" {1e3 * self.busy_seconds / self.slices:,.1f} ms of work,"
+            f" {1e3 * idle / self.slices:,.1f} ms of idle thread"
         )

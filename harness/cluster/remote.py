@@ -6,6 +6,7 @@ Dask.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import pickle
@@ -13,18 +14,22 @@ import platform
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeAlias
 
 from threadpoolctl import threadpool_limits
 
 import freewalk
-from freewalk.harness.engine import Failed
+from freewalk.harness.budget import Budget
+from freewalk.harness.cluster.waiting import Piece
+from freewalk.harness.errors import one_line
+from freewalk.harness.events import Failed
 from freewalk.harness.plan import Cell
 from freewalk.harness.problem import resolve_problem
-from freewalk.harness.slices import Slice, Work, run_slice
-from freewalk.kernels.backend import resolve_backend
+from freewalk.harness.slices import Slice, run_slice
+from freewalk.kernels.backend import Backend, resolve_backend
 
 _PACKAGES = ("numba", "numpy")
 
@@ -44,9 +49,13 @@ class Facts:
     """Versions that may change the last bits of results: Python's, Numba's, NumPy's."""
     host: str
     pid: int
-    device: str
-    """Name of what backend `auto` computes on here: the processor or the GPU."""
-    has_gpu: bool
+    backend: Backend
+    """What `auto` takes here; it has the facts of the GPU, but computes nothing."""
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether there is a GPU that the kernels can use."""
+        return self.backend.name == "cuda"
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,8 @@ class Outcome:
     """The worker's time for all of them."""
 
 
-Job: TypeAlias = tuple[tuple[Work, ...], float, str]
-"""Works, seconds for all of them, and the name of the sweep that can stop them."""
+Job: TypeAlias = tuple[tuple[Piece, ...], Budget, float, str]
+"""Works, the sweep's budget, seconds for all of the works, and the name of the sweep, which can stop them."""
 
 
 def facts() -> Facts:
@@ -73,15 +82,12 @@ def facts() -> Facts:
         packages=versions,
         host=platform.node(),
         pid=os.getpid(),
-        device=auto.device,
-        has_gpu=auto.name == "cuda",
+        backend=Backend(**{field.name: getattr(auto, field.name) for field in fields(Backend)}),
     )
 
 
 def fingerprint() -> str:
     """Return a short hash of freewalk's Python files, wherever they lie."""
-    import hashlib
-
     digest = hashlib.sha256()
     for room in ("kernels", "tasks", "results", "harness"):
         folder = Path(freewalk.__path__[0]) / room
@@ -112,30 +118,24 @@ def run(payload: bytes) -> bytes:
 
     At least one slice is run. An error that a slice does not turn into events itself fails the trials of its work.
     """
-    works, seconds, session = _load(payload)
+    job: Job = pickle.loads(payload)
+    pieces, budget, seconds, session = job
     stop = _stops[session]
     start = time.perf_counter()
     slices: list[Slice | None] = []
-    for work in works:
+    for piece in pieces:
         left = seconds - (time.perf_counter() - start)
         over = slices and (left <= 0 or stop.is_set())
-        slices.append(None if over else _run_one(work, left, stop))
+        slices.append(None if over else _run_one(piece, budget, left, stop))
     return pickle.dumps(Outcome(tuple(slices), time.perf_counter() - start))
 
 
-def _load(payload: bytes) -> Job:
-    job: Job = pickle.loads(payload)
-    return job
-
-
-def _run_one(work: Work, seconds: float, stop: threading.Event) -> Slice:
+def _run_one(piece: Piece, budget: Budget, seconds: float, stop: threading.Event) -> Slice:
     try:
-        if work.backend != "cuda":
-            return run_slice(work, seconds, stop)
-        with _one_at_a_time_on_the_gpu:
-            return run_slice(work, seconds, stop)
+        with _one_at_a_time_on_the_gpu if piece.on_gpu else nullcontext():
+            return run_slice(piece.work, budget, piece.backend, seconds, stop)
     except Exception as error:
-        return Slice(tuple(Failed(trial, error) for trial in work.trials), None, 0.0)
+        return Slice(tuple(Failed(trial, one_line(error)) for trial in piece.work.trials), (), 0.0)
 
 
 def stop(session: str) -> None:
