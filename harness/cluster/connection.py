@@ -235,9 +235,7 @@ class Cluster:
                 for member in self.members.by_address.values():
                     self.local.served(member.facts.pid)
                 if dead := self.local.tend():
-                    self.notify(
-                        f"{counted(len(dead), 'worker process')} died and {'is' if len(dead) == 1 else 'are'} replaced"
-                    )
+                    self.notify(f"{counted(len(dead), 'worker')} died and {'is' if len(dead) == 1 else 'are'} replaced")
             await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
     async def watched(self) -> None:

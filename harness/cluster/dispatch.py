@@ -258,10 +258,15 @@ class Dispatch:
     # what is lost
 
     def _give_up(self, member: Member) -> None:
-        """Do again elsewhere what a worker had that is gone."""
-        for flight in self._flights.pop(member):
+        """Do again elsewhere what a worker had that is gone; what only waited there is not to blame."""
+        flights = self._flights.pop(member)
+        for flight in flights:
             if flight.task is not None:
                 flight.task.cancel()
+        for flight in reversed(flights[member.threads :]):
+            self.figures.lost += 1
+            self._waiting.put_back(flight.pieces)
+        for flight in reversed(flights[: member.threads]):
             self._lose(flight)
 
     def _lose(self, flight: Flight) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from freewalk.harness.errors import UsageError
 
 _MOST_STILLBORN = 3
 """Processes in a row that may end before they served, until it is no accident."""
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""What ended a process that somebody killed, which says nothing of the next one."""
 _POOLS = ("NUMBA", "OMP", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR", "BLIS")
 _ONE_THREAD = {f"{pool}_{'MAXIMUM' if pool == 'VECLIB' else 'NUM'}_THREADS": "1" for pool in _POOLS}
 _DASK = {
@@ -74,7 +77,7 @@ class LocalWorkers:
         """
         dead = [process for process in self._processes if process.popen.poll() is not None]
         for process in dead:
-            self._stillborn += not process.served
+            self._stillborn += not process.served and process.popen.returncode not in _KILLED
             if self._stillborn >= _MOST_STILLBORN:
                 raise UsageError(f"--workers: the worker processes end as they start: {self._last_words(process)}")
             self._clear(process)

@@ -88,7 +88,7 @@ class Members:
         """
         try:
             there: dict[str, int] = await asyncio.wait_for(self.client.nthreads(), _SECONDS_FOR_AN_ANSWER)
-        except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+        except Exception as error:  # whatever Dask makes of a scheduler that is gone
             self._silences += 1
             if self._silences >= _SILENCES or self.client.status == "closed":
                 raise SchedulerLostError from error

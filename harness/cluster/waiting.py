@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from freewalk.harness.group import Work
@@ -13,7 +13,7 @@ from freewalk.kernels.backend import BackendName
 _BUNDLE_SECONDS = 0.5
 """Works of milliseconds travel together, as many as fill this time: each journey costs several milliseconds."""
 _MOST_IN_A_BUNDLE = 256
-_MOST_DEATHS = 5
+_MOST_DEATHS = 10
 """Workers that may die in a row while they have a trial; then it is the trial's fault."""
 _SUSPICIOUS_DEATHS = 2
 
@@ -105,9 +105,8 @@ class Waiting:
         """Forget the deaths: somebody survived this trial."""
         self._deaths.pop(trial_id, None)
 
-    def died(self, pieces: Iterable[Piece]) -> list[Piece]:
-        """Take back what a worker had that died; return what is hopeless instead."""
-        pieces = list(pieces)
+    def died(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """Take back what a worker computed when it died; return what is hopeless instead."""
         for piece in pieces:
             self._deaths.update(piece.trial_ids)
         hopeless = [piece for piece in pieces if self._is_hopeless(piece)]
