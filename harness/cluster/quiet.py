@@ -7,6 +7,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_SETTINGS = {
+    # a checkpoint of a large network may well be larger than what Dask thinks a task should be
+    "distributed.admin.large-graph-warning-threshold": "1 TB",
+    # of a local scheduler: a clock that jumps, after a laptop's sleep say, does not mean that workers are dead
+    "distributed.scheduler.worker-ttl": None,
+}
 _LOGGERS = ("distributed", "tornado", "asyncio")
 
 
@@ -29,8 +35,7 @@ def quiet_dask() -> Iterator[None]:
     for handler in handlers:
         handler.addFilter(nothing)
     try:
-        # a checkpoint of a large network may well be larger than what Dask thinks a task should be
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+        with dask.config.set(_SETTINGS):
             yield
     finally:
         for handler in handlers:
