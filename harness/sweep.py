@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.checkpoint import Checkpoint, UnusableCheckpoint
+from freewalk.harness.cluster.choice import chosen_cluster
 from freewalk.harness.configuration import (
     SweepConfiguration,
     identity,
@@ -42,6 +44,11 @@ from freewalk.tasks.registry import TASKS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from freewalk.harness.cluster.connection import Cluster
+    from freewalk.harness.cluster.engine import ClusterEngine
+
+    AnyEngine: TypeAlias = Engine | ClusterEngine
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -65,6 +72,8 @@ class Sweep:
     directory: Path
     checkpoint_seconds: float = 60.0
     """Time between two checkpoints of a trial."""
+    cluster: Cluster | None = None
+    """Dask workers that run the trials; None for this process's threads."""
     plan: Plan = field(init=False)
     backend: Backend = field(init=False)
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
@@ -73,8 +82,9 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self.plan = expand(self.configuration, BuiltInRegistry())
-        refuse_methods_without_kernels(self.configuration.backend, self.configuration.methods)
-        self.backend = usable_backend(self.configuration.backend)
+        choice = self.configuration.backend
+        refuse_methods_without_kernels(choice, self.configuration.methods)
+        self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice)
         refuse_too_large(self.plan, self.backend)
 
     @property
@@ -91,19 +101,26 @@ class Sweep:
         ------
         StoreError
             If the folder cannot be used.
+        UsageError
+            If the cluster cannot.
         """
         c = self.configuration
-        with Store.open_or_create(self.directory, identity(c), sweep_id(c)) as store:
+        with ExitStack() as stack:
+            if self.cluster is not None and self.cluster.address is not None:
+                stack.enter_context(self.cluster)  # a wrong address leaves no folder behind
+            store = stack.enter_context(Store.open_or_create(self.directory, identity(c), sweep_id(c)))
             store.add_pending(self._record(trial) for trial in self.plan.trials)
             left = set(store.unfinished(retry_failed=retry_failed))
             trials = [trial for trial in self.plan.trials if trial.trial_id in left]
             self._describe()
+            if self.cluster is not None and self.cluster.address is None and trials:
+                stack.enter_context(self.cluster)
             checkpoints = self._checkpoints(store, trials)
             resumed = {trial_id: checkpoint.step for trial_id, checkpoint in checkpoints.items()}
             try:
                 yield Opened(trials, len(self.plan.trials), store.count_reached(), resumed)
                 if trials:
-                    self.compile_seconds = self._compile(trials)
+                    self.compile_seconds = 0.0 if self.cluster else self._compile(trials)
                     yield from self._drive(store, trials, checkpoints, fail_fast)
             finally:
                 self.tables = export_tables(store, self.directory)
@@ -121,15 +138,27 @@ class Sweep:
         self, store: Store, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint], fail_fast: bool
     ) -> Iterator[Event]:
         """Run the engines, one after another."""
-        for engine, own in engines_for(
-            self.backend, self.budget, self.plan, trials, checkpoint_seconds=self.checkpoint_seconds
-        ):
+        for engine, own in self._engines(trials):
             failed = False
             for event in self._drive_one(store, engine, own, checkpoints, fail_fast):
                 failed = failed or isinstance(event, Failed)
                 yield event
             if fail_fast and failed:
                 return
+
+    def _engines(self, trials: Sequence[Trial]) -> Iterator[tuple[AnyEngine, Sequence[Trial]]]:
+        """Yield engines with what each shall run."""
+        options = {"checkpoint_seconds": self.checkpoint_seconds}
+        if self.cluster is None:
+            yield from engines_for(self.backend, self.budget, self.plan, trials, **options)
+        else:
+            yield self.cluster.engine(self.configuration.backend, self.budget, self.plan.trials, **options), trials
+
+    def _home(self, method: str) -> Backend:
+        """Return what runs the trials of a method."""
+        if self.cluster is None:
+            return backend_of(self.backend, method)
+        return self.cluster.home(self.configuration.backend, method)
 
     def _checkpoints(self, store: Store, trials: Sequence[Trial]) -> dict[str, Checkpoint]:
         """Return where trials of an earlier run can go on; one whose checkpoint is of no use starts again."""
@@ -140,14 +169,14 @@ class Sweep:
                 checkpoint = Checkpoint.from_bytes(data)
             except UnusableCheckpoint:
                 continue
-            if checkpoint.backend == backend_of(self.backend, methods[trial_id]).name:
+            if checkpoint.backend == self._home(methods[trial_id]).name:
                 found[trial_id] = checkpoint
         return found
 
     def _drive_one(
         self,
         store: Store,
-        engine: Engine,
+        engine: AnyEngine,
         trials: Sequence[Trial],
         checkpoints: Mapping[str, Checkpoint],
         fail_fast: bool,
@@ -171,7 +200,7 @@ class Sweep:
             # an interrupt that came between the end of a trial and its storing took the event with it
             store.mark_interrupted(unsettled)
 
-    def _store(self, store: Store, event: Event, engine: Engine) -> None:
+    def _store(self, store: Store, event: Event, engine: AnyEngine) -> None:
         trial_id = event.trial.trial_id
         match event:
             case Started():
@@ -245,6 +274,8 @@ def sweep(
     retry_failed: bool = False,
     fail_fast: bool = False,
     checkpoint_seconds: float = 60.0,
+    cluster: str | None = None,
+    workers: int | None = None,
 ) -> SweepResult:
     """Run a sweep and return its tables; what `harness sweep` does, from Python.
 
@@ -266,6 +297,9 @@ def sweep(
         Stop at the first failed trial.
     checkpoint_seconds
         Time between two checkpoints of a trial; the same call again goes on from the last.
+    cluster, workers
+        Run the trials on Dask workers: those of the scheduler at an address, or so many processes of this machine;
+        None runs them on this process's threads.
 
     Returns
     -------
@@ -293,10 +327,11 @@ def sweep(
         evaluation_points=evaluation_points,
         backend=backend,
     )
+    on = chosen_cluster(cluster, workers)
     if out is not None:
-        return _run_all(Sweep(configuration, Path(out), checkpoint_seconds), retry_failed, fail_fast, keep=True)
+        return _run_all(Sweep(configuration, Path(out), checkpoint_seconds, on), retry_failed, fail_fast, keep=True)
     with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
-        return _run_all(Sweep(configuration, Path(folder)), retry_failed, fail_fast, keep=False)
+        return _run_all(Sweep(configuration, Path(folder), cluster=on), retry_failed, fail_fast, keep=False)
 
 
 def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -> SweepResult:

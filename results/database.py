@@ -146,7 +146,7 @@ def check_database(path: Path) -> None:
     if not path.is_file():
         raise StoreError(f"{path} is not a file: pick another --out")
     _check_header(path)
-    with closing(connect_reader(path)) as connection, naming(path):
+    with closing(connect_reader(path)) as connection, naming(path), sound(path):
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
@@ -185,6 +185,16 @@ def naming(path: Path) -> Iterator[None]:
         raise  # a fault of the caller's code, not of the file
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path} is damaged or no database ({error}): restore it or pick another --out") from error
+
+
+@contextmanager
+def sound(path: Path) -> Iterator[None]:
+    """Turn what stored values that nobody wrote lead to (text that is no JSON, say) into one line."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StoreError(f"{path} is damaged ({reason}): restore a copy or pick another --out") from error
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from freewalk.results.database import (
     create_database,
     is_new,
     naming,
+    sound,
     transaction,
 )
 from freewalk.results.directory import prepare
@@ -259,12 +260,12 @@ class Store:
 
     def trials(self) -> pd.DataFrame:
         """Give the ``trials`` table, in plan order, with the documented types."""
-        with naming(self.path):
+        with naming(self.path), sound(self.path):
             return read_trials(self._connection, self.sweep_id)
 
     def curves(self) -> pd.DataFrame:
         """Give the ``curves`` table, in the order of plan, step, split and metric."""
-        with naming(self.path):
+        with naming(self.path), sound(self.path):
             return read_curves(self._connection)
 
     def curves_in_parts(self, rows: int = 20_000) -> Iterator[pd.DataFrame]:

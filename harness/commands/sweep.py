@@ -75,6 +75,20 @@ class _Spec(click.types.StringParamType):
     envvar="HARNESS_CHECKPOINT",
     help="Time between two checkpoints of a long trial; the same command again goes on from the last.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    envvar="HARNESS_WORKERS",
+    help="Run on so many processes of this machine, with Dask.  [default: threads]",
+)
+@click.option(
+    "--cluster",
+    "cluster_address",
+    metavar="ADDRESS",
+    envvar="HARNESS_CLUSTER",
+    help="Run on the workers of this Dask scheduler, such as tcp://host:8786; see docs/cluster.md.",
+)
 @click.option("--fail-fast", is_flag=True, envvar="HARNESS_FAIL_FAST", help="Stop at the first failed trial.")
 @click.option("--retry-failed", is_flag=True, envvar="HARNESS_RETRY_FAILED", help="Run failed trials again.")
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No progress and no table.")
@@ -89,6 +103,8 @@ def command(
     out: str | None,
     dry_run: bool,
     checkpoint_seconds: float,
+    workers: int | None,
+    cluster_address: str | None,
     fail_fast: bool,
     retry_failed: bool,
     quiet: bool,
@@ -100,6 +116,7 @@ def command(
     A cell is a task, a method and parameters; a trial is a cell with a seed. Trials go into a store in --out, and from
     there into trials.csv, curves.csv and summary.csv.
     """
+    from freewalk.harness.cluster.choice import chosen_cluster
     from freewalk.harness.configuration import resolve
     from freewalk.harness.registry import BuiltInRegistry
     from freewalk.harness.sweep import Sweep, default_directory
@@ -109,7 +126,8 @@ def command(
         raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/NAME-ID")
     configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **without_overridden(given))
     directory = Path(out) if out else default_directory(configuration)
-    sweep = Sweep(configuration, directory, checkpoint_seconds)
+    cluster = chosen_cluster(cluster_address, workers, (lambda text: None) if quiet else _say)
+    sweep = Sweep(configuration, directory, checkpoint_seconds, cluster)
     if dry_run:
         _print_plan(sweep, as_json)
         return 0
@@ -117,6 +135,10 @@ def command(
         return _run(sweep, retry_failed=retry_failed, fail_fast=fail_fast, quiet=quiet, as_json=as_json)
     except StoreError as error:
         raise UsageError(f"--out: {error}") from None
+
+
+def _say(text: str) -> None:
+    click.echo(f"harness: {text}", err=True)
 
 
 def _print_plan(sweep: Any, as_json: bool) -> None:

@@ -1,9 +1,11 @@
 """The command line in this process and in others, folders that must not change, and a sweep of milliseconds."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,3 +172,60 @@ def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     yield start
     for one in started:
         one.clear()
+
+
+class RemoteCluster:
+    """A scheduler and workers in processes of their own, as on other machines."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+        file = folder / "scheduler.json"
+        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+        self.scheduler = self._start("scheduler", *options, "--scheduler-file", str(file))
+        deadline = time.monotonic() + 60
+        while not (file.exists() and file.read_text().endswith("}")):
+            assert self.scheduler.poll() is None
+            assert time.monotonic() < deadline, "no scheduler"
+            time.sleep(0.05)
+        self.address: str = json.loads(file.read_text())["address"]
+        self.file = file
+
+    def add_worker(self, n_threads: int = 1, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a worker; it takes a second or two to arrive."""
+        options = ["--nthreads", str(n_threads), "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
+        local = ["--local-directory", str(self._folder), "--memory-limit", "0", "--death-timeout", "60"]
+        self.workers.append(self._start("worker", self.address, *options, *local, environment=environment))
+        return self.workers[-1]
+
+    def _start(
+        self, kind: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments],
+            cwd=self._folder,
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def close(self) -> None:
+        for one in (*self.workers, self.scheduler):
+            one.kill()
+            one.wait()
+
+
+@pytest.fixture
+def remote_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RemoteCluster]]:
+    """Start a Dask cluster that is not the driver's."""
+    started: list[RemoteCluster] = []
+
+    def start(n_workers: int = 0, **options: Any) -> RemoteCluster:
+        started.append(RemoteCluster(tmp_path_factory.mktemp("cluster")))
+        for _ in range(n_workers):
+            started[-1].add_worker(**options)
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()

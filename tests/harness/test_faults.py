@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from disturbed import N_SLOW, SLOW, assert_same_tables, run_undisturbed, states, tables, wait_for_complete
 
-import freewalk
 from freewalk.harness.progress import make_progress
 from freewalk.kernels.backend import Backend
 from freewalk.results.export import read_csv
@@ -19,58 +19,12 @@ from freewalk.results.store import Store
 
 Harness = Callable[..., Any]
 
-VOLATILE = [
-    *("started_at", "finished_at", "train_seconds", "evaluation_seconds", "compile_seconds"),
-    *("seconds_to_target", "peak_memory_mb", "seconds_to_target_median"),
-]
-# 30 trials of a few hundredths of a second: kills find some done, some running, some to come.
-SLOW = (
-    *("--task", "shifted-sums", "--task", "xor", "--seeds", "0:5", "--epochs", "8", "--steps-per-epoch", "10"),
-    *("--grid", "stddev=0.01,0.1,1", "--grid", "batch_size=1000", "--grid", "update=normalised"),
-    *("--evaluation-points", "256"),
-)
-N_SLOW = 30
-
-
-def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    found = {name: read_csv(folder / f"{name}.csv", name) for name in ("trials", "curves", "summary")}  # type: ignore[arg-type]
-    return {
-        name: frame.drop(columns=[column for column in VOLATILE if column in frame.columns])
-        for name, frame in found.items()
-    }
-
-
-def assert_same_tables(one: Path, other: Path) -> None:
-    left, right = tables(one), tables(other)
-    for name in left:
-        pd.testing.assert_frame_equal(left[name], right[name], check_exact=True)
-
-
-def states(folder: Path) -> dict[str, int]:
-    with Store.open(folder, read_only=True) as store:
-        return {str(state): n for state, n in store.counts().items() if n}
-
-
-def wait_for_complete(running: Any, folder: Path, n: int) -> None:
-    """Return when the sweep that another process writes has n complete trials."""
-    while states(folder).get("complete", 0) < n:
-        assert running.is_alive, running.finish()
-        time.sleep(0.02)
-
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The slow sweep, run in one go and from Python."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    freewalk.sweep(
-        ["stddev=0.01,0.1,1", "batch_size=1000", "update=normalised"],
-        task=["shifted-sums", "xor"],
-        seeds=range(5),
-        epochs=8,
-        steps_per_epoch=10,
-        evaluation_points=256,
-        out=folder,
-    )
+    run_undisturbed(folder)
     return folder
 
 

@@ -1,0 +1,264 @@
+"""The way to a cluster: a client on a loop of its own thread, and for a local cluster its scheduler and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from freewalk.harness.budget import Budget
+from freewalk.harness.cluster.local import LocalWorkers
+from freewalk.harness.cluster.members import Members, SchedulerLostError
+from freewalk.harness.cluster.quiet import quiet_dask
+from freewalk.harness.cluster.remote import facts
+from freewalk.harness.engines import backend_of
+from freewalk.harness.errors import UsageError
+from freewalk.harness.plan import Trial
+from freewalk.harness.text import counted
+from freewalk.kernels.backend import Backend, resolve_backend
+
+if TYPE_CHECKING:
+    from freewalk.harness.cluster.engine import ClusterEngine
+
+CONNECT_SECONDS = 10.0
+WORKERS_SECONDS = 60.0
+"""How long to wait where there is no worker, at the start or later."""
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_TO_CLOSE = 0.5
+
+T = TypeVar("T")
+
+
+class Cluster:
+    """Dask workers, from `with` to its end.
+
+    Parameters
+    ----------
+    address
+        Of a scheduler that runs, such as tcp://host:8786, or its file; None starts a local cluster.
+    n_workers
+        Worker processes of the local cluster.
+    notify
+        Takes sentences for the user, from any thread.
+
+    Raises
+    ------
+    UsageError
+        When entered: if no scheduler answers, or no worker that fits appears.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        n_workers: int | None = None,
+        notify: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.address = address
+        self.n_workers = n_workers
+        self.notify = notify
+        self.members: Members
+        self.client: Any = None
+        self.local: LocalWorkers | None = None
+        self.start_seconds = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="freewalk-cluster", daemon=True)
+        self._on_exit = ExitStack()
+        self._on_exit_of_loop = AsyncExitStack()
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def option(self) -> str:
+        """What the user gave, for messages."""
+        return f"--workers {self.n_workers}" if self.address is None else f"--cluster {self.address}"
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether any worker has a GPU."""
+        return any(member.facts.has_gpu for member in self.members.by_address.values())
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of all workers."""
+        return sum(member.threads for member in self.members.by_address.values())
+
+    def planned_for(self, choice: str) -> Backend:
+        """Return what stands for the workers before it is known who they are."""
+        backend = resolve_backend("reference" if choice == "reference" else "cpu")
+        return replace(backend, workers=self.n_workers or backend.workers)
+
+    def home(self, choice: str, method: str) -> Backend:
+        """Return what stands for the workers that run a method: `auto` takes GPUs for the walk if there are any.
+
+        Raises
+        ------
+        UsageError
+            If a GPU is demanded and no worker has one.
+        """
+        found = [member.facts.backend for member in self.members.by_address.values()]
+        gpus = [backend for backend in found if backend.name == "cuda"]
+        if choice == "cuda" and not gpus:
+            raise UsageError(f"--backend cuda: no worker has a GPU: {found[0].note}")
+        return backend_of(gpus[0], method) if gpus and choice in ("auto", "cuda") else self.planned_for(choice)
+
+    def engine(self, choice: str, budget: Budget, plan: Sequence[Trial], *, checkpoint_seconds: float) -> ClusterEngine:
+        """Return what runs the trials of a sweep here."""
+        from freewalk.harness.cluster.engine import ClusterEngine
+
+        return ClusterEngine(self, choice, budget, plan, checkpoint_seconds=checkpoint_seconds)
+
+    def __enter__(self) -> Self:
+        """Connect, and wait for the first workers."""
+        start = time.perf_counter()
+        self._on_exit.enter_context(quiet_dask())
+        self._thread.start()
+        try:
+            self.call(self._open())
+        except BaseException:
+            self.close()
+            raise
+        self.start_seconds = time.perf_counter() - start
+        found = list(self.members.by_address.values())
+        gpus = sum(member.facts.has_gpu for member in found)
+        sizes = [counted(len(found), "worker"), counted(self.n_threads, "thread")]
+        sizes += [counted(gpus, "GPU")] if gpus else []
+        self.notify(f"cluster of {', '.join(sizes)}, ready after {self.start_seconds:.1f} s")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect; end a local cluster."""
+        self.close()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for it here."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def soon(self, function: Callable[[], None]) -> None:
+        """Run a function on the loop."""
+        self._loop.call_soon_threadsafe(function)
+
+    def submit(self, work: Coroutine[Any, Any, None]) -> Any:
+        """Start a coroutine on the loop; return its concurrent future."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def close(self) -> None:
+        """Disconnect, end a local cluster, and let Dask speak again."""
+        try:
+            if self._thread.is_alive():
+                with suppress(TimeoutError):
+                    asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._loop.close()
+        finally:
+            if self.local is not None:
+                self.local.close()
+            self._on_exit.close()
+
+    async def _open(self) -> None:
+        address = await self._start_local() if self.address is None else self.address
+        self.client = await self._connect(address)
+        self.members = Members(self.client, facts(), self.notify)
+        self._watch = asyncio.create_task(self._look_again_and_again())
+        await self._wait_for_workers(self.n_workers or 1)
+
+    async def _start_local(self) -> str:
+        from distributed import Scheduler
+
+        scheduler = Scheduler(host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0")
+        await self._on_exit_of_loop.enter_async_context(scheduler)
+        self.local = LocalWorkers(self.n_workers or 1, scheduler.address)
+        return str(scheduler.address)
+
+    async def _connect(self, address: str) -> Any:
+        from distributed import Client
+
+        where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+        client = Client(**where, asynchronous=True, set_as_default=False, timeout=CONNECT_SECONDS, name="freewalk")
+        try:
+            await asyncio.wait_for(client, CONNECT_SECONDS + 1)
+        except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+            with suppress(Exception):
+                await asyncio.wait_for(client.close(fast=True), 2)
+            raise UsageError(
+                f"{self.option}: no scheduler answers there ({_first_line(error)}); start one with `dask scheduler`,"
+                " and give the address that it prints"
+            ) from None
+        self._on_exit_of_loop.push_async_callback(client.close)
+        return client
+
+    async def _wait_for_workers(self, n_workers: int) -> None:
+        """Return when so many workers have been checked and nobody is being asked."""
+        assert self._watch is not None
+        arrived = asyncio.Event()
+        self.members.changed = arrived.set
+        deadline = time.monotonic() + WORKERS_SECONDS
+        while self.members.is_somebody_coming or len(self.members.by_address) < n_workers:
+            if self._watch.done():
+                await self._watch
+            if self.members.refused and not self.members.by_address and not self.members.is_somebody_coming:
+                reason = next(iter(self.members.refused.values()))
+                raise UsageError(
+                    f"{self.option}: no worker can take part: {next(iter(self.members.refused))}: {reason}"
+                )
+            if time.monotonic() > deadline:
+                raise UsageError(self.nobody())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(arrived.wait(), 0.2)
+            arrived.clear()
+        self.members.changed = lambda: None
+
+    def nobody(self, kind: str = "worker") -> str:
+        """Say that there is no worker of a kind."""
+        start = "dask worker ADDRESS" if self.address is None else f"dask worker {self.address}"
+        return (
+            f"{self.option}: the cluster has had no {kind} for {WORKERS_SECONDS:.0f} s; start some with `{start}`; the"
+            " same command resumes"
+        )
+
+    async def _look_again_and_again(self) -> None:
+        """Keep the list of workers up to date, and the number of local ones."""
+        while True:
+            try:
+                await self.members.look()
+            except SchedulerLostError:
+                raise UsageError(
+                    f"{self.option}: the scheduler no longer answers; start it again: the same command resumes"
+                ) from None
+            if self.local is not None:
+                for member in self.members.by_address.values():
+                    self.local.served(member.facts.pid)
+                if dead := self.local.tend():
+                    self.notify(f"{counted(len(dead), 'worker')} died and {'is' if len(dead) == 1 else 'are'} replaced")
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    async def watched(self) -> None:
+        """Return never; raise what ends the watch over the workers."""
+        assert self._watch is not None
+        await asyncio.shield(self._watch)
+
+    async def _close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(BaseException):
+                await self._watch
+        if self.local is not None:
+            self.local.close()
+        await self._on_exit_of_loop.aclose()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=_SECONDS_TO_CLOSE)
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+def _first_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) < 160 else text[:159] + "…"

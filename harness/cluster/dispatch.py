@@ -1,0 +1,292 @@
+"""The driver's side of a sweep on a cluster: which works go where, what comes back, and what is done again."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import pickle
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from freewalk.harness.budget import Budget
+from freewalk.harness.checkpoint import Checkpoint
+from freewalk.harness.cluster import remote
+from freewalk.harness.cluster.figures import Figures
+from freewalk.harness.cluster.members import Member, Members
+from freewalk.harness.cluster.remote import Outcome
+from freewalk.harness.cluster.waiting import Piece, Waiting
+from freewalk.harness.errors import one_line
+from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.harness.plan import Trial
+from freewalk.harness.slices import Slice
+
+_SLICE_SECONDS = 2.0
+"""What the death of a worker costs at most, on each of its threads."""
+_AHEAD = 2
+"""Bundles that a thread has at once, so that it need not wait for the next."""
+_SECONDS_TO_STOP = 3.0
+_SIGNS_OF_DEATH = (asyncio.CancelledError, concurrent.futures.CancelledError, OSError)
+_DIED = "WorkerLost: workers died one after another while they had this trial; it may need more memory than they have"
+
+
+@dataclass(eq=False)
+class Flight:
+    """A bundle of works on its way to a worker and back."""
+
+    pieces: tuple[Piece, ...]
+    member: Member
+    bytes_out: int
+    task: asyncio.Task[Outcome] | None = None
+    bytes_back: int = 0
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is one for a GPU."""
+        return self.pieces[0].on_gpu
+
+
+@dataclass
+class _Progress:
+    """An open trial."""
+
+    trial: Trial
+    saved_at: float
+    unsaved: Checkpoint | None = None
+
+
+@dataclass
+class Dispatch:
+    """Gives works to members until nothing is left; everything happens on the loop of the client.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Asynchronous.
+    members
+        Who can be given works.
+    budget
+        Of the sweep.
+    emit
+        Takes events, from the loop's thread.
+    checkpoint_seconds
+        Time between two checkpoints of a trial, in seconds.
+    """
+
+    client: Any
+    members: Members
+    budget: Budget
+    emit: Callable[[Event], None]
+    checkpoint_seconds: float
+    figures: Figures = field(default_factory=Figures)
+    compile_seconds: float = 0.0
+    _session: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _waiting: Waiting = field(default_factory=Waiting)
+    _flights: defaultdict[Member, list[Flight]] = field(default_factory=lambda: defaultdict(list))
+    _landed: asyncio.Queue[Flight | None] = field(default_factory=asyncio.Queue)
+    _open: dict[str, _Progress] = field(default_factory=dict)
+    _stopping: bool = False
+
+    def stop(self) -> None:
+        """Start no more, and let what runs end at its next look."""
+        self._stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again at who is there and what is left."""
+        self._landed.put_nowait(None)
+
+    def missing(self) -> str | None:
+        """Return the kind of worker that works wait for and nobody is; None if all goes on."""
+        ready = self.members.ready
+        if self._stopping or any(self._flights.values()):
+            return None
+        if not ready:
+            return "worker"
+        return "worker with a GPU" if not any(member.facts.has_gpu for member in ready) else None
+
+    async def run(self, pieces: Iterable[Piece]) -> None:
+        """Have all works done; return when nothing is left or everything has stopped."""
+        self._waiting = Waiting(pieces)
+        while not self._stopping and (self._waiting or any(self._flights.values())):
+            self._give_out()
+            await self._take_in(None)
+        if self._stopping:
+            await self._wind_up()
+        for progress in self._open.values():
+            if progress.unsaved is not None:
+                self.emit(Saved(progress.trial, progress.unsaved))
+            self.emit(Stopped(progress.trial))
+
+    # what goes out
+
+    def _give_out(self) -> None:
+        ready = self.members.ready
+        for member in [member for member in self._flights if member not in ready]:
+            self._give_up(member)
+        self._share_out(ready)
+        for ahead in range(1, _AHEAD + 1):
+            for member in ready:
+                while len(self._flights[member]) < ahead * member.threads and (pieces := self._pieces_for(member)):
+                    self._send(member, pieces)
+
+    def _share_out(self, ready: Sequence[Member]) -> None:
+        """Have something for every idle thread: call back what waits behind others, and cut large works in two."""
+        idle = sum(max(0, member.threads - len(self._flights[member])) for member in ready)
+        busiest = sorted(ready, key=lambda member: len(self._flights[member]) / member.threads, reverse=True)
+        for member in busiest:
+            for flight in self._flights[member][member.threads :]:
+                if self._waiting.count(on_gpu=False) < idle and not flight.on_gpu:
+                    self._call_back(flight)
+        self._waiting.share_out(idle, on_gpu=False)
+        gpus = [member for member in ready if member.facts.has_gpu]
+        self._waiting.share_out(sum(not self._n_on_gpu(member) for member in gpus), on_gpu=True)
+
+    def _call_back(self, flight: Flight) -> None:
+        self._flights[flight.member].remove(flight)
+        if flight.task is not None:
+            flight.task.cancel()
+        self._waiting.put_back(flight.pieces)
+
+    def _n_on_gpu(self, member: Member) -> int:
+        return sum(flight.on_gpu for flight in self._flights[member])
+
+    def _pieces_for(self, member: Member) -> tuple[Piece, ...]:
+        """Take what shall travel to a worker together; nothing if it has enough or nothing waits."""
+        if member.facts.has_gpu and self._waiting.count(on_gpu=True):
+            on_gpu = self._n_on_gpu(member)
+            if on_gpu < (_AHEAD if member.threads == 1 else 1):
+                return self._waiting.take_for_gpu()
+            if len(self._flights[member]) - on_gpu >= member.threads - 1:
+                return ()  # one thread is the GPU's
+        return self._waiting.take(sum(other.threads for other in self.members.ready))
+
+    def _send(self, member: Member, pieces: tuple[Piece, ...]) -> None:
+        for trial in (trial for piece in pieces for trial in piece.work.trials):
+            if trial.trial_id not in self._open:
+                self._open[trial.trial_id] = _Progress(trial, time.monotonic())
+                self.emit(Started(trial))
+        seconds = min(_SLICE_SECONDS, self.checkpoint_seconds)
+        payload = pickle.dumps((pieces, self.budget, seconds, self._session))
+        flight = Flight(pieces, member, len(payload))
+        flight.task = asyncio.create_task(self._fly(flight, payload))
+        self._flights[member].append(flight)
+
+    async def _fly(self, flight: Flight, payload: bytes) -> Outcome:
+        try:
+            result: bytes = await self.client.submit(
+                remote.run,
+                payload,
+                workers=[flight.member.address],
+                allow_other_workers=False,
+                key=f"freewalk-slices-{uuid.uuid4().hex}",
+            )
+            flight.bytes_back = len(result)
+            outcome: Outcome = pickle.loads(result)
+            return outcome
+        finally:
+            self._landed.put_nowait(flight)
+
+    # what comes back
+
+    async def _take_in(self, seconds: float | None) -> None:
+        """Wait for something to come back, or to happen, and take in all that has."""
+        with suppress(TimeoutError):
+            landed = [await asyncio.wait_for(self._landed.get(), seconds)]
+            while not self._landed.empty():
+                landed.append(self._landed.get_nowait())
+            for flight in landed:
+                if flight is not None and flight in self._flights[flight.member]:
+                    await self._land(flight)
+
+    async def _land(self, flight: Flight) -> None:
+        assert flight.task is not None
+        self._flights[flight.member].remove(flight)
+        await asyncio.wait([flight.task])
+        error = asyncio.CancelledError() if flight.task.cancelled() else flight.task.exception()
+        if isinstance(error, _SIGNS_OF_DEATH) or type(error).__name__ == "KilledWorker":
+            self._lose(flight)
+        elif error is not None:
+            self._fail(flight.pieces, one_line(error))
+        else:
+            outcome = flight.task.result()
+            self._count(flight, outcome)
+            pairs = zip(flight.pieces, outcome.slices, strict=True)
+            self._waiting.put_back([left for piece, done in pairs for left in self._settle(piece, done)])
+
+    def _count(self, flight: Flight, outcome: Outcome) -> None:
+        n_slices = sum(done is not None for done in outcome.slices)
+        if not flight.on_gpu:
+            self._waiting.took(n_slices, outcome.seconds)
+        figures = self.figures
+        figures.slices += n_slices
+        figures.journeys += 1
+        figures.bytes_out += flight.bytes_out
+        figures.bytes_back += flight.bytes_back
+        figures.busy_seconds += outcome.seconds
+
+    def _settle(self, piece: Piece, done: Slice | None) -> list[Piece]:
+        """Pass on what a slice tells; return what is left of its work."""
+        if done is None:
+            return [piece]
+        self.compile_seconds += done.compile_seconds
+        for event in done.events:
+            self._close(event)
+        for trial, checkpoint in (pair for work in done.left for pair in work.pairs()):
+            self._waiting.progressed(trial.trial_id)
+            if checkpoint is not None:
+                self._save(trial, checkpoint)
+        return [Piece(work, piece.backend) for work in done.left]
+
+    def _save(self, trial: Trial, checkpoint: Checkpoint) -> None:
+        """Pass a checkpoint on when it is time, else keep it for the case that the sweep is stopped."""
+        progress, now = self._open[trial.trial_id], time.monotonic()
+        progress.unsaved = checkpoint
+        if now - progress.saved_at >= self.checkpoint_seconds:
+            self.emit(Saved(trial, checkpoint))
+            progress.saved_at, progress.unsaved = now, None
+
+    def _close(self, event: Finished | Failed) -> None:
+        self._open.pop(event.trial.trial_id, None)
+        self._waiting.progressed(event.trial.trial_id)
+        self.emit(event)
+
+    # what is lost
+
+    def _give_up(self, member: Member) -> None:
+        """Do again elsewhere what a worker had that is gone; what only waited there is not to blame."""
+        flights = self._flights.pop(member)
+        for flight in flights:
+            if flight.task is not None:
+                flight.task.cancel()
+        for flight in reversed(flights[member.threads :]):
+            self.figures.lost += 1
+            self._waiting.put_back(flight.pieces)
+        for flight in reversed(flights[: member.threads]):
+            self._lose(flight)
+
+    def _lose(self, flight: Flight) -> None:
+        self.figures.lost += 1
+        self._fail(self._waiting.died(flight.pieces), _DIED)
+
+    def _fail(self, pieces: Iterable[Piece], error: str) -> None:
+        for trial in (trial for piece in pieces for trial in piece.work.trials):
+            self._close(Failed(trial, error))
+
+    async def _wind_up(self) -> None:
+        """Tell the workers to stop and take in what they have until then."""
+        addresses = [member.address for member in self._flights if self._flights[member]]
+        deadline = time.monotonic() + _SECONDS_TO_STOP
+        with suppress(Exception):
+            call = self.client.run(remote.stop, self._session, workers=addresses, on_error="ignore")
+            await asyncio.wait_for(call, _SECONDS_TO_STOP)
+        while any(self._flights.values()) and (left := deadline - time.monotonic()) > 0:
+            await self._take_in(left)
+        for flight in [flight for flights in self._flights.values() for flight in flights]:
+            if flight.task is not None:
+                flight.task.cancel()
+        self._flights.clear()

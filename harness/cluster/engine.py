@@ -1,0 +1,147 @@
+"""The engine of a cluster: the same events as on this machine's threads, from slices that Dask workers run."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
+
+from freewalk.harness.batches import works_of
+from freewalk.harness.budget import Budget
+from freewalk.harness.checkpoint import Checkpoint
+from freewalk.harness.cluster import connection
+from freewalk.harness.cluster.connection import Cluster
+from freewalk.harness.cluster.dispatch import Dispatch
+from freewalk.harness.cluster.waiting import Piece
+from freewalk.harness.errors import UsageError
+from freewalk.harness.events import Event
+from freewalk.harness.plan import Cell, Trial
+
+
+class ClusterEngine:
+    """Runs works on the workers of a cluster; the thread that iterates gets the events, and is the one writer.
+
+    Workers run slices and send back what came of them; what is left of a work goes out again, to any worker. Which
+    worker, in what company and after how many deaths changes no bit of a trial.
+
+    Parameters
+    ----------
+    cluster
+        Connected.
+    choice
+        The sweep's backend: auto takes GPUs for the walk if any worker has one.
+    budget, plan
+        Of the sweep; see `works_of`.
+    checkpoint_seconds
+        Time between two checkpoints of a trial.
+
+    Raises
+    ------
+    UsageError
+        If a GPU is demanded and no worker has one.
+    """
+
+    def __init__(
+        self, cluster: Cluster, choice: str, budget: Budget, plan: Sequence[Trial], *, checkpoint_seconds: float
+    ) -> None:
+        self.backend = cluster.home(choice, "walk")
+        self.compile_seconds = 0.0
+        self._cluster = cluster
+        self._choice = choice
+        self._budget = budget
+        self._plan = plan
+        self._events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+        self._dispatch = Dispatch(cluster.client, cluster.members, budget, self._events.put, checkpoint_seconds)
+
+    def run(self, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint] | None = None) -> Generator[Event]:
+        """Run trials, from checkpoints where there are any; yield what happens.
+
+        When the consumer stops early, or is interrupted, the workers are told to stop, and what they have by then is
+        waited for; call `drain` for it.
+
+        Raises
+        ------
+        UsageError
+            If the scheduler is lost, or all workers are and none comes for a minute.
+        """
+        cluster, members = self._cluster, self._cluster.members
+        pieces = self._pieces(trials, checkpoints)
+        kinds = {(piece.backend, cell.task, cell.method): cell for piece in pieces for cell in [_first_cell(piece)]}
+        members.kinds = [(backend, cell) for (backend, _, _), cell in kinds.items()]
+        members.changed = self._dispatch.wake
+        running = cluster.submit(self._run(pieces))
+        try:
+            while (event := self._events.get()) is not None:
+                self._take_compile_seconds()
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        finally:
+            self.stop()
+            with suppress(CancelledError):
+                running.result()
+            self._take_compile_seconds()
+
+    def stop(self) -> None:
+        """Let running slices stop at their next look, and start no more."""
+        self._cluster.soon(self._dispatch.stop)
+
+    def drain(self) -> Iterator[Event]:
+        """Yield the events that were left when `run` was cut short."""
+        while not self._events.empty():
+            event = self._events.get()
+            if event is not None and not isinstance(event, BaseException):
+                yield event
+
+    def _pieces(self, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint] | None) -> list[Piece]:
+        """Put trials together as the backends want them; in the order of the plan as far as one backend goes."""
+        pieces = []
+        homes = {trial.cell.method: self._cluster.home(self._choice, trial.cell.method) for trial in self._plan}
+        for backend in dict.fromkeys(homes.values()):
+            own = [trial for trial in trials if homes[trial.cell.method] == backend]
+            whole = [trial for trial in self._plan if homes[trial.cell.method] == backend]
+            works = works_of(own, self._budget, backend, checkpoints=checkpoints, plan=whole)
+            pieces += [Piece(work, backend.name) for work in works]
+        return pieces
+
+    def _take_compile_seconds(self) -> None:
+        members, dispatched = self._cluster.members, self._dispatch
+        self.compile_seconds += members.prepare_seconds + dispatched.compile_seconds
+        members.prepare_seconds = dispatched.compile_seconds = 0.0
+
+    async def _run(self, pieces: Sequence[Piece]) -> None:
+        start = time.perf_counter()
+        doing = asyncio.create_task(self._dispatch.run(pieces))
+        watching = [asyncio.create_task(self._cluster.watched()), asyncio.create_task(self._miss_workers())]
+        try:
+            await asyncio.wait({doing, *watching}, return_when=asyncio.FIRST_COMPLETED)
+            for task in watching:
+                if task.done():
+                    await task
+            await doing
+        except Exception as error:
+            self._events.put(error)
+        finally:
+            for task in (doing, *watching):
+                task.cancel()
+            await asyncio.gather(doing, *watching, return_exceptions=True)
+            self._events.put(None)
+        seconds = time.perf_counter() - start
+        self._cluster.notify(self._dispatch.figures.sentence(self._cluster.n_threads, seconds))
+
+    async def _miss_workers(self) -> None:
+        """Raise UsageError when for long nobody was there for what waits."""
+        members, since = self._cluster.members, time.monotonic()
+        while time.monotonic() - since < connection.WORKERS_SECONDS:
+            await asyncio.sleep(0.2)
+            kind = self._dispatch.missing()
+            if kind is None or members.is_somebody_coming:
+                since = time.monotonic()
+        raise UsageError(self._cluster.nobody(self._dispatch.missing() or "worker"))
+
+
+def _first_cell(piece: Piece) -> Cell:
+    return piece.work.trials[0].cell

@@ -1,0 +1,138 @@
+"""Worker processes of this machine: started, replaced when they die, ended with the driver."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import freewalk
+from freewalk.harness.errors import UsageError
+
+_MOST_STILLBORN = 3
+"""Processes in a row that may end before they served, until it is no accident."""
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""What ended a process that somebody killed, which says nothing of the next one."""
+_POOLS = ("NUMBA", "OMP", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR", "BLIS")
+_ONE_THREAD = {f"{pool}_{'MAXIMUM' if pool == 'VECLIB' else 'NUM'}_THREADS": "1" for pool in _POOLS}
+_DASK = {
+    # samples every thread a hundred times a second, for a dashboard that is off
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
+
+
+@dataclass
+class _Process:
+    popen: subprocess.Popen[bytes]
+    folder: Path
+    place: int
+    served: bool = False
+
+
+class LocalWorkers:
+    """N worker processes of one thread each, for the scheduler at an address.
+
+    Not Dask's nannies: those start processes through `multiprocessing`, which imports the user's script once more in
+    each.
+    """
+
+    def __init__(self, n_workers: int, address: str) -> None:
+        self._address = address
+        self._folder = Path(tempfile.mkdtemp(prefix="freewalk-workers-"))
+        self._names = itertools.count()
+        self._stillborn = 0
+        self.n_workers = n_workers
+        self._processes: list[_Process] = []
+        try:
+            self._processes = [self._start(place) for place in range(n_workers)]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that live."""
+        return [process.popen.pid for process in self._processes]
+
+    def served(self, pid: int) -> None:
+        """Note that a process got as far as to take part."""
+        for process in self._processes:
+            if process.popen.pid == pid:
+                process.served = True
+                self._stillborn = 0
+
+    def tend(self) -> list[int]:
+        """Replace processes that have died; return their ids.
+
+        Raises
+        ------
+        UsageError
+            If they die one after another before they have served.
+        """
+        dead = [process for process in self._processes if process.popen.poll() is not None]
+        for process in dead:
+            self._stillborn += not process.served and process.popen.returncode not in _KILLED
+            if self._stillborn >= _MOST_STILLBORN:
+                raise UsageError(f"--workers: the worker processes end as they start: {self._last_words(process)}")
+            self._clear(process)
+            self._processes.remove(process)
+            self._processes.append(self._start(process.place))
+        return [process.popen.pid for process in dead]
+
+    def close(self) -> None:
+        """End all processes and remove their folder; they hold nothing that is worth waiting for."""
+        for process in self._processes:
+            process.popen.kill()
+        for process in self._processes:
+            self._clear(process)
+        self._processes = []
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, place: int) -> _Process:
+        name = f"freewalk-{next(self._names)}"
+        folder = self._folder / name
+        folder.mkdir()
+        command = [sys.executable, "-m", "freewalk.harness.cluster.process", self._address, name, str(folder)]
+        with (folder / "log").open("wb") as log:
+            popen = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self._environment(place),
+                start_new_session=True,  # Ctrl-C is the driver's
+            )
+        return _Process(popen, folder, place)
+
+    @staticmethod
+    def _environment(place: int) -> dict[str, str]:
+        home = str(Path(freewalk.__file__).parent.parent)
+        path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH", "")) if part)
+        return {**os.environ, **_ONE_THREAD, **_DASK, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": _gpu_of(place)}
+
+    @staticmethod
+    def _clear(process: _Process) -> None:
+        process.popen.wait()
+        if process.popen.stdin is not None:
+            process.popen.stdin.close()
+        shutil.rmtree(process.folder, ignore_errors=True)
+
+    @staticmethod
+    def _last_words(process: _Process) -> str:
+        lines = (process.folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {process.popen.returncode}")
+
+
+def _gpu_of(place: int) -> str:
+    """Return the one GPU that a worker sees: each worker its own, none where there are more workers than GPUs."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return str(place)  # beyond the last GPU this names none
+    devices = [device.strip() for device in visible.split(",")]
+    return devices[place] if place < len(devices) else ""

@@ -1,0 +1,183 @@
+"""The workers of a cluster that take part: found, asked what they are, prepared, and missed when they are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import pydoc
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from freewalk.harness.cluster import remote
+from freewalk.harness.cluster.remote import Facts
+from freewalk.harness.errors import UsageError
+from freewalk.harness.plan import Cell
+
+_SECONDS_FOR_AN_ANSWER = 5.0
+_SILENCES = 3
+"""Questions in a row that the scheduler may leave without an answer."""
+
+
+class SchedulerLostError(Exception):
+    """The scheduler no longer answers."""
+
+
+@dataclass(eq=False)
+class Member:
+    """A worker that has been checked."""
+
+    address: str
+    threads: int
+    facts: Facts
+    prepared: bool = False
+    """Whether its kernels are loaded, so that it can be given slices."""
+
+
+@dataclass
+class Members:
+    """Keeps the list of workers; everything happens on the loop of the client.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Asynchronous.
+    own : Facts
+        What the driver is; a worker must have the same freewalk.
+    notify
+        Takes sentences for the user.
+    changed
+        Called when a worker has become ready or is gone.
+    """
+
+    client: Any
+    own: Facts
+    notify: Callable[[str], None]
+    changed: Callable[[], None] = lambda: None
+    kinds: Sequence[tuple[str, Cell]] = ()
+    """Backends and cells whose kernels workers load before they take part."""
+    by_address: dict[str, Member] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Reasons by address."""
+    prepare_seconds: float = 0.0
+    """Spent on compilation by all workers since it was last taken."""
+    _coming: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _first_of_host: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _warm_hosts: set[str] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
+    _silences: int = 0
+
+    @property
+    def ready(self) -> list[Member]:
+        """Workers that can be given slices."""
+        return [member for member in self.by_address.values() if member.prepared]
+
+    @property
+    def is_somebody_coming(self) -> bool:
+        """Whether a worker is being asked or prepared."""
+        return bool(self._coming)
+
+    async def look(self) -> None:
+        """Ask the scheduler who is there; begin with those that are new, forget those that are gone.
+
+        Raises
+        ------
+        SchedulerLostError
+            If it has not answered several times.
+        """
+        try:
+            there: dict[str, int] = await asyncio.wait_for(self.client.nthreads(), _SECONDS_FOR_AN_ANSWER)
+        except Exception as error:  # whatever Dask makes of a scheduler that is gone
+            self._silences += 1
+            if self._silences >= _SILENCES or self.client.status == "closed":
+                raise SchedulerLostError from error
+            return
+        self._silences = 0
+        for address in {*self.by_address, *self._coming, *self.refused} - there.keys():
+            self._forget(address)
+        for address, threads in there.items():
+            if address not in self._coming and address not in self.refused and not self._is_done(address):
+                self._coming[address] = asyncio.create_task(self._welcome(address, threads))
+
+    def _is_done(self, address: str) -> bool:
+        member = self.by_address.get(address)
+        return member is not None and (member.prepared or not self.kinds)
+
+    def _forget(self, address: str) -> None:
+        if (task := self._coming.pop(address, None)) is not None:
+            task.cancel()
+        self.refused.pop(address, None)
+        if self.by_address.pop(address, None) is not None:
+            self.changed()
+
+    async def _welcome(self, address: str, threads: int) -> None:
+        """Check a worker and prepare it as far as it is known what for."""
+        try:
+            if address not in self.by_address:
+                self.by_address[address] = Member(address, threads, await self._check(address))
+            if self.kinds:
+                await self._prepare(self.by_address[address])
+        except asyncio.CancelledError:
+            raise
+        except UsageError as error:
+            self._refuse(address, str(error))
+        except Exception as error:
+            self._refuse(address, f"it cannot take part: {' '.join(f'{type(error).__name__}: {error}'.split())}")
+        finally:
+            if self._coming.get(address) is asyncio.current_task():
+                del self._coming[address]
+            self.changed()
+
+    def _refuse(self, address: str, reason: str) -> None:
+        self.by_address.pop(address, None)
+        self.refused[address] = reason
+        self._tell(f"worker {address} is left out: {reason}")
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.notify(text)
+
+    async def _check(self, address: str) -> Facts:
+        # first a function that any Python has: with another freewalk there, ours might not be found
+        found = (await self.client.run(pydoc.locate, "freewalk.__version__", workers=[address], on_error="return"))[
+            address
+        ]
+        if isinstance(found, BaseException) or found is None:
+            why = f" ({type(found).__name__}: {found})" if found is not None else ""
+            raise UsageError(f"it has no freewalk{why}; install freewalk {self.own.version} there")
+        if found != self.own.version:
+            raise UsageError(f"it has freewalk {found}, here is {self.own.version}; install the same")
+        facts: Facts = await self._on(address, remote.facts)
+        if facts.source != self.own.source:
+            raise UsageError(
+                f"its freewalk {found} has other source files ({facts.source}, here {self.own.source}); install the"
+                " same and start the worker again"
+            )
+        for name, version in facts.packages.items():
+            if version != self.own.packages[name]:
+                self._tell(
+                    f"worker {address} has {name} {version}, here is {self.own.packages[name]}: last bits may differ"
+                )
+        return facts
+
+    async def _prepare(self, member: Member) -> None:
+        """Load the kernels; one worker of each host goes first, so that the others find them in the cache."""
+        wanted = [(backend, cell) for backend, cell in self.kinds if backend != "cuda" or member.facts.has_gpu]
+        payload = pickle.dumps(wanted)
+        host = member.facts.host
+        async with self._first_of_host[host]:
+            if host not in self._warm_hosts:
+                self.prepare_seconds += await self._on(member.address, remote.prepare, payload)
+                self._warm_hosts.add(host)
+                member.prepared = True
+        if not member.prepared:
+            self.prepare_seconds += await self._on(member.address, remote.prepare, payload)
+            member.prepared = True
+
+    async def _on(self, address: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Run a function as a task of one worker."""
+        return await self.client.submit(
+            function, *arguments, workers=[address], allow_other_workers=False, pure=False, priority=10
+        )

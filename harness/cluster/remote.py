@@ -1,0 +1,143 @@
+"""What happens in a worker: it says what it is, loads the kernels, and runs bundles of slices.
+
+Everything that travels is bytes: pickled here and by the driver, so that Dask need not look into it. Imports nothing of
+Dask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import pickle
+import platform
+import threading
+import time
+from collections import defaultdict
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeAlias
+
+from threadpoolctl import threadpool_limits
+
+import freewalk
+from freewalk.harness.budget import Budget
+from freewalk.harness.cluster.waiting import Piece
+from freewalk.harness.errors import one_line
+from freewalk.harness.events import Failed
+from freewalk.harness.plan import Cell
+from freewalk.harness.problem import resolve_problem
+from freewalk.harness.slices import Slice, run_slice
+from freewalk.kernels.backend import Backend, resolve_backend
+
+_PACKAGES = ("numba", "numpy")
+
+_stops: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+_one_at_a_time_on_the_gpu = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a worker is."""
+
+    version: str
+    """Of freewalk."""
+    source: str
+    """Hash of freewalk's Python files: versions of a checkout do not change with its code."""
+    packages: dict[str, str]
+    """Versions that may change the last bits of results: Python's, Numba's, NumPy's."""
+    host: str
+    pid: int
+    backend: Backend
+    """What `auto` takes here; it has the facts of the GPU, but computes nothing."""
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether there is a GPU that the kernels can use."""
+        return self.backend.name == "cuda"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a bundle."""
+
+    slices: tuple[Slice | None, ...]
+    """One for each work of the bundle; None for those that were not begun."""
+    seconds: float
+    """The worker's time for all of them."""
+
+
+Job: TypeAlias = tuple[tuple[Piece, ...], Budget, float, str]
+"""Works, the sweep's budget, seconds for all of the works, and the name of the sweep, which can stop them."""
+
+
+def facts() -> Facts:
+    """Return what this process is; also asked of the driver, which compares."""
+    auto = resolve_backend("auto")
+    versions = {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+    return Facts(
+        version=freewalk.__version__,
+        source=fingerprint(),
+        packages=versions,
+        host=platform.node(),
+        pid=os.getpid(),
+        backend=Backend(**{field.name: getattr(auto, field.name) for field in fields(Backend)}),
+    )
+
+
+def fingerprint() -> str:
+    """Return a short hash of freewalk's Python files, wherever they lie."""
+    digest = hashlib.sha256()
+    for room in ("kernels", "tasks", "results", "harness"):
+        folder = Path(freewalk.__path__[0]) / room
+        for path in sorted(folder.resolve().rglob("*.py")):
+            digest.update(path.relative_to(folder.resolve()).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def prepare(payload: bytes) -> float:
+    """Compile the kernels of some cells on their backends, or load them from the cache; return the seconds.
+
+    NumPy's matrix products keep to the thread that asks for them from here on: a worker runs as many slices at once as
+    it has Dask threads.
+    """
+    kinds: list[tuple[str, Cell]] = pickle.loads(payload)
+    start = time.perf_counter()
+    threadpool_limits(limits=1, user_api="blas")
+    for backend, cell in kinds:
+        problem = resolve_problem(cell.task, cell.method, cell.parameters)
+        problem.warm_up(resolve_backend(backend))
+        problem.data()
+    return time.perf_counter() - start
+
+
+def run(payload: bytes) -> bytes:
+    """Run the works of a pickled `Job` one after another until its time is over; return a pickled `Outcome`.
+
+    At least one slice is run. An error that a slice does not turn into events itself fails the trials of its work.
+    """
+    job: Job = pickle.loads(payload)
+    pieces, budget, seconds, session = job
+    stop = _stops[session]
+    start = time.perf_counter()
+    slices: list[Slice | None] = []
+    for piece in pieces:
+        left = seconds - (time.perf_counter() - start)
+        over = slices and (left <= 0 or stop.is_set())
+        slices.append(None if over else _run_one(piece, budget, left, stop))
+    return pickle.dumps(Outcome(tuple(slices), time.perf_counter() - start))
+
+
+def _run_one(piece: Piece, budget: Budget, seconds: float, stop: threading.Event) -> Slice:
+    try:
+        with _one_at_a_time_on_the_gpu if piece.on_gpu else nullcontext():
+            return run_slice(piece.work, budget, piece.backend, seconds, stop)
+    except Exception as error:
+        return Slice(tuple(Failed(trial, one_line(error)) for trial in piece.work.trials), (), 0.0)
+
+
+def stop(session: str) -> None:
+    """Let the running slices of a sweep end at their next look."""
+    _stops[session].set()
