@@ -12,7 +12,7 @@ from freewalk.harness.environment import environment
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cuda.device import GpuInfo
 
-_OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}
+_OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x"), "tensorflow": ("tensorflow-cpu",)}
 """Distributions that hold a package of another name."""
 
 
