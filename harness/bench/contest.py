@@ -23,7 +23,7 @@ UNIT = "ms a step of all trials"
 _SHARE_OF_LONGEST = 0.5
 """A workload begins only if at least this share of the time that the longest so far took is left."""
 _TIME_LIMIT = "not run: time limit"
-_OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "out_of_memory")
+_OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "out_of_memory", "can't allocate", "unable to allocate")
 
 
 class PeerImplementation:
@@ -47,9 +47,10 @@ class PeerImplementation:
             self._errors[key] = update_error(self._peer, workload, n_trials=2 if workload.n_trials > 1 else 1)
         return self._errors[key]
 
-    def start(self, workload: Workload) -> Loop:
+    def start(self, workload: Workload, seed: int = 1) -> Loop:
         """Return the loop that is timed."""
-        return self._peer.start(workload, _glorot(np.random.default_rng(1), workload, workload.n_trials), seed=1)
+        weights = _glorot(np.random.default_rng(seed), workload, workload.n_trials)
+        return self._peer.start(workload, weights, seed=seed)
 
 
 def _glorot(random: np.random.Generator, workload: Workload, n_trials: int) -> NDArray[np.float32]:
@@ -85,7 +86,7 @@ def update_error(peer: Peer, workload: Workload, *, n_trials: int) -> float:
 
 
 @dataclass
-class _Contest:
+class Contest:
     """One workload: who is ready, what they measured, what was wrong with the others."""
 
     workload: Workload
@@ -159,7 +160,7 @@ def time_workload(
     deadline: Deadline,
 ) -> list[TimingRow]:
     """Return a row for each implementation that takes part, in their order; freewalk's own should be the first."""
-    contest = _Contest(workload)
+    contest = Contest(workload)
     names = [name for name, implementation in implementations.items() if implementation.wants(workload)]
     try:
         for name in names:
@@ -173,7 +174,7 @@ def time_workload(
         contest.close()
 
 
-def _row(contest: _Contest, name: str, device: Device, samples: Mapping[str, Sequence[float]]) -> TimingRow:
+def _row(contest: Contest, name: str, device: Device, samples: Mapping[str, Sequence[float]]) -> TimingRow:
     workload, own = contest.workload, samples.get(name)
     found = None if own is None else spread([1000 * seconds for seconds in own])
     base = samples.get(OURS)
@@ -210,7 +211,7 @@ def time_all(
     for workload in workloads:
         start = deadline.spent
         if deadline.left <= _SHARE_OF_LONGEST * longest or deadline.passed:
-            contest = _Contest(workload, notes={OURS: _TIME_LIMIT})
+            contest = Contest(workload, notes={OURS: _TIME_LIMIT})
             yield _row(contest, OURS, implementations[OURS].device, {})
             continue
         yield from time_workload(workload, implementations, effort, deadline)

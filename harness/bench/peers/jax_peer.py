@@ -15,7 +15,7 @@ from freewalk.harness.bench.workloads import LEARNING_RATE, MOMENTUM, Workload
 
 Generator = Literal["threefry2x32", "rbg"]
 _MOST_UNROLLED = 8
-_MOST_STEPS_AT_ONCE = 50
+_MOST_STEPS_AT_ONCE = {"cpu": 10, "gpu": 50}
 _NORMALS_AT_ONCE = 1e8
 """A call takes as many steps as draw about so many normals: dispatch no longer counts, and a call stays short."""
 _STEPS_TO_A_TARGET = 5
@@ -88,7 +88,7 @@ class JaxPeer:
 class _JaxLoop:
     def __init__(self, jax: Any, workload: Workload, weights: Any, key: Any) -> None:
         normals = weights.size * workload.batch_size
-        most = _MOST_STEPS_AT_ONCE if workload.update == "raw" else _STEPS_TO_A_TARGET
+        most = _MOST_STEPS_AT_ONCE[weights.device.platform] if workload.update == "raw" else _STEPS_TO_A_TARGET
         self.steps_at_once = max(1, min(most, int(_NORMALS_AT_ONCE / normals)))
         self._jax = jax
         self._state = (weights, jax.numpy.zeros_like(weights), key)
@@ -102,7 +102,8 @@ class _JaxLoop:
             velocity = MOMENTUM * velocity + update / workload.stddev**2
             return (weights + LEARNING_RATE * velocity, velocity, key), None
 
-        self._run = jax.jit(lambda state: jax.lax.scan(step, state, None, length=self.steps_at_once)[0])
+        run = jax.jit(lambda state: jax.lax.scan(step, state, None, length=self.steps_at_once)[0])
+        self._run = run.lower(self._state).compile()
 
     def measure(self, n_steps: int) -> float:
         start = time.perf_counter()

@@ -54,11 +54,16 @@ class _Graph:
             self.update = tf.reduce_mean(perturbations * lowered, axis=0)
             self.step = self._moved(tf, workload, self.update)
             self.loss = tf.reduce_mean(plain)
-            begin = tf.compat.v1.global_variables_initializer()
+            self._begin = tf.compat.v1.global_variables_initializer()
         threads = usable_threads()
         options = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
         self.session = tf.compat.v1.Session(graph=self.graph, config=options)
-        self.session.run(begin)
+        self.session.run(self._begin)
+
+    def warm(self, x: Any, y: Any) -> None:
+        """Take a step, which prepares the session for more, and take it back."""
+        self.run(x, y)
+        self.session.run(self._begin)
 
     def _moved(self, tf: Any, workload: Workload, update: Any) -> Any:
         if workload.update == "raw":
@@ -103,6 +108,8 @@ class _TensorFlowLoop:
         self._random = np.random.default_rng(seed)
         self._workload = workload
         self._graphs = [_Graph(tf, workload, w, workload.batch_size, None) for w in weights]
+        for graph in self._graphs:
+            graph.warm(*self._batch())
 
     def measure(self, n_steps: int) -> float:
         start = time.perf_counter()

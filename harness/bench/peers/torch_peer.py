@@ -1,7 +1,8 @@
 """The step in PyTorch: batched products over datapoints, all noise of a step at once.
 
 Three ways to run it: as written (each operation a launch), captured in a CUDA graph, or compiled by torch.compile and
-then captured. A fourth writes one datapoint's loss and lets torch.func.vmap make the batch. float32 products stay float32: PyTorch's own default.
+then captured. A fourth writes one datapoint's loss and lets torch.func.vmap make the batch. float32 products stay
+float32: PyTorch's own default.
 """
 
 from __future__ import annotations
