@@ -23,7 +23,14 @@ UNIT = "ms a step of all trials"
 _SHARE_OF_LONGEST = 0.5
 """A workload begins only if at least this share of the time that the longest so far took is left."""
 _TIME_LIMIT = "not run: time limit"
-_OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "out_of_memory", "can't allocate", "unable to allocate")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "resource_exhausted",
+    "out_of_memory",
+    "can't allocate",
+    "resourceexhausted",
+    "bad_alloc",
+)
 
 
 class PeerImplementation:
@@ -147,10 +154,13 @@ def _close(loop: Loop) -> None:
 
 
 def _reason(error: Exception) -> str:
+    return "out of memory" if is_out_of_memory(error) else f"failed: {short_error(error)}"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error of whatever library says that memory ran out."""
     text = str(error).lower()
-    if isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY):
-        return "out of memory"
-    return f"failed: {short_error(error)}"
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 def time_workload(

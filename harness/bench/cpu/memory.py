@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from freewalk.harness.bench.clock import Deadline
+from freewalk.harness.bench.contest import is_out_of_memory
 from freewalk.harness.bench.cpu.plan import HUGE_BATCH, LARGE_BATCH, MEMORY_LIMIT
 from freewalk.harness.bench.cpu.remote import Process, RemoteError, RemoteLoop
 from freewalk.harness.bench.cpu.rows import MemoryRow
@@ -46,7 +47,8 @@ def measure_one(name: str, workload: Workload, limit: int | None) -> MemoryRow |
             seconds = [loop.measure(steps) / steps for _ in range(_STEPS)]
             growth = process.ask("growth")
         except RemoteError as error:
-            return MemoryRow(name, batch_size, _megabytes(limit), None, None, None, str(error))
+            reason = "out of memory" if is_out_of_memory(error) else str(error)
+            return MemoryRow(name, batch_size, _megabytes(limit), None, None, None, reason)
     return MemoryRow(name, batch_size, _megabytes(limit), growth / 1e6, growth / batch_size, 1000 * min(seconds))
 
 

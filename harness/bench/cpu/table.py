@@ -111,10 +111,10 @@ def _floors() -> dict[str, Entry]:
 
 _PEER_COPIES: Mapping[str, float] = {
     "numpy": 1.5,
-    "jax": 3,
-    "jax-rbg": 3,
-    "torch": 2.5,
-    "torch-func": 3.5,
+    "jax": 7,
+    "jax-rbg": 7,
+    "torch": 2,
+    "torch-func": 3,
     "torch-compile": 2.5,
     "evosax": 4,
     "tensorflow": 4,
