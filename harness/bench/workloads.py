@@ -6,7 +6,7 @@ the raw rule. One size at a time departs from 30 hidden neurons, 4 timesteps, 1,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -46,11 +46,10 @@ class Workload:
     @property
     def configuration(self) -> WalkConfiguration:
         """The walk's configuration of every trial."""
-        sizes = {"batch_size": self.batch_size, "timesteps": self.timesteps}
+        raw = WalkConfiguration(stddev=self.stddev, batch_size=self.batch_size, timesteps=self.timesteps)
         if self.update == "raw":
-            return WalkConfiguration(self.stddev, **sizes)
-        rates = {"learning_rate": LEARNING_RATE, "momentum": MOMENTUM}
-        return WalkConfiguration(self.stddev, **sizes, update="normalised", optimizer="momentum", **rates)
+            return raw
+        return replace(raw, update="normalised", optimizer="momentum", learning_rate=LEARNING_RATE, momentum=MOMENTUM)
 
     @property
     def is_main(self) -> bool:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -108,13 +109,13 @@ def _compare_one(key: tuple[str, str], old: Samples, new: Samples) -> Comparison
     normalised = yardstick in old and yardstick in new
     sides = [_in_units(run[key], run[yardstick] if normalised else None) for run in (old, new)]
     before, after = (float(np.median(side)) for side in sides)
-    milliseconds = [1000 * float(np.median(run[key])) for run in (old, new)]
+    old_ms, new_ms = (1000 * float(np.median(run[key])) for run in (old, new))
     ratio = after / before
+    row = Comparison(*key, old_ms, new_ms, ratio, normalised, 1.0, "too few")
     if min(map(len, sides)) < _FEWEST:
-        return Comparison(*key, *milliseconds, ratio, normalised, 1.0, "too few")
-    way = "greater" if ratio >= 1 else "less"
-    p = float(stats.mannwhitneyu(sides[1], sides[0], alternative=way).pvalue)
-    return Comparison(*key, *milliseconds, ratio, normalised, p, "")
+        return row
+    way: Literal["greater", "less"] = "greater" if ratio >= 1 else "less"
+    return replace(row, p=float(stats.mannwhitneyu(sides[1], sides[0], alternative=way).pvalue), verdict="")
 
 
 def _in_units(samples: Sequence[float], yardstick: Sequence[float] | None) -> list[float]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +57,9 @@ class OnCpu:
     threads: int
     noise: Noise = "gaussian"
     sides: Sides = "one"
-    device: Device = "cpu"
     largest_error: float = 1e-4
+
+    device: ClassVar[Device] = "cpu"
 
     def wants(self, workload: Workload) -> bool:
         """Tell whether it takes part."""
@@ -147,8 +149,8 @@ class Alone:
 
 
 def _walk_of(workload: Workload, trial: BatchTrial) -> CpuWalk:
-    points = {"evaluation_points": _EVALUATION_POINTS}
-    return CpuWalk(workload.network, trial.configuration, _DATA(), seed=trial.seed, threads=1, **points)
+    points = _EVALUATION_POINTS
+    return CpuWalk(workload.network, trial.configuration, _DATA(), seed=trial.seed, evaluation_points=points)
 
 
 def shared_trials(workload: Workload) -> list[BatchTrial]:
@@ -171,7 +173,8 @@ class SharedNoise:
 
     def __init__(self) -> None:
         self._backend = resolve_backend("cpu")
-        if getattr(self._backend, "most_sharing_noise", 0) < 2:
+        self._most: int = getattr(self._backend, "most_sharing_noise", 0)
+        if self._most < 2:
             raise Unavailable("these kernels have no batches that share noise")
 
     def wants(self, workload: Workload) -> bool:
@@ -181,10 +184,10 @@ class SharedNoise:
     def start(self, workload: Workload) -> WalkLoop:
         """Return the loop that is timed."""
         trials, threads = shared_trials(workload), usable_threads()
-        n_parts = max(min(threads, len(trials)), -(-len(trials) // self._backend.most_sharing_noise))
+        n_parts = max(min(threads, len(trials)), -(-len(trials) // self._most))
         parts = [trials[k::n_parts] for k in range(n_parts)]
-        data, points = _DATA(), {"evaluation_points": _EVALUATION_POINTS}
-        batches = [self._backend.make_batch(workload.network, data, part, **points) for part in parts]
+        data, points = _DATA(), _EVALUATION_POINTS
+        batches = [self._backend.make_batch(workload.network, data, part, evaluation_points=points) for part in parts]
         pool = ThreadPoolExecutor(threads)
 
         def weights() -> list[NDArray[np.float64]]:

@@ -144,7 +144,7 @@ def _row(contest: Contest, name: str, samples: Mapping[str, Sequence[float]]) ->
     }
     own = samples.get(name)
     if own is None:
-        empty = dict.fromkeys(set(TimingRow.__dataclass_fields__) - set(fixed))
+        empty: dict[str, Any] = dict.fromkeys(set(TimingRow.__dataclass_fields__) - set(fixed))
         return TimingRow(**fixed, **empty | {"rounds": 0, "steps_a_round": 0})
     found = spread([1000 * seconds for seconds in own])
     steps = 1000 * workload.n_trials / found.median

@@ -63,8 +63,8 @@ def _update(
     return product.view(weights.shape) / batch_size
 
 
-def _update_one_by_one(*given: Any) -> Any:
-    return _update(*given, losses=_lowered_one_by_one)
+def _update_one_by_one(torch: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any) -> Any:
+    return _update(torch, timesteps, weights, x, y, perturbations, losses=_lowered_one_by_one)
 
 
 def _own_step(torch: Any, workload: Workload, weights: Any, update: Callable[..., Any] = _update) -> Any:
@@ -78,8 +78,8 @@ def _own_step(torch: Any, workload: Workload, weights: Any, update: Callable[...
     return update(torch, workload.timesteps, weights, x, y, perturbations)
 
 
-def _own_step_one_by_one(*given: Any) -> Any:
-    return _own_step(*given, update=_update_one_by_one)
+def _own_step_one_by_one(torch: Any, workload: Workload, weights: Any) -> Any:
+    return _own_step(torch, workload, weights, update=_update_one_by_one)
 
 
 class TorchPeer:
