@@ -82,6 +82,11 @@ def label(workload: Workload) -> str:
     return ", ".join(f"{name} {value:,}" for name, value in parts.items() if value != default[name]) or "default"
 
 
+def steps_a_round(workload: Workload) -> int:
+    """Return steps that every implementation can take at once: few where there are many normals a step."""
+    return max(1, min(10, int(1e8 / (workload.n_trials * workload.batch_size * workload.network.n_weights))))
+
+
 def taking_part(workload: Workload, names: Sequence[str]) -> list[str]:
     """Return who takes part in a workload, freewalk's own first."""
     return [name for name in names if IMPLEMENTATIONS[name].wants(workload)]

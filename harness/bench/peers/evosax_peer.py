@@ -15,7 +15,7 @@ from freewalk.harness.bench.peers.jax_peer import import_jax
 from freewalk.harness.bench.peers.peer import Device, Single, Unavailable, optional_import
 from freewalk.harness.bench.workloads import Workload
 
-_MOST_STEPS_AT_ONCE = 20
+_MOST_STEPS_AT_ONCE = 10
 _STEPS_TO_A_TARGET = 5
 _ADAM_RATE = 0.01
 
