@@ -28,7 +28,7 @@ COMMANDS = {
     "train": "Run one trial with a live loss line; save its weights.",
     "tasks": "List the tasks: sizes, metric, target, parameters.",
     "info": "Show versions, processor, threads and backends.",
-    "bench": "Check a GPU's kernels and time them beside other libraries.",
+    "bench": "Time the step beside other libraries; check a GPU's kernels.",
     "gradcheck": "Compare gradients with numerical ones; name what is wrong.",
     "ladder": "Try a method from one neuron to digits, until something fails.",
 }

@@ -17,12 +17,20 @@ from freewalk.harness.bench.rounds import Effort, Implementation, Plan, calibrat
 from freewalk.harness.bench.rows import TimingRow, short_error
 from freewalk.harness.bench.workloads import Workload, example_data, reference_batch
 from freewalk.kernels import reference
+from freewalk.kernels.walk import Sides
 
 UNIT = "ms a step of all trials"
 _SHARE_OF_LONGEST = 0.5
 """A workload begins only if at least this share of the time that the longest so far took is left."""
 _TIME_LIMIT = "not run: time limit"
-_OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "out_of_memory")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "resource_exhausted",
+    "out_of_memory",
+    "can't allocate",
+    "resourceexhausted",
+    "bad_alloc",
+)
 
 
 class PeerImplementation:
@@ -33,6 +41,7 @@ class PeerImplementation:
         self._peer = peer
         self._main_only = main_only
         self._errors: dict[tuple[int, int, bool], float] = {}
+        self.largest_error: float = getattr(peer, "largest_error", LARGEST_ERROR)
 
     def wants(self, workload: Workload) -> bool:
         """Tell whether it takes part in the workload."""
@@ -45,9 +54,10 @@ class PeerImplementation:
             self._errors[key] = update_error(self._peer, workload, n_trials=2 if workload.n_trials > 1 else 1)
         return self._errors[key]
 
-    def start(self, workload: Workload) -> Loop:
+    def start(self, workload: Workload, seed: int = 1) -> Loop:
         """Return the loop that is timed."""
-        return self._peer.start(workload, _glorot(np.random.default_rng(1), workload, workload.n_trials), seed=1)
+        weights = _glorot(np.random.default_rng(seed), workload, workload.n_trials)
+        return self._peer.start(workload, weights, seed=seed)
 
 
 def _glorot(random: np.random.Generator, workload: Workload, n_trials: int) -> NDArray[np.float32]:
@@ -65,6 +75,7 @@ def update_error(peer: Peer, workload: Workload, *, n_trials: int) -> float:
     weights = _glorot(random, workload, n_trials)
     noise = random.standard_normal((n_trials, batch_size, network.n_from, network.n_to), dtype=np.float32)
     found = peer.update(workload, weights, x, y, noise)
+    sides: Sides = getattr(peer, "sides", "one")
     errors = []
     for k in range(n_trials):
         estimate = reference.gradient_estimate(
@@ -75,13 +86,14 @@ def update_error(peer: Peer, workload: Workload, *, n_trials: int) -> float:
             workload.timesteps,
             noise[k].astype(np.float64),
             workload.stddev,
+            sides=sides,
         )
         errors.append(relative_error(found[k], -estimate))
     return max(errors)
 
 
 @dataclass
-class _Contest:
+class Contest:
     """One workload: who is ready, what they measured, what was wrong with the others."""
 
     workload: Workload
@@ -97,7 +109,7 @@ class _Contest:
         """
         try:
             self.errors[name] = implementation.check(self.workload)
-            if not self.errors[name] <= LARGEST_ERROR:
+            if not self.errors[name] <= getattr(implementation, "largest_error", LARGEST_ERROR):
                 self.notes[name] = f"wrong: relative error {self.errors[name]:.1e} of an update"
                 if name != OURS:
                     return
@@ -142,10 +154,13 @@ def _close(loop: Loop) -> None:
 
 
 def _reason(error: Exception) -> str:
+    return "out of memory" if is_out_of_memory(error) else f"failed: {short_error(error)}"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error of whatever library says that memory ran out."""
     text = str(error).lower()
-    if isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY):
-        return "out of memory"
-    return f"failed: {short_error(error)}"
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 def time_workload(
@@ -155,7 +170,7 @@ def time_workload(
     deadline: Deadline,
 ) -> list[TimingRow]:
     """Return a row for each implementation that takes part, in their order; freewalk's own should be the first."""
-    contest = _Contest(workload)
+    contest = Contest(workload)
     names = [name for name, implementation in implementations.items() if implementation.wants(workload)]
     try:
         for name in names:
@@ -169,7 +184,7 @@ def time_workload(
         contest.close()
 
 
-def _row(contest: _Contest, name: str, device: Device, samples: Mapping[str, Sequence[float]]) -> TimingRow:
+def _row(contest: Contest, name: str, device: Device, samples: Mapping[str, Sequence[float]]) -> TimingRow:
     workload, own = contest.workload, samples.get(name)
     found = None if own is None else spread([1000 * seconds for seconds in own])
     base = samples.get(OURS)
@@ -206,7 +221,7 @@ def time_all(
     for workload in workloads:
         start = deadline.spent
         if deadline.left <= _SHARE_OF_LONGEST * longest or deadline.passed:
-            contest = _Contest(workload, notes={OURS: _TIME_LIMIT})
+            contest = Contest(workload, notes={OURS: _TIME_LIMIT})
             yield _row(contest, OURS, implementations[OURS].device, {})
             continue
         yield from time_workload(workload, implementations, effort, deadline)

@@ -12,7 +12,7 @@ from freewalk.harness.environment import environment
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cuda.device import GpuInfo
 
-_OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}
+_OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x"), "tensorflow": ("tensorflow-cpu",)}
 """Distributions that hold a package of another name."""
 
 
@@ -24,13 +24,14 @@ def describe(facts: GpuInfo, peers: Iterable[str], command: str) -> dict[str, An
         "gpu": facts.name,
         "gpu_driver": facts.driver,
         "gpu_facts": dataclasses.asdict(facts),
-        "peers": {package: _version(package) for package in packages},
-        "cuda_packages": {name: _version(name) for name in ("numba-cuda", "cuda-bindings", "cuda-core")},
+        "peers": {package: version_of(package) for package in packages},
+        "cuda_packages": {name: version_of(name) for name in ("numba-cuda", "cuda-bindings", "cuda-core")},
         "command": command,
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Return the version of a distribution; None if it is not installed."""
     for name in (package, *_OTHER_NAMES.get(package, ())):
         try:
             return importlib.metadata.version(name)

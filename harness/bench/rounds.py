@@ -22,7 +22,9 @@ _FEWEST_ROUNDS = 3
 class Implementation(Protocol):
     """Something that can take the step of a workload."""
 
-    device: Device
+    @property
+    def device(self) -> Device:
+        """Where it runs."""
 
     def wants(self, workload: Workload) -> bool:
         """Tell whether it takes part in the workload."""

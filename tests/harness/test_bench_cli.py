@@ -58,10 +58,10 @@ def test_the_reason_is_the_kernels_own() -> None:
 
 @pytest.mark.usefixtures("gpu")
 def test_wrong_usage(refused: Callable[..., str], tmp_path: Path) -> None:
-    assert "--suite" in refused("bench")
-    for name in ("cpu", "quick"):
-        assert refused("bench", "--suite", name).startswith(f"--suite {name}: the only suite so far is gpu")
-    assert "is not one of" in refused("bench", "--suite", "gpu", "--only", "speed")
+    assert refused("bench", "--suite", "gpus") == "unknown suite 'gpus' (did you mean 'gpu'?); known: cpu, quick, gpu"
+    assert refused("bench", "--suite", "gpu", "--only", "peaks").startswith("unknown section of the suite gpu 'peaks'")
+    for option in (("--compare", "x"), ("--raw-run", "x"), ("--check",)):
+        assert refused("bench", "--suite", "gpu", *option).endswith("are for the suite cpu")
     for limit in ("0", "-1", "nan"):
         assert refused("bench", "--suite", "gpu", "--time-limit", limit).endswith("must be a number of seconds above 0")
     (tmp_path / "file").touch()

@@ -13,14 +13,17 @@ import pytest
 from freewalk.harness.bench.contest import update_error
 from freewalk.harness.bench.own import relative_error
 from freewalk.harness.bench.peers.arrays import ArrayPeer, make_cupy, make_numpy
+from freewalk.harness.bench.peers.evosax_peer import EvosaxPeer, make_evosax
 from freewalk.harness.bench.peers.jax_peer import make_jax
 from freewalk.harness.bench.peers.peer import Peer, Unavailable
 from freewalk.harness.bench.peers.table import PEERS, make_peers
+from freewalk.harness.bench.peers.tensorflow_peer import make_tensorflow
 from freewalk.harness.bench.peers.torch_peer import make_torch
 from freewalk.harness.bench.workloads import Workload, example_data
 from freewalk.kernels import reference
+from freewalk.kernels.gradient import loss_gradient
 
-ON_CPU = ("numpy", "torch", "jax", "jax-rbg")
+ON_CPU = ("numpy", "torch", "torch-func", "jax", "jax-rbg", "evosax", "tensorflow")
 
 
 @pytest.fixture(params=ON_CPU)
@@ -42,8 +45,8 @@ def peer(request: pytest.FixtureRequest) -> Peer:
     ids=["example", "three trials", "no hidden neuron, T 1", "T 11"],
 )
 def test_an_update_on_given_noise_is_the_reference_s(peer: Peer, workload: Workload, n_trials: int) -> None:
-    """Measured: up to 6e-6."""
-    assert update_error(peer, workload, n_trials=n_trials) < 5e-5
+    """Measured: up to 6e-6, evosax 4e-4."""
+    assert update_error(peer, workload, n_trials=n_trials) < getattr(peer, "largest_error", 5e-5)
 
 
 def test_the_comparison_sees_a_perturbation_of_another_size(peer: Peer) -> None:
@@ -54,34 +57,42 @@ def test_the_comparison_sees_a_perturbation_of_another_size(peer: Peer) -> None:
     assert update_error(Larger(), Workload("default", batch_size=60), n_trials=1) > 1e-3  # type: ignore[arg-type]
 
 
-def test_own_noise_gives_steps_down_the_gradient(peer: Peer) -> None:
-    """Of trials that start alike, the mean first step is -stddev² times the gradient.
+@pytest.mark.parametrize("update", ["raw", "momentum"])
+def test_own_noise_gives_steps_down_the_gradient(peer: Peer, update: Any) -> None:
+    """Of trials that start alike, the mean way is that of the exact gradient under the same rule.
 
-    Measured: 0.024 to 0.043 off, by chance; a stddev 10 % too large would be 0.2 off.
+    Measured: 0.003 to 0.043 off, by chance; a stddev 10 % too large would be 0.2 off.
     """
-    workload = Workload("default", hidden=1, timesteps=3, batch_size=2000, n_trials=32, stddev=0.02)
+    n_trials = 1 if isinstance(peer, EvosaxPeer) else 32
+    if n_trials == 1 and update == "momentum":
+        pytest.skip("evosax learns fast by ranks and Adam: not this rule")
+    sizes = {"hidden": 1, "timesteps": 3, "batch_size": 64_000 // n_trials, "n_trials": n_trials}
+    workload = Workload("default", stddev=0.02, update=update, **sizes)  # type: ignore[arg-type]
     network = workload.network
     random = np.random.default_rng(0)
     weights = random.uniform(-1, 1, (network.n_from, network.n_to)).astype(np.float32)
     x, y = example_data(random, workload, 1, 20_000)
 
-    def loss(w: Any) -> float:
-        outputs = reference.forward(network, w, x[0], workload.timesteps)
-        return float(reference.losses(network, outputs, y[0]).mean())
+    def gradient(w: Any) -> Any:
+        return loss_gradient(network, w, x[0], y[0], workload.timesteps)[1]
 
-    wanted = -(workload.stddev**2) * reference.numerical_gradient(loss, weights.astype(np.float64))
-    loop = peer.start(workload, np.repeat(weights[None], 32, axis=0), 5)
+    loop = peer.start(workload, np.repeat(weights[None], n_trials, axis=0), 5)
     n_steps = loop.steps_at_once
     assert loop.measure(n_steps) > 0
-    found = (loop.weights() - weights).mean(axis=0) / n_steps
+    found = (loop.weights() - weights).mean(axis=0)
     loop.close()
-    assert relative_error(found, wanted) < 0.08
+    at, velocity = weights.astype(np.float64), 0.0
+    for _ in range(n_steps):
+        velocity = 0.9 * velocity - gradient(at)
+        at = at + (0.3 * velocity if update == "momentum" else -(workload.stddev**2) * gradient(at))
+    assert relative_error(found, at - weights) < 0.08
 
 
 def test_a_loop_goes_on_from_where_it_was_and_trials_differ(peer: Peer) -> None:
-    workload = Workload("default", hidden=3, timesteps=2, batch_size=16, n_trials=2, stddev=0.1)
+    n_trials = 1 if isinstance(peer, EvosaxPeer) else 2
+    workload = Workload("default", hidden=3, timesteps=2, batch_size=16, n_trials=n_trials, stddev=0.1)
     network = workload.network
-    weights = np.full((2, network.n_from, network.n_to), 0.1, dtype=np.float32)
+    weights = np.full((n_trials, network.n_from, network.n_to), 0.1, dtype=np.float32)
     loop = peer.start(workload, weights, 1)
     seen = [weights]
     for _ in range(3):
@@ -90,11 +101,33 @@ def test_a_loop_goes_on_from_where_it_was_and_trials_differ(peer: Peer) -> None:
     loop.close()
     moves = [np.abs(after - before).max() for before, after in itertools.pairwise(seen)]
     assert min(moves) > 1e-6
-    assert len({move.tobytes() for move in (seen[k + 1][j] - seen[k][j] for k in range(3) for j in range(2))}) == 6
+    every = {move.tobytes() for move in (seen[k + 1][j] - seen[k][j] for k in range(3) for j in range(n_trials))}
+    assert len(every) == 3 * n_trials
+
+
+def test_evosax_takes_one_trial_and_learns_by_its_own_idiom() -> None:
+    try:
+        peer = PEERS["evosax"].make("cpu")
+    except Unavailable as reason:
+        pytest.skip(f"evosax: {reason}")
+    workload = Workload("default", hidden=3, timesteps=2, batch_size=400, update="momentum")
+    network = workload.network
+    weights = np.zeros((2, network.n_from, network.n_to), dtype=np.float32)
+    with pytest.raises(Unavailable, match="one trial"):
+        peer.start(workload, weights, 1)
+    x, y = example_data(np.random.default_rng(0), workload, 1, 2000)
+
+    def loss(w: Any) -> float:
+        return float(reference.losses(network, reference.forward(network, w, x[0], 2), y[0]).mean())
+
+    loop = peer.start(workload, weights[:1], 1)
+    loop.measure(100)
+    assert loss(loop.weights()[0]) < 0.5 * loss(weights[0])
+    loop.close()
 
 
 def test_peers_that_are_not_here_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("torch", "jax", "cupy"):
+    for name in ("torch", "jax", "cupy", "tensorflow"):
         monkeypatch.setitem(sys.modules, name, None)
     peers, reasons = make_peers("cpu")
     assert list(peers) == ["numpy"]
@@ -105,8 +138,9 @@ def test_peers_that_are_not_here_say_why(monkeypatch: pytest.MonkeyPatch) -> Non
     for make in (make_jax, make_torch, make_cupy):
         with pytest.raises(Unavailable, match="not installed"):
             make("cuda")
-    with pytest.raises(Unavailable, match="processor alone"):
-        make_numpy("cuda")
+    for make in (make_numpy, make_tensorflow, make_evosax):
+        with pytest.raises(Unavailable, match="processor alone"):
+            make("cuda")
 
 
 def test_a_library_that_does_not_load_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from freewalk.harness.bench.peers.peer import Device, Single, Unavailable, optional_import
-from freewalk.harness.bench.workloads import Workload
+from freewalk.harness.bench.workloads import LEARNING_RATE, MOMENTUM, Workload
 
 
 def _lowered(xp: Any, workload: Workload, weights: Any, x: Any, y: Any, noise: Any) -> Any:
@@ -89,6 +89,7 @@ class _ArrayLoop:
         self._workload = workload
         self._random = library.random(seed)
         self._weights = library.xp.array(weights, dtype=np.float32)
+        self._velocity = library.xp.zeros(weights.shape, dtype=np.float32)
         self._times = library.xp.arange(workload.timesteps, dtype=np.float32)[:, None]
 
     def measure(self, n_steps: int) -> float:
@@ -102,13 +103,20 @@ class _ArrayLoop:
             first = library.uniform(self._random, (*batch, 1, 3)) * 2 - 1
             y = 1 / (1 + library.xp.exp(-(first[:, :, 0, :1] + first[:, :, 0, 1:])))
             perturbations = library.normal(self._random, workload.stddev, (*batch, n_from, n_to))
-            self._weights += _update(library.xp, workload, self._weights, first + self._times, y, perturbations)
+            self._move(_update(library.xp, workload, self._weights, first + self._times, y, perturbations))
+
+    def _move(self, update: Any) -> None:
+        if self._workload.update == "raw":
+            self._weights += update
+        else:
+            self._velocity = MOMENTUM * self._velocity + update / self._workload.stddev**2
+            self._weights += LEARNING_RATE * self._velocity
 
     def weights(self) -> Single:
         return self._library.to_numpy(self._weights).copy()
 
     def close(self) -> None:
-        del self._weights
+        del self._weights, self._velocity
         self._library.release()
 
 

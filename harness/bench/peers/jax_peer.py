@@ -11,13 +11,15 @@ import time
 from typing import Any, Literal
 
 from freewalk.harness.bench.peers.peer import Device, Single, Unavailable, optional_import
-from freewalk.harness.bench.workloads import Workload
+from freewalk.harness.bench.workloads import LEARNING_RATE, MOMENTUM, Workload
 
 Generator = Literal["threefry2x32", "rbg"]
 _MOST_UNROLLED = 8
-_MOST_STEPS_AT_ONCE = 50
+_MOST_STEPS_AT_ONCE = {"cpu": 10, "gpu": 50}
 _NORMALS_AT_ONCE = 1e8
 """A call takes as many steps as draw about so many normals: dispatch no longer counts, and a call stays short."""
+_STEPS_TO_A_TARGET = 5
+"""With momentum a target is near, and looked for after every call."""
 
 
 def _update(jax: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any) -> Any:
@@ -86,16 +88,22 @@ class JaxPeer:
 class _JaxLoop:
     def __init__(self, jax: Any, workload: Workload, weights: Any, key: Any) -> None:
         normals = weights.size * workload.batch_size
-        self.steps_at_once = max(1, min(_MOST_STEPS_AT_ONCE, int(_NORMALS_AT_ONCE / normals)))
+        most = _MOST_STEPS_AT_ONCE[weights.device.platform] if workload.update == "raw" else _STEPS_TO_A_TARGET
+        self.steps_at_once = max(1, min(most, int(_NORMALS_AT_ONCE / normals)))
         self._jax = jax
-        self._state = (weights, key)
+        self._state = (weights, jax.numpy.zeros_like(weights), key)
 
-        def step(state: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
-            weights, key = state
+        def step(state: tuple[Any, Any, Any], _: None) -> tuple[tuple[Any, Any, Any], None]:
+            weights, velocity, key = state
             key, own = jax.random.split(key)
-            return (weights + _own_update(jax, workload, weights, own), key), None
+            update = _own_update(jax, workload, weights, own)
+            if workload.update == "raw":
+                return (weights + update, velocity, key), None
+            velocity = MOMENTUM * velocity + update / workload.stddev**2
+            return (weights + LEARNING_RATE * velocity, velocity, key), None
 
-        self._run = jax.jit(lambda state: jax.lax.scan(step, state, None, length=self.steps_at_once)[0])
+        run = jax.jit(lambda state: jax.lax.scan(step, state, None, length=self.steps_at_once)[0])
+        self._run = run.lower(self._state).compile()
 
     def measure(self, n_steps: int) -> float:
         start = time.perf_counter()
@@ -112,12 +120,17 @@ class _JaxLoop:
         del self._run, self._state
 
 
-def make_jax(device: Device, generator: Generator = "threefry2x32") -> JaxPeer:
-    """Return the step in JAX."""
+def import_jax() -> Any:
+    """Return JAX, set up to leave memory to others."""
     # JAX would take three quarters of the GPU's memory at its first use, and keep what it once had: others need some.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ.setdefault("XLA_CLIENT_MEM_FRACTION", "0.45")
-    jax = optional_import("jax")
+    return optional_import("jax")
+
+
+def make_jax(device: Device, generator: Generator = "threefry2x32") -> JaxPeer:
+    """Return the step in JAX."""
+    jax = import_jax()
     try:
         (found, *_) = jax.devices("cpu" if device == "cpu" else "gpu")
     except RuntimeError as error:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from freewalk.harness.bench.peers.arrays import make_cupy, make_numpy
+from freewalk.harness.bench.peers.evosax_peer import make_evosax
 from freewalk.harness.bench.peers.jax_peer import make_jax
 from freewalk.harness.bench.peers.peer import Device, Peer, Unavailable
+from freewalk.harness.bench.peers.tensorflow_peer import make_tensorflow
 from freewalk.harness.bench.peers.torch_peer import make_torch
 
 
@@ -36,6 +38,15 @@ PEERS: Mapping[str, Entry] = {
         "the same compiled by torch.compile, on a GPU captured in a CUDA graph",
         "torch",
         main_only=True,
+    ),
+    "torch-func": Entry(
+        lambda device: make_torch(device, "func"), "PyTorch: one datapoint's loss, batched by torch.func.vmap", "torch"
+    ),
+    "evosax": Entry(
+        make_evosax, "evosax: OpenAI-ES, as many members in antithetic pairs; half the normals and passes", "evosax"
+    ),
+    "tensorflow": Entry(
+        make_tensorflow, "TensorFlow, in the original program's form: a session, a graph fed from NumPy", "tensorflow"
     ),
     "cupy": Entry(make_cupy, "CuPy: batched products by cuBLAS, normals by cuRAND", "cupy"),
     "numpy": Entry(make_numpy, "NumPy: batched products", "numpy"),

@@ -1,7 +1,8 @@
 """The step in PyTorch: batched products over datapoints, all noise of a step at once.
 
 Three ways to run it: as written (each operation a launch), captured in a CUDA graph, or compiled by torch.compile and
-then captured. float32 products stay float32: PyTorch's own default.
+then captured. A fourth writes one datapoint's loss and lets torch.func.vmap make the batch. float32 products stay
+float32: PyTorch's own default.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from freewalk.harness.bench.peers.peer import Device, Single, Unavailable, optional_import
-from freewalk.harness.bench.workloads import Workload
+from freewalk.harness.bench.workloads import LEARNING_RATE, MOMENTUM, Workload
 
-Way = Literal["eager", "graph", "compile"]
+Way = Literal["eager", "graph", "compile", "func"]
 _WARM_STEPS = 3
 
 
@@ -36,15 +37,37 @@ def _lowered(torch: Any, timesteps: int, weights: Any, x: Any, y: Any, noise: An
     return losses[:, 0] - losses[:, 1]
 
 
-def _update(torch: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any) -> Any:
+def _lowered_one_by_one(torch: Any, timesteps: int, weights: Any, x: Any, y: Any, noise: Any) -> Any:
+    """Return what `_lowered` returns, from the loss of one datapoint, vmapped over datapoints and trials."""
+
+    def loss(w: Any, x: Any, y: Any) -> Any:
+        a = x.new_zeros(w.shape[-1])
+        for t in range(timesteps):
+            a = torch.sigmoid(torch.cat([x[t], x.new_ones(1), a]) @ w)
+        return ((a[: y.shape[-1]] - y) ** 2).sum()
+
+    def lowered(w: Any, x: Any, y: Any, d: Any) -> Any:
+        return loss(w, x, y) - loss(w + d, x, y)
+
+    vmap = torch.func.vmap
+    return vmap(vmap(lowered, in_dims=(None, 0, 0, 0)))(weights, x, y, noise)
+
+
+def _update(
+    torch: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any, losses: Callable[..., Any] = _lowered
+) -> Any:
     """Return what is added to the weights."""
     n_trials, batch_size = perturbations.shape[:2]
-    lowered = _lowered(torch, timesteps, weights, x, y, perturbations)
+    lowered = losses(torch, timesteps, weights, x, y, perturbations)
     product = torch.bmm(lowered[:, None], perturbations.view(n_trials, batch_size, -1))
     return product.view(weights.shape) / batch_size
 
 
-def _own_step(torch: Any, workload: Workload, weights: Any) -> Any:
+def _update_one_by_one(torch: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any) -> Any:
+    return _update(torch, timesteps, weights, x, y, perturbations, losses=_lowered_one_by_one)
+
+
+def _own_step(torch: Any, workload: Workload, weights: Any, update: Callable[..., Any] = _update) -> Any:
     """Return what a step with PyTorch's own random numbers adds to the weights."""
     n_trials, n_from, n_to = weights.shape
     batch = (n_trials, workload.batch_size)
@@ -52,11 +75,15 @@ def _own_step(torch: Any, workload: Workload, weights: Any) -> Any:
     x = first + torch.arange(workload.timesteps, device=weights.device)[:, None]
     y = torch.sigmoid(first[:, :, 0, :1] + first[:, :, 0, 1:])
     perturbations = torch.randn((*batch, n_from, n_to), device=weights.device).mul_(workload.stddev)
-    return _update(torch, workload.timesteps, weights, x, y, perturbations)
+    return update(torch, workload.timesteps, weights, x, y, perturbations)
+
+
+def _own_step_one_by_one(torch: Any, workload: Workload, weights: Any) -> Any:
+    return _own_step(torch, workload, weights, update=_update_one_by_one)
 
 
 class TorchPeer:
-    """The step in PyTorch, run in one of three ways."""
+    """The step in PyTorch, run in one of four ways."""
 
     def __init__(self, torch: Any, device: Device, way: Way) -> None:
         self._torch = torch
@@ -66,7 +93,8 @@ class TorchPeer:
     def update(self, workload: Workload, weights: Single, x: Single, y: Single, noise: Single) -> Single:
         """Return what a step with given unit noise adds to the weights, (N, n_from, n_to)."""
         torch = self._torch
-        function = _compiled(torch, _update) if self._way == "compile" else _update
+        function = _update_one_by_one if self._way == "func" else _update
+        function = _compiled(torch, _update) if self._way == "compile" else function
         with torch.no_grad():
             w, x_, y_, unit = (torch.tensor(array, device=self._device) for array in (weights, x, y, noise))
             update = function(torch, workload.timesteps, w, x_, y_, unit * workload.stddev)
@@ -85,13 +113,20 @@ class _TorchLoop:
     def __init__(self, torch: Any, device: Device, way: Way, workload: Workload, weights: Single) -> None:
         self._torch = torch
         self._weights = torch.tensor(weights, device=device)
-        compute = _compiled(torch, _own_step) if way == "compile" else _own_step
+        compute = _own_step_one_by_one if way == "func" else _own_step
+        compute = _compiled(torch, _own_step) if way == "compile" else compute
+        optimizer = torch.optim.SGD([self._weights], lr=LEARNING_RATE, momentum=MOMENTUM)
 
         def step() -> None:
-            self._weights += compute(torch, workload, self._weights)
+            update = compute(torch, workload, self._weights)
+            if workload.update == "raw":
+                self._weights += update
+            else:
+                self._weights.grad = update / -(workload.stddev**2)
+                optimizer.step()
 
         with torch.no_grad():
-            self._step = step if device == "cpu" or way == "eager" else _captured(torch, step)
+            self._step = _captured(torch, step) if device == "cuda" and way in ("graph", "compile") else step
 
     def measure(self, n_steps: int) -> float:
         with self._torch.no_grad():

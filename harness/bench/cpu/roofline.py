@@ -1,0 +1,166 @@
+"""The roofline of the walk: multiply-adds a second over the network's work a perturbed weight.
+
+Noise takes the place that memory traffic has in Williams, Waterman and Patterson's roofline (CACM 52(4), 2009): each
+perturbed weight needs one normal. With w multiply-adds of the network for each normal (two passes, dead work left out),
+a generator of g normals a second allows g * w multiply-adds a second, the processor's units allow p. Both use the same
+units, so that a step that does one after the other reaches 1 / (1 / (g w) + 1 / p).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from freewalk.harness.bench.cpu.peaks import PeakRow
+from freewalk.harness.bench.cpu.rows import TimingRow
+from freewalk.harness.bench.cpu.table import OURS
+from freewalk.harness.bench.floor import live_multiply_adds
+from freewalk.harness.bench.workloads import Workload
+from freewalk.results.report.palette import LIGHT
+
+_INK, _GREY, _FAINT, _COLOURS = LIGHT.ink, LIGHT.muted, LIGHT.faint, LIGHT.series
+_OWN = {
+    OURS: (_COLOURS[1], "o", "this program, normals"),
+    f"{OURS}-rademacher": (_COLOURS[2], "^", "this program, signs"),
+}
+_PEERS = {
+    "numpy": (_COLOURS[0], "s"),
+    "jax": (_COLOURS[3], "D"),
+    "torch": (_COLOURS[4], "v"),
+    "torch-func": (_COLOURS[4], "<"),
+    "evosax": (_COLOURS[5], ">"),
+    "tensorflow": (_GREY, "X"),
+}
+_NORMAL_BYTES, _READS = 4, 2
+_METADATA = {"Date": None, "Creator": "freewalk"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One implementation at one workload."""
+
+    workload: str
+    implementation: str
+    work: float
+    """Multiply-adds of the network a perturbed weight."""
+    rate: float
+    """Multiply-adds a second."""
+
+
+def points(timings: Sequence[TimingRow]) -> list[Point]:
+    """Return the steps of one trial as points."""
+    found = []
+    for row in timings:
+        if row.median is None or row.n_trials > 1 or row.implementation not in {*_OWN, *_PEERS}:
+            continue
+        workload = Workload("point", row.hidden, row.timesteps, row.batch_size)
+        passes = 1 if row.implementation == "evosax" else 2
+        live = live_multiply_adds(workload.network, row.timesteps)
+        rate = passes * row.batch_size * live / (row.median / 1000)
+        found.append(Point(row.workload, row.implementation, 2 * live / workload.network.n_weights, rate))
+    return found
+
+
+def rates(peaks: Sequence[PeakRow]) -> dict[str, float]:
+    """Return the best rates of all threads: peak, normals, signs, and normals that pass through memory."""
+    most = max(row.threads for row in peaks)
+    best = {row.quantity: row.best for row in peaks if row.threads == most}
+    seconds = _NORMAL_BYTES / best["memory written, bytes"] + _READS * _NORMAL_BYTES / best["memory read, bytes"]
+    return {
+        "peak": best["multiply-adds"],
+        "normals": best["normals"],
+        "signs": best["signs"],
+        "stored": 1 / seconds,
+    }
+
+
+def draw(timings: Sequence[TimingRow], peaks: Sequence[PeakRow]) -> Figure:
+    """Return the picture."""
+    found, limits = points(timings), rates(peaks)
+    figure = Figure(figsize=(9, 5.6), facecolor="white")
+    axes = figure.add_axes((0.085, 0.11, 0.62, 0.80))
+    work = np.geomspace(1.2, 600, 200)
+    peak = limits["peak"] / 1e9
+    axes.axhline(peak, color=_INK, linewidth=1.6)
+    axes.text(590, peak * 1.07, f"multiply-adds in registers, {peak:.0f} G/s", ha="right", color=_INK, fontsize=9)
+    for name, style, words in (
+        ("signs", "-", "signs"),
+        ("normals", "-", "normals"),
+        ("stored", "--", "noise written to memory, read twice"),
+    ):
+        rate = limits[name] / 1e9
+        axes.plot(work, np.minimum(rate * work, peak), color=_GREY, linewidth=1, linestyle=style)
+        axes.plot(work, 1 / (1 / (rate * work) + 1 / peak), color=_GREY, linewidth=1, linestyle=":")
+        _along(axes, words, rate, peak)
+    _scatter(axes, found)
+    axes.set(xscale="log", yscale="log", xlim=(1.2, 600), ylim=(0.2, peak * 2))
+    axes.set_xlabel("multiply-adds of the network for each perturbed weight (two passes)", color=_INK)
+    axes.set_ylabel("multiply-adds of the network, 1e9 a second", color=_INK)
+    axes.grid(which="major", color=_FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title("What binds a step of the walk", loc="left", color=_INK, fontsize=12)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.715, 0.91), frameon=False, fontsize=9)
+    return figure
+
+
+def _along(axes: Any, words: str, rate: float, peak: float) -> None:
+    """Write along a slanted roof, near its left end."""
+    at = 1.35
+    if rate * at < 0.25:
+        at = 0.25 / rate
+    axes.text(
+        at,
+        min(rate * at, peak) * 1.12,
+        f"{words}, {rate:.2g} G/s" if rate < 10 else f"{words}, {rate:.0f} G/s",
+        rotation=45,
+        rotation_mode="anchor",
+        transform_rotates_text=True,
+        color=_GREY,
+        fontsize=8.5,
+    )
+
+
+def _scatter(axes: Any, found: Sequence[Point]) -> None:
+    for name, (color, marker) in _PEERS.items():
+        some = [point for point in found if point.implementation == name]
+        if some:
+            xy = ([p.work for p in some], [p.rate / 1e9 for p in some])
+            axes.scatter(*xy, s=30, color=color, marker=marker, label=name, alpha=0.9, linewidths=0)
+    for name, (color, marker, words) in _OWN.items():
+        some = [point for point in found if point.implementation == name]
+        if some:
+            xy = ([p.work for p in some], [p.rate / 1e9 for p in some])
+            axes.scatter(*xy, s=58, color=color, marker=marker, label=words, zorder=3, edgecolors="white")
+    seen: set[float] = set()
+    for point in found:
+        if point.implementation == OURS and round(point.work, 2) not in seen:
+            seen.add(round(point.work, 2))
+            below = [p.workload for p in found if p.implementation == OURS and abs(p.work - point.work) < 0.01]
+            axes.annotate(
+                "\n".join(below),
+                (point.work, point.rate / 1e9),
+                xytext=(7, -4),
+                textcoords="offset points",
+                va="top",
+                fontsize=8,
+                color=_INK,
+            )
+
+
+def write(path: Path, timings: Sequence[TimingRow], peaks: Sequence[PeakRow]) -> None:
+    """Write the picture: the same bytes for the same rows."""
+    with mpl.rc_context({"svg.hashsalt": "freewalk", "svg.fonttype": "path"}):
+        figure = draw(timings, peaks)
+        FigureCanvasSVG(figure)
+        figure.savefig(
+            path, format=path.suffix.removeprefix("."), metadata=_METADATA if path.suffix == ".svg" else None
+        )
