@@ -88,7 +88,7 @@ def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool)
         result = {"outcome": "interrupted", "steps": run.trainer.step, **_last_measures(run)}
     line.end(run)
     record = {"seed": trial.seed, **{name: _plain(value) for name, value in result.items()}}
-    save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record))
+    save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record), "--save ")
     why = "" if interrupted else explain(result, run.curve).partition(": ")[2]
     _print_result(record, path, why, as_json)
     return 130 if interrupted else 0
@@ -112,7 +112,7 @@ def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
     if not save.name:
         raise UsageError(f"--save {save} is a folder; give a file's name")
     path = save if save.suffix == ".npz" else save.with_name(save.name + ".npz")
-    check_free(path)
+    check_free(path, "--save ")
     return path
 
 
