@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from freewalk.harness.archive import MOST_BYTES, read_npz
-from freewalk.harness.errors import UsageError
+from freewalk.harness.errors import UsageError, unknown
 from freewalk.harness.outputs import Measures, measure, outputs_of, targets_of
 from freewalk.harness.plan import Cell
 from freewalk.harness.problem import ResolvedProblem
 from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.network import FreeNetwork, check_mask
 from freewalk.tasks.registry import TASKS
+from freewalk.tasks.task import Problem
 
 FORMAT_VERSION = 3
 """Version 1 knew neither methods nor layers nor activations: a walk on a free network of sigmoids. Version 2 had a task
@@ -72,11 +73,26 @@ class SavedWeights:
         if self.widths is not None:
             return len(self.widths) - 1
         steps = self.timesteps or self.parameters.get("timesteps")
-        if steps is None and self.task in TASKS:
-            steps = TASKS[self.task].problem(self.parameters).default_timesteps
+        if steps is None and self.task is not None and self.task in TASKS:
+            steps = self.problem(self.task).default_timesteps
         if not isinstance(steps, int):
             raise UsageError("the weights file says no timesteps; train and save again")
         return steps
+
+    def problem(self, task: str) -> Problem:
+        """Return a task, with the parameters of the one that was trained on.
+
+        Raises
+        ------
+        UsageError
+            If there is no such task, or the parameters do not fit it.
+        """
+        if task not in TASKS:
+            raise unknown("task", task, TASKS)
+        try:
+            return TASKS[task].problem(self.parameters)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"the parameters in the weights file do not fit task {task}: {error}") from None
 
     def predict(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return the outputs of datapoints, computed in float64.
@@ -141,13 +157,15 @@ def save_weights(path: Path, saved: SavedWeights, option: str = "", *, replace: 
         "widths": saved.widths,
         "timesteps": saved.timesteps,
     }
-    arrays: dict[str, NDArray[Any]] = {} if saved.mask is None else {"mask": saved.mask}
+    arrays: dict[str, Any] = {"weights": saved.weights, "description": np.array(json.dumps(described))}
+    if saved.mask is not None:
+        arrays["mask"] = saved.mask
     if not replace:
         check_free(path, option)
     try:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
         with temporary.open("wb") as file:
-            np.savez(file, weights=saved.weights, description=np.array(json.dumps(described)), **arrays)
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
         if replace:

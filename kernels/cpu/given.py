@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.layout import GIVEN, Source
-from freewalk.kernels.cpu.trial import CpuWalk
+from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import Stream
 from freewalk.kernels.walk import Data, WalkConfiguration
@@ -36,8 +36,8 @@ class GivenWalk:
     ) -> None:
         options: dict[str, Any] = {"seed": seed, "evaluation_points": 1, "threads": threads}
         self._walk = _Batches(network, configuration, Data(0), mask=mask, initial=initial, **options)
-        if self._walk.threads > 1:
-            self._walk.compile_for_threads()
+        for n in {1, self._walk.threads}:
+            compile_kernels(threads=n)
         self._batch_size = configuration.batch_size
 
     @property
@@ -49,6 +49,10 @@ class GivenWalk:
     def threads(self) -> int:
         """Threads of one step."""
         return self._walk.threads
+
+    def use_threads(self, threads: int) -> None:
+        """Take the following steps with so many threads, or as many as have work."""
+        self._walk.use_threads(threads)
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -92,12 +96,10 @@ class GivenWalk:
 class _Batches(CpuWalk):
     """A walk whose source of datapoints is set anew before each step."""
 
-    def show(
-        self, x: NDArray[np.floating], y: NDArray[np.floating], unit_noise: NDArray[np.floating] | None
-    ) -> None:
+    def show(self, x: NDArray[np.floating], y: NDArray[np.floating], unit_noise: NDArray[np.floating] | None) -> None:
         """Let the next step see these datapoints, and this noise if it is given."""
         shape, batch_size = self._shape, self._tiling.batch_size
-        wanted = {
+        wanted: dict[str, tuple[NDArray[np.floating], tuple[int, ...]]] = {
             "x": (x, (batch_size, shape.input_rows * shape.n_input)),
             "y": (y, (batch_size, shape.output_rows * shape.n_output)),
         }
