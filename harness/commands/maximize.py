@@ -106,7 +106,8 @@ def _finite(side: Any) -> Any:
     """Return bounds as JSON holds them: null for none."""
     import numpy as np
 
-    return np.where(np.isfinite(side), side.astype(object), None).tolist()
+    finite: Any = np.where(np.isfinite(side), side.astype(object), None)
+    return finite.tolist()
 
 
 def _print(found: Any, output: int) -> None:
