@@ -44,6 +44,9 @@ def config_of(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     for name in _SIZES:
         if name in config and config[name] != described[name]:
             raise UsageError(f"configuration key {name!r} is {described[name]} in {path}, got {config[name]!r}")
+    seed = saved.record.get("seed")
+    if isinstance(seed, int):
+        described["seed"] = (seed + 1) % 2**64  # the old one would bring the noise that the weights have seen
     if saved.method == "walk":
         described |= _walk_keys(saved.parameters, config)
     return {**described, **config}

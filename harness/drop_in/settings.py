@@ -62,7 +62,8 @@ class Settings:
             shape = {"hidden": self.network.n_hidden, "timesteps": configuration.timesteps}
         else:
             shape = {"architecture": "-".join(map(str, self.widths))}
-        return {**shape, "activation": self.network.hidden_activation, **said, **onehot}
+        run = {"epochs": self.epochs, "epoch_steps": self.epoch_steps}
+        return {**shape, "activation": self.network.hidden_activation, **said, **onehot, **run}
 
     def rate_at(self, step: int) -> float | None:
         """Return the learning rate of a step where the user gave a function, else None.

@@ -70,7 +70,7 @@ class NNRndTraining:
     def load(
         cls, path: str | os.PathLike[str], *, echo: Callable[[str], object] | None = click.echo, **more: Any
     ) -> Self:
-        """Return a training that starts from a weights file.
+        """Return a training that starts from a weights file, at step 0 and with the next seed, for fresh noise.
 
         Parameters
         ----------
