@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.errors import UsageError
 
-_POINTS = 1000
+_POINTS = SweepConfiguration.model_fields["evaluation_points"].default
 
 
 @click.command("evaluate")

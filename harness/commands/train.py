@@ -125,11 +125,11 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     backend = backend_of(usable_backend(configuration.backend), trial.cell.method)
     refuse_too_large(plan, backend)
     path = _free_path(save, trial.cell.task, trial.trial_id)
+    budget = Budget.of(configuration)
+    initial = start.weights_for(resolve_trial(trial.cell, budget))
     for note in (note_of(backend), start.note(trial.seed)):
         if note and not quiet:
             click.echo(note, err=True)
-    budget = Budget.of(configuration)
-    initial = start.weights_for(resolve_trial(trial.cell, budget))
     run = start_trial(trial.cell, trial.seed, budget, backend, initial)
     run.problem.warm_up(backend)
     line = _LossLine(run.steps, quiet=quiet)

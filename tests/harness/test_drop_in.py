@@ -18,7 +18,15 @@ from freewalk.kernels import reference
 from freewalk.kernels.noise import initial_weights, unit_perturbations
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("free_network_*.npz"))
-SMALL = {"num_input": 2, "num_hidden": 3, "num_output": 1, "timesteps": 2, "batch_size": 20, "epoch_steps": 5, "epochs": 2}
+SMALL = {
+    "num_input": 2,
+    "num_hidden": 3,
+    "num_output": 1,
+    "timesteps": 2,
+    "batch_size": 20,
+    "epoch_steps": 5,
+    "epochs": 2,
+}
 LEARNS = {"update": "normalised", "optimizer": "momentum", "learning_rate": 0.3, "test_stddev": 0.1}
 
 
