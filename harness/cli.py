@@ -26,6 +26,8 @@ COMMANDS = {
     "compare": "Compare two sweeps cell by cell; check for regressions.",
     "merge": "Unite sweeps, from several machines say, in a new folder.",
     "train": "Run one trial with a live loss line; save its weights.",
+    "evaluate": "Measure saved weights on held-out or your own data.",
+    "maximize": "Find the input that makes an output largest.",
     "tasks": "List the tasks: sizes, metric, target, parameters.",
     "info": "Show versions, processor, threads and backends.",
     "bench": "Time the step beside other libraries; check a GPU's kernels.",

@@ -77,16 +77,20 @@ class ResolvedProblem:
         """Compile the kernels of a trial on one thread, or load them from the cache."""
         backend.warm_up("walk" if isinstance(self.configuration, WalkConfiguration) else self.configuration.method)
 
-    def start(self, backend: Backend, *, seed: int, evaluation_points: int) -> Trainer:
+    def start(
+        self, backend: Backend, *, seed: int, evaluation_points: int, initial: NDArray[np.float64] | None = None
+    ) -> Trainer:
         """Return a trial at step 0 on a backend.
 
-        Every method starts from the same weights. `evaluation_points` are those wanted; a task with few different
-        datapoints shows each once.
+        Every method starts from the same weights, those of the seed or `initial`, (n_from, n_to). `evaluation_points`
+        are those wanted; a task with few different datapoints shows each once.
         """
+        if initial is None and self.layers is not None:
+            initial = self.initial_weights(seed)
         options: dict[str, Any] = {
             "seed": seed,
             "evaluation_points": self.problem.evaluation_points(evaluation_points),
-            "initial": None if self.layers is None else self.initial_weights(seed),
+            "initial": initial,
         }
         if isinstance(self.configuration, WalkConfiguration):
             return backend.make_walk(self.network, self.configuration, self.data(), mask=self.mask, **options)

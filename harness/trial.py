@@ -223,10 +223,12 @@ def judge_of(problem: ResolvedProblem, budget: Budget) -> Convergence:
     )
 
 
-def start_trial(cell: Cell, seed: int, budget: Budget, backend: Backend) -> TrialRun:
-    """Make a trial that has taken no step yet."""
+def start_trial(
+    cell: Cell, seed: int, budget: Budget, backend: Backend, initial: NDArray[np.float64] | None = None
+) -> TrialRun:
+    """Make a trial that has taken no step yet, at the `initial` weights (n_from, n_to) or those of the seed."""
     problem = resolve_trial(cell, budget)
-    trainer = problem.start(backend, seed=seed, evaluation_points=budget.evaluation_points)
+    trainer = problem.start(backend, seed=seed, evaluation_points=budget.evaluation_points, initial=initial)
     return TrialRun(problem, trainer, judge_of(problem, budget), budget)
 
 

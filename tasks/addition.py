@@ -69,7 +69,14 @@ def _make_problem(bits: int, form: str, pairs: int) -> Problem:
     argument = bits | pairs << _PAIRS_SHIFT
     domain_size = pairs or None
     if form == "static":
-        return Problem(n_input=2 * bits, n_output=bits, datapoint=static, argument=argument, domain_size=domain_size)
+        return Problem(
+            n_input=2 * bits,
+            n_output=bits,
+            datapoint=static,
+            argument=argument,
+            domain_size=domain_size,
+            input_range=(0, 1),
+        )
     return Problem(
         n_input=2,
         n_output=1,
@@ -80,6 +87,7 @@ def _make_problem(bits: int, form: str, pairs: int) -> Problem:
         default_timesteps=bits + 1,
         least_timesteps=bits,
         domain_size=domain_size,
+        input_range=(0, 1),
     )
 
 

@@ -50,7 +50,9 @@ def _make_problem(bits: int, form: str) -> Problem:
         raise ValueError(f"bits={bits} does not fit task parity: at least 1 bit")
     domain_size = 2**bits if bits <= _MOST_ENUMERATED else None
     if form == "static":
-        return Problem(n_input=bits, n_output=1, datapoint=static, argument=bits, domain_size=domain_size)
+        return Problem(
+            n_input=bits, n_output=1, datapoint=static, argument=bits, domain_size=domain_size, input_range=(0, 1)
+        )
     return Problem(
         n_input=1,
         n_output=1,
@@ -60,6 +62,7 @@ def _make_problem(bits: int, form: str) -> Problem:
         default_timesteps=bits + 1,
         least_timesteps=bits,
         domain_size=domain_size,
+        input_range=(0, 1),
     )
 
 

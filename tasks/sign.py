@@ -25,5 +25,5 @@ TASK = Task(
     summary="1 for a positive number of [-1, 1], else 0",
     metric="bit_accuracy",
     target=0.99,
-    make_problem=lambda: Problem(n_input=1, n_output=1, datapoint=datapoint),
+    make_problem=lambda: Problem(n_input=1, n_output=1, datapoint=datapoint, input_range=(-1, 1)),
 )

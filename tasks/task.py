@@ -45,6 +45,8 @@ class Problem:
     least_timesteps: int = 1
     domain_size: int | None = None
     """Number of different datapoints where they are few: an evaluation shows each once."""
+    input_range: tuple[float, float] | None = None
+    """Between which numbers every input lies; None where the data alone say it."""
 
     def network(self, n_hidden: int) -> FreeNetwork:
         """Return the free network that fits the data."""

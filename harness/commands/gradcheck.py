@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from freewalk.harness.commands.carried import carried_network, load_for
 from freewalk.harness.commands.cell_options import cell_options, single_trial
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
@@ -62,9 +62,9 @@ def command(
     options = {name: value for name in _NAMES if (value := given.get(name)) is not None}
     initial = None
     if weights is not None:
-        saved = _saved(weights, task)
-        task, method = saved.task, method or saved.method
-        options = {**_carried(saved.parameters), **options}
+        saved = load_for(weights, task)
+        task, method = task or saved.task, method or saved.method
+        options = {**carried_network(saved.parameters), **options}
         initial = saved.weights
     if task is None:
         raise UsageError("gradcheck needs --task NAME or --weights FILE; see harness tasks")
@@ -86,24 +86,6 @@ def command(
     else:
         _print(check, problem, chosen, print_check)
     return 0 if check.passed else EXIT_MISSED
-
-
-def _saved(path: Path, task: str | None) -> Any:
-    from freewalk.harness.weights_file import load_weights
-
-    saved = load_weights(path)
-    if task not in (None, saved.task):
-        raise UsageError(f"--weights {path} was trained on {saved.task}, not {task}; leave --task out")
-    return saved
-
-
-def _carried(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a weights file says of the network and the data, as options."""
-    return {
-        name: str(value)
-        for name, value in parameters.items()
-        if name in PARAMETERS and PARAMETERS[name].group != "method" and name != "batch_size"
-    }
 
 
 def _problem(cell: Any) -> Any:

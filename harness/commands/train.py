@@ -6,11 +6,13 @@ import json
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from freewalk.harness.commands.carried import carried_network, carried_training, load_for
 from freewalk.harness.commands.cell_options import axis, cell_options
 from freewalk.harness.commands.options import run_options, without_overridden
 from freewalk.harness.errors import UsageError
@@ -21,18 +23,25 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 
 
 @click.command("train")
-@click.option("--task", required=True, metavar="NAME", envvar="HARNESS_TASK", help="What to learn; see harness tasks.")
-@click.option("--method", default="walk", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method.")
+@click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="What to learn; see harness tasks.")
+@click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: walk]")
 @click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
 @run_options
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Start at these, saved by train; their task, network and method are taken over where no option differs.",
+)
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No loss line.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
 @cell_options(PARAMETERS)
 def command(
-    task: str,
-    method: str,
+    task: str | None,
+    method: str | None,
     seed: str,
+    weights: Path | None,
     save: Path | None,
     quiet: bool,
     as_json: bool,
@@ -45,19 +54,66 @@ def command(
     from freewalk.harness.configuration import resolve
     from freewalk.harness.registry import BuiltInRegistry
 
-    grid = [axis(name, value) for name in PARAMETERS if (value := given.pop(name)) is not None]
+    options = {name: value for name in PARAMETERS if (value := given.pop(name)) is not None}
+    saved = None
+    if weights is not None:
+        saved = load_for(weights, task)
+        task, method, options = _taken_over(saved, task, method, options)
+    if task is None:
+        raise click.UsageError("missing option '--task', or --weights of a task", click.get_current_context())
+    grid = [axis(name, value) for name, value in options.items()]
     given = without_overridden(given)
-    configuration = resolve(grid, registry=BuiltInRegistry(), tasks=[task], methods=[method], seeds=seed, **given)
-    return _train(configuration, save, quiet=quiet, as_json=as_json)
+    configuration = resolve(
+        grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or "walk"], seeds=seed, **given
+    )
+    return _train(configuration, save, _Start(weights, saved), quiet=quiet, as_json=as_json)
 
 
-def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool) -> int:
+@dataclass(frozen=True)
+class _Start:
+    """The weights that a trial starts at; None for those of its seed."""
+
+    path: Path | None
+    saved: Any
+
+    def weights_for(self, problem: Any) -> Any:
+        """Return them if they are of the trial's network; raise UsageError if not."""
+        if self.saved is None:
+            return None
+        if problem.network != self.saved.network or problem.timesteps != self.saved.n_timesteps:
+            raise UsageError(f"--weights {self.path} holds another network than these options make; leave them out")
+        if self.saved.mask is not None:
+            raise UsageError(
+                f"--weights {self.path} has a mask of its own, which only freewalk.NNRndTraining trains on"
+            )
+        if (problem.layers is None) != (self.saved.layers is None):
+            raise UsageError(f"--weights {self.path} is of another architecture; leave --architecture out")
+        return self.saved.weights
+
+    def note(self, seed: int) -> str | None:
+        """Return a warning if the trial would see the noise and the data that the weights were trained on."""
+        if self.saved is None or self.saved.record.get("seed") != seed:
+            return None
+        return f"harness: the weights were trained with seed {seed} too; another --seed shows other data and noise"
+
+
+def _taken_over(
+    saved: Any, task: str | None, method: str | None, options: dict[str, str]
+) -> tuple[str | None, str, dict[str, str]]:
+    """Return the task, the method and the options of a trial that goes on from a weights file."""
+    carried = carried_network(saved.parameters)
+    if method in (None, saved.method):
+        carried |= carried_training(saved.parameters, options)
+    return task or saved.task, method or saved.method, {**carried, **options}
+
+
+def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool, as_json: bool) -> int:
     from freewalk.harness.budget import Budget
     from freewalk.harness.engines import backend_of, note_of, refuse_methods_without_kernels, usable_backend
     from freewalk.harness.estimate import refuse_too_large
     from freewalk.harness.plan import expand
     from freewalk.harness.registry import BuiltInRegistry
-    from freewalk.harness.trial import run_interruptibly, spread_if_worth, start_trial
+    from freewalk.harness.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
     from freewalk.harness.weights_file import SavedWeights, save_weights
     from freewalk.results.explanation import explain
 
@@ -69,10 +125,12 @@ def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool)
     backend = backend_of(usable_backend(configuration.backend), trial.cell.method)
     refuse_too_large(plan, backend)
     path = _free_path(save, trial.cell.task, trial.trial_id)
-    note = note_of(backend)
-    if note and not quiet:
-        click.echo(note, err=True)
-    run = start_trial(trial.cell, trial.seed, Budget.of(configuration), backend)
+    budget = Budget.of(configuration)
+    initial = start.weights_for(resolve_trial(trial.cell, budget))
+    for note in (note_of(backend), start.note(trial.seed)):
+        if note and not quiet:
+            click.echo(note, err=True)
+    run = start_trial(trial.cell, trial.seed, budget, backend, initial)
     run.problem.warm_up(backend)
     line = _LossLine(run.steps, quiet=quiet)
 
@@ -88,7 +146,7 @@ def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool)
         result = {"outcome": "interrupted", "steps": run.trainer.step, **_last_measures(run)}
     line.end(run)
     record = {"seed": trial.seed, **{name: _plain(value) for name, value in result.items()}}
-    save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record))
+    save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record), "--save ")
     why = "" if interrupted else explain(result, run.curve).partition(": ")[2]
     _print_result(record, path, why, as_json)
     return 130 if interrupted else 0
@@ -112,7 +170,7 @@ def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
     if not save.name:
         raise UsageError(f"--save {save} is a folder; give a file's name")
     path = save if save.suffix == ".npz" else save.with_name(save.name + ".npz")
-    check_free(path)
+    check_free(path, "--save ")
     return path
 
 

@@ -3,16 +3,39 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from freewalk.harness.drop_in.training import NNRndTraining
     from freewalk.harness.errors import UsageError
     from freewalk.harness.gradcheck.own import gradcheck
+    from freewalk.harness.maximize.search import Maximum, maximize
+    from freewalk.harness.saving import load, save
     from freewalk.harness.sweep import SweepResult, sweep
+    from freewalk.harness.weights_file import SavedWeights
     from freewalk.results.errors import StoreError
 
-__all__ = ["StoreError", "SweepResult", "UsageError", "__version__", "gradcheck", "sweep"]
+__all__ = [
+    "Maximum",
+    "NNRndTraining",
+    "SavedWeights",
+    "StoreError",
+    "SweepResult",
+    "UsageError",
+    "__version__",
+    "gradcheck",
+    "load",
+    "maximize",
+    "save",
+    "sweep",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
+    "NNRndTraining": "freewalk.harness.drop_in.training",
+    "SavedWeights": "freewalk.harness.weights_file",
     "gradcheck": "freewalk.harness.gradcheck.own",
+    "load": "freewalk.harness.saving",
+    "Maximum": "freewalk.harness.maximize.search",
+    "maximize": "freewalk.harness.maximize.search",
+    "save": "freewalk.harness.saving",
     "sweep": "freewalk.harness.sweep",
     "SweepResult": "freewalk.harness.sweep",
     "UsageError": "freewalk.harness.errors",

@@ -27,7 +27,7 @@ LEARNS = ("--stddev", "0.1", "--update", "normalised", "--optimizer", "momentum"
 @pytest.mark.parametrize(
     ("arguments", "culprit", "remedy"),
     [
-        ([], "'--task'", "harness train --help"),
+        ([], "'--task', or --weights", "harness train --help"),
         (["--task", "xro"], "unknown task 'xro'", "did you mean 'xor'?"),
         (["--task", "xor", "--method", "wlak"], "unknown method 'wlak'", "did you mean 'walk'?"),
         (["--task", "xor", "--stdev", "1"], "no option --stdev", "did you mean '--stddev'?"),

@@ -122,7 +122,7 @@ def test_an_existing_file_stays(path: Path) -> None:
 
 
 def test_a_file_that_came_in_between_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights_file, "check_free", lambda path: path.write_text("mine"))
+    monkeypatch.setattr(weights_file, "check_free", lambda path, option: path.write_text("mine"))
     with pytest.raises(UsageError, match="exists already; give another name"):
         save_weights(path, SAVED)
     assert path.read_text() == "mine"

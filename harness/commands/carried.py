@@ -1,0 +1,55 @@
+"""What a weights file says of its cell, as options of a command that goes on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from freewalk.harness.errors import UsageError
+from freewalk.harness.parameters import CONDITIONS, PARAMETERS
+
+_FOLLOWS_OPTIMIZER = ("learning_rate", "momentum")
+"""Values that suit one optimizer only."""
+
+
+def load_for(path: Path, task: str | None) -> Any:
+    """Read a weights file of a task.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, its weights are not finite, or it was trained on another task.
+    """
+    from freewalk.harness.weights_file import load_sound_weights
+
+    saved = load_sound_weights(path, "--weights ")
+    if task is not None and saved.task not in (None, task):
+        raise UsageError(f"--weights {path} was trained on {saved.task}, not {task}; leave --task out")
+    return saved
+
+
+def carried_network(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a weights file says of the network and the data, as options."""
+    return {
+        name: str(value)
+        for name, value in parameters.items()
+        if name in PARAMETERS and PARAMETERS[name].group != "method" and name != "batch_size"
+    }
+
+
+def carried_training(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a weights file says of the method, as options, less what the given options make meaningless."""
+    carried = {
+        name: str(value)
+        for name, value in parameters.items()
+        if name in PARAMETERS and (PARAMETERS[name].group == "method" or name == "batch_size")
+    }
+    if given.get("optimizer") not in (None, carried.get("optimizer")):
+        carried = {name: value for name, value in carried.items() if name not in _FOLLOWS_OPTIMIZER}
+    for name, (parent, required) in CONDITIONS.items():
+        if given.get(parent) not in (None, required):
+            carried.pop(name, None)
+    if given.get("update") not in (None, "normalised"):  # momentum hangs on optimizer, which hangs on update
+        carried.pop("momentum", None)
+    return carried

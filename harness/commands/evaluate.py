@@ -1,0 +1,88 @@
+"""`harness evaluate`: how good saved weights are, on held-out data of a task or on the user's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from freewalk.harness.configuration import SweepConfiguration
+from freewalk.harness.errors import UsageError
+
+_POINTS = SweepConfiguration.model_fields["evaluation_points"].default
+
+
+@click.command("evaluate")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Trained weights, from train --save.",
+)
+@click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="Whose data.  [default: the file's own task]")
+@click.option("--points", type=int, metavar="N", help=f"Held-out datapoints of the task.  [default: {_POINTS}]")
+@click.option("--seed", type=int, metavar="S", help="Of the held-out data.  [default: that of the training]")
+@click.option(
+    "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your own data: a .npz with x and y, or x as .npy."
+)
+@click.option("--targets", type=click.Path(path_type=Path), metavar="FILE", help="y as .npy, where --data is x alone.")
+@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
+def command(
+    weights: Path,
+    task: str | None,
+    points: int | None,
+    seed: int | None,
+    data: Path | None,
+    targets: Path | None,
+    as_json: bool,
+) -> int:
+    """Measure saved weights: the loss, how many outputs are right, and the errors of each output.
+
+    Held-out data are those that training was judged by, if the seed is; computed in float64.
+    """
+    from freewalk.harness.own_data import load_pair
+    from freewalk.harness.weights_file import load_sound_weights
+
+    saved = load_sound_weights(weights, "--weights ")
+    if data is None and targets is not None:
+        raise UsageError("--targets needs --data, the inputs that they belong to")
+    if data is not None:
+        for name, value in (("--task", task), ("--points", points), ("--seed", seed)):
+            if value is not None and (name != "--task" or not _from_environment()):
+                raise UsageError(f"{name} has no effect with --data; leave one out")
+        source: dict[str, Any] = {"data": str(data)}
+        measures = saved.evaluate(*load_pair(data, targets))
+    else:
+        from freewalk.harness.heldout import measure_held_out
+
+        points = _POINTS if points is None else points
+        measures, source = measure_held_out(saved, weights, task=task, points=points, seed=seed)
+    if as_json:
+        click.echo(json.dumps({"weights": str(weights), **source, **measures.as_dict()}, indent=2))
+    else:
+        _print(measures, source)
+    return 0
+
+
+def _from_environment() -> bool:
+    source = click.get_current_context().get_parameter_source("task")
+    return source == click.core.ParameterSource.ENVIRONMENT
+
+
+def _print(measures: Any, source: dict[str, Any]) -> None:
+    from freewalk.harness.text import counted, significant
+
+    where = ", ".join(f"{name} {value}" for name, value in source.items())
+    click.echo(f"{where}: {counted(measures.n_datapoints, 'datapoint')}")
+    click.echo(f"loss {significant(measures.loss, 4)}")
+    for name in ("bit_accuracy", "row_accuracy", "max_error"):
+        click.echo(f"{name} {significant(getattr(measures, name), 4)}")
+    for k, output in enumerate(measures.outputs):
+        click.echo(
+            f"output {k}: mean squared error {significant(output.mean_squared_error, 4)},"
+            f" mean error {significant(output.mean_absolute_error, 4)},"
+            f" largest {significant(output.max_error, 4)}, right {significant(output.accuracy, 4)}"
+        )

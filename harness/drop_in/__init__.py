@@ -1,0 +1,1 @@
+"""The original program's class: its configuration, its iterator protocol and what its author left open."""

@@ -1,0 +1,221 @@
+"""A configuration checked and turned into what the kernels take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.harness.drop_in.keys import read_keys
+from freewalk.harness.errors import UsageError
+from freewalk.harness.fields import DEFAULT_LEARNING_RATES
+from freewalk.kernels.layered import LayeredNetwork, parse_architecture
+from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
+from freewalk.kernels.walk import Optimizer, WalkConfiguration
+
+Rate = Callable[[int], float]
+
+_ONLY_NORMALISED = ("optimizer", "learning_rate", "momentum", "schedule")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training is made of."""
+
+    network: FreeNetwork
+    configuration: WalkConfiguration
+    epochs: int
+    epoch_steps: int
+    onehot_input: bool
+    onehot_target: bool
+    rate: Rate | None
+    """The learning rate of a step, where the user gave a function."""
+    mask: NDArray[np.bool_] | None
+    widths: tuple[int, ...] | None
+    """Of a layered architecture."""
+    initial: NDArray[np.float64] | None
+    seed: int
+    backend: str
+    threads: int | None
+    debug: bool
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights that are trained."""
+        return self.network.n_weights if self.mask is None else int(self.mask.sum())
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a weights file says of how it was trained, in the words of the tables."""
+        configuration = self.configuration
+        names = ["batch_size", "stddev", "update", "sides", "noise"]
+        if configuration.update == "normalised":
+            names += ["optimizer", "schedule", *(["momentum"] if configuration.optimizer == "momentum" else [])]
+            names += ["learning_rate"] if self.rate is None else []
+        said = {name: getattr(configuration, name) for name in names}
+        shape: dict[str, Any]
+        onehot = {"onehot_input": self.onehot_input, "onehot_target": self.onehot_target}
+        if self.widths is None:
+            shape = {"hidden": self.network.n_hidden, "timesteps": configuration.timesteps}
+        else:
+            shape = {"architecture": "-".join(map(str, self.widths))}
+        run = {"epochs": self.epochs, "epoch_steps": self.epoch_steps}
+        return {**shape, "activation": self.network.hidden_activation, **said, **onehot, **run}
+
+    def rate_at(self, step: int) -> float | None:
+        """Return the learning rate of a step where the user gave a function, else None.
+
+        Raises
+        ------
+        UsageError
+            If the function gives no finite number of at least 0.
+        """
+        if self.rate is None:
+            return None
+        value = self.rate(step)
+        try:
+            rate = float(value)
+        except (TypeError, ValueError):
+            rate = np.nan
+        if not (np.isfinite(rate) and rate >= 0):
+            raise UsageError(f"learning_rate must give a finite number of at least 0, gave {value!r} for step {step}")
+        return rate
+
+
+def settings_of(config: Mapping[str, Any], more: Mapping[str, Any]) -> Settings:
+    """Check a configuration.
+
+    Raises
+    ------
+    UsageError
+        If a key is unknown or missing, or a value does not fit: it names the key, what is expected and what was found.
+    """
+    keys = read_keys(config, more)
+    for onehot, sequence in (("net_input_add_onehot", "sequence_input"), ("net_target_add_onehot", "sequence_output")):
+        if keys[onehot] and not keys[sequence]:
+            raise UsageError(f"configuration key {onehot!r} needs {sequence}=True, got False; whole numbers come a row")
+    network = FreeNetwork(
+        keys["num_input"],
+        keys["num_output"],
+        keys["num_hidden"],
+        sequence_input=keys["sequence_input"],
+        sequence_output=keys["sequence_output"],
+        softmax=keys["net_add_softmax"],
+        loss=keys["loss"],
+        hidden_activation=keys["activation"],
+    )
+    mask, widths = _mask(network, keys)
+    return Settings(
+        network=network,
+        configuration=_configuration(keys),
+        epochs=keys["epochs"],
+        epoch_steps=keys["epoch_steps"],
+        onehot_input=keys["net_input_add_onehot"],
+        onehot_target=keys["net_target_add_onehot"],
+        rate=keys["learning_rate"] if callable(keys["learning_rate"]) else None,
+        mask=mask,
+        widths=widths,
+        initial=_initial(network, mask, widths, keys),
+        seed=keys["seed"],
+        backend=keys["backend"],
+        threads=keys["threads"],
+        debug=keys["debug"],
+    )
+
+
+def _configuration(keys: Mapping[str, Any]) -> WalkConfiguration:
+    _refuse_without_effect(keys)
+    optimizer: Optimizer = keys["optimizer"] or "sgd"
+    rate = keys["learning_rate"]
+    fixed = DEFAULT_LEARNING_RATES["walk"][optimizer] if rate is None or callable(rate) else rate
+    try:
+        return WalkConfiguration(
+            stddev=keys["test_stddev"],
+            batch_size=keys["batch_size"],
+            timesteps=keys["timesteps"],
+            update=keys["update"],
+            optimizer=optimizer,
+            learning_rate=fixed,
+            momentum=0.9 if keys["momentum"] is None else keys["momentum"],
+            schedule=keys["schedule"] or "constant",
+            schedule_steps=keys["epochs"] * keys["epoch_steps"],
+            sides=keys["sides"],
+            noise=keys["noise"],
+        )
+    except ValueError as error:
+        raise UsageError(str(error).replace("stddev", "test_stddev", 1)) from None
+
+
+def _refuse_without_effect(keys: Mapping[str, Any]) -> None:
+    for name in _ONLY_NORMALISED:
+        if keys["update"] == "raw" and keys[name] is not None:
+            raise UsageError(
+                f"configuration key {name!r} has no effect with update='raw', the original rule; give"
+                " update='normalised' as well, or leave it out"
+            )
+    if keys["momentum"] is not None and keys["optimizer"] != "momentum":
+        raise UsageError("configuration key 'momentum' has no effect without optimizer='momentum'; leave it out")
+    if callable(keys["learning_rate"]) and keys["schedule"] is not None:
+        raise UsageError("configuration key 'schedule' has no effect beside a learning_rate that is a function")
+
+
+def _mask(network: FreeNetwork, keys: Mapping[str, Any]) -> tuple[NDArray[np.bool_] | None, tuple[int, ...] | None]:
+    """Return which weights there are, and the widths if they make a layered network."""
+    if keys["architecture"] is None:
+        if keys["mask"] is None:
+            return None, None
+        mask = np.asarray(keys["mask"])
+        try:
+            check_mask(network, mask)
+        except ValueError as error:
+            raise UsageError(f"configuration key 'mask': {error}") from None
+        if not mask.any():
+            raise UsageError("configuration key 'mask' leaves no weight; give one that is True somewhere")
+        return mask.copy(), None
+    if keys["mask"] is not None:
+        raise UsageError("configuration keys 'architecture' and 'mask' both limit the weights; leave one out")
+    return _layers(network, keys)
+
+
+def _layers(network: FreeNetwork, keys: Mapping[str, Any]) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
+    text = keys["architecture"]
+    try:
+        widths = parse_architecture(text if isinstance(text, str) else repr(text))
+    except ValueError as error:
+        raise UsageError(f"configuration key 'architecture': {error}") from None
+    if network.sequence_input or network.sequence_output:
+        raise UsageError("configuration key 'architecture': layers see one row and answer once; leave sequences out")
+    expected = (widths[0], widths[-1], sum(widths[1:-1]), len(widths) - 1)
+    names = ("num_input", "num_output", "num_hidden", "timesteps")
+    for name, wanted in zip(names, expected, strict=True):
+        if keys[name] != wanted:
+            raise UsageError(f"configuration key 'architecture' {text!r} needs {name}={wanted}, got {keys[name]}")
+    return _layered(network, widths).mask, widths
+
+
+def _layered(network: FreeNetwork, widths: tuple[int, ...]) -> LayeredNetwork:
+    return LayeredNetwork(
+        widths, hidden_activation=network.hidden_activation, softmax=network.softmax, loss=network.loss
+    )
+
+
+def _initial(
+    network: FreeNetwork,
+    mask: NDArray[np.bool_] | None,
+    widths: tuple[int, ...] | None,
+    keys: Mapping[str, Any],
+) -> NDArray[np.float64] | None:
+    """Return the weights to start from; None for those that the seed gives a free network."""
+    if keys["weights"] is None:
+        return None if widths is None else _layered(network, widths).initial_weights(keys["seed"])
+    try:
+        weights = np.asarray(keys["weights"], dtype=np.float64)
+        check_initial(network, weights)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"configuration key 'weights': {error}") from None
+    if mask is not None and weights[~mask].any():
+        raise UsageError("configuration key 'weights' has weights where the mask has none; set them to 0")
+    return weights.copy()

@@ -1,0 +1,143 @@
+"""What a network answers, and how far that is from its targets; all in float64."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from freewalk.harness.errors import UsageError
+from freewalk.kernels import reference
+from freewalk.kernels.layered import LayeredNetwork
+from freewalk.kernels.layered_pass import forward_layers, make_parameters, set_parameters
+from freewalk.kernels.layered_pass import outputs_of as read_last
+from freewalk.kernels.network import FreeNetwork
+
+Array = NDArray[np.float64]
+
+_DATAPOINTS_AT_A_TIME = 4096  # bounds the memory of a run, which keeps the activations of all timesteps
+
+
+@dataclass(frozen=True)
+class OutputErrors:
+    """Errors of one output, over datapoints and timesteps."""
+
+    mean_squared_error: float
+    mean_absolute_error: float
+    max_error: float
+    accuracy: float
+    """Share on the target's side of 1/2."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """How far outputs are from their targets; the names are those of the tables."""
+
+    n_datapoints: int
+    loss: float
+    """Mean loss of a datapoint."""
+    bit_accuracy: float
+    """Share of outputs on their target's side of 1/2."""
+    row_accuracy: float
+    """Share of datapoints with every output right."""
+    max_error: float
+    """Largest distance of an output from its target."""
+    outputs: tuple[OutputErrors, ...]
+    """Of each output."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return asdict(self)
+
+
+def inputs_of(network: FreeNetwork, x: ArrayLike, timesteps: int) -> Array:
+    """Return inputs as float64, (B, n_input) or (B, T, n_input), integers of a sequence (B, T) made one-hot.
+
+    Raises
+    ------
+    UsageError
+        If they do not fit the network or are not finite; it names the shapes expected and found.
+    """
+    return _fitting("x", x, network.sequence_input, timesteps, network.n_input, "n_input")
+
+
+def targets_of(network: FreeNetwork, y: ArrayLike, timesteps: int) -> Array:
+    """Return targets as float64, (B, n_output) or (B, T, n_output); see `inputs_of`."""
+    return _fitting("y", y, network.sequence_output, timesteps, network.n_output, "n_output")
+
+
+def _fitting(name: str, given: ArrayLike, is_sequence: bool, timesteps: int, n: int, what: str) -> Array:
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise UsageError(f"{name} is no array: {' '.join(str(error).split())}") from None
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"{name} must hold numbers, got {array.dtype}; convert it")
+    if is_sequence and array.ndim == 2 and array.dtype.kind in "iu" and array.shape[1] == timesteps:
+        try:
+            return reference.one_hot(array, n)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}") from None
+    wanted = (timesteps, n) if is_sequence else (n,)
+    if array.ndim != 1 + len(wanted) or array.shape[1:] != wanted or not len(array):
+        axes = ("T", what) if is_sequence else (what,)
+        expected = f"(B, {', '.join(f'{axis}={size}' for axis, size in zip(axes, wanted, strict=True))})"
+        raise UsageError(f"{name} must have shape {expected} with B of at least 1, got {array.shape}")
+    dense: Array = array.astype(np.float64)
+    if not np.isfinite(dense).all():
+        raise UsageError(f"{name} holds numbers that are not finite; remove those datapoints")
+    return dense
+
+
+def outputs_of(
+    network: FreeNetwork, weights: Array, x: ArrayLike, timesteps: int, layers: LayeredNetwork | None = None
+) -> Array:
+    """Return the outputs of datapoints, (B, n_output) or (B, T, n_output).
+
+    A layered network is run layer by layer, which its free network would take many times as long for.
+
+    Raises
+    ------
+    UsageError
+        If x does not fit the network.
+    """
+    dense = inputs_of(network, x, timesteps)
+    parts = [dense[first : first + _DATAPOINTS_AT_A_TIME] for first in range(0, len(dense), _DATAPOINTS_AT_A_TIME)]
+    if layers is None:
+        return np.concatenate([reference.forward(network, weights, part, timesteps) for part in parts])
+    parameters = make_parameters(layers)
+    set_parameters(layers, parameters, weights)
+    return np.concatenate([read_last(layers, forward_layers(layers, parameters, part)[-1]) for part in parts])
+
+
+def measure(network: FreeNetwork, outputs: Array, y: Array) -> Measures:
+    """Return how far outputs are from their targets, both (B, n_output) or (B, T, n_output).
+
+    Raises
+    ------
+    UsageError
+        If they are not of one shape.
+    """
+    if outputs.shape != y.shape:
+        raise UsageError(f"y must have shape {outputs.shape}, one target a datapoint of x, got {y.shape}")
+    n = len(y)
+    right = (outputs > 0.5) == (y > 0.5)
+    distances = np.abs(outputs - y).reshape(-1, y.shape[-1])
+    return Measures(
+        n_datapoints=n,
+        loss=float(reference.losses(network, outputs, y).mean()),
+        bit_accuracy=float(right.mean()),
+        row_accuracy=float(right.reshape(n, -1).all(axis=1).mean()),
+        max_error=float(distances.max()),
+        outputs=tuple(
+            OutputErrors(
+                mean_squared_error=float((distances[:, k] ** 2).mean()),
+                mean_absolute_error=float(distances[:, k].mean()),
+                max_error=float(distances[:, k].max()),
+                accuracy=float(right[..., k].mean()),
+            )
+            for k in range(y.shape[-1])
+        ),
+    )

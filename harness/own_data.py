@@ -1,0 +1,30 @@
+"""Inputs and targets that users bring as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from freewalk.harness.archive import MOST_BYTES, read_npy, read_npz
+from freewalk.harness.errors import UsageError
+
+
+def load_pair(data: Path, targets: Path | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return x and y from a .npz that holds both, or from a .npy each; nothing is unpickled.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing, damaged, too large, or y is nowhere.
+    """
+    if data.suffix == ".npz":
+        if targets is not None:
+            raise UsageError(f"--targets has no effect beside {data}, which holds both x and y; leave it out")
+        remedy = "save it with np.savez(FILE, x=x, y=y)"
+        arrays = read_npz(data, {"x": MOST_BYTES, "y": MOST_BYTES}, what="file of x and y", remedy=remedy)
+        return arrays["x"], arrays["y"]
+    if targets is None:
+        raise UsageError(f"{data} holds inputs alone; give their targets with --targets FILE, or both in one .npz")
+    return read_npy(data), read_npy(targets)
