@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.descent import DescentConfiguration
@@ -114,8 +116,11 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
     ------
     ValueError
         If the values do not fit each other, the task or the method: a sentence with the remedy.
+    UsageError
+        If the task's data are in a package that is not installed.
     """
     problem = TASKS[task].problem(parameters)
+    _refuse_without_data(task, problem)
     layers = _layers(problem, parameters)
     if layers is None and method == "synthetic":
         raise ValueError(f"method synthetic learns layered networks only; {_how_to_layer(problem, 'another method')}")
@@ -129,6 +134,17 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
     kind = WalkConfiguration if method == "walk" else DescentConfiguration
     configuration = kind(**_given(kind, {**parameters, **decided}))
     return ResolvedProblem(TASKS[task], problem, method, network, layers, configuration)
+
+
+_PACKAGES = {"sklearn": "scikit-learn"}
+"""Packages by the modules that they bring, where the names differ."""
+
+
+def _refuse_without_data(task: str, problem: Problem) -> None:
+    """Raise UsageError if a task's data are in a package that is not installed."""
+    if problem.needs is not None and find_spec(problem.needs) is None:
+        package = _PACKAGES.get(problem.needs, problem.needs)
+        raise UsageError(f"task {task!r} needs {package}, which is not here; install it with: pip install 'freewalk[data]'")
 
 
 def _given(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:

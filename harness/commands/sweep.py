@@ -24,7 +24,8 @@ EPILOG = """\b
 \b
 Keys: task, method, architecture, hidden, timesteps, activation, batch_size,
 stddev, update, optimizer, learning_rate, momentum, schedule, sides, noise,
-backward_cost, predictor, predictor_learning_rate, bits, form, pairs.
+backward_cost, predictor, predictor_learning_rate, bits, form, pairs,
+length, delay, source.
 Methods: walk, backprop, numerical, synthetic.
 
 \b
