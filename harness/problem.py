@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.errors import UsageError
+from freewalk.harness.methods import METHODS, Configuration, present
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.descent import DescentConfiguration
 from freewalk.kernels.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import initial_weights
-from freewalk.kernels.walk import Data, Trainer, WalkConfiguration
+from freewalk.kernels.walk import Data, Trainer
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem, Task
 
-Configuration = WalkConfiguration | DescentConfiguration
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,14 @@ class ResolvedProblem:
     @property
     def evaluations_per_step(self) -> float:
         """Forward passes of one datapoint, or their worth, that one step costs."""
-        if isinstance(self.configuration, WalkConfiguration):
-            return self.configuration.evaluations_per_step(self.n_weights)
-        predictors = 0 if self.layers is None else self.layers.n_predictor_weights(self.configuration.predictor)
+        predictor = getattr(self.configuration, "predictor", None)
+        predictors = 0 if self.layers is None or predictor is None else self.layers.n_predictor_weights(predictor)
         return self.configuration.evaluations_per_step(self.n_weights, predictors)
 
     def over(self, steps: int) -> Self:
         """Return the same for a trial of so many steps: schedules of the learning rate end there."""
-        return replace(self, configuration=replace(self.configuration, schedule_steps=steps))
+        configuration: Any = replace(cast(Any, self.configuration), schedule_steps=steps)
+        return replace(self, configuration=configuration)
 
     def initial_weights(self, seed: int) -> NDArray[np.float64]:
         """Return the weights before the first step, (n_from, n_to); zeros where the mask is False."""
@@ -77,7 +76,7 @@ class ResolvedProblem:
 
     def warm_up(self, backend: Backend) -> None:
         """Compile the kernels of a trial on one thread, or load them from the cache."""
-        backend.warm_up("walk" if isinstance(self.configuration, WalkConfiguration) else self.configuration.method)
+        METHODS[self.method].warm_up(backend)
 
     def start(self, backend: Backend, *, seed: int, evaluation_points: int) -> Trainer:
         """Return a trial at step 0 on a backend.
@@ -85,14 +84,8 @@ class ResolvedProblem:
         Every method starts from the same weights. `evaluation_points` are those wanted; a task with few different
         datapoints shows each once.
         """
-        options: dict[str, Any] = {
-            "seed": seed,
-            "evaluation_points": self.problem.evaluation_points(evaluation_points),
-            "initial": None if self.layers is None else self.initial_weights(seed),
-        }
-        if isinstance(self.configuration, WalkConfiguration):
-            return backend.make_walk(self.network, self.configuration, self.data(), mask=self.mask, **options)
-        return backend.make_descent(self.network, self.configuration, self.data(), layers=self.layers, **options)
+        points = self.problem.evaluation_points(evaluation_points)
+        return METHODS[self.method].start(self, backend, seed=seed, evaluation_points=points)
 
 
 def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | None], steps: int = 1) -> ResolvedProblem:
@@ -126,13 +119,11 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
         raise ValueError(f"method synthetic learns layered networks only; {_how_to_layer(problem, 'another method')}")
     if layers is None:
         network = problem.network(int(parameters.get("hidden") or 0))
-        network = replace(network, **_given(FreeNetwork, {"hidden_activation": parameters.get("activation")}))
+        network = replace(network, **present(FreeNetwork, {"hidden_activation": parameters.get("activation")}))
         timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
     else:
         network, timesteps = layers.free_network, layers.depth
-    decided = {"method": method, "timesteps": timesteps, "schedule_steps": steps}
-    kind = WalkConfiguration if method == "walk" else DescentConfiguration
-    configuration = kind(**_given(kind, {**parameters, **decided}))
+    configuration = METHODS[method].configure(parameters, timesteps=timesteps, steps=steps)
     return ResolvedProblem(TASKS[task], problem, method, network, layers, configuration)
 
 
@@ -145,12 +136,6 @@ def _refuse_without_data(task: str, problem: Problem) -> None:
     if problem.needs is not None and find_spec(problem.needs) is None:
         package = _PACKAGES.get(problem.needs, problem.needs)
         raise UsageError(f"task {task!r} needs {package}, which is not here; install it with: pip install 'freewalk[data]'")
-
-
-def _given(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are fields of `kind` and not None."""
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in values.items() if name in names and value is not None}
 
 
 def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> LayeredNetwork | None:
@@ -174,7 +159,7 @@ def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> Layere
             f" give architecture={fitting}"
         )
     described = {"hidden_activation": parameters.get("activation")}
-    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **_given(LayeredNetwork, described))
+    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **present(LayeredNetwork, described))
 
 
 def _how_to_layer(problem: Problem, otherwise: str) -> str:

@@ -29,6 +29,7 @@ from freewalk.harness.engines import (
 from freewalk.harness.environment import environment
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.harness.inputs import inputs, refuse_other_data
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
@@ -203,10 +204,12 @@ class Sweep:
 
     def _describe(self) -> None:
         """Write down what is run and on what; files of an earlier run of the same sweep stay."""
+        read = inputs(self.configuration, self.plan)
+        refuse_other_data(self.directory, read)
         if not (self.directory / "sweep.toml").exists():
             write_text(to_toml(self.configuration), self.directory / "sweep.toml")
         if not (self.directory / "environment.json").exists():
-            write_json(environment(self.backend), self.directory / "environment.json")
+            write_json({**environment(self.backend), **read}, self.directory / "environment.json")
 
 
 def default_directory(configuration: SweepConfiguration) -> Path:
@@ -241,6 +244,7 @@ def sweep(
     plateau: int | None = None,
     evaluation_points: int | None = None,
     backend: str | None = None,
+    plugins: Sequence[str | Path] = (),
     out: str | Path | None = None,
     retry_failed: bool = False,
     fail_fast: bool = False,
@@ -258,6 +262,8 @@ def sweep(
         A range such as "0:5", or the seeds.
     epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend
         As the options of `harness sweep`; None leaves them to a preset or the defaults.
+    plugins
+        Python files with tasks and methods of one's own.
     out
         Folder for the store and the tables; the same call again resumes. None keeps nothing on disk.
     retry_failed
@@ -292,6 +298,7 @@ def sweep(
         plateau=plateau,
         evaluation_points=evaluation_points,
         backend=backend,
+        plugins=plugins,
     )
     if out is not None:
         return _run_all(Sweep(configuration, Path(out), checkpoint_seconds), retry_failed, fail_fast, keep=True)

@@ -174,12 +174,16 @@ def fill_arrays(
     timesteps: int,
     x_shape: tuple[int, int],
     y_shape: tuple[int, int],
+    before: float = 0.0,
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.float32]]]:
-    """Return a data function's first datapoints as arrays x (n, *x_shape) and y (n, *y_shape), float32."""
+    """Return a data function's first datapoints as arrays x (n, *x_shape) and y (n, *y_shape), float32.
+
+    `before` is what stands in the arrays when the function gets them.
+    """
     function = _FILL_CTYPE(address)
     n_groups = -(-n_datapoints // LANES)
-    x = np.zeros((n_groups, *x_shape, LANES), dtype=np.float32)
-    y = np.zeros((n_groups, *y_shape, LANES), dtype=np.float32)
+    x = np.full((n_groups, *x_shape, LANES), before, dtype=np.float32)
+    y = np.full((n_groups, *y_shape, LANES), before, dtype=np.float32)
     for group in range(n_groups):
         x_at, y_at = x[group].ctypes.data_as(_FLOATS), y[group].ctypes.data_as(_FLOATS)
         function(seed, stream, step, group * LANES, timesteps, argument, *x_shape, *y_shape, x_at, y_at)

@@ -101,6 +101,8 @@ class Task:
     """Called with the parameters by name; raises ValueError if they do not fit."""
     parameters: Mapping[str, Value] = field(default_factory=dict)
     """The parameters with their defaults."""
+    parameter_help: Mapping[str, str] = field(default_factory=dict)
+    """What those parameters mean that no task of freewalk has."""
     strict: bool = False
     """Whether the target itself is not enough: below it, or above it."""
     also_recorded: tuple[Metric, ...] = ()

@@ -9,20 +9,26 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.options import plugin_option
+
 _WIDTH = 100
 
 
 @click.command("tasks")
 @click.argument("name", required=False)
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(name: str | None, as_json: bool) -> None:
+def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List the tasks: what is learned, the data's sizes, the metric and the target, and the task's parameters.
 
     With NAME, one task, with what is known of how hard it is.
     """
     from freewalk.harness.errors import unknown
+    from freewalk.harness.plugins import load_entry_points, load_plugins
     from freewalk.tasks.registry import TASKS
 
+    load_entry_points()
+    load_plugins(plugins)
     if name is not None and name not in TASKS:
         raise unknown("task", name, TASKS)
     rows = [_row(task) for task in TASKS.values() if name in (None, task.name)]

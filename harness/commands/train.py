@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from freewalk.harness.commands.cell_options import axis, cell_options
-from freewalk.harness.commands.options import run_options, without_overridden
+from freewalk.harness.commands.options import plugin_option, run_options, without_overridden
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
 
@@ -24,6 +24,10 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 @click.option("--task", required=True, metavar="NAME", envvar="HARNESS_TASK", help="What to learn; see harness tasks.")
 @click.option("--method", default="walk", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method.")
 @click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
+@plugin_option
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter that a plug-in brings; repeatable."
+)
 @run_options
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No loss line.")
@@ -33,6 +37,8 @@ def command(
     task: str,
     method: str,
     seed: str,
+    plugins: tuple[str, ...],
+    settings: tuple[str, ...],
     save: Path | None,
     quiet: bool,
     as_json: bool,
@@ -43,12 +49,22 @@ def command(
     The trial is the same, to the last bit, as in a sweep with the same settings.
     """
     from freewalk.harness.configuration import resolve
+    from freewalk.harness.plugins import load_plugins
     from freewalk.harness.registry import BuiltInRegistry
 
     grid = [axis(name, value) for name in PARAMETERS if (value := given.pop(name)) is not None]
-    given = without_overridden(given)
+    given = without_overridden(given) | {"plugins": load_plugins(plugins)}
+    grid += [_setting(text) for text in settings]
     configuration = resolve(grid, registry=BuiltInRegistry(), tasks=[task], methods=[method], seeds=seed, **given)
     return _train(configuration, save, quiet=quiet, as_json=as_json)
+
+
+def _setting(text: str) -> str:
+    """Return what --set says as the grid wants it."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not (key and equals and value) or key in ("task", "method"):
+        raise UsageError(f"--set {text!r}: write a parameter and its value, such as --set rate=0.1")
+    return f"{key}={value}"
 
 
 def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool) -> int:
