@@ -149,9 +149,7 @@ def _has_few_patterns(x: NDArray[np.float32]) -> bool:
     return len(np.unique(x.reshape(len(x), -1), axis=0)) < len(x) / 2
 
 
-def _timestep_complaints(
-    task: Task, problem: Problem, parameters: dict[str, Scalar], timesteps: int
-) -> Complaints:
+def _timestep_complaints(task: Task, problem: Problem, parameters: dict[str, Scalar], timesteps: int) -> Complaints:
     more = timesteps + _MORE_TIMESTEPS
     if problem.most_timesteps is None or more <= problem.most_timesteps:
         longer = task.problem(parameters | {"timesteps": more})
@@ -165,9 +163,7 @@ def _timestep_complaints(
         yield f"timesteps={problem.least_timesteps - 1} is not refused"
 
 
-def _plain_complaints(
-    problem: Problem, timesteps: int, training: Datapoints, held_out: Datapoints
-) -> Complaints:
+def _plain_complaints(problem: Problem, timesteps: int, training: Datapoints, held_out: Datapoints) -> Complaints:
     argument = problem.data().argument
     cases = [(Stream.DATA, 5, training, k) for k in (0, 1, _N - 1)] + [(Stream.EVALUATION_DATA, 5, held_out, 0)]
     for stream, step, (xs, ys), k in cases:
@@ -187,10 +183,11 @@ def _target_complaints(task: Task, problem: Problem, held_out: Datapoints) -> Co
     network = problem.network(0)
     y = held_out[1] if network.sequence_output else held_out[1][:, 0]
     best = task.measure(measure(network, y.astype(np.float64), y))
+    target = f"{task.comparison} {task.target:g}"
     if not _meets(task, best):
-        yield f"the right answers have {task.metric} {best:g}, which misses the target {task.comparison} {task.target:g}"
+        yield f"the right answers have {task.metric} {best:g}, which misses the target {target}"
     if task.baseline is not None and _meets(task, task.baseline):
-        yield f"the baseline {task.baseline:g} meets the target {task.comparison} {task.target:g}"
+        yield f"the baseline {task.baseline:g} meets the target {target}"
 
 
 def _meets(task: Task, value: float) -> bool:
@@ -264,8 +261,10 @@ def _method_complaints(method: Method, settings: dict[str, Scalar], task: str, s
 
 
 def _method_problem(method: Method, settings: dict[str, Scalar], task: str, steps: int) -> ResolvedProblem:
-    small: dict[str, Scalar] = {"batch_size": 8} | ({} if "architecture" in settings else {"hidden": 3})
-    parameters = fill(method.name, small | settings, TASKS[task].parameters)
+    small: dict[str, Scalar] = {"batch_size": 8}
+    if "architecture" not in settings:
+        small["hidden"] = 3
+    parameters = fill(method.name, {**small, **settings}, TASKS[task].parameters)
     for name in METHOD_PARAMETERS[method.name].model_fields:
         if parameters[name] is None and name not in ("learning_rate", "schedule", "momentum", "optimizer"):
             parameters[name] = default_of(name, method.name)
@@ -327,6 +326,3 @@ def _stop_complaints(trainer: Trainer) -> Complaints:
     thread.join(_SECONDS_TO_STOP)
     if thread.is_alive():
         yield f"train goes on {_SECONDS_TO_STOP:g} s after request_stop"
-
-
-

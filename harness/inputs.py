@@ -1,4 +1,4 @@
-"""What a sweep reads besides its configuration: plug-ins and data, with their SHA-256, so that a resume notices a change."""
+"""What a sweep reads besides its configuration, plug-ins and data: their SHA-256 lets a resume notice a change."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Method(ABC):
     def start(self, problem: ResolvedProblem, backend: Backend, *, seed: int, evaluation_points: int) -> Trainer:
         """Return a trial at step 0."""
 
-    def warm_up(self, backend: Backend) -> None:
+    def warm_up(self, backend: Backend) -> None:  # noqa: B027 - many have nothing to compile
         """Compile what a trial needs, so that it does not count as training."""
 
 

@@ -1,7 +1,7 @@
 """Plug-ins: tasks and methods of one's own, from Python files and from the entry points of installed packages.
 
-A plug-in is named by its file's path, or pinned to what the file held: `PATH@sha256:HEX`. A process that is handed pinned
-names loads the same text or says that it has changed.
+A plug-in is named by its file's path, or pinned to what the file held: `PATH@sha256:HEX`. A process that is handed
+pinned names loads the same text or says that it has changed.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Plugin:
             raise UsageError(f"--plugin {spec}: cannot be read ({error.strerror}); give a Python file") from None
         if pinned and pinned["sha256"] != sha256:
             raise UsageError(
-                f"--plugin {path}: the file has changed: its SHA-256 is {sha256[:12]}… and was {pinned['sha256'][:12]}…;"
-                " put the old file back, or start a new sweep with the new one"
+                f"--plugin {path}: the file has changed: its SHA-256 is {sha256[:12]}… and was"
+                f" {pinned['sha256'][:12]}…; put the old file back, or start a new sweep with the new one"
             )
         return cls(path, sha256)
 
@@ -189,9 +189,7 @@ def _members(value: Any) -> Iterator[Any]:
             yield one
 
 
-def _register(
-    found: tuple[Any, ...], where: str, path: Path | None = None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Register tasks and methods, all or none; return their names."""
     from freewalk.harness import methods as method_registry
     from freewalk.harness.parameters import add_task_parameters

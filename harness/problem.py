@@ -22,7 +22,6 @@ from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem, Task
 
 
-
 @dataclass(frozen=True)
 class ResolvedProblem:
     """What a cell trains; no array of the network's size is made before it is asked for."""
@@ -135,7 +134,9 @@ def _refuse_without_data(task: str, problem: Problem) -> None:
     """Raise UsageError if a task's data are in a package that is not installed."""
     if problem.needs is not None and find_spec(problem.needs) is None:
         package = _PACKAGES.get(problem.needs, problem.needs)
-        raise UsageError(f"task {task!r} needs {package}, which is not here; install it with: pip install 'freewalk[data]'")
+        raise UsageError(
+            f"task {task!r} needs {package}, which is not here; install it with: pip install 'freewalk[data]'"
+        )
 
 
 def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> LayeredNetwork | None:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from freewalk.harness.budget import Budget
+from freewalk.harness.final_measure import measure_test_part
 from freewalk.harness.output_signal import heldout_signal
 from freewalk.harness.plan import Cell
 from freewalk.harness.problem import ResolvedProblem, resolve_problem
-from freewalk.harness.final_measure import measure_test_part
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.walk import Evaluation, Progress, Trainer
 from freewalk.results.convergence import Convergence

@@ -50,8 +50,8 @@ def parallel_kernel(function: F) -> F:
 def c_function(signature: Any, sources: Path | None) -> Callable[[F], F]:
     """Compile a function with a C address and the given Numba `signature`.
 
-    `sources` is the folder whose files the function may inline, besides the kernels': the machine code is cached on disk
-    until one of them changes. None caches nothing.
+    `sources` is the folder whose files the function may inline, besides the kernels': the machine code is cached on
+    disk until one of them changes. None caches nothing.
     """
 
     def decorate(function: F) -> F:

@@ -1,4 +1,4 @@
-"""The adding problem: which two of many numbers were marked, and what is their sum?
+"""The adding problem: the sum of the two numbers that were marked among many.
 
 After Hochreiter and Schmidhuber (Neural Computation 9, 1997, 1735-1780) in the form of Le, Jaitly and Hinton
 (arXiv:1504.00941, 2015) and Arjovsky, Shah and Bengio (arXiv:1511.06464, 2016): values uniform in [0, 1), one marker in

@@ -118,7 +118,7 @@ def _table(
     for part in parts:
         for values in part:
             digest.update(str(values.shape).encode())
-            digest.update(np.ascontiguousarray(values))
+            digest.update(values.tobytes())
     return Table((Source("arrays", digest.hexdigest()),), *parts)
 
 

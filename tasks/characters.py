@@ -1,9 +1,9 @@
-"""Which character comes next? In a text made by a Markov chain, whose best answer is known, or in a file.
+"""The character that comes next, in a text made by a Markov chain, whose best answer is known, or in a file.
 
-The chain has the letters a to h. The next letter is g(last) with probability 0.3, h(the one before) with probability 0.5
-and any letter with equal chances otherwise; g and h are two permutations. So a network that forgets all but the last
-letter finds 0.385 of the letters, one that keeps one more finds 0.561. `chain_facts` computes the bounds
-from the stationary distribution of the pairs of letters.
+The chain has the letters a to h. The next letter is g(last) with probability 0.3, h(the one before) with probability
+0.5, and any letter with equal chances otherwise; g and h are two permutations. So a network that forgets all but the
+last letter finds 0.385 of the letters, one that keeps one more finds 0.561. `chain_facts` computes the bounds from the
+stationary distribution of the pairs of letters.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, arg
     """
     n_training, n_validation = whole_at(argument, _N_TRAINING), whole_at(argument, _N_VALIDATION)
     if stream == _EVALUATION:
-        start = n_training + (np.int64(index) * timesteps) % max(1, n_validation - timesteps)
+        start = n_training + (index * timesteps) % max(1, n_validation - timesteps)
     else:
         word, _, _, _ = data_words(seed, stream, step, index, 0)
         start = drawn(word, max(1, n_training - timesteps))
     for t in range(timesteps):
-        now = np.int64(float_at(argument, HEADER_WORDS + start + t))
-        following = np.int64(float_at(argument, HEADER_WORDS + start + t + 1))
+        now = int(float_at(argument, HEADER_WORDS + start + t))
+        following = int(float_at(argument, HEADER_WORDS + start + t + 1))
         for k in range(x.shape[1]):
             x[t, k] = _ONE if k == now else _ZERO
             y[t, k] = _ONE if k == following else _ZERO

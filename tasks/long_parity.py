@@ -22,7 +22,7 @@ _LENGTH_BLOCK = 2**31  # of words; those of the bits start at 0
 
 
 def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, longest: int, x: Any, y: Any) -> None:
-    """Write zeros, then 1 or -1 for each of n bits, n uniform from 5/6 of the longest to all of it; y: is it odd?"""
+    """Write zeros, then 1 or -1 for each of n bits, n uniform from 5/6 of the longest to all of it; y: 1 if odd."""
     shortest = (5 * longest + 5) // 6
     word, _, _, _ = data_words(seed, stream, step, index, _LENGTH_BLOCK)
     start = timesteps - (shortest + drawn(word, longest - shortest + 1))

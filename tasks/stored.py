@@ -1,7 +1,7 @@
 """Data that lie in memory: one block of words, read by address from a datapoint function.
 
-The argument of such a function is the block's address. A block is float32 words after a header of eight int64 and points
-nowhere outside itself, so that a copy on a device serves as well.
+The argument of such a function is the block's address. A block is float32 words after a header of eight int64, and
+points nowhere outside itself, so that a copy on a device serves as well.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def float_at(address: int, k: int) -> np.floating[Any]:
 
 
 @inline_function
-def whole_at(address: int, k: int) -> np.int64:
+def whole_at(address: int, k: int) -> int:
     """Return int64 number k of those at an address."""
     return _load_int64(address, k)  # type: ignore[no-any-return]
 
 
 @inline_function
-def drawn(word: np.uint32, n: int) -> np.int64:
+def drawn(word: np.uint32, n: int) -> int:
     """Return a number in 0..n-1 made of a random word: its share of 2**32, times n."""
-    return np.int64((np.uint64(word) * np.uint64(n)) >> _SHIFT)
+    return np.int64((np.uint64(word) * np.uint64(n)) >> _SHIFT)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Stored(ABC):
 
     @abstractmethod
     def test_rows(self, timesteps: int) -> Rows | None:
-        """Return x (n, input_rows, n_input) and y (n, output_rows, n_output) of the test part; None if there is none."""
+        """Return x (n, input_rows, n_input) and y (n, output_rows, n_output) of the test part; None for no rows."""
 
     @cached_property
     def memory(self) -> Array32:
@@ -101,7 +101,7 @@ class Stored(ABC):
         block = np.zeros(-(-n // 2), dtype=np.int64)  # the header needs a boundary of 8 bytes
         block[: len(self._header())] = self._header()
         block.view(np.float32)[HEADER_WORDS:n] = np.concatenate(words)
-        return _BLOCKS.setdefault(hashlib.sha256(block).hexdigest(), block.view(np.float32))
+        return _BLOCKS.setdefault(hashlib.sha256(block.tobytes()).hexdigest(), block.view(np.float32))
 
     @property
     def address(self) -> int:

@@ -27,7 +27,7 @@ def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, arg
     Timesteps beyond the rows' own are zeros.
     """
     if stream == _EVALUATION:
-        row = whole_at(argument, _N_TRAINING) + np.int64(index) % whole_at(argument, _N_VALIDATION)
+        row = whole_at(argument, _N_TRAINING) + index % whole_at(argument, _N_VALIDATION)
     else:
         word, _, _, _ = data_words(seed, stream, step, index, 0)
         row = drawn(word, whole_at(argument, _N_TRAINING))

@@ -74,7 +74,7 @@ class Problem:
         return Data(address, stored.address, self.datapoint, stored.memory)
 
     def test_rows(self, timesteps: int) -> Rows | None:
-        """Return x (n, input_rows, n_input) and y (n, output_rows, n_output) of the test part; None if there is none."""
+        """Return x (n, input_rows, n_input) and y (n, output_rows, n_output) of the test part; None for no rows."""
         return None if self.load_stored is None else self.load_stored().test_rows(timesteps)
 
     @property

@@ -82,7 +82,7 @@ def evaluate(
     lowest: NDArray[np.float32],  # OUT (output_rows * n_output,)
     highest: NDArray[np.float32],  # OUT (output_rows * n_output,)
 ) -> tuple[float, float, float, float, float]:
-    """Return the mean loss, the shares of outputs right and of datapoints all right, the largest error, the accuracy."""
+    """Return the mean loss, the shares of outputs and of datapoints right, the largest error, and the accuracy."""
     x, y, outputs = workspace.x[0], workspace.y[0], workspace.outputs[0]
     losses = workspace.coefficients[0]
     n = shape.output_rows * shape.n_output

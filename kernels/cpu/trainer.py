@@ -144,7 +144,8 @@ class CpuTrainer(ABC):
             self._highest,
         )
         spread = float((self._highest - self._lowest).max())
-        return Evaluation(*measures, output_spread=spread, accuracy=accuracy)
+        loss, bits, rows, largest = measures
+        return Evaluation(loss, bits, rows, largest, spread, accuracy)
 
     @property
     def weights(self) -> NDArray[np.float64]:

@@ -17,8 +17,8 @@ from freewalk.kernels.noise import Stream
 _ZERO, _HALF, _INFINITY = np.float32(0.0), np.float32(0.5), np.float32(np.inf)
 _HELD_OUT = np.uint32(Stream.EVALUATION_DATA)
 LOSS, BITS, ROWS, LARGEST, NOT_A_NUMBER, FOUND, CLASSES = range(7)
-"""Columns of what a block measures: summed loss, outputs right, datapoints right, largest error, NaN, classes found, rows
-with a class."""
+"""Columns of what a block measures: summed loss, outputs right, datapoints right, largest error, NaN, classes found,
+and rows with a class."""
 N_MEASURES = 7
 
 
@@ -32,7 +32,7 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
 
     @device_function
     def find_class(activations: Any, there: int, y: Any, y_row: int) -> tuple[int, int]:
-        """Return (1 if the row's class is found, 1 if it has one); a softmax would not change which output is largest."""
+        """Return (1 if the row's class is found, 1 if it has one); a softmax leaves the largest output the largest."""
         chosen, wanted, is_number = 0, 0, 1
         for k in range(n_output):
             output = activations[there, 1, k]
