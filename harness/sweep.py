@@ -75,7 +75,7 @@ class Sweep:
     def __post_init__(self) -> None:
         self.plan = expand(self.configuration, BuiltInRegistry())
         refuse_methods_without_kernels(self.configuration.backend, self.configuration.methods)
-        self.backend = usable_backend(self.configuration.backend)
+        self.backend = usable_backend(self.configuration.backend, self.plan.cells)
         refuse_too_large(self.plan, self.backend)
 
     @property

@@ -116,7 +116,7 @@ class Data:
     datapoint: Callable[..., None] | None = None
     """The plain function that it was compiled from, which CUDA kernels compile in."""
     table: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    """Memory at the address that `argument` then is; a GPU needs a copy of its own."""
+    """Memory at the address that `argument` then is, which kernels on a GPU do not reach."""
 
 
 class Progress(NamedTuple):

@@ -82,7 +82,7 @@ def _train(configuration: Any, save: Path | None, *, quiet: bool, as_json: bool)
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
     refuse_methods_without_kernels(configuration.backend, configuration.methods)
-    backend = backend_of(usable_backend(configuration.backend), trial.cell.method)
+    backend = backend_of(usable_backend(configuration.backend, plan.cells), trial.cell.method)
     refuse_too_large(plan, backend)
     path = _free_path(save, trial.cell.task, trial.trial_id)
     note = note_of(backend)

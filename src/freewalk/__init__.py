@@ -6,13 +6,15 @@ if TYPE_CHECKING:
     from freewalk.harness.errors import UsageError
     from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.sweep import SweepResult, sweep
+    from freewalk.kernels.any_model import RandomWalk
     from freewalk.results.errors import StoreError
 
-__all__ = ["StoreError", "SweepResult", "UsageError", "__version__", "gradcheck", "sweep"]
+__all__ = ["RandomWalk", "StoreError", "SweepResult", "UsageError", "__version__", "gradcheck", "sweep"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "gradcheck": "freewalk.harness.gradcheck.own",
+    "RandomWalk": "freewalk.kernels.any_model",
     "sweep": "freewalk.harness.sweep",
     "SweepResult": "freewalk.harness.sweep",
     "UsageError": "freewalk.harness.errors",
