@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from freewalk.harness.errors import UsageError, nearest
 from freewalk.harness.grid import parse_grid
 from freewalk.harness.parameters import DEFAULT_METHOD, Axes, Registry, Scalar, check_axis, requirement
+from freewalk.harness.plugins import load_plugins, sha256_of
 from freewalk.harness.presets import preset_names
 from freewalk.harness.seeds import checked_seeds, format_seeds, parse_seeds
 
@@ -48,6 +50,7 @@ class SweepConfiguration(BaseModel):
     )
     evaluation_points: int = Field(2048, ge=1, le=2**32 - 1, description="held-out datapoints of an evaluation")
     backend: BackendChoice = Field("auto", description="what computes")
+    plugins: tuple[str, ...] = Field((), description="files with tasks and methods of one's own, each with its SHA-256")
     grid: tuple[dict[str, tuple[int | float | str, ...]], ...] = Field(
         description="axes by key; each table is a cross product, and the sweep is their union"
     )
@@ -111,6 +114,7 @@ def resolve(
     plateau: int | None = None,
     evaluation_points: int | None = None,
     backend: str | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> SweepConfiguration:
     """Put a configuration together: command line over file over defaults.
 
@@ -127,6 +131,8 @@ def resolve(
     epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend : optional
         Fields of `SweepConfiguration`; None leaves them to the file and the defaults. `evaluations` replace a file's
         `steps_per_epoch`, and the other way round.
+    plugins : sequence of str or Path
+        Files with tasks and methods of one's own, besides those that the files name; see `load_plugins`.
 
     Returns
     -------
@@ -138,6 +144,7 @@ def resolve(
     UsageError
         When anything is malformed or out of range, or no task is given.
     """
+    given_plugins = load_plugins(plugins)
     spec = parse_grid(grid_specs, tasks=tasks, methods=methods, registry=registry)
     if not any("task" in table for table in spec.tables):
         known = f" (known: {', '.join(registry.task_names())})" if registry else ""
@@ -152,6 +159,7 @@ def resolve(
         "plateau": plateau,
         "evaluation_points": evaluation_points,
         "backend": backend,
+        "plugins": tuple(dict.fromkeys((*given_plugins, *spec.plugins))) or None,
     }
     given = {key: value for key, value in explicit.items() if value is not None}
     settings = {key: value for key, value in spec.settings.items() if RIVALS.get(key) not in given}
@@ -203,6 +211,8 @@ def configuration_dict(configuration: SweepConfiguration) -> dict[str, Any]:
     idle = {"grid"} if configuration.evaluations is None else {"grid", "steps_per_epoch"}
     plain = configuration.model_dump(exclude_none=True, exclude=idle)
     plain["seeds"] = format_seeds(configuration.seeds)
+    if not configuration.plugins:
+        del plain["plugins"]
     plain["grid"] = [{key: list(values) for key, values in table.items()} for table in configuration.grid]
     return plain
 
@@ -222,10 +232,17 @@ def identity(configuration: SweepConfiguration) -> dict[str, Any]:
     """
     plain = configuration_dict(configuration)
     plain.pop("name", None)
+    if configuration.plugins:
+        plain["plugins"] = plugin_digests(configuration)
     plain["seeds"] = format_seeds(sorted(configuration.seeds))
     grid = [{key: sorted(values) for key, values in table.items()} for table in plain["grid"]]
     plain["grid"] = sorted(grid, key=lambda table: json.dumps(table, sort_keys=True))
     return plain
+
+
+def plugin_digests(configuration: SweepConfiguration) -> list[str]:
+    """Give the SHA-256 of each plug-in, sorted: where the files lie decides nothing."""
+    return sorted(sha256_of(pinned) for pinned in configuration.plugins)
 
 
 def sweep_id(configuration: SweepConfiguration) -> str:
@@ -267,7 +284,7 @@ def to_toml(configuration: SweepConfiguration) -> str:
 
 
 def _toml_value(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(_toml_value(item) for item in value)}]"
     if isinstance(value, str):
         # JSON's escapes are TOML's too; DEL alone must be escaped in TOML only.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.engine import Engine
 from freewalk.harness.errors import UsageError
-from freewalk.harness.plan import Plan, Trial
+from freewalk.harness.plan import Cell, Plan, Trial
 from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.tasks.registry import TASKS
 
 _BATCHED = "walk"
 """The method whose kernels exist on every backend."""
@@ -38,18 +40,25 @@ def engines_for(
         yield Engine(home, budget, whole, checkpoint_seconds=checkpoint_seconds), own
 
 
-def usable_backend(name: str) -> Backend:
-    """Return the backend of that name.
+def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
+    """Return the backend of that name for cells; where `auto` finds a GPU that does not reach their data, the CPU.
 
     Raises
     ------
     UsageError
-        If it cannot be used on this machine.
+        If it cannot be used on this machine, or not for these cells.
     """
     try:
-        return resolve_backend(name)
+        backend = resolve_backend(name)
     except ValueError as error:
         raise UsageError(f"--backend {name}: {error}") from None
+    stored = {cell.task: None for cell in cells if TASKS[cell.task].problem(cell.parameters).load_stored is not None}
+    if backend.name != "cuda" or not stored:
+        return backend
+    note = f"the data of {', '.join(stored)} lie in this machine's memory, which the GPU's kernels do not read"
+    if name == "cuda":
+        raise UsageError(f"--backend cuda: {note}; give --backend cpu, or auto, which computes on the CPU then")
+    return replace(resolve_backend("cpu"), note=note)
 
 
 def backend_of(backend: Backend, method: str) -> Backend:

@@ -135,6 +135,16 @@ class TaskParameters(_Parameters):
         description="fixed pairs of numbers to learn: training draws from them and an evaluation shows each once; "
         "0: endless",
     )
+    length: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="timesteps, or symbols, of the task's sequences")
+    delay: int | None = Field(
+        None, ge=1, le=_SIZE_LIMIT, description="timesteps between what is shown and what is answered"
+    )
+    source: str | None = Field(
+        None,
+        min_length=1,
+        description="where the task's data come from: a name of the task's own, or a file or folder",
+        json_schema_extra={"values": "a name of the task's own, or a path"},
+    )
 
 
 METHOD_PARAMETERS: Mapping[str, type[BaseModel]] = {

@@ -17,6 +17,7 @@ from freewalk.harness.parameters import (
     check_axis,
     uses,
 )
+from freewalk.harness.plugins import load_plugins
 from freewalk.harness.presets import SETTING_TYPES, preset_names, preset_path, read_document
 from freewalk.harness.values import parse_values
 
@@ -31,6 +32,8 @@ class GridSpec:
     """The file's top-level values, such as its seeds, as they were read."""
     tables: tuple[Axes, ...]
     """The axes of every grid; their union is the sweep. Keys in the order given."""
+    plugins: tuple[str, ...] = ()
+    """Pinned names of the plug-ins that the file names, which are loaded."""
 
 
 def parse_grid(
@@ -63,12 +66,12 @@ def parse_grid(
         When anything is malformed, unknown or given twice.
     """
     axes: dict[str, tuple[Scalar, ...]] = {}
-    source: str | None = None
+    sources = [spec for spec in specs if _names_a_document(spec)]
+    if len(sources) > 1:
+        raise UsageError(f"--grid {sources[0]!r} and --grid {sources[1]!r}: give one preset or file, not both")
+    source, read = (sources[0], _read(sources[0])) if sources else (None, None)  # first: its plug-ins bring keys
     for spec in specs:
-        if _names_a_document(spec):
-            if source is not None:
-                raise UsageError(f"--grid {source!r} and --grid {spec!r}: give one preset or file, not both")
-            source = spec
+        if spec == source:
             continue
         key, values = _parse_axis(spec)
         if key in axes:
@@ -79,11 +82,11 @@ def parse_grid(
             raise UsageError(f"{key} is given by --{key} and by --grid {key}=...; give one of them")
         if names:
             axes[key] = check_axis(key, names, f"--{key}: ")
-    if source is None:
+    if read is None:
         return GridSpec(None, {}, (axes,))
-    settings, tables = _read(source)
+    settings, plugins, tables = read
     merged = tuple(_override(table, axes, registry) for table in tables)
-    return GridSpec(source, settings, merged)
+    return GridSpec(source, settings, merged, plugins)
 
 
 def useful_keys(table: Axes, registry: Registry | None = None) -> set[str]:
@@ -160,9 +163,13 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
     return key, check_axis(key, parse_values(text, where), where)
 
 
-def _read(source: str) -> tuple[dict[str, object], list[Axes]]:
+def _read(source: str) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
+    """Return a document's settings, its plug-ins, which it has loaded, and its tables."""
     path = preset_path(source) if source in preset_names() else Path(source)
     settings, grids = read_document(path)
+    named = settings.pop("plugins", ())
+    listed = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    plugins = load_plugins(map(str, listed), path.parent)
     tables: list[Axes] = []
     for number, grid in enumerate(grids, start=1):
         where = f"--grid {source!r}: [[grid]] table {number}: "
@@ -170,7 +177,7 @@ def _read(source: str) -> tuple[dict[str, object], list[Axes]]:
         if misplaced:
             raise UsageError(f"{where}{misplaced} is no axis; move it above the first [[grid]]")
         tables.append({key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()})
-    return settings, tables
+    return settings, plugins, tables
 
 
 def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:

@@ -4,11 +4,11 @@ import functools
 import types
 import typing
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from freewalk.harness.errors import UsageError, nearest, unknown
@@ -17,11 +17,11 @@ from freewalk.harness.fields import (
     DEFAULT_LEARNING_RATES,
     FREE,
     LATER_PARAMETERS,
-    METHOD_PARAMETERS,
     CommonParameters,
     Scalar,
     TaskParameters,
 )
+from freewalk.harness.fields import METHOD_PARAMETERS as _BUILT_IN_METHODS
 
 __all__ = [
     "AXIS_KEYS",
@@ -36,13 +36,22 @@ __all__ = [
     "Parameter",
     "Registry",
     "Scalar",
+    "add_method",
+    "add_task_parameters",
     "check_axis",
     "check_value",
+    "default_of",
+    "remove_method",
     "requirement",
     "uses",
 ]
 
 Axes: TypeAlias = Mapping[str, tuple[Scalar, ...]]
+
+_method_parameters: dict[str, type[BaseModel]] = dict(_BUILT_IN_METHODS)
+_task_fields: dict[str, FieldInfo] = dict(TaskParameters.model_fields)
+METHOD_PARAMETERS: Mapping[str, type[BaseModel]] = _method_parameters
+"""What each method uses beyond the common parameters, those of plug-ins included."""
 
 DEFAULT_METHOD = "walk"
 
@@ -125,7 +134,7 @@ def _collect() -> Iterator[Parameter]:
             fields.setdefault(name, field)
     for name, field in fields.items():
         yield Parameter(name, "method", field, tuple(owners[name]))
-    for name, field in TaskParameters.model_fields.items():
+    for name, field in _task_fields.items():
         yield Parameter(name, "task", field, ())
 
 
@@ -165,10 +174,106 @@ def requirement(field: FieldInfo) -> str:
     return " ".join([noun, " and ".join(bounds)]).strip()
 
 
-PARAMETERS: Mapping[str, Parameter] = {parameter.name: parameter for parameter in _collect()}
+_parameters: dict[str, Parameter] = {parameter.name: parameter for parameter in _collect()}
+PARAMETERS: Mapping[str, Parameter] = _parameters
 """Every parameter by name, in the order of the tables' columns; a condition's parent precedes its child."""
 
-AXIS_KEYS: tuple[str, ...] = ("task", "method", *PARAMETERS)
+
+class _AxisKeys(Collection[str]):
+    """The names that an axis may have, at any time."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("task", "method", *PARAMETERS))
+
+    def __len__(self) -> int:
+        return 2 + len(PARAMETERS)
+
+    def __contains__(self, key: object) -> bool:
+        return key in ("task", "method") or key in PARAMETERS
+
+
+AXIS_KEYS: Collection[str] = _AxisKeys()
+
+
+def add_method(method: str, model: type[BaseModel]) -> None:
+    """Add a method of one's own, with its parameters.
+
+    Raises
+    ------
+    ValueError
+        If a parameter has no default or description, or a name that means something else already.
+    """
+    for name, field in model.model_fields.items():
+        known = PARAMETERS.get(name)
+        if known is not None and (known.group != "method" or _base_type(known.field) != _base_type(field)):
+            raise ValueError(f"parameter {name!r} of method {method!r} means something else already: {known.help}")
+        _check_own(f"parameter {name!r} of method {method!r}", name, field)
+    _method_parameters[method] = model
+    _collect_again()
+
+
+def remove_method(method: str) -> None:
+    """Forget a method of one's own, with the parameters that no other has."""
+    del _method_parameters[method]
+    _collect_again()
+
+
+def add_task_parameters(task: str, defaults: Mapping[str, Scalar], texts: Mapping[str, str]) -> None:
+    """Add those parameters of a task of one's own that no task had before.
+
+    Parameters
+    ----------
+    defaults
+        The task's parameters with their defaults, which give the types.
+    texts
+        What each new one means.
+
+    Raises
+    ------
+    ValueError
+        If a name means something else already, or a default does not fit the parameter of that name.
+    """
+    new: dict[str, FieldInfo] = {}
+    for name, default in defaults.items():
+        known = PARAMETERS.get(name)
+        where = f"parameter {name!r} of task {task!r}"
+        if known is None:
+            kind: Any = type(default)
+            field = FieldInfo.from_annotation(kind | None)
+            field.default, field.description = None, texts.get(name, f"of task {task}")
+            _check_own(where, name, field)
+            new[name] = field
+        elif known.group != "task":
+            raise ValueError(f"{where} means something else already: {known.help}")
+        else:
+            try:
+                check_value(name, default)
+            except UsageError as error:
+                raise ValueError(f"{where}: {error}") from None
+    _task_fields.update(new)
+    _collect_again()
+
+
+def _check_own(where: str, name: str, field: FieldInfo) -> None:
+    if _base_type(field) not in (int, float, str) and typing.get_origin(_base_type(field)) is not Literal:
+        raise ValueError(f"{where} must be a whole number, a number, text or one of some words")
+    if field.is_required() or not field.description:
+        raise ValueError(f"{where} needs a default and a description")
+    if not name.isidentifier() or name in ("task", "method", "seed", "seeds"):
+        raise ValueError(f"{where}: choose another name")
+
+
+def _collect_again() -> None:
+    _adapter.cache_clear()
+    _parameters.clear()
+    _parameters.update((parameter.name, parameter) for parameter in _collect())
+
+
+def default_of(name: str, method: str) -> Scalar | None:
+    """Return a parameter's default with a method; None where it depends on something else."""
+    own = METHOD_PARAMETERS[method].model_fields.get(name) if PARAMETERS[name].group == "method" else None
+    default: Scalar | None = (own or PARAMETERS[name].field).default
+    return default
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from freewalk.harness.budget import Budget
-from freewalk.harness.configuration import STEPS_LIMIT, SweepConfiguration
+from freewalk.harness.configuration import STEPS_LIMIT, SweepConfiguration, plugin_digests
 from freewalk.harness.errors import UsageError, unknown
 from freewalk.harness.grid import axis_or_default, useful_keys
 from freewalk.harness.parameters import (
@@ -24,6 +24,7 @@ from freewalk.harness.parameters import (
     Registry,
     Scalar,
     check_value,
+    default_of,
     uses,
 )
 from freewalk.harness.values import MAX_TRIALS
@@ -171,10 +172,10 @@ def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str,
             filled[name] = given[name]
         elif parameter.group == "task":
             filled[name] = task_parameters[name]
-        elif name == "learning_rate":
+        elif name == "learning_rate" and method in DEFAULT_LEARNING_RATES:
             filled[name] = DEFAULT_LEARNING_RATES[method][str(filled["optimizer"])]
         else:
-            filled[name] = parameter.field.default
+            filled[name] = default_of(name, method)
     return filled
 
 
@@ -267,7 +268,7 @@ def _refuse_too_large(configuration: SweepConfiguration) -> None:
 
 
 def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> Iterator[Trial]:
-    budget: dict[str, int | float | None] = {
+    budget: dict[str, int | float | str | None] = {
         "epochs": configuration.epochs,
         "steps_per_epoch": configuration.steps_per_epoch,
         "target": configuration.target,
@@ -277,6 +278,8 @@ def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> It
     if configuration.evaluations is not None:
         del budget["steps_per_epoch"]
         budget["evaluations"] = configuration.evaluations
+    if configuration.plugins:
+        budget["plugins"] = " ".join(plugin_digests(configuration))
     position = itertools.count()
     for cell in cells:
         applicable = {

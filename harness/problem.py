@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.harness.errors import UsageError
+from freewalk.harness.methods import METHODS, Configuration, present
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.descent import DescentConfiguration
 from freewalk.kernels.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import initial_weights
-from freewalk.kernels.walk import Data, Trainer, WalkConfiguration
+from freewalk.kernels.walk import Data, Trainer
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem, Task
-
-Configuration = WalkConfiguration | DescentConfiguration
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class ResolvedProblem:
     @property
     def evaluations_per_step(self) -> float:
         """Forward passes of one datapoint, or their worth, that one step costs."""
-        if isinstance(self.configuration, WalkConfiguration):
-            return self.configuration.evaluations_per_step(self.n_weights)
-        predictors = 0 if self.layers is None else self.layers.n_predictor_weights(self.configuration.predictor)
+        predictor = getattr(self.configuration, "predictor", None)
+        predictors = 0 if self.layers is None or predictor is None else self.layers.n_predictor_weights(predictor)
         return self.configuration.evaluations_per_step(self.n_weights, predictors)
 
     def over(self, steps: int) -> Self:
         """Return the same for a trial of so many steps: schedules of the learning rate end there."""
-        return replace(self, configuration=replace(self.configuration, schedule_steps=steps))
+        configuration: Any = replace(cast(Any, self.configuration), schedule_steps=steps)
+        return replace(self, configuration=configuration)
 
     def initial_weights(self, seed: int) -> NDArray[np.float64]:
         """Return the weights before the first step, (n_from, n_to); zeros where the mask is False."""
@@ -75,7 +75,7 @@ class ResolvedProblem:
 
     def warm_up(self, backend: Backend) -> None:
         """Compile the kernels of a trial on one thread, or load them from the cache."""
-        backend.warm_up("walk" if isinstance(self.configuration, WalkConfiguration) else self.configuration.method)
+        METHODS[self.method].warm_up(backend)
 
     def start(
         self, backend: Backend, *, seed: int, evaluation_points: int, initial: NDArray[np.float64] | None = None
@@ -85,16 +85,8 @@ class ResolvedProblem:
         Every method starts from the same weights, those of the seed or `initial`, (n_from, n_to). `evaluation_points`
         are those wanted; a task with few different datapoints shows each once.
         """
-        if initial is None and self.layers is not None:
-            initial = self.initial_weights(seed)
-        options: dict[str, Any] = {
-            "seed": seed,
-            "evaluation_points": self.problem.evaluation_points(evaluation_points),
-            "initial": initial,
-        }
-        if isinstance(self.configuration, WalkConfiguration):
-            return backend.make_walk(self.network, self.configuration, self.data(), mask=self.mask, **options)
-        return backend.make_descent(self.network, self.configuration, self.data(), layers=self.layers, **options)
+        points = self.problem.evaluation_points(evaluation_points)
+        return METHODS[self.method].start(self, backend, seed=seed, evaluation_points=points, initial=initial)
 
 
 def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | None], steps: int = 1) -> ResolvedProblem:
@@ -118,27 +110,35 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
     ------
     ValueError
         If the values do not fit each other, the task or the method: a sentence with the remedy.
+    UsageError
+        If the task's data are in a package that is not installed.
     """
     problem = TASKS[task].problem(parameters)
+    _refuse_without_data(task, problem)
     layers = _layers(problem, parameters)
     if layers is None and method == "synthetic":
         raise ValueError(f"method synthetic learns layered networks only; {_how_to_layer(problem, 'another method')}")
     if layers is None:
         network = problem.network(int(parameters.get("hidden") or 0))
-        network = replace(network, **_given(FreeNetwork, {"hidden_activation": parameters.get("activation")}))
+        network = replace(network, **present(FreeNetwork, {"hidden_activation": parameters.get("activation")}))
         timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
     else:
         network, timesteps = layers.free_network, layers.depth
-    decided = {"method": method, "timesteps": timesteps, "schedule_steps": steps}
-    kind = WalkConfiguration if method == "walk" else DescentConfiguration
-    configuration = kind(**_given(kind, {**parameters, **decided}))
+    configuration = METHODS[method].configure(parameters, timesteps=timesteps, steps=steps)
     return ResolvedProblem(TASKS[task], problem, method, network, layers, configuration)
 
 
-def _given(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are fields of `kind` and not None."""
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in values.items() if name in names and value is not None}
+_PACKAGES = {"sklearn": "scikit-learn"}
+"""Packages by the modules that they bring, where the names differ."""
+
+
+def _refuse_without_data(task: str, problem: Problem) -> None:
+    """Raise UsageError if a task's data are in a package that is not installed."""
+    if problem.needs is not None and find_spec(problem.needs) is None:
+        package = _PACKAGES.get(problem.needs, problem.needs)
+        raise UsageError(
+            f"task {task!r} needs {package}, which is not here; install it with: pip install 'freewalk[data]'"
+        )
 
 
 def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> LayeredNetwork | None:
@@ -162,7 +162,7 @@ def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> Layere
             f" give architecture={fitting}"
         )
     described = {"hidden_activation": parameters.get("activation")}
-    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **_given(LayeredNetwork, described))
+    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **present(LayeredNetwork, described))
 
 
 def _how_to_layer(problem: Problem, otherwise: str) -> str:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from freewalk.harness.parameters import METHOD_PARAMETERS, Scalar
+from freewalk.harness.methods import METHODS
+from freewalk.harness.parameters import Scalar
+from freewalk.harness.plugins import load_entry_points
 from freewalk.harness.problem import resolve_problem
 from freewalk.tasks.registry import TASKS
 
 
 class BuiltInRegistry:
-    """The tasks and methods that come with freewalk."""
+    """The tasks and methods that come with freewalk, and those of plug-ins loaded so far.
+
+    Raises
+    ------
+    UsageError
+        If an installed package offers a plug-in that cannot be loaded.
+    """
+
+    def __init__(self) -> None:
+        load_entry_points()
 
     def task_names(self) -> Sequence[str]:
         """Name the tasks, in the order to show."""
@@ -18,7 +29,7 @@ class BuiltInRegistry:
 
     def method_names(self) -> Sequence[str]:
         """Name the methods, in the order to show."""
-        return tuple(METHOD_PARAMETERS)
+        return tuple(METHODS)
 
     def task_parameters(self, task: str) -> Mapping[str, Scalar]:
         """Give the task's own parameters with their defaults."""

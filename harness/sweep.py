@@ -31,6 +31,7 @@ from freewalk.harness.engines import (
 from freewalk.harness.environment import environment
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.harness.inputs import inputs, refuse_other_data
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
@@ -84,7 +85,7 @@ class Sweep:
         self.plan = expand(self.configuration, BuiltInRegistry())
         choice = self.configuration.backend
         refuse_methods_without_kernels(choice, self.configuration.methods)
-        self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice)
+        self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice, self.plan.cells)
         refuse_too_large(self.plan, self.backend)
 
     @property
@@ -232,10 +233,12 @@ class Sweep:
 
     def _describe(self) -> None:
         """Write down what is run and on what; files of an earlier run of the same sweep stay."""
+        read = inputs(self.configuration, self.plan)
+        refuse_other_data(self.directory, read)
         if not (self.directory / "sweep.toml").exists():
             write_text(to_toml(self.configuration), self.directory / "sweep.toml")
         if not (self.directory / "environment.json").exists():
-            write_json(environment(self.backend), self.directory / "environment.json")
+            write_json({**environment(self.backend), **read}, self.directory / "environment.json")
 
 
 def default_directory(configuration: SweepConfiguration) -> Path:
@@ -270,6 +273,7 @@ def sweep(
     plateau: int | None = None,
     evaluation_points: int | None = None,
     backend: str | None = None,
+    plugins: Sequence[str | Path] = (),
     out: str | Path | None = None,
     retry_failed: bool = False,
     fail_fast: bool = False,
@@ -289,6 +293,8 @@ def sweep(
         A range such as "0:5", or the seeds.
     epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend
         As the options of `harness sweep`; None leaves them to a preset or the defaults.
+    plugins
+        Python files with tasks and methods of one's own.
     out
         Folder for the store and the tables; the same call again resumes. None keeps nothing on disk.
     retry_failed
@@ -326,6 +332,7 @@ def sweep(
         plateau=plateau,
         evaluation_points=evaluation_points,
         backend=backend,
+        plugins=plugins,
     )
     on = chosen_cluster(cluster, workers)
     if out is not None:

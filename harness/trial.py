@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from freewalk.harness.budget import Budget
+from freewalk.harness.final_measure import measure_test_part
 from freewalk.harness.output_signal import heldout_signal
 from freewalk.harness.plan import Cell
 from freewalk.harness.problem import ResolvedProblem, resolve_problem
@@ -175,6 +176,15 @@ class TrialWatch:
         last = self.convergence.last_step
         return 0 if last is None else self.budget.next_end(last, self.problem.evaluations_per_step)
 
+    def measure_test_part(self) -> None:
+        """Add the measures of the test part to the curve, if the task's data have one; nothing is judged by them."""
+        start = time.perf_counter()
+        evaluation = measure_test_part(self.problem, self.trainer.weights)
+        self.evaluation_seconds += time.perf_counter() - start
+        if evaluation is not None:
+            for metric in self.task.recorded_metrics:
+                self._record("test", metric, float(getattr(evaluation, metric)))
+
     def _record(self, split: str, metric: str, value: float) -> None:
         self.curve.append(CurvePoint(self.trainer.step, self.evaluations, self.train_seconds, split, metric, value))
 
@@ -251,6 +261,7 @@ def run_trial(run: TrialRun, backend: Backend, *, look: Callable[[TrialRun], Non
 def finish_trial(run: TrialWatch, backend: Backend) -> TrialResult:
     """Come to an outcome if there is none yet, and return the trial's row and curve."""
     run.convergence.finish(run.signal() if run.convergence.needs_signal else None)
+    run.measure_test_part()
     return TrialResult(_fields(run, backend), run.curve)
 
 

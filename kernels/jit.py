@@ -47,17 +47,19 @@ def parallel_kernel(function: F) -> F:
     return compiled
 
 
-def c_function(signature: Any, sources: Path) -> Callable[[F], F]:
-    """Compile a function with a C address and the given Numba `signature`; cached on disk.
+def c_function(signature: Any, sources: Path | None) -> Callable[[F], F]:
+    """Compile a function with a C address and the given Numba `signature`.
 
-    `sources` is the folder whose files the function may inline, besides the kernels'.
+    `sources` is the folder whose files the function may inline, besides the kernels': the machine code is cached on
+    disk until one of them changes. None caches nothing.
     """
 
     def decorate(function: F) -> F:
         options = {"nopython": True, "error_model": "numpy", "boundscheck": False}
         compiled = CFunc(function, normalize_signature(signature), locals={}, options=options)
-        compiled.enable_caching()
-        _stamp_with_sources(compiled, sources)  # before it compiles, which numba.cfunc does at once
+        if sources is not None:
+            compiled.enable_caching()
+            _stamp_with_sources(compiled, sources)  # before it compiles, which numba.cfunc does at once
         compiled.compile()
         return cast(F, compiled)
 

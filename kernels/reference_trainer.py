@@ -131,15 +131,25 @@ class ReferenceTrainer(ABC):
         """Measure the weights on held-out data, the same at every call."""
         x, y = self._draw(Stream.EVALUATION_DATA, 0, self._evaluation_points)
         with np.errstate(all="ignore"):
-            return self._measure(self._outputs(x), y)
+            return measure(self.network, self._outputs(x), y)
 
-    def _measure(self, outputs: NDArray[Any], y: NDArray[Any]) -> Evaluation:
-        right = (outputs > 0.5) == (y > 0.5)
-        spread = (outputs.max(axis=0) - outputs.min(axis=0)).max()
-        return Evaluation(
-            loss=float(reference.losses(self.network, outputs, y).mean()),
-            bit_accuracy=float(right.mean()),
-            row_accuracy=float(right.reshape(len(right), -1).all(axis=1).mean()),
-            max_error=float(np.abs(outputs - y).max()),
-            output_spread=float(spread),
-        )
+
+def measure(network: FreeNetwork, outputs: NDArray[Any], y: NDArray[Any]) -> Evaluation:
+    """Return the measures of outputs, shapes as in freewalk.kernels.reference."""
+    right = (outputs > 0.5) == (y > 0.5)
+    spread = (outputs.max(axis=0) - outputs.min(axis=0)).max()
+    return Evaluation(
+        loss=float(reference.losses(network, outputs, y).mean()),
+        bit_accuracy=float(right.mean()),
+        row_accuracy=float(right.reshape(len(right), -1).all(axis=1).mean()),
+        max_error=float(np.abs(outputs - y).max()),
+        output_spread=float(spread),
+        accuracy=class_accuracy(outputs, y),
+    )
+
+
+def class_accuracy(outputs: NDArray[Any], y: NDArray[Any]) -> float:
+    """Return the share of classes found, as `Evaluation.accuracy` says; outputs and y (..., n_output)."""
+    has_class = y.max(axis=-1) > 0.5
+    found = (outputs.argmax(axis=-1) == y.argmax(axis=-1)) & ~np.isnan(outputs).any(axis=-1)
+    return float(found[has_class].mean()) if has_class.any() else math.nan

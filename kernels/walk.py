@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -115,6 +115,8 @@ class Data:
     """Number handed to it."""
     datapoint: Callable[..., None] | None = None
     """The plain function that it was compiled from, which CUDA kernels compile in."""
+    table: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """Memory at the address that `argument` then is, which kernels on a GPU do not reach."""
 
 
 class Progress(NamedTuple):
@@ -139,6 +141,9 @@ class Evaluation(NamedTuple):
     """Largest distance of an output from its target."""
     output_spread: float
     """Largest difference that one output shows between two inputs."""
+    accuracy: float = math.nan
+    """Share of classes found: of the output rows with a class, a target above 1/2, those whose largest output, the
+    first of equals, is where the largest target is. NaN if no row has a class."""
 
 
 class Trainer(Protocol):

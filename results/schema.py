@@ -96,7 +96,7 @@ CURVE_COLUMNS: Final[tuple[Column, ...]] = (
     Column("step", "Int64", "weight updates made so far", "steps"),
     Column("evaluations", "Int64", "evaluations spent so far", "evaluations"),
     Column("train_seconds", "float64", "training time spent so far", "s"),
-    Column("split", "string", "train or heldout"),
+    Column("split", "string", "train, heldout, or test: once, at the end of a trial whose data have a test part"),
     Column("metric", "string", "what was measured"),
     Column("value", "float64", "its value"),
 )

@@ -1,1 +1,33 @@
 """What is to be learned: data as a function of (seed, step, datapoint), a metric and a target."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from freewalk.kernels.data import data_words, uniform
+    from freewalk.tasks.arrays import from_arrays
+    from freewalk.tasks.bits import random_bit
+    from freewalk.tasks.registry import register
+    from freewalk.tasks.stored import drawn
+    from freewalk.tasks.task import Problem, Task
+
+__all__ = ["Problem", "Task", "data_words", "drawn", "from_arrays", "random_bit", "register", "uniform"]
+
+_HOMES = {
+    "Problem": "freewalk.tasks.task",
+    "Task": "freewalk.tasks.task",
+    "data_words": "freewalk.kernels.data",
+    "drawn": "freewalk.tasks.stored",
+    "from_arrays": "freewalk.tasks.arrays",
+    "random_bit": "freewalk.tasks.bits",
+    "register": "freewalk.tasks.registry",
+    "uniform": "freewalk.kernels.data",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use, so that a module of tasks loads no more than it needs."""
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'freewalk.tasks' has no attribute {name!r}")

@@ -28,6 +28,8 @@ def _gate(name: str, table: int) -> Task:
         metric="max_error",
         target=_TOLERANCE,
         strict=True,
+        baseline=0.5,
+        baseline_text="1/2 always",
         make_problem=lambda: Problem(
             n_input=2, n_output=1, datapoint=datapoint, argument=table, domain_size=4, input_range=(0, 1)
         ),

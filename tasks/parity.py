@@ -73,4 +73,6 @@ TASK = Task(
     target=0.99,
     make_problem=_make_problem,
     parameters={"bits": 3, "form": "static"},
+    baseline=0.5,
+    baseline_text="chance: either answer always",
 )

@@ -1,14 +1,55 @@
-"""The tasks by name."""
+"""The tasks by name: those that come with freewalk, and those that plug-ins add."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from freewalk.tasks import addition, logic, parity, shifted_sums, sign
+from freewalk.tasks import (
+    adding,
+    addition,
+    characters,
+    copying,
+    delayed_xor,
+    images,
+    logic,
+    long_parity,
+    parity,
+    shifted_sums,
+    sign,
+)
 from freewalk.tasks.task import Task
 
-TASKS: Mapping[str, Task] = {
+_TASKS: dict[str, Task] = {
     task.name: task
-    for task in (shifted_sums.TASK, logic.AND, logic.OR, logic.XOR, sign.TASK, parity.TASK, addition.TASK)
+    for task in (
+        *(shifted_sums.TASK, logic.AND, logic.OR, logic.XOR, sign.TASK, parity.TASK, addition.TASK),
+        *(images.DIGITS, images.MNIST),
+        *(adding.TASK, delayed_xor.TASK, copying.TASK, long_parity.TASK, characters.TASK),
+    )
 }
-"""Every task that comes with freewalk, in the order in which it is shown."""
+
+TASKS: Mapping[str, Task] = _TASKS
+"""Every task, in the order in which it is shown."""
+
+BUILT_IN: tuple[str, ...] = tuple(_TASKS)
+"""The names of those that come with freewalk."""
+
+
+def register(task: Task) -> None:
+    """Add a task of one's own.
+
+    Raises
+    ------
+    ValueError
+        If its name is taken by another task.
+    """
+    if _TASKS.get(task.name, task) is not task:
+        whose = "that comes with freewalk" if task.name in BUILT_IN else "that another plug-in brought"
+        raise ValueError(f"task {task.name!r} is the name of a task {whose}; choose another name")
+    _TASKS[task.name] = task
+
+
+def unregister(name: str) -> None:
+    """Forget a task of one's own; those that come with freewalk stay."""
+    if name not in BUILT_IN:
+        _TASKS.pop(name, None)

@@ -26,4 +26,6 @@ TASK = Task(
     metric="bit_accuracy",
     target=0.99,
     make_problem=lambda: Problem(n_input=1, n_output=1, datapoint=datapoint, input_range=(-1, 1)),
+    baseline=0.5,
+    baseline_text="chance: either answer always",
 )

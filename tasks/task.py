@@ -9,8 +9,9 @@ from typing import Any, Literal
 from freewalk.kernels.data import compiled_fill
 from freewalk.kernels.network import FreeNetwork, Loss
 from freewalk.kernels.walk import Data, Evaluation
+from freewalk.tasks.stored import Rows, Source, Stored
 
-Metric = Literal["loss", "max_error", "bit_accuracy", "row_accuracy"]
+Metric = Literal["loss", "max_error", "bit_accuracy", "row_accuracy", "accuracy"]
 Value = int | float | str
 
 METRIC_DESCRIPTIONS: Mapping[str, str] = {
@@ -18,6 +19,7 @@ METRIC_DESCRIPTIONS: Mapping[str, str] = {
     "max_error": "largest distance of an output from its target",
     "bit_accuracy": "share of outputs on their target's side of 1/2",
     "row_accuracy": "share of datapoints with every output right",
+    "accuracy": "share of classes found",
 }
 
 
@@ -43,10 +45,15 @@ class Problem:
     loss: Loss = "mean_squared_error"
     default_timesteps: int = 4
     least_timesteps: int = 1
+    most_timesteps: int | None = None
     domain_size: int | None = None
-    """Number of different datapoints where they are few: an evaluation shows each once."""
+    """Number of different held-out datapoints where they are few: an evaluation shows each once."""
     input_range: tuple[float, float] | None = None
     """Between which numbers every input lies; None where the data alone say it."""
+    load_stored: Callable[[], Stored] | None = field(default=None, compare=False)
+    """Gives data that lie in memory, whose address takes the argument's place; the same at every call."""
+    needs: str | None = None
+    """Name of the module that gives the data, if it is not one of ours."""
 
     def network(self, n_hidden: int) -> FreeNetwork:
         """Return the free network that fits the data."""
@@ -62,7 +69,20 @@ class Problem:
 
     def data(self) -> Data:
         """Compile the data function, or load it from the cache, and return its address."""
-        return Data(compiled_fill(self.datapoint).address, self.argument, self.datapoint)
+        address = compiled_fill(self.datapoint).address
+        if self.load_stored is None:
+            return Data(address, self.argument, self.datapoint)
+        stored = self.load_stored()
+        return Data(address, stored.address, self.datapoint, stored.memory)
+
+    def test_rows(self, timesteps: int) -> Rows | None:
+        """Return x (n, input_rows, n_input) and y (n, output_rows, n_output) of the test part; None for no rows."""
+        return None if self.load_stored is None else self.load_stored().test_rows(timesteps)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the data came from; empty for data that the program makes."""
+        return () if self.load_stored is None else self.load_stored().sources
 
     def evaluation_points(self, wanted: int) -> int:
         """Return how many held-out datapoints to use: `wanted`, or every datapoint there is if fewer."""
@@ -83,10 +103,18 @@ class Task:
     """Called with the parameters by name; raises ValueError if they do not fit."""
     parameters: Mapping[str, Value] = field(default_factory=dict)
     """The parameters with their defaults."""
+    parameter_help: Mapping[str, str] = field(default_factory=dict)
+    """What those parameters mean that no task of freewalk has."""
     strict: bool = False
     """Whether the target itself is not enough: below it, or above it."""
     also_recorded: tuple[Metric, ...] = ()
     """Metrics that the curves show besides the loss and the task's own."""
+    baseline: float | None = None
+    """What the metric is, with the default parameters, for the best answer that does not look at the input."""
+    baseline_text: str = ""
+    """How the baseline comes about, with its formula where it depends on parameters."""
+    difficulty: str = ""
+    """What is known of how hard it is, with the publication."""
 
     @property
     def recorded_metrics(self) -> tuple[Metric, ...]:
@@ -115,11 +143,15 @@ class Task:
         values = {key: given.get(key, default) for key, default in self.parameters.items()}
         problem = self.make_problem(**values)
         timesteps = given.get("timesteps")
+        chosen = f" with {', '.join(f'{k}={v}' for k, v in values.items())}" if values else ""
         if timesteps is not None and timesteps < problem.least_timesteps:
             raise ValueError(
-                f"timesteps={timesteps} is too few for task {self.name}"
-                f" with {', '.join(f'{k}={v}' for k, v in values.items())}:"
+                f"timesteps={timesteps} is too few for task {self.name}{chosen}:"
                 f" it needs at least {problem.least_timesteps}"
+            )
+        if timesteps is not None and problem.most_timesteps is not None and timesteps > problem.most_timesteps:
+            raise ValueError(
+                f"timesteps={timesteps} is too many for task {self.name}{chosen}: at most {problem.most_timesteps}"
             )
         return problem
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,26 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help=f"{text}  [default: {default}]",
         )(function)
     return function
+
+
+class _Paths(click.types.StringParamType):
+    """A path; several in the environment stand as in PATH."""
+
+    name = "FILE"
+    envvar_list_splitter = os.pathsep
+
+
+def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option that loads plug-ins."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        type=_Paths(),
+        multiple=True,
+        metavar="FILE",
+        envvar="HARNESS_PLUGIN",
+        help="Python file with tasks or methods of your own; repeatable. See docs/tasks.md, docs/methods.md.",
+    )(function)
 
 
 def without_overridden(given: dict[str, Any]) -> dict[str, Any]:

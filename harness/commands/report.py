@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from freewalk.harness.commands.options import plugin_option
 from freewalk.harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     help="Colours of these files; the page has both.",
 )  # fmt: skip
 @click.option("--parquet", is_flag=True, envvar="HARNESS_PARQUET", help="Write every table as Parquet too.")
+@plugin_option
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the answers as JSON.")
 def command(
@@ -37,6 +39,7 @@ def command(
     svg: bool,
     theme: Literal["light", "dark"],
     parquet: bool,
+    plugins: tuple[str, ...],
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -45,8 +48,10 @@ def command(
     DIR is the folder of a sweep, which may still be running, or a trials.csv. Written are report.html, one file that
     needs nothing else, and summary.csv, ranking.csv and sensitivity.csv.
     """
+    from freewalk.harness.plugins import load_plugins
     from freewalk.results.errors import StoreError
 
+    load_plugins(plugins)
     if parquet:
         _require_parquet()
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.options import run_options, without_overridden
+from freewalk.harness.commands.options import plugin_option, run_options, without_overridden
 from freewalk.harness.errors import UsageError
 
 EPILOG = """\b
@@ -18,13 +18,14 @@ EPILOG = """\b
   key=linspace(a,b,n)     n values from a to b
   key=logspace(a,b,n)     n values from 10**a to 10**b
   key=geomspace(a,b,n)    n values from a to b, equal ratios
-  a preset's name         quickstart, original, baselines
+  a preset's name         quickstart, original, baselines, digits
   a TOML file             as the sweep.toml that every sweep leaves
 
 \b
 Keys: task, method, architecture, hidden, timesteps, activation, batch_size,
 stddev, update, optimizer, learning_rate, momentum, schedule, sides, noise,
-backward_cost, predictor, predictor_learning_rate, bits, form, pairs.
+backward_cost, predictor, predictor_learning_rate, bits, form, pairs,
+length, delay, source.
 Methods: walk, backprop, numerical, synthetic.
 
 \b
@@ -46,6 +47,7 @@ class _Spec(click.types.StringParamType):
 )
 @click.option("--task", "tasks", multiple=True, metavar="NAME", envvar="HARNESS_TASK", help="Task; repeatable.")
 @click.option("--method", "methods", multiple=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method; repeatable.")
+@plugin_option
 @click.option(
     "--seeds",
     metavar="SEEDS",

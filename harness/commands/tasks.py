@@ -4,32 +4,56 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from typing import Any
 
 import click
 
+from freewalk.harness.commands.options import plugin_option
+
+_WIDTH = 100
+
 
 @click.command("tasks")
+@click.argument("name", required=False)
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(as_json: bool) -> None:
-    """List the tasks: what is learned, the data's sizes, the metric and the target, and the task's parameters."""
+def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+    """List the tasks: what is learned, the data's sizes, the metric and the target, and the task's parameters.
+
+    With NAME, one task, with what is known of how hard it is.
+    """
+    from freewalk.harness.errors import unknown
+    from freewalk.harness.plugins import load_entry_points, load_plugins
     from freewalk.tasks.registry import TASKS
 
-    rows = [_row(task) for task in TASKS.values()]
+    load_entry_points()
+    load_plugins(plugins)
+    if name is not None and name not in TASKS:
+        raise unknown("task", name, TASKS)
+    rows = [_row(task) for task in TASKS.values() if name in (None, task.name)]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
-    else:
+        click.echo(json.dumps(rows if name is None else rows[0], indent=2))
+    elif name is None:
         _print_table(rows)
+    else:
+        _print_one(rows[0])
 
 
 def _row(task: Any) -> dict[str, Any]:
+    from freewalk.tasks.task import METRIC_DESCRIPTIONS
+
     problem = task.problem({})
     return {
         "task": task.name,
         "summary": task.summary,
         "metric": task.metric,
+        "metric_description": METRIC_DESCRIPTIONS[task.metric],
         "comparison": task.comparison,
         "target": task.target,
+        "baseline": task.baseline,
+        "baseline_text": task.baseline_text,
+        "difficulty": task.difficulty,
         "parameters": dict(task.parameters),
         "n_input": problem.n_input,
         "n_output": problem.n_output,
@@ -39,24 +63,55 @@ def _row(task: Any) -> dict[str, Any]:
     }
 
 
+def _sizes(row: dict[str, Any], side: str) -> str:
+    return f"{row[f'n_{side}']}{' a timestep' if row[f'sequence_{side}'] else ''}"
+
+
+def _parameters(row: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in row["parameters"].items()) or "-"
+
+
+def _target(row: dict[str, Any]) -> str:
+    return f"{row['metric']} {row['comparison']} {row['target']:g}"
+
+
+def _baseline(row: dict[str, Any]) -> str:
+    return "-" if row["baseline"] is None else f"{row['baseline']:.3g}"
+
+
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("task", "in", "out", "timesteps", "target", "parameters", "what"):
+    for heading in ("task", "in", "out", "timesteps", "target", "blind", "parameters", "what"):
         table.add_column(heading, no_wrap=heading in ("task", "target"))
     for row in rows:
-        table.add_row(
-            row["task"],
-            f"{row['n_input']}{' a timestep' if row['sequence_input'] else ''}",
-            f"{row['n_output']}{' a timestep' if row['sequence_output'] else ''}",
-            str(row["default_timesteps"]),
-            f"{row['metric']} {row['comparison']} {row['target']:g}",
-            ", ".join(f"{key}={value}" for key, value in row["parameters"].items()) or "-",
-            row["summary"],
-        )
+        sizes = (_sizes(row, "input"), _sizes(row, "output"), str(row["default_timesteps"]))
+        table.add_row(row["task"], *sizes, _target(row), _baseline(row), _parameters(row), row["summary"])
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     click.echo("Sizes and timesteps are those of the default parameters; any may be set with --grid.")
+    click.echo("blind: the metric of the best answer that does not look at the input.")
     click.echo("A layered network goes from in to out: architecture=2-8-1 for xor; a sequence needs architecture=free.")
+    click.echo("harness tasks NAME says what is known of how hard a task is.")
+
+
+def _print_one(row: dict[str, Any]) -> None:
+    blind = f"{_baseline(row)} ({row['baseline_text']})" if row["baseline"] is not None else "not known"
+    facts = {
+        "what": row["summary"],
+        "input": _sizes(row, "input"),
+        "output": _sizes(row, "output"),
+        "timesteps": f"{row['default_timesteps']} by default",
+        "parameters": _parameters(row),
+        "learned at": f"{_target(row)}: {row['metric_description']}",
+        "blind": blind,
+        "how hard": row["difficulty"] or "no published figure",
+    }
+    click.echo(row["task"])
+    for heading, text in facts.items():
+        first, *others = textwrap.wrap(text, _WIDTH - 14, break_long_words=False) or [""]
+        click.echo(f"  {heading:<12}{first}")
+        for line in others:
+            click.echo(f"{'':<14}{line}")

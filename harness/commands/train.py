@@ -14,7 +14,7 @@ import click
 
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for
 from freewalk.harness.commands.cell_options import axis, cell_options
-from freewalk.harness.commands.options import run_options, without_overridden
+from freewalk.harness.commands.options import plugin_option, run_options, without_overridden
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
 
@@ -26,6 +26,10 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 @click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="What to learn; see harness tasks.")
 @click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: walk]")
 @click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
+@plugin_option
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter that a plug-in brings; repeatable."
+)
 @run_options
 @click.option(
     "--weights",
@@ -42,6 +46,8 @@ def command(
     method: str | None,
     seed: str,
     weights: Path | None,
+    plugins: tuple[str, ...],
+    settings: tuple[str, ...],
     save: Path | None,
     quiet: bool,
     as_json: bool,
@@ -52,17 +58,18 @@ def command(
     The trial is the same, to the last bit, as in a sweep with the same settings.
     """
     from freewalk.harness.configuration import resolve
+    from freewalk.harness.plugins import load_plugins
     from freewalk.harness.registry import BuiltInRegistry
 
     options = {name: value for name in PARAMETERS if (value := given.pop(name)) is not None}
+    given = without_overridden(given) | {"plugins": load_plugins(plugins)}
     saved = None
     if weights is not None:
         saved = load_for(weights, task)
         task, method, options = _taken_over(saved, task, method, options)
     if task is None:
         raise click.UsageError("missing option '--task', or --weights of a task", click.get_current_context())
-    grid = [axis(name, value) for name, value in options.items()]
-    given = without_overridden(given)
+    grid = [axis(name, value) for name, value in options.items()] + [_setting(text) for text in settings]
     configuration = resolve(
         grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or "walk"], seeds=seed, **given
     )
@@ -107,6 +114,14 @@ def _taken_over(
     return task or saved.task, method or saved.method, {**carried, **options}
 
 
+def _setting(text: str) -> str:
+    """Return what --set says as the grid wants it."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not (key and equals and value) or key in ("task", "method"):
+        raise UsageError(f"--set {text!r}: write a parameter and its value, such as --set rate=0.1")
+    return f"{key}={value}"
+
+
 def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool, as_json: bool) -> int:
     from freewalk.harness.budget import Budget
     from freewalk.harness.engines import backend_of, note_of, refuse_methods_without_kernels, usable_backend
@@ -122,7 +137,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
     refuse_methods_without_kernels(configuration.backend, configuration.methods)
-    backend = backend_of(usable_backend(configuration.backend), trial.cell.method)
+    backend = backend_of(usable_backend(configuration.backend, plan.cells), trial.cell.method)
     refuse_too_large(plan, backend)
     path = _free_path(save, trial.cell.task, trial.trial_id)
     budget = Budget.of(configuration)

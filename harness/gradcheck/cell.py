@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.harness.errors import UsageError
 from freewalk.harness.gradcheck import numerical
 from freewalk.harness.gradcheck.estimate import EstimateReport, check_estimate
 from freewalk.harness.gradcheck.layers import Layer, free_layers, layered_layers
@@ -20,6 +21,7 @@ from freewalk.harness.problem import ResolvedProblem
 from freewalk.kernels import reference
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.datapoints import draw
+from freewalk.kernels.descent import DescentConfiguration
 from freewalk.kernels.gradient import loss_gradient
 from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.noise import Stream
@@ -163,10 +165,12 @@ def _start(problem: ResolvedProblem, backend: Backend, seed: int, initial: Array
     options: dict[str, Any] = {"seed": seed, "evaluation_points": 1, "initial": initial}
     configuration = problem.configuration
     if isinstance(configuration, WalkConfiguration):
-        configuration = replace(configuration, **plain, update="normalised")  # type: ignore[arg-type]
-        return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **options)
-    configuration = replace(configuration, **plain)  # type: ignore[arg-type]
-    return backend.make_descent(problem.network, configuration, problem.data(), layers=problem.layers, **options)
+        walk = replace(configuration, **plain, update="normalised")  # type: ignore[arg-type]
+        return backend.make_walk(problem.network, walk, problem.data(), mask=problem.mask, **options)
+    if not isinstance(configuration, DescentConfiguration):
+        raise UsageError(f"method {problem.method!r} is a plug-in's, and what gradient it takes is not known")
+    descent = replace(configuration, **plain)  # type: ignore[arg-type]
+    return backend.make_descent(problem.network, descent, problem.data(), layers=problem.layers, **options)
 
 
 def _batch(problem: ResolvedProblem, seed: int, step: int) -> Datapoints:

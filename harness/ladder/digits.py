@@ -13,7 +13,8 @@ from freewalk.harness.gradcheck.cell import layered_forward
 from freewalk.harness.ladder.arrays import ArrayProblem, Rows, split
 from freewalk.harness.ladder.rung import Attempt, Setting, Skip
 from freewalk.harness.ladder.tasks import Recipe
-from freewalk.harness.problem import Configuration, ResolvedProblem
+from freewalk.harness.methods import Configuration
+from freewalk.harness.problem import ResolvedProblem
 from freewalk.harness.text import counted
 from freewalk.kernels.descent import DescentConfiguration
 from freewalk.kernels.layered import LayeredNetwork
@@ -63,7 +64,7 @@ def scikit_digits() -> tuple[Rows, Rows]:
     """
     if find_spec("sklearn") is None:
         raise Skip("needs scikit-learn: pip install scikit-learn")
-    from sklearn.datasets import load_digits  # type: ignore[import-not-found,unused-ignore]
+    from sklearn.datasets import load_digits  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     images, labels = load_digits(return_X_y=True)
     return split(np.asarray(images) / 16.0, np.asarray(labels), N_CLASSES, heldout=1 / 3, seed=0)

@@ -19,6 +19,7 @@ SETTING_TYPES: Mapping[str, tuple[type, ...]] = {
     "plateau": (int,),
     "evaluation_points": (int,),
     "backend": (str,),
+    "plugins": (str, list),
 }
 """A file's top-level keys besides ``grid``, each with the types that it may have."""
 
@@ -89,7 +90,8 @@ def _check_setting(key: str, value: object, where: str) -> None:
     # A bool is an int to Python, but not to whoever wrote the file.
     fits = isinstance(value, kinds) and not isinstance(value, bool)
     if fits and isinstance(value, list):
-        fits = all(isinstance(item, int) and not isinstance(item, bool) for item in value)
+        wanted = str if key == "plugins" else int
+        fits = all(isinstance(item, wanted) and not isinstance(item, bool) for item in value)
     if not fits:
         words = " or ".join(_TYPE_WORDS[kind] for kind in kinds)
         raise UsageError(f"{where}{key} = {value!r}: must be {words}")

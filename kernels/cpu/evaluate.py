@@ -45,6 +45,32 @@ def _measure_lane(
     return right, largest
 
 
+@helper_function
+def _find_classes(
+    rows: int,
+    n_output: int,
+    lane: int,
+    outputs: NDArray[np.float32],  # IN (rows * n_output, LANES)
+    y: NDArray[np.float32],  # IN (rows * n_output, LANES)
+) -> tuple[int, int]:
+    """Return (classes found, rows that have a class) of one datapoint; a row with NaN finds none."""
+    found, present = 0, 0
+    for row in range(rows):
+        first = row * n_output
+        chosen, wanted = first, first
+        is_number = True
+        for k in range(first, first + n_output):
+            is_number = is_number and outputs[k * LANES + lane] == outputs[k * LANES + lane]
+            if outputs[k * LANES + lane] > outputs[chosen * LANES + lane]:
+                chosen = k
+            if y[k * LANES + lane] > y[wanted * LANES + lane]:
+                wanted = k
+        if y[wanted * LANES + lane] > _HALF:
+            present += 1
+            found += is_number and chosen == wanted
+    return found, present
+
+
 @kernel
 def evaluate(
     shape: Shape,
@@ -55,15 +81,15 @@ def evaluate(
     n_datapoints: int,
     lowest: NDArray[np.float32],  # OUT (output_rows * n_output,)
     highest: NDArray[np.float32],  # OUT (output_rows * n_output,)
-) -> tuple[float, float, float, float]:
-    """Return the mean loss, the share of outputs right, the share of datapoints all right, and the largest error."""
+) -> tuple[float, float, float, float, float]:
+    """Return the mean loss, the shares of outputs and of datapoints right, the largest error, and the accuracy."""
     x, y, outputs = workspace.x[0], workspace.y[0], workspace.outputs[0]
     losses = workspace.coefficients[0]
     n = shape.output_rows * shape.n_output
     lowest[:] = np.inf
     highest[:] = -np.inf
     loss, largest = 0.0, _ZERO
-    bits, rows = 0, 0
+    bits, rows, found, present = 0, 0, 0, 0
     for first in range(0, n_datapoints, LANES):
         load_group(shape, source, seed, 0, first, x, y)
         store(losses, 0, forward(shape, weights, None, 0, _ZERO, x, y, workspace.state[0], outputs))
@@ -73,7 +99,11 @@ def evaluate(
             bits += right
             rows += right == n
             largest = _larger(largest, error)
-    return loss / n_datapoints, bits / (n_datapoints * n), rows / n_datapoints, float(largest)
+            of_lane, classes = _find_classes(shape.output_rows, shape.n_output, lane, outputs, y)
+            found += of_lane
+            present += classes
+    accuracy = found / present if present else np.nan
+    return loss / n_datapoints, bits / (n_datapoints * n), rows / n_datapoints, float(largest), accuracy
 
 
 @kernel

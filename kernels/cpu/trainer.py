@@ -133,7 +133,7 @@ class CpuTrainer(ABC):
 
     def evaluate(self) -> Evaluation:
         """Measure the weights on held-out data, the same at every call."""
-        measures = evaluate(
+        *measures, accuracy = evaluate(
             self._shape,
             self._held_out,
             self._seed,
@@ -143,7 +143,9 @@ class CpuTrainer(ABC):
             self._lowest,
             self._highest,
         )
-        return Evaluation(*measures, output_spread=float((self._highest - self._lowest).max()))
+        spread = float((self._highest - self._lowest).max())
+        loss, bits, rows, largest = measures
+        return Evaluation(loss, bits, rows, largest, spread, accuracy)
 
     @property
     def weights(self) -> NDArray[np.float64]:

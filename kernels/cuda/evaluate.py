@@ -16,9 +16,10 @@ from freewalk.kernels.noise import Stream
 
 _ZERO, _HALF, _INFINITY = np.float32(0.0), np.float32(0.5), np.float32(np.inf)
 _HELD_OUT = np.uint32(Stream.EVALUATION_DATA)
-LOSS, BITS, ROWS, LARGEST, NOT_A_NUMBER = range(5)
-"""Columns of what a block measures: summed loss, outputs right, datapoints right, largest error, NaN."""
-N_MEASURES = 5
+LOSS, BITS, ROWS, LARGEST, NOT_A_NUMBER, FOUND, CLASSES = range(7)
+"""Columns of what a block measures: summed loss, outputs right, datapoints right, largest error, NaN, classes found,
+and rows with a class."""
+N_MEASURES = 7
 
 
 @cache
@@ -28,6 +29,22 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
     apply_layer = make_layer(spec, threads, perturbed=False)
     read, loss_of = make_read(spec), make_loss(spec)
     datapoint = device_function(spec.datapoint)
+
+    @device_function
+    def find_class(activations: Any, there: int, y: Any, y_row: int) -> tuple[int, int]:
+        """Return (1 if the row's class is found, 1 if it has one); a softmax leaves the largest output the largest."""
+        chosen, wanted, is_number = 0, 0, 1
+        for k in range(n_output):
+            output = activations[there, 1, k]
+            if output != output:
+                is_number = 0
+            if output > activations[there, 1, chosen]:
+                chosen = k
+            if y[y_row, k] > y[y_row, wanted]:
+                wanted = k
+        if y[y_row, wanted] > _HALF:
+            return (is_number if chosen == wanted else 0), 1
+        return 0, 0
 
     @cuda_kernel
     def evaluate(
@@ -54,7 +71,7 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
         for k in range(thread, output_rows * n_output, threads):
             extremes[slot, block, 0, k] = _INFINITY
             extremes[slot, block, 1, k] = -_INFINITY
-        summed_loss, bits, rows, blanks = 0.0, 0, 0, 0
+        summed_loss, bits, rows, blanks, found, classes = 0.0, 0, 0, 0, 0, 0
         largest = _ZERO
         for index in range(block, n_datapoints, blocks):
             if thread == 0:
@@ -80,6 +97,10 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
                 cuda.syncthreads()
                 if sequence_output or is_last:
                     y_row = t if sequence_output else 0
+                    if thread == 0:
+                        is_found, has_class = find_class(activations[here], 1 - (t & 1), y[here, 0], y_row)
+                        found += is_found
+                        classes += has_class
                     for k in range(thread, n_output, threads):
                         output, target = read(activations[here], 1 - (t & 1), 1, k), y[here, 0, y_row, k]
                         loss += loss_of(output, target)
@@ -112,6 +133,8 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
             measures[slot, block, ROWS] = rows
             measures[slot, block, LARGEST] = largest
             measures[slot, block, NOT_A_NUMBER] = blanks
+            measures[slot, block, FOUND] = found
+            measures[slot, block, CLASSES] = classes
 
     return evaluate
 

@@ -254,6 +254,7 @@ class DeviceTrials:
         timesteps = int(self._sizes[trial, TIMESTEPS])
         n_outputs = self.network.output_rows(timesteps) * self.network.n_output
         loss, bits, rows = (sum(measures[:, column]) for column in (measuring.LOSS, measuring.BITS, measuring.ROWS))
+        found, classes = (sum(measures[:, column]) for column in (measuring.FOUND, measuring.CLASSES))
         is_blank = bool(measures[:, measuring.NOT_A_NUMBER].any())
         spread = (extremes[:, 1, :n_outputs].max(axis=0) - extremes[:, 0, :n_outputs].min(axis=0)).max()
         n = self.evaluation_points
@@ -263,6 +264,7 @@ class DeviceTrials:
             row_accuracy=rows / n,
             max_error=math.nan if is_blank else float(measures[:, measuring.LARGEST].max()),
             output_spread=math.nan if is_blank else float(spread),
+            accuracy=found / classes if classes else math.nan,
         )
 
     def _trials(self) -> tuple[Any, ...]:

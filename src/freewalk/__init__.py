@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from freewalk.harness.saving import load, save
     from freewalk.harness.sweep import SweepResult, sweep
     from freewalk.harness.weights_file import SavedWeights
+    from freewalk.kernels.any_model import RandomWalk
     from freewalk.results.errors import StoreError
 
 __all__ = [
     "Maximum",
     "NNRndTraining",
+    "RandomWalk",
     "SavedWeights",
     "StoreError",
     "SweepResult",
@@ -36,6 +38,7 @@ _HOMES = {
     "Maximum": "freewalk.harness.maximize.search",
     "maximize": "freewalk.harness.maximize.search",
     "save": "freewalk.harness.saving",
+    "RandomWalk": "freewalk.kernels.any_model",
     "sweep": "freewalk.harness.sweep",
     "SweepResult": "freewalk.harness.sweep",
     "UsageError": "freewalk.harness.errors",

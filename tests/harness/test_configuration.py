@@ -87,6 +87,7 @@ def test_defaults() -> None:
         "plateau": None,
         "evaluation_points": 2048,
         "backend": "auto",
+        "plugins": (),
         "grid": ({"task": ("xor",), "method": ("walk",)},),
     }
     assert (configuration.tasks, configuration.methods) == (("xor",), ("walk",))

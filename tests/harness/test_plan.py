@@ -83,6 +83,9 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "bits": None,
         "form": None,
         "pairs": None,
+        "length": None,
+        "delay": None,
+        "source": None,
     }
     (cell,) = plan("update=normalised", "form=sequence", "bits=5", tasks=["parity"]).cells
     assert dict(cell.parameters) | {"form": "sequence"} == {
@@ -148,7 +151,7 @@ def test_points_that_differ_only_where_it_does_not_matter_merge() -> None:
 
 def test_parameter_names_are_those_that_apply_somewhere() -> None:
     names = plan("update=raw,normalised", tasks=["xor"]).parameter_names
-    foreign = ("momentum", *GRADIENT_ONLY, "bits", "form", "pairs")
+    foreign = ("momentum", *GRADIENT_ONLY, "bits", "form", "pairs", "length", "delay", "source")
     assert names == tuple(name for name in PARAMETERS if name not in foreign)
 
 

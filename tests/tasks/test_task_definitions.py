@@ -14,7 +14,10 @@ EVALUATION = Evaluation(loss=0.25, bit_accuracy=0.75, row_accuracy=0.5, max_erro
 
 
 def test_the_tasks() -> None:
-    assert list(TASKS) == ["shifted-sums", "and", "or", "xor", "sign", "parity", "addition"]
+    assert list(TASKS) == [
+        *("shifted-sums", "and", "or", "xor", "sign", "parity", "addition", "digits", "mnist"),
+        *("adding", "delayed-xor", "copy", "long-parity", "characters"),
+    ]
     for name, task in TASKS.items():
         assert task.name == name
         assert task.metric in METRIC_DESCRIPTIONS
