@@ -67,7 +67,12 @@ class Group(ABC):
 
     @abstractmethod
     def left(self) -> Work:
-        """Return the trials that have not come to an outcome, with checkpoints."""
+        """Return the trials that have not come to an outcome, with checkpoints where they can give one."""
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether nothing is lost by going on from `left`: a method of one's own may not know how."""
+        return True
 
     @abstractmethod
     def request_stop(self) -> None:
@@ -103,7 +108,14 @@ class TrialAlone(Group):
 
     def left(self) -> Work:
         """Return the trial with a checkpoint."""
-        return Work((self.trial,), (checkpoint_of(self.progress, self.progress.trainer.state(), self._backend),), False)
+        trainer = self.progress.trainer
+        saved = checkpoint_of(self.progress, trainer.state(), self._backend) if self.can_be_left else None
+        return Work((self.trial,), (saved,), together=False)
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether the trainer can give its state and go on from it."""
+        return hasattr(self.progress.trainer, "state") and hasattr(self.progress.trainer, "restore")
 
     def request_stop(self) -> None:
         """Let a kernel that runs in another thread return soon."""

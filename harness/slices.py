@@ -54,7 +54,8 @@ def run_slice(
 
     def look() -> None:
         nonlocal looks
-        if (looks and time.perf_counter() >= end) or (stop is not None and stop.is_set()):
+        over = looks and group.can_be_left and time.perf_counter() >= end
+        if over or (stop is not None and stop.is_set()):
             raise Interrupted
         looks += 1
 
