@@ -114,6 +114,20 @@ def add_outer_product(typing_context: Any, tile: Any, a: Any, a_index: Any, b: A
 
 
 @intrinsic
+def add_multiples(typing_context: Any, tile: Any, vectors: Any, index: Any, factor: Any) -> Any:
+    """Return tile[k] + v_k * factor, rounded once each, for vectors v_k one after another from `index` on."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data, at = _data_and_index(context, builder, sig, args, 1)
+        sums = _unpacked(builder, args[0], tile.count)
+        loaded = [builder.load(_vector_at(builder, data, at, k * LANES), align=4) for k in range(tile.count)]
+        moved = [_fma(builder, vector, args[3], total) for vector, total in zip(loaded, sums, strict=True)]
+        return context.make_tuple(builder, tile, moved)
+
+    return tile(tile, vectors, index, factor), codegen
+
+
+@intrinsic
 def store_tile(typing_context: Any, array: Any, index: Any, tile: Any) -> Any:
     """Write the vectors of a tile one after another to `array` from `index` on."""
 
@@ -173,6 +187,23 @@ def add_sums_of_lanes(typing_context: Any, totals: Any, index: Any, tile: Any) -
         data, at = _data_and_index(context, builder, sig, args, 0)
         sums = _sums_of_lanes(builder, _unpacked(builder, args[2], tile.count))
         {16: whole, 4: quarter}[tile.count](builder, data, at, sums)
+        return context.get_dummy_value()
+
+    return types.void(totals, index, tile), codegen
+
+
+@intrinsic
+def add_sums_in_a_row(typing_context: Any, totals: Any, index: Any, tile: Any) -> Any:
+    """Add to float64 `totals[index + k]`, in place, the float32 sum of the lanes of vector k of a tile."""
+    doubles = ir.VectorType(ir.DoubleType(), tile.count)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data, at = _data_and_index(context, builder, sig, args, 0)
+        sums = _sums_of_lanes(builder, _unpacked(builder, args[2], tile.count))
+        order = list(range(0, LANES, LANES // tile.count))
+        picked = builder.shuffle_vector(sums, sums, ir.Constant(ir.VectorType(_INT32, tile.count), order))
+        address = builder.bitcast(builder.gep(data, [at]), doubles.as_pointer())
+        builder.store(builder.fadd(builder.load(address, align=8), builder.fpext(picked, doubles)), address, align=8)
         return context.get_dummy_value()
 
     return types.void(totals, index, tile), codegen

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store, sum_of_lanes
+from freewalk.kernels.cpu.lanes import LANES, F32x16, load_f32, splat_f32, store
 from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Sums, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
+from freewalk.kernels.cpu.tiles import add_multiples, add_sums_in_a_row, empty_tile
 from freewalk.kernels.jit import helper_function, inline_function, kernel, parallel_kernel
 
 _ZERO = np.float32(0.0)
@@ -85,12 +86,12 @@ def accumulate(
 ) -> None:
     """Add noise times coefficient, summed over the datapoints of a tile, position by position."""
     n = len(partial)
-    for position in range(n):
-        total = splat_f32(_ZERO)
+    for position in range(0, n, 4):  # columns are padded to a multiple of four
+        tile = empty_tile(4)
         for group in range(groups):
-            z = load_f32(noise, (group * n + position) * LANES)
-            total = fma(z, load_f32(coefficients, group * LANES), total)
-        partial[position] += sum_of_lanes(total)
+            coefficient = load_f32(coefficients, group * LANES)
+            tile = add_multiples(tile, noise, (group * n + position) * LANES, coefficient)
+        add_sums_in_a_row(partial, position, tile)
 
 
 @helper_function

@@ -15,7 +15,15 @@ from llvmlite import binding
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.lanes import LANES, load_f32, store, sum_of_lanes
-from freewalk.kernels.cpu.tiles import add_outer_product, add_products, add_sums_of_lanes, empty_tile, store_tile
+from freewalk.kernels.cpu.tiles import (
+    add_multiples,
+    add_outer_product,
+    add_products,
+    add_sums_in_a_row,
+    add_sums_of_lanes,
+    empty_tile,
+    store_tile,
+)
 from freewalk.kernels.jit import helper_function
 
 HOST = binding.get_host_cpu_features()
@@ -86,6 +94,31 @@ def test_lanes_are_added_in_halves() -> None:
     found, wanted = np.zeros(16), np.zeros(16)
     _outer(a, b, 1, found)
     _sums(products, wanted)
+    np.testing.assert_array_equal(found, wanted)
+
+
+@helper_function
+def _row(vectors: NDArray[np.float32], factors: NDArray[np.float32], n: int, totals: NDArray[np.float64]) -> None:
+    for first in range(0, 16, 4):
+        tile = empty_tile(4)
+        for k in range(n):
+            tile = add_multiples(tile, vectors, (k * 16 + first) * _LANES, load_f32(factors, k * _LANES))
+        add_sums_in_a_row(totals, first, tile)
+
+
+def test_sums_in_a_row() -> None:
+    vectors, factors = _random(6, 5, 16, LANES), _random(7, 5, LANES)
+    totals = np.arange(16.0)
+    _row(vectors.reshape(-1), factors.reshape(-1), 5, totals)
+    wanted = np.einsum("kil,kl->i", vectors.astype(np.float64), factors.astype(np.float64))
+    np.testing.assert_allclose(totals - np.arange(16), wanted, atol=1e-5)
+
+
+def test_sums_in_a_row_have_the_bits_of_single_ones() -> None:
+    vectors, ones = _random(8, 16 * LANES), np.ones(LANES, np.float32)
+    found, wanted = np.zeros(16), np.zeros(16)
+    _row(vectors, ones, 1, found)
+    _sums(vectors, wanted)
     np.testing.assert_array_equal(found, wanted)
 
 
