@@ -91,9 +91,9 @@ _HEADINGS = (
 _EXPLANATION = (
     "A step of 3-30-2, T 4, B 1,000, one trial, stddev 0.01 (0.1 where T is larger), unless the heading says otherwise;"
     " all trials of a workload count together. Medians of rounds that visit each implementation in turn, each in a"
-    " process of its own. *times freewalk*: median over rounds of the quotient. *noise alone*: time of drawing the step's"
-    " noise and nothing else, as a share of the step's; *two passes*: the same of two forward passes without noise."
-    " *error*: of an update, or of what a floor makes, against the reference; checked before timing."
+    " process of its own. *times freewalk*: median over rounds of the quotient. *noise alone*: time of drawing the"
+    " step's noise and nothing else, as a share of the step's; *two passes*: the same of two forward passes without"
+    " noise. *error*: of an update, or of what a floor makes, against the reference; checked before timing."
 )
 
 
