@@ -175,7 +175,7 @@ class NumpyNormals:
     def start(self, workload: Workload) -> FloorLoop:
         """Return the loop that is timed."""
         random, n = np.random.Generator(np.random.SFC64(1)), workload.batch_size * workload.network.n_weights
-        memory = np.empty(self._AT_ONCE, dtype=np.float32)
+        memory = np.zeros(self._AT_ONCE, dtype=np.float32)
 
         def run(first: int, n_steps: int) -> None:
             for _ in range(n_steps):

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from freewalk.harness.bench.cpu.peaks import PeakRow
+from freewalk.harness.bench.cpu.raw_rule import COMMAND, RawRun
 from freewalk.harness.bench.cpu.rows import FigureRow, MemoryRow, TargetRow, TimingRow
 from freewalk.harness.bench.cpu.table import IMPLEMENTATIONS
 from freewalk.harness.bench.report import table
-from freewalk.harness.text import significant
+from freewalk.harness.text import counted, significant
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Results:
     figures: list[FigureRow] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    raw: RawRun | None = None
+    """What the original rule needs to the target."""
     has_picture: bool = False
 
     @property
@@ -46,6 +49,7 @@ def markdown(results: Results) -> str:
         *(["![Where each step stands against what the processor can do](roofline.svg)"] * results.has_picture),
         *_timings(results),
         *_targets(results.targets),
+        *_raw(results.raw),
         *_memory(results.memory),
         *_peaks(results.peaks),
     ]
@@ -85,11 +89,11 @@ _HEADINGS = (
     *("noise alone", "two passes", "error", "what"),
 )
 _EXPLANATION = (
-    "A step of 3-30-2, T 4, B 1,000, one trial, unless the heading says otherwise; all trials of a workload count"
-    " together. Medians of rounds that visit each implementation in turn, each in a process of its own. *times"
-    " freewalk*: median over rounds of the quotient. *noise alone*: time of drawing the step's noise and nothing else,"
-    " as a share of the step's; *two passes*: the same of two forward passes without noise. *error*: of an update, or"
-    " of what a floor makes, against the reference; checked before timing."
+    "A step of 3-30-2, T 4, B 1,000, one trial, stddev 0.01 (0.1 where T is larger), unless the heading says otherwise;"
+    " all trials of a workload count together. Medians of rounds that visit each implementation in turn, each in a"
+    " process of its own. *times freewalk*: median over rounds of the quotient. *noise alone*: time of drawing the"
+    " step's noise and nothing else, as a share of the step's; *two passes*: the same of two forward passes without"
+    " noise. *error*: of an update, or of what a floor makes, against the reference; checked before timing."
 )
 
 
@@ -146,6 +150,17 @@ def _targets(rows: Sequence[TargetRow]) -> list[str]:
         " steps, which is not counted, nor is compilation. Medians over seeds."
     )
     return ["## Time to target", text, table(headings, lines)]
+
+
+def _raw(run: RawRun | None) -> list[str]:
+    if run is None:
+        return []
+    text = (
+        f"The original rule, raw, has no learning rate and takes {run.steps:,.0f} steps to the same loss: counted in"
+        f" {counted(run.trials, 'trial')} that really ran on these kernels ({run.seconds:,.0f} s of training, as"
+        f" recorded then, beside other work). `{COMMAND}`"
+    )
+    return ["### The original rule", text]
 
 
 def _memory(rows: Sequence[MemoryRow]) -> list[str]:

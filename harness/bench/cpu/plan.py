@@ -16,6 +16,8 @@ MEMORY_LIMIT = 1_000_000_000
 """Bytes: what the step of the huge batch is given."""
 TARGET = 1e-3
 TARGET_WORKLOAD = Workload("default", update="momentum")
+_DEEP_STDDEV = 0.1
+"""Of deep networks, whose inputs grow with the timestep: at 0.01 some outputs are so saturated that nothing moves."""
 _QUICK = (OURS, "freewalk-1", "freewalk-rademacher", "generator", "generator-1", "inference", "numpy-normals")
 _QUICK_PEERS = (YARDSTICK, "torch", "jax")
 
@@ -46,11 +48,11 @@ def full() -> Extent:
         workloads=(
             DEFAULT,
             Workload("hidden", hidden=254),
-            Workload("timesteps", timesteps=100),
+            Workload("timesteps", timesteps=100, stddev=_DEEP_STDDEV),
             TOGETHER,
             Workload("batch", batch_size=LARGE_BATCH),
             Workload("hidden", hidden=126),
-            Workload("timesteps", timesteps=20),
+            Workload("timesteps", timesteps=20, stddev=_DEEP_STDDEV),
             Workload("batch", batch_size=10_000),
         ),
         names=tuple(IMPLEMENTATIONS),

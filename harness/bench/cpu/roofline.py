@@ -39,6 +39,7 @@ _PEERS = {
     "tensorflow": (_GREY, "X"),
 }
 _NORMAL_BYTES, _READS = 4, 2
+_LEFT, _RIGHT, _CLOSE = 1.2, 600.0, 1.15
 _METADATA = {"Date": None, "Creator": "freewalk"}
 
 
@@ -86,10 +87,13 @@ def draw(timings: Sequence[TimingRow], peaks: Sequence[PeakRow]) -> Figure:
     found, limits = points(timings), rates(peaks)
     figure = Figure(figsize=(9, 5.6), facecolor="white")
     axes = figure.add_axes((0.085, 0.11, 0.62, 0.80))
-    work = np.geomspace(1.2, 600, 200)
-    peak = limits["peak"] / 1e9
+    work = np.geomspace(_LEFT, _RIGHT, 200)
+    peak, lowest = limits["peak"] / 1e9, min(point.rate for point in found) / 2e9
+    axes.set(xscale="log", yscale="log", xlim=(_LEFT, _RIGHT), ylim=(lowest, peak * 2))
     axes.axhline(peak, color=_INK, linewidth=1.6)
-    axes.text(590, peak * 1.07, f"multiply-adds in registers, {peak:.0f} G/s", ha="right", color=_INK, fontsize=9)
+    axes.text(
+        _RIGHT * 0.98, peak * 1.07, f"multiply-adds in registers, {peak:.0f} G/s", ha="right", color=_INK, fontsize=9
+    )
     for name, style, words in (
         ("signs", "-", "signs"),
         ("normals", "-", "normals"),
@@ -98,9 +102,8 @@ def draw(timings: Sequence[TimingRow], peaks: Sequence[PeakRow]) -> Figure:
         rate = limits[name] / 1e9
         axes.plot(work, np.minimum(rate * work, peak), color=_GREY, linewidth=1, linestyle=style)
         axes.plot(work, 1 / (1 / (rate * work) + 1 / peak), color=_GREY, linewidth=1, linestyle=":")
-        _along(axes, words, rate, peak)
+        _along(axes, words, rate, peak, lowest)
     _scatter(axes, found)
-    axes.set(xscale="log", yscale="log", xlim=(1.2, 600), ylim=(0.2, peak * 2))
     axes.set_xlabel("multiply-adds of the network for each perturbed weight (two passes)", color=_INK)
     axes.set_ylabel("multiply-adds of the network, 1e9 a second", color=_INK)
     axes.grid(which="major", color=_FAINT, linewidth=0.6)
@@ -112,16 +115,14 @@ def draw(timings: Sequence[TimingRow], peaks: Sequence[PeakRow]) -> Figure:
     return figure
 
 
-def _along(axes: Any, words: str, rate: float, peak: float) -> None:
+def _along(axes: Any, words: str, rate: float, peak: float, lowest: float) -> None:
     """Write along a slanted roof, near its left end."""
-    at = 1.35
-    if rate * at < 0.25:
-        at = 0.25 / rate
+    at = max(_LEFT * 1.1, 1.3 * lowest / rate)
     axes.text(
         at,
-        min(rate * at, peak) * 1.12,
+        min(rate * at, peak) * 1.1,
         f"{words}, {rate:.2g} G/s" if rate < 10 else f"{words}, {rate:.0f} G/s",
-        rotation=45,
+        rotation=float(np.degrees(np.arctan(1.1 * rate))),  # of y = 1.1 * rate * x, in units of the data
         rotation_mode="anchor",
         transform_rotates_text=True,
         color=_GREY,
@@ -140,20 +141,27 @@ def _scatter(axes: Any, found: Sequence[Point]) -> None:
         if some:
             xy = ([p.work for p in some], [p.rate / 1e9 for p in some])
             axes.scatter(*xy, s=58, color=color, marker=marker, label=words, zorder=3, edgecolors="white")
-    seen: set[float] = set()
-    for point in found:
-        if point.implementation == OURS and round(point.work, 2) not in seen:
-            seen.add(round(point.work, 2))
-            below = [p.workload for p in found if p.implementation == OURS and abs(p.work - point.work) < 0.01]
-            axes.annotate(
-                "\n".join(below),
-                (point.work, point.rate / 1e9),
-                xytext=(7, -4),
-                textcoords="offset points",
-                va="top",
-                fontsize=8,
-                color=_INK,
-            )
+    for group in _neighbours([point for point in found if point.implementation == OURS]):
+        axes.annotate(
+            "\n".join(point.workload for point in group),
+            (max(point.work for point in group), float(np.median([point.rate for point in group])) / 1e9),
+            xytext=(9, -2),
+            textcoords="offset points",
+            va="top",
+            fontsize=8,
+            color=_INK,
+        )
+
+
+def _neighbours(found: Sequence[Point]) -> list[list[Point]]:
+    """Return points in groups that lie so close to each other that they need one label."""
+    groups: list[list[Point]] = []
+    for point in sorted(found, key=lambda point: point.work):
+        if groups and point.work < groups[-1][-1].work * _CLOSE:
+            groups[-1].append(point)
+        else:
+            groups.append([point])
+    return groups
 
 
 def write(path: Path, timings: Sequence[TimingRow], peaks: Sequence[PeakRow]) -> None:

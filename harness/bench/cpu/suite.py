@@ -91,7 +91,7 @@ class Record:
 def run_suite(options: Options, deadline: Deadline, say: Say = lambda line: None) -> Results:
     """Run the sections that are asked for; return everything found."""
     found = describe(options.command)
-    results = Results(_machine(found))
+    results = Results(_machine(found), raw=options.raw)
     with Record(options.directory, results) as record:
         text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
         replace_text(options.directory / "environment.json", text)
