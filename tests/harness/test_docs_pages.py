@@ -24,8 +24,7 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d*)?(?:e-?\d+)?")
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
-    for kind, content in re.findall(r"```(\w+)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        yield kind, content
+    yield from re.findall(r"```(\w+)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def run_commands(text: str, folder: Path) -> str:
