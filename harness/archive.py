@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from freewalk.harness.errors import UsageError
 
 MOST_BYTES = 1 << 31
-"""What one array of a file may take, unpacked."""
+"""What one compressed array of a file may take, unpacked; one that is not compressed takes no more than the file."""
 
 # What reading a strange file may raise: nested headers recurse, a zip may be encrypted (RuntimeError) or use an unknown
 # compression (NotImplementedError, which is one), and a header may promise more than there is memory.
@@ -62,7 +62,8 @@ def read_npz(
             members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
             for name, most in names.items():
                 if name in members:
-                    _check_size(name, members[name].file_size, most)
+                    stored = members[name].compress_type == zipfile.ZIP_STORED
+                    _check_size(name, members[name].file_size, most if stored else min(most, MOST_BYTES))
                 elif name not in optional:
                     there = ", ".join(sorted(members)[:8]) or "nothing"
                     raise ValueError(f"it holds {there}, but no {name}")
@@ -88,8 +89,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     """
     try:
         with path.open("rb") as file:
-            _check_size("array", size := path.stat().st_size, MOST_BYTES)
-            return _read_array(file, size)
+            return _read_array(file, path.stat().st_size)
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}; check the path") from None
     except _DAMAGE as error:

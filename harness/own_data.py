@@ -7,8 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from freewalk.harness.archive import MOST_BYTES, read_npy, read_npz
+from freewalk.harness.archive import read_npy, read_npz
 from freewalk.harness.errors import UsageError
+
+_ANY_SIZE = 1 << 62
+"""That is stored as it is: what is compressed has a limit of its own."""
 
 
 def load_pair(data: Path, targets: Path | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -23,7 +26,7 @@ def load_pair(data: Path, targets: Path | None) -> tuple[NDArray[Any], NDArray[A
         if targets is not None:
             raise UsageError(f"--targets has no effect beside {data}, which holds both x and y; leave it out")
         remedy = "save it with np.savez(FILE, x=x, y=y)"
-        arrays = read_npz(data, {"x": MOST_BYTES, "y": MOST_BYTES}, what="file of x and y", remedy=remedy)
+        arrays = read_npz(data, {"x": _ANY_SIZE, "y": _ANY_SIZE}, what="file of x and y", remedy=remedy)
         return arrays["x"], arrays["y"]
     if targets is None:
         raise UsageError(f"{data} holds inputs alone; give their targets with --targets FILE, or both in one .npz")

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from freewalk.harness.archive import MOST_BYTES, read_npz
+from freewalk.harness.archive import read_npz
 from freewalk.harness.errors import UsageError, unknown
 from freewalk.harness.outputs import Measures, measure, outputs_of, targets_of
 from freewalk.harness.plan import Cell
@@ -30,6 +30,7 @@ always, neither timesteps of its own nor masks."""
 _READABLE = (1, 2, FORMAT_VERSION)
 _MARK = "freewalk weights"
 _LARGEST_TEXT = 1 << 20
+_HEADER_BYTES = 1024
 _REMEDY = "give one that train saved"
 
 
@@ -202,18 +203,31 @@ def load_weights(path: Path) -> SavedWeights:
     UsageError
         If the file is missing, damaged, no weights file, or of a newer version.
     """
-    arrays = read_npz(
-        path,
-        {"description": _LARGEST_TEXT, "weights": MOST_BYTES, "mask": MOST_BYTES},
-        optional=["mask"],
-        what="weights file",
-        remedy=_REMEDY,
-    )
+    described = _description(path)
+    try:
+        _check_kinds(described)
+        network = FreeNetwork(**described["network"])
+        most = network.n_weights * 8 + _HEADER_BYTES
+    except (TypeError, KeyError, ValueError) as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
+    arrays = read_npz(path, {"weights": most, "mask": most}, optional=["mask"], what="weights file", remedy=_REMEDY)
+    return _checked(path, described, network, arrays["weights"], arrays.get("mask"))
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """Read what a weights file says of itself."""
+    arrays = read_npz(path, {"description": _LARGEST_TEXT}, what="weights file", remedy=_REMEDY)
     try:
         described = json.loads(str(arrays["description"]))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no weights file or is damaged ({error}); {_REMEDY}") from None
-    return _checked(path, described, arrays["weights"], arrays.get("mask"))
+    if not isinstance(described, dict) or described.get("mark") != _MARK:
+        raise UsageError(f"{path} is no weights file; give one that train saved")
+    if described.get("version") not in _READABLE:
+        raise UsageError(
+            f"{path} has version {described.get('version')} of the format; this freewalk reads up to {FORMAT_VERSION}"
+        )
+    return described
 
 
 def load_sound_weights(path: Path, option: str = "") -> SavedWeights:
@@ -232,16 +246,14 @@ def load_sound_weights(path: Path, option: str = "") -> SavedWeights:
     return saved
 
 
-def _checked(path: Path, described: Any, weights: NDArray[Any], mask: NDArray[Any] | None) -> SavedWeights:
-    if not isinstance(described, dict) or described.get("mark") != _MARK:
-        raise UsageError(f"{path} is no weights file; give one that train saved")
-    if described.get("version") not in _READABLE:
-        raise UsageError(
-            f"{path} has version {described.get('version')} of the format; this freewalk reads up to {FORMAT_VERSION}"
-        )
+def _checked(
+    path: Path,
+    described: Mapping[str, Any],
+    network: FreeNetwork,
+    weights: NDArray[Any],
+    mask: NDArray[Any] | None,
+) -> SavedWeights:
     try:
-        _check_kinds(described)
-        network = FreeNetwork(**described["network"])
         widths = described.get("widths")
         saved = SavedWeights(
             weights,

@@ -127,11 +127,9 @@ def _print(found: Any, output: int) -> None:
             note = f"at its {sides[place].side} bound{', which binds' if sides[place].binds else ''}"
         name = f"input {place[0]}" if len(place) == 1 else f"timestep {place[0]} input {place[1]}"
         click.echo(f"  {name}: {significant(float(value), 6)}{f'  ({note})' if note else ''}")
-    spread = significant(float(abs(found.values[-1] - found.values[0])))
-    click.echo(
-        f"{found.n_best} of {counted(len(found.values), 'restart')} ended within {TOLERANCE:g} of this output;"
-        f" the farthest {spread} from it"
-    )
+    ended = f"{found.n_best} of {counted(len(found.values), 'restart')} ended within {TOLERANCE:g} of this output"
+    spread = float(abs(found.values - found.values[0]).max())
+    click.echo(ended if found.n_best == len(found.values) else f"{ended}; the farthest {significant(spread)} from it")
     if found.corner is not None:
         values = ", ".join(significant(float(value), 6) for _, value in _entries(found.corner.x))
         how = (

@@ -90,7 +90,11 @@ def _seed(value: Any) -> int:
 
 
 _FLAG = (_flag, "True or False")
-_ANY: tuple[Callable[[Any], Any], str] = (lambda value: value, "")
+
+
+def _any(expected: str) -> tuple[Callable[[Any], Any], str]:
+    return lambda value: value, expected
+
 
 ORIGINAL: Mapping[str, Key] = {
     "num_input": Key(*_count(1), _NEEDED, "input values, of each timestep"),
@@ -125,9 +129,9 @@ LATER: Mapping[str, Key] = {
     "sides": Key(*_word(get_args(Sides)), "one", "one: compare W + D with W; two: with W - D"),
     "noise": Key(*_word(get_args(Noise)), "gaussian", "distribution of the perturbations"),
     "activation": Key(*_word(get_args(Activation)), "sigmoid", "of hidden neurons"),
-    "architecture": Key(*_ANY, None, "widths such as 3-8-2: only the weights of a layered network"),
-    "mask": Key(*_ANY, None, "(n_from, n_to) bool, False where there shall be no weight"),
-    "weights": Key(*_ANY, None, "(n_from, n_to) to start from"),
+    "architecture": Key(*_any("a text, or None"), None, "widths such as 3-8-2: only the weights of a layered network"),
+    "mask": Key(*_any("an array, or None"), None, "(n_from, n_to) bool, False where there shall be no weight"),
+    "weights": Key(*_any("an array, or None"), None, "(n_from, n_to) to start from"),
     "seed": Key(_seed, "a whole number from 0 to below 2**64", 0, "key of the initial weights and the noise"),
     "backend": Key(*_word(BACKENDS), "auto", "what computes"),
     "threads": Key(*_or_none(_count(1)), None, "of one step; None: all, or one while that is faster"),
@@ -170,3 +174,14 @@ def _read(name: str, key: Key, value: Any) -> Any:
         shown = f"{value!r:.60}"
         hint = nearest(value, key.expected.removeprefix("one of ").split(", ")) if isinstance(value, str) else ""
         raise UsageError(f"configuration key {name!r} must be {key.expected}, got {shown}{hint}") from None
+
+
+def rows(keys: Mapping[str, Key]) -> str:
+    """Return the lines of the documentation's table of keys."""
+    return "\n".join(
+        f"| `{name}` | {key.expected} | {_default_text(key)} | {key.meaning} |" for name, key in keys.items()
+    )
+
+
+def _default_text(key: Key) -> str:
+    return "" if key.is_needed else f"`{key.default!r}`"

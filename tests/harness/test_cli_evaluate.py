@@ -160,6 +160,7 @@ def spoil(path: Path, kind: str) -> None:
             file.writestr("weights.npy", bytes(8))
     else:
         changes: dict[str, Any] = {
+            "large": {"weights": np.zeros((2000, 5))},
             "pickle": {"weights": np.array([None, 1], dtype=object)},
             "float32": {"weights": arrays["weights"].astype(np.float32)},
             "shape": {"weights": arrays["weights"][:-1]},
@@ -184,6 +185,7 @@ KINDS = {
     "bomb": "its description is too long: 50,000,000 bytes",
     "pickle": "pickled Python objects",
     "float32": "its weights are float32",
+    "large": "its weights is too long: 80,128 bytes unpacked, the limit is 1,344",
     "shape": "its network needs float64 of shape (8, 5)",
     "nan": "has weights that are not finite",
     "future": f"this freewalk reads up to {FORMAT_VERSION}",

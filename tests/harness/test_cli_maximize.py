@@ -39,9 +39,26 @@ def test_what_it_prints(harness: Harness, line: str) -> None:
         "bounds: as given",
         "  input 0: 1  (at its upper bound, which binds)",
         "  input 1: -3  (at its lower bound, which binds)",
-        "20 of 20 restarts ended within 0.001 of this output; the farthest 0 from it",
+        "20 of 20 restarts ended within 0.001 of this output",
         "best corner: (1, -3), output 0.999089 (all 4 tried)",
     ]
+
+
+def test_restarts_that_ended_elsewhere(harness: Harness, tmp_path: Path) -> None:
+    """A low hill at -2 and a high one at 2."""
+    network = FreeNetwork(1, 1, 4)
+    weights = np.zeros((network.n_from, network.n_to))
+    weights[0, 1:], weights[1, 1:] = 8.0, -8.0 * np.array([-2.5, -1.5, 1.5, 2.5])
+    weights[3:, 0] = 2.0, -2.0, 4.0, -4.0
+    save_weights(tmp_path / "w.npz", SavedWeights(weights, network, None, {}, {}, timesteps=2))
+    found = json.loads(harness("maximize", "--weights", "w.npz", "--bounds", "-4,4", "--json").out)
+    line = harness("maximize", "--weights", "w.npz", "--bounds", "-4,4").out.splitlines()[-1]
+    assert 0 < found["restarts_at_best"] < 20
+    spread = max(found["values"]) - min(found["values"])
+    assert line == (
+        f"{found['restarts_at_best']} of 20 restarts ended within 0.001 of this output;"
+        f" the farthest {spread:.3g} from it"
+    )
 
 
 def test_fixed_inputs_and_targets(harness: Harness, line: str) -> None:

@@ -267,5 +267,5 @@ def test_mistakes(weights: SavedWeights, options: dict[str, Any], message: str) 
 def test_what_are_no_weights() -> None:
     with pytest.raises(UsageError, match="got int"):
         maximize(5)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="there is no file nowhere.npz"):
+    with pytest.raises(UsageError, match=r"there is no file nowhere\.npz"):
         maximize("nowhere.npz")
