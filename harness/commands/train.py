@@ -52,7 +52,7 @@ def command(
     from freewalk.harness.plugins import load_plugins
     from freewalk.harness.registry import BuiltInRegistry
 
-    grid = [axis(name, value) for name in PARAMETERS if (value := given.pop(name)) is not None]
+    grid = [axis(name, value) for name in PARAMETERS if (value := given.pop(name, None)) is not None]
     given = without_overridden(given) | {"plugins": load_plugins(plugins)}
     grid += [_setting(text) for text in settings]
     configuration = resolve(grid, registry=BuiltInRegistry(), tasks=[task], methods=[method], seeds=seed, **given)

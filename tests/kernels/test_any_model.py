@@ -69,9 +69,7 @@ def test_it_takes_the_steps_of_the_free_network(noise: Any, options: dict[str, A
     optimizer = make_optimizer(configuration)
     for step in range(3):
         unit = unit_perturbations(*SHAPE, seed=7, step=step, datapoints=np.arange(100), noise=noise)
-        estimate = reference.gradient_estimate(
-            NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, sides=configuration.sides
-        )
+        estimate = reference.gradient_estimate(NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, sides=configuration.sides)
         raw = configuration.update == "raw"
         weights = weights - (estimate if raw else optimizer.change(estimate / 0.05**2, step))
         walk.train(x, y, steps=1)
