@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -273,7 +274,7 @@ def test_a_method_that_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("freewalk.harness.conformance._SECONDS_TO_STOP", 0.2)
     try:
-        with pytest.raises(AssertionError, match="train goes on 0.2 s after request_stop"):
+        with pytest.raises(AssertionError, match=r"train goes on 0\.2 s after request_stop"):
             check_method(climbing(Deaf))
     finally:
         release.set()
@@ -297,3 +298,7 @@ def test_examples_conform(name: str) -> None:
             check_method(METHODS[method])
     finally:
         plugins.unload_all()
+
+
+def test_the_walk_on_a_model_of_one_s_own_learns() -> None:
+    assert runpy.run_path(str(EXAMPLES / "any_model.py"))["main"]() > 0.95

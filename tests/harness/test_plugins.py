@@ -1,4 +1,4 @@
-"""Tasks and methods of one's own, from files and entry points: they run, are recorded, and what is wrong is one line."""
+"""Tasks and methods of one's own: they run, are recorded, and what is wrong with them is one line."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Climb(ArrayTrainer):
     def take_step(self):
         x, y = self.batch()
         before = self.losses(self.values, x, y).mean()
-        changed = self.values + self.unmasked(self.start.parameters.reach * self.random().standard_normal(self.values.shape))
+        change = self.start.parameters.reach * self.random().standard_normal(self.values.shape)
+        changed = self.values + self.unmasked(change)
         if self.losses(changed, x, y).mean() < before:
             self.values = changed
         return before
@@ -127,7 +128,8 @@ def test_a_file_names_plug_ins_seen_from_its_own_folder(harness: Any, write: Any
     (tmp_path / "there").mkdir()
     write(METHOD, "there/own.py")
     write(
-        'plugins = ["own.py"]\nepochs = 2\nsteps_per_epoch = 2\n[[grid]]\ntask = "xor"\nmethod = "climb"\nreach = 0.2\n',
+        'plugins = ["own.py"]\nepochs = 2\nsteps_per_epoch = 2\n'
+        '[[grid]]\ntask = "xor"\nmethod = "climb"\nreach = 0.2\n',
         "there/sweep.toml",
     )
     assert harness("sweep", "--grid", "there/sweep.toml", "--grid", "reach=0.4", "--out", "out", "--quiet").code == 0
