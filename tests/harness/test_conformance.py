@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -302,3 +304,37 @@ def test_examples_conform(name: str) -> None:
 
 def test_the_walk_on_a_model_of_one_s_own_learns() -> None:
     assert runpy.run_path(str(EXAMPLES / "any_model.py"))["main"]() > 0.95
+
+
+# Documentation ---------------------------------------------------------------------------------
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_whoever_follows_the_page_on_tasks_has_tasks_that_conform(tmp_path: Path) -> None:
+    """The page's files, from the page alone, in a folder of their own."""
+    found = blocks("tasks.md")
+    assert len(found) == 2
+    for number, text in enumerate(found):
+        (tmp_path / f"own_{number}.py").write_text(text, encoding="utf-8")
+    assert len(found[0].strip().splitlines()) <= 20
+    code = (
+        "import sys; from freewalk.harness.plugins import load_plugins; from freewalk.testing import check_task;"
+        "from freewalk.tasks.registry import BUILT_IN, TASKS; load_plugins(sys.argv[1:]);"
+        "[check_task(task) for name, task in TASKS.items() if name not in BUILT_IN]; print(len(TASKS) - len(BUILT_IN))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "own_0.py", "own_1.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
+
+
+def test_the_page_on_methods_runs_as_it_stands() -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    for text in blocks("methods.md"):
+        exec(text, names)
+    assert names["walk"].step == 500
