@@ -27,4 +27,4 @@ def main() -> float:
 
 
 if __name__ == "__main__":
-    print(f"{100 * main():.1f} % of the datapoints lie on the right side")  # noqa: T201
+    print(f"{100 * main():.1f} % of the datapoints lie on the right side")

@@ -279,7 +279,7 @@ def _start_complaints(problem: ResolvedProblem, trainer: Trainer) -> Complaints:
 
 
 def _weight_complaints(problem: ResolvedProblem, trainer: Trainer) -> Complaints:
-    weights = trainer.weights
+    weights = trainer.weights.copy()
     wanted = (problem.network.n_from, problem.network.n_to)
     if weights.shape != wanted or weights.dtype != np.float64:
         yield f"weights must be float64 of shape {wanted}, got {weights.dtype} of shape {weights.shape}"

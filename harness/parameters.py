@@ -41,6 +41,7 @@ __all__ = [
     "check_axis",
     "check_value",
     "default_of",
+    "keep_task_parameters",
     "remove_method",
     "requirement",
     "uses",
@@ -251,6 +252,13 @@ def add_task_parameters(task: str, defaults: Mapping[str, Scalar], texts: Mappin
             except UsageError as error:
                 raise ValueError(f"{where}: {error}") from None
     _task_fields.update(new)
+    _collect_again()
+
+
+def keep_task_parameters(used: Collection[str]) -> None:
+    """Forget the task parameters of one's own that no task uses any more."""
+    for name in [name for name in _task_fields if name not in TaskParameters.model_fields and name not in used]:
+        del _task_fields[name]
     _collect_again()
 
 

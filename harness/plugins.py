@@ -154,10 +154,12 @@ def unload_all() -> None:
 
 def _forget(tasks: Iterable[str], methods: Iterable[str]) -> None:
     from freewalk.harness import methods as method_registry
+    from freewalk.harness.parameters import keep_task_parameters
     from freewalk.tasks import registry as task_registry
 
     for name in tasks:
         task_registry.unregister(name)
+    keep_task_parameters({name for task in task_registry.TASKS.values() for name in task.parameters})
     for name in methods:
         method_registry.unregister(name)
 

@@ -1,8 +1,8 @@
 """The walk on any model: a loss compiled by Numba, trained with the noise, the rules and the optimisers of the walk.
 
-Weights, perturbations and losses are in the precision of the weights that the loss is given, sums in float64. Datapoints
-are dealt out to threads in pieces of a fixed size, whose sums are added in their order: the bits of the result depend on
-the number of threads as little as on the machine's load.
+Weights, perturbations and losses are in the precision of the weights that the loss is given, sums in float64.
+Datapoints are dealt out to threads in pieces of a fixed size, whose sums are added in their order: the bits of the
+result depend on the number of threads as little as on the machine's load.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def command(
     from freewalk.harness.plugins import load_plugins
     from freewalk.harness.registry import BuiltInRegistry
 
-    options = {name: value for name in PARAMETERS if (value := given.pop(name)) is not None}
+    options = {name: value for name in PARAMETERS if (value := given.pop(name, None)) is not None}
     given = without_overridden(given) | {"plugins": load_plugins(plugins)}
     saved = None
     if weights is not None:

@@ -127,6 +127,19 @@ def test_tasks_lists_every_task(harness: Harness) -> None:
     assert rows["addition"]["parameters"] == {"bits": 4, "form": "sequence", "pairs": 0}
 
 
+def test_tasks_shows_one_task_with_what_is_known_of_it(harness: Harness, refused: Refused) -> None:
+    result = harness("tasks", "copy")
+    assert (result.code, result.err) == (0, "")
+    text = " ".join(result.out.split())
+    assert "0.125 (chance: any symbol always, at any length and delay)" in text
+    assert "accuracy >= 0.99: share of classes found" in text
+    assert "arXiv:1511.06464" in text
+    assert max(map(len, result.out.splitlines())) <= 100
+    one = json.loads(harness("tasks", "copy", "--json").out)
+    assert (one["task"], one["baseline"]) == ("copy", 0.125)
+    assert "unknown task 'cpy' (did you mean 'copy'?)" in refused("tasks", "cpy")
+
+
 def test_info(harness: Harness) -> None:
     result = harness("info")
     assert (result.code, result.err) == (0, "")

@@ -1,4 +1,4 @@
-"""Data in memory: what the kernels are shown is what the arrays hold, the parts are apart, and what does not fit is said."""
+"""Data in memory: the kernels are shown what the arrays hold, part by part, and what does not fit is said."""
 
 from __future__ import annotations
 
