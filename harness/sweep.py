@@ -153,7 +153,8 @@ class Sweep:
         if self.cluster is None:
             yield from engines_for(self.backend, self.budget, self.plan, trials, **options)
         else:
-            yield self.cluster.engine(self.configuration.backend, self.budget, self.plan.trials, **options), trials
+            c = self.configuration
+            yield self.cluster.engine(c.backend, self.budget, self.plan.trials, plugins=c.plugins, **options), trials
 
     def _home(self, method: str) -> Backend:
         """Return what runs the trials of a method."""

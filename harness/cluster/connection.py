@@ -105,10 +105,19 @@ class Cluster:
             raise UsageError(f"--backend cuda: no worker has a GPU: {found[0].note}")
         return backend_of(gpus[0], method) if gpus and choice in ("auto", "cuda") else self.planned_for(choice)
 
-    def engine(self, choice: str, budget: Budget, plan: Sequence[Trial], *, checkpoint_seconds: float) -> ClusterEngine:
-        """Return what runs the trials of a sweep here."""
+    def engine(
+        self,
+        choice: str,
+        budget: Budget,
+        plan: Sequence[Trial],
+        *,
+        checkpoint_seconds: float,
+        plugins: tuple[str, ...] = (),
+    ) -> ClusterEngine:
+        """Return what runs the trials of a sweep here; workers find the plug-ins' files under the same paths."""
         from freewalk.harness.cluster.engine import ClusterEngine
 
+        self.members.plugins = plugins
         return ClusterEngine(self, choice, budget, plan, checkpoint_seconds=checkpoint_seconds)
 
     def __enter__(self) -> Self:

@@ -57,6 +57,8 @@ class Members:
     changed: Callable[[], None] = lambda: None
     kinds: Sequence[tuple[str, Cell]] = ()
     """Backends and cells whose kernels workers load before they take part."""
+    plugins: tuple[str, ...] = ()
+    """Files with tasks and methods of one's own, which workers load before that."""
     by_address: dict[str, Member] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Reasons by address."""
@@ -165,7 +167,7 @@ class Members:
     async def _prepare(self, member: Member) -> None:
         """Load the kernels; one worker of each host goes first, so that the others find them in the cache."""
         wanted = [(backend, cell) for backend, cell in self.kinds if backend != "cuda" or member.facts.has_gpu]
-        payload = pickle.dumps(wanted)
+        payload = pickle.dumps((self.plugins, wanted))
         host = member.facts.host
         async with self._first_of_host[host]:
             if host not in self._warm_hosts:

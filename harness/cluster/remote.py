@@ -26,7 +26,7 @@ from freewalk.harness.budget import Budget
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.errors import one_line
 from freewalk.harness.events import Failed
-from freewalk.harness.plan import Cell
+from freewalk.harness.plugins import load_plugins
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.slices import Slice, run_slice
 from freewalk.kernels.backend import Backend, resolve_backend
@@ -98,13 +98,14 @@ def fingerprint() -> str:
 
 
 def prepare(payload: bytes) -> float:
-    """Compile the kernels of some cells on their backends, or load them from the cache; return the seconds.
+    """Load plug-ins, and compile the kernels of some cells or load them from the cache; return the seconds.
 
     NumPy's matrix products keep to the thread that asks for them from here on: a worker runs as many slices at once as
     it has Dask threads.
     """
-    kinds: list[tuple[str, Cell]] = pickle.loads(payload)
+    plugins, kinds = pickle.loads(payload)
     start = time.perf_counter()
+    load_plugins(plugins)
     threadpool_limits(limits=1, user_api="blas")
     for backend, cell in kinds:
         problem = resolve_problem(cell.task, cell.method, cell.parameters)
