@@ -65,8 +65,8 @@ class Cluster:
         self.client: Any = None
         self.local: LocalWorkers | None = None
         self.start_seconds = 0.0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="freewalk-cluster", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread | None = None
         self._on_exit = ExitStack()
         self._on_exit_of_loop = AsyncExitStack()
         self._watch: asyncio.Task[None] | None = None
@@ -124,6 +124,8 @@ class Cluster:
         """Connect, and wait for the first workers."""
         start = time.perf_counter()
         self._on_exit.enter_context(quiet_dask())
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="freewalk-cluster", daemon=True)
         self._thread.start()
         try:
             self.call(self._open())
@@ -159,12 +161,13 @@ class Cluster:
     def close(self) -> None:
         """Disconnect, end a local cluster, and let Dask speak again."""
         try:
-            if self._thread.is_alive():
+            if self._thread is not None:
                 with suppress(TimeoutError):
                     asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join()
                 self._loop.close()
+                self._thread = None
         finally:
             if self.local is not None:
                 self.local.close()

@@ -142,15 +142,14 @@ class Members:
             self.notify(text)
 
     async def _check(self, address: str) -> Facts:
-        # first a function that any Python has: with another freewalk there, ours might not be found
-        found = (await self.client.run(pydoc.locate, "freewalk.__version__", workers=[address], on_error="return"))[
-            address
-        ]
-        if isinstance(found, BaseException) or found is None:
-            why = f" ({type(found).__name__}: {found})" if found is not None else ""
-            raise UsageError(f"it has no freewalk{why}; install freewalk {self.own.version} there")
+        # first functions that any Python has: with another freewalk there, ours might not be found
+        found = await self._locate(address, "freewalk.__version__")
+        if found is None:
+            raise UsageError(f"it has no freewalk; install freewalk {self.own.version} there")
         if found != self.own.version:
             raise UsageError(f"it has freewalk {found}, here is {self.own.version}; install the same")
+        if await self._locate(address, f"{remote.__name__}.{remote.facts.__name__}") is None:
+            raise UsageError(f"its freewalk {found} lacks {remote.__name__}; install the same as here")
         facts: Facts = await self._on(address, remote.facts)
         if facts.source != self.own.source:
             raise UsageError(
@@ -163,6 +162,19 @@ class Members:
                     f"worker {address} has {name} {version}, here is {self.own.packages[name]}: last bits may differ"
                 )
         return facts
+
+    async def _locate(self, address: str, name: str) -> Any:
+        """Return what a worker finds when it imports a name; None if there is nothing.
+
+        Raises
+        ------
+        Exception
+            What the import raises there.
+        """
+        found = await self.client.run(pydoc.locate, name, workers=[address], on_error="return")
+        if isinstance(found[address], BaseException):
+            raise found[address]
+        return found[address]
 
     async def _prepare(self, member: Member) -> None:
         """Load the kernels; one worker of each host goes first, so that the others find them in the cache."""

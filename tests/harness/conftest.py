@@ -198,6 +198,13 @@ class RemoteCluster:
         self.workers.append(self._start("worker", self.address, *options, *local, environment=environment))
         return self.workers[-1]
 
+    def wait_for_workers(self, n: int) -> None:
+        """Return when the scheduler knows so many workers."""
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(n, timeout=60)
+
     def _start(
         self, kind: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
