@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels import gradient_trainers
 from freewalk.kernels.batch import BatchTrial, TrialBatch
-from freewalk.kernels.cpu.batch import CpuBatch
+from freewalk.kernels.cpu.batch import CpuBatch, compile_batches
 from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
 from freewalk.kernels.cuda.device import why_unusable
@@ -140,6 +140,7 @@ class Backend:
             gradient_trainers.compile_kernels(method, float64=self.name == "reference")
         elif self.name == "cpu":
             compile_kernels(threads=1)
+            compile_batches()
         return time.perf_counter() - start
 
     def spread(self, trainer: Trainer) -> float:

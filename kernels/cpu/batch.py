@@ -16,7 +16,7 @@ from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.cpu.together import Trials, train_together
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Data, Evaluation, Progress, State
+from freewalk.kernels.walk import Data, Evaluation, Progress, State, WalkConfiguration
 
 
 class CpuBatch:
@@ -197,3 +197,9 @@ def _seconds(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
+
+
+def compile_batches() -> None:
+    """Compile the kernel of batches, or load it from the cache, with steps of none."""
+    trial = BatchTrial(WalkConfiguration(stddev=0.1, batch_size=1, timesteps=1), seed=0)
+    CpuBatch(FreeNetwork(1, 1, 0), Data(0), [trial], evaluation_points=1)
