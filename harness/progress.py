@@ -155,7 +155,7 @@ class _Lines:
             self._tally = Tally(self._sweep, event)
             _say(_banner(self._sweep, event))
             if event.trials:
-                _say("preparing the kernels; the first time they are compiled, which takes about ten seconds")
+                _say("preparing the kernels; the first time they are compiled, which takes about twenty seconds")
             return
         assert self._tally is not None, "a sweep opens before its trials begin"
         self._tally.add(event)
@@ -200,7 +200,7 @@ class _Display:
         if isinstance(event, Opened):
             self._tally = Tally(self._sweep, event)
             self._console.print(_banner(self._sweep, event), style="dim", markup=False, highlight=False)
-            self._phase = "preparing the kernels; the first time this takes about ten seconds" if event.trials else ""
+            self._phase = "preparing the kernels; the first time this takes about twenty seconds" if event.trials else ""
             return
         assert self._tally is not None, "a sweep opens before its trials begin"
         self._phase = ""
