@@ -15,7 +15,7 @@ from freewalk.harness.cluster.remote import Facts
 from freewalk.harness.errors import UsageError
 from freewalk.harness.plan import Cell
 
-_SECONDS_FOR_AN_ANSWER = 5.0
+_SECONDS_FOR_AN_ANSWER = 10.0
 _SILENCES = 3
 """Questions in a row that the scheduler may leave without an answer."""
 
