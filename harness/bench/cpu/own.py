@@ -173,7 +173,7 @@ class SharedNoise:
 
     def __init__(self) -> None:
         self._backend = resolve_backend("cpu")
-        self._most: int = getattr(self._backend, "most_sharing_noise", 0)
+        self._most = self._backend.most_sharing_noise
         if self._most < 2:
             raise Unavailable("these kernels have no batches that share noise")
 
