@@ -6,6 +6,7 @@ import json
 import operator
 import os
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -163,19 +164,18 @@ def save_weights(path: Path, saved: SavedWeights, option: str = "", *, replace: 
         arrays["mask"] = saved.mask
     if not replace:
         check_free(path, option)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            temporary.replace(path)
-            return
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(temporary, path)  # unlike a rename, refuses to replace what is there
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            # unlike a rename, a link refuses to replace what is there
+            (os.replace if replace else os.link)(temporary, path)
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
     except FileExistsError:
         raise UsageError(f"{option}{path} exists already; give another name") from None
     except OSError as error:

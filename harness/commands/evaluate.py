@@ -23,8 +23,20 @@ _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
     help="Trained weights, from train --save.",
 )
 @click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="Whose data.  [default: the file's own task]")
-@click.option("--points", type=int, metavar="N", help=f"Held-out datapoints of the task.  [default: {_POINTS}]")
-@click.option("--seed", type=int, metavar="S", help="Of the held-out data.  [default: that of the training]")
+@click.option(
+    "--points",
+    type=int,
+    metavar="N",
+    envvar="HARNESS_POINTS",
+    help=f"Held-out datapoints of the task.  [default: {_POINTS}]",
+)
+@click.option(
+    "--seed",
+    type=int,
+    metavar="S",
+    envvar="HARNESS_SEED",
+    help="Of the held-out data.  [default: that of the training]",
+)
 @click.option(
     "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your own data: a .npz with x and y, or x as .npy."
 )
@@ -50,9 +62,9 @@ def command(
     if data is None and targets is not None:
         raise UsageError("--targets needs --data, the inputs that they belong to")
     if data is not None:
-        for name, value in (("--task", task), ("--points", points), ("--seed", seed)):
-            if value is not None and (name != "--task" or not _from_environment()):
-                raise UsageError(f"{name} has no effect with --data; leave one out")
+        for name in ("task", "points", "seed"):
+            if _is_on_the_line(name):
+                raise UsageError(f"--{name} has no effect with --data; leave one out")
         source: dict[str, Any] = {"data": str(data)}
         measures = saved.evaluate(*load_pair(data, targets))
     else:
@@ -67,9 +79,9 @@ def command(
     return 0
 
 
-def _from_environment() -> bool:
-    source = click.get_current_context().get_parameter_source("task")
-    return source == click.core.ParameterSource.ENVIRONMENT
+def _is_on_the_line(name: str) -> bool:
+    """Return whether an option was given, not only set in the environment for other commands."""
+    return click.get_current_context().get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
 
 
 def _print(measures: Any, source: dict[str, Any]) -> None:

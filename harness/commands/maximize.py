@@ -19,7 +19,15 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     metavar="FILE",
     help="Trained weights, from train --save.",
 )
-@click.option("--output", type=int, default=0, show_default=True, metavar="N", help="Which output, from 0.")
+@click.option(
+    "--output",
+    type=int,
+    envvar="HARNESS_OUTPUT",
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Which output, from 0.",
+)
 @click.option(
     "--target",
     type=float,
@@ -42,11 +50,26 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     metavar="gradient|walk",
     help="gradient: along the exact gradient; walk: along estimates from random perturbations of the input.",
 )
-@click.option("--restarts", type=int, default=20, show_default=True, metavar="N", help="Starting points.")
+@click.option(
+    "--restarts",
+    type=int,
+    envvar="HARNESS_RESTARTS",
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Starting points.",
+)
 @click.option("--steps", type=int, metavar="N", help="Of a restart, at most.  [default: gradient: 1000; walk: 300]")
 @click.option("--binary", is_flag=True, help="Also find the best input with every entry at one of its bounds.")
 @click.option("--timestep", type=int, metavar="T", help="Which of a sequence of outputs, from 0.  [default: the last]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of starting points and perturbations.")
+@click.option(
+    "--seed",
+    type=int,
+    envvar="HARNESS_SEED",
+    default=0,
+    show_default=True,
+    help="Of starting points and perturbations.",
+)
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
 def command(
     weights: Path,

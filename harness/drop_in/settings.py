@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.drop_in.keys import read_keys
+from freewalk.harness.environment import memory_bytes
 from freewalk.harness.errors import UsageError
 from freewalk.harness.fields import DEFAULT_LEARNING_RATES
+from freewalk.kernels.cpu.layout import most_bytes, shape_of
 from freewalk.kernels.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.walk import Optimizer, WalkConfiguration
 
 Rate = Callable[[int], float]
 
+_REFERENCE_ARRAYS = 3
+"""Of the batch's perturbed weights, which NumPy holds at once."""
 _ONLY_NORMALISED = ("optimizer", "learning_rate", "momentum", "schedule")
 
 
@@ -107,6 +111,7 @@ def settings_of(config: Mapping[str, Any], more: Mapping[str, Any]) -> Settings:
         loss=keys["loss"],
         hidden_activation=keys["activation"],
     )
+    _refuse_too_large(network, keys)
     mask, widths = _mask(network, keys)
     return Settings(
         network=network,
@@ -124,6 +129,20 @@ def settings_of(config: Mapping[str, Any], more: Mapping[str, Any]) -> Settings:
         threads=keys["threads"],
         debug=keys["debug"],
     )
+
+
+def _refuse_too_large(network: FreeNetwork, keys: Mapping[str, Any]) -> None:
+    """Raise UsageError if a step needs more memory than this machine has, before any of it is asked for."""
+    available = memory_bytes()
+    needed = most_bytes(shape_of(network, keys["timesteps"]))
+    if keys["backend"] == "reference":
+        needed = _REFERENCE_ARRAYS * keys["batch_size"] * network.n_weights * 8
+    if available is not None and needed > available:
+        raise UsageError(
+            f"configuration keys num_input={network.n_input}, num_hidden={network.n_hidden} and"
+            f" num_output={network.n_output} make {network.n_weights:,} weights, which need about"
+            f" {needed / 1e9:,.0f} GB of memory, this machine has {available / 1e9:,.0f} GB; give fewer"
+        )
 
 
 def _configuration(keys: Mapping[str, Any]) -> WalkConfiguration:

@@ -77,6 +77,15 @@ def test_own_data(harness: Harness, xor: dict[str, Any], tmp_path: Path, how: st
     assert found["max_error"] == pytest.approx(np.abs(errors).max())
 
 
+def test_the_environment_is_for_held_out_data(
+    harness: Harness, xor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_SEED", "5")
+    assert json.loads(harness("evaluate", "--weights", "w.npz", "--json").out)["seed"] == 5
+    np.savez(tmp_path / "d.npz", x=np.zeros((4, 2)), y=np.ones((4, 1)))
+    assert harness("evaluate", "--weights", "w.npz", "--data", "d.npz").code == 0
+
+
 def test_each_output_has_its_own_errors() -> None:
     network = FreeNetwork(1, 2, 0, sequence_input=True, sequence_output=True)
     saved = SavedWeights(np.random.default_rng(0).normal(size=(4, 2)), network, None, {}, {}, timesteps=3)

@@ -248,6 +248,9 @@ def test_it_learns_evaluates_and_runs() -> None:
     again = training.evaluate(x, y)
     assert again.loss == pytest.approx(float(((outputs - y) ** 2).sum(axis=1).mean()), rel=1e-6)
     assert again.outputs[0].mean_absolute_error == pytest.approx(float(np.abs(outputs - y).mean()), rel=1e-6)
+    counting = Counting()
+    training.evaluate(counting, steps=3)
+    assert counting.taken == 3
     assert training.step == 400, "nothing of that trains"
 
 

@@ -201,6 +201,13 @@ def test_every_corner_is_tried_where_they_are_few(seed: int) -> None:
     assert corner.value == pytest.approx(outputs.max())
 
 
+@pytest.mark.parametrize("slope", [1.0, -1.0])
+def test_the_first_and_the_last_corner_are_tried(slope: float) -> None:
+    network = FreeNetwork(13, 1, 0)
+    goal = Goal(network, np.array([[slope]] * 13 + [[0.0], [0.0]]), 0, 1, 1.0)
+    assert best_corner(goal, box_of(13), np.zeros((1, 13))).x.tolist() == [slope > 0] * 13
+
+
 def test_fixed_inputs_make_fewer_corners() -> None:
     goal = goal_of(6, 0)
     corner = best_corner(goal, box_of(6).fixed({2: 0.5, 4: 1.0}), np.zeros((1, 6)))

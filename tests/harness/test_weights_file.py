@@ -129,6 +129,36 @@ def test_a_file_that_came_in_between_stays(path: Path, monkeypatch: pytest.Monke
     assert len(list(path.parent.iterdir())) == 1
 
 
+@pytest.mark.parametrize("replacing", [False, True])
+def test_a_disk_that_fills_up_leaves_things_as_they_were(
+    path: Path, monkeypatch: pytest.MonkeyPatch, replacing: bool
+) -> None:
+    def half(file: Any, **arrays: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    if replacing:
+        save_weights(path, SAVED)
+    whole = path.read_bytes() if replacing else None
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.raises(UsageError, match=r"cannot be written \(No space left on device\)"):
+        save_weights(path, SAVED, replace=replacing)
+    assert [entry.read_bytes() for entry in path.parent.iterdir()] == ([whole] if replacing else [])
+
+
+def test_a_file_is_replaced_when_asked_for(path: Path) -> None:
+    save_weights(path, SAVED)
+    other = replace(SAVED, weights=SAVED.weights + 1)
+    save_weights(path, other, replace=True)
+    assert np.array_equal(load_weights(path).weights, other.weights)
+    assert len(list(path.parent.iterdir())) == 1
+    path.unlink()
+    save_weights(path.parent / "new" / "w.npz", SAVED, replace=True)
+    path.mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        save_weights(path, SAVED, replace=True)
+
+
 @pytest.mark.parametrize("place", ["/proc/w.npz", "file/w.npz"])
 def test_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("mine")
