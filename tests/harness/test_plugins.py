@@ -242,13 +242,13 @@ class Point:
 
     def __init__(self, name: str, load: Callable[[], Any]) -> None:
         self.name, self.value, self.load = name, f"package:{name}", load
-        self.dist = type("Distribution", (), {"name": "a-package"})()
+        self.dist = type("Distribution", (), {"name": "a-package", "version": "1.2"})()
 
 
 def test_entry_points(monkeypatch: pytest.MonkeyPatch, harness: Any, refused: Any) -> None:
     found: dict[str, list[Point]] = {}
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found.get(group, []))
-    monkeypatch.setattr(plugins, "_entry_points_done", set())
+    monkeypatch.setattr(plugins, "_entry_points_done", {})
     brought: dict[str, Any] = {"__name__": "a_package"}
     exec(TASK, brought)
 
@@ -263,6 +263,9 @@ def test_entry_points(monkeypatch: pytest.MonkeyPatch, harness: Any, refused: An
     found["freewalk.methods"] = []
     try:
         assert "above the edge" in harness("tasks").out
+        assert harness("sweep", "--task", "above", *SMALL, "--out", "out", "--quiet").code == 0
+        facts = {"group": "freewalk.tasks", "name": "OWN", "value": "package:OWN", "package": "a-package"}
+        assert json.loads(Path("out/environment.json").read_text())["entry_points"] == [{**facts, "version": "1.2"}]
         assert "above" in [row["task"] for row in json.loads(harness("tasks", "--json").out)]
     finally:
         plugins._forget(["above"], [])
