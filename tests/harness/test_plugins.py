@@ -212,6 +212,8 @@ def test_another_process_loads_what_it_is_named(write: Any) -> None:
         (TASK.replace('"above"', '"xor"'), "task 'xor' is the name of a task that comes with freewalk; choose another"),
         (METHOD.replace('"climb"', '"walk"'), "method 'walk' is the name of a method that comes with freewalk"),
         (TASK.replace("uniform(word)", "uniform(word).wrong"), "task 'above': line 6: does not compile: Unknown attr"),
+        (TASK.replace('"above"', '"a,b"'), "task 'a,b': a name has letters, digits, points, hyphens and underscores"),
+        (METHOD.replace('"climb"', '"9"'), "method '9': a name has letters, digits, points, hyphens and underscores"),
         (TASK.replace('"edge": 50', '"stddev": 50'), "parameter 'stddev' of task 'above' means something else already"),
         (TASK.replace('"edge": 50', '"bits": 0'), "parameter 'bits' of task 'above': bits=0: must be a whole number"),
         (METHOD.replace("reach: float", "bits: float"), "parameter 'bits' of method 'climb' means something else"),
