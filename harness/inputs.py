@@ -10,7 +10,7 @@ from typing import Any
 from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.errors import UsageError
 from freewalk.harness.plan import Plan
-from freewalk.harness.plugins import Plugin
+from freewalk.harness.plugins import Plugin, entry_point_facts
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.stored import Source
 
@@ -18,13 +18,14 @@ FILE = "environment.json"
 
 
 def inputs(configuration: SweepConfiguration, plan: Plan) -> dict[str, Any]:
-    """Return the plug-ins and the data's sources, as plain values that JSON can hold; loads the data."""
+    """Return the plug-ins, from files and packages, and the data's sources, for JSON; loads the data."""
     found: dict[str, dict[str, Source]] = {}
     for cell in plan.cells:
         for source in TASKS[cell.task].problem(cell.parameters).sources:
             found.setdefault(cell.task, {})[source.path] = source
     return {
         "plugins": [_entry(str(plugin.path), plugin.sha256) for plugin in map(Plugin.of, configuration.plugins)],
+        "entry_points": entry_point_facts(),
         "data": {task: [_entry(one.path, one.sha256) for one in by_path.values()] for task, by_path in found.items()},
     }
 

@@ -22,6 +22,7 @@ from freewalk.kernels.descent import Method as DescentName
 from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.walk import Data, Trainer, WalkConfiguration
+from freewalk.tasks.registry import check_name
 
 if TYPE_CHECKING:
     from freewalk.harness.problem import ResolvedProblem
@@ -283,6 +284,7 @@ def register(method: OwnMethod) -> None:
     ValueError
         If its name is taken, or one of its parameters has another meaning already.
     """
+    check_name("method", method.name)
     if _METHODS.get(method.name, method) is not method:
         whose = "that comes with freewalk" if method.name in BUILT_IN else "that another plug-in brought"
         raise ValueError(f"method {method.name!r} is the name of a method {whose}; choose another name")

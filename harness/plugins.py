@@ -73,7 +73,8 @@ class _Loaded:
 _loaded: dict[str, _Loaded] = {}
 """By SHA-256."""
 _LONGEST_REASON = 300
-_entry_points_done: set[str] = set()
+_entry_points_done: dict[str, dict[str, str]] = {}
+"""What installed packages have brought, by group and name."""
 
 
 def sha256_of(pinned: str) -> str:
@@ -85,7 +86,7 @@ def sha256_of(pinned: str) -> str:
 
 
 def load_plugins(specs: Iterable[str | Path], folder: Path | None = None) -> tuple[str, ...]:
-    """Load plug-ins; those that are loaded already stay as they are.
+    """Load plug-ins, those of installed packages first; those that are loaded already stay as they are.
 
     Parameters
     ----------
@@ -104,6 +105,7 @@ def load_plugins(specs: Iterable[str | Path], folder: Path | None = None) -> tup
         If a file cannot be read, raises an error, brings no task and no method, or a name that is taken: one line that
         names the file and, where there is one, the line.
     """
+    load_entry_points()
     pinned: dict[str, None] = {}
     for spec in specs:
         plugin = Plugin.of(str(spec), folder)
@@ -134,7 +136,15 @@ def load_entry_points() -> None:
             except Exception as error:
                 raise UsageError(f"{where}{_what(error)}; mend or uninstall {package}") from None
             _register(tuple(_members(brought)), where)
-            _entry_points_done.add(name)
+            version = point.dist.version if point.dist else ""
+            _entry_points_done[name] = {
+                "group": group, "name": point.name, "value": point.value, "package": package, "version": version
+            }  # fmt: skip
+
+
+def entry_point_facts() -> list[dict[str, str]]:
+    """Return what installed packages have brought, with their versions."""
+    return [dict(facts) for _, facts in sorted(_entry_points_done.items())]
 
 
 def _unload_older(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Self, cast
 
@@ -132,9 +133,14 @@ _PACKAGES = {"sklearn": "scikit-learn"}
 """Packages by the modules that they bring, where the names differ."""
 
 
+@cache
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None
+
+
 def _refuse_without_data(task: str, problem: Problem) -> None:
     """Raise UsageError if a task's data are in a package that is not installed."""
-    if problem.needs is not None and find_spec(problem.needs) is None:
+    if problem.needs is not None and not _is_installed(problem.needs):
         package = _PACKAGES.get(problem.needs, problem.needs)
         raise UsageError(
             f"task {task!r} needs {package}, which is not here; install it with: pip install 'freewalk[data]'"

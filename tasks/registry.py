@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from freewalk.tasks import (
@@ -35,14 +36,23 @@ BUILT_IN: tuple[str, ...] = tuple(_TASKS)
 """The names of those that come with freewalk."""
 
 
+def check_name(kind: str, name: str) -> None:
+    """Raise ValueError unless a name is made of letters, digits, points, hyphens and underscores, a letter first."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name) is None:
+        raise ValueError(
+            f"{kind} {name!r}: a name has letters, digits, points, hyphens and underscores, a letter first"
+        )
+
+
 def register(task: Task) -> None:
     """Add a task of one's own.
 
     Raises
     ------
     ValueError
-        If its name is taken by another task.
+        If its name is taken by another task, or is none that a command line takes.
     """
+    check_name("task", task.name)
     if _TASKS.get(task.name, task) is not task:
         whose = "that comes with freewalk" if task.name in BUILT_IN else "that another plug-in brought"
         raise ValueError(f"task {task.name!r} is the name of a task {whose}; choose another name")

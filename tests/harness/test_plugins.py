@@ -212,6 +212,8 @@ def test_another_process_loads_what_it_is_named(write: Any) -> None:
         (TASK.replace('"above"', '"xor"'), "task 'xor' is the name of a task that comes with freewalk; choose another"),
         (METHOD.replace('"climb"', '"walk"'), "method 'walk' is the name of a method that comes with freewalk"),
         (TASK.replace("uniform(word)", "uniform(word).wrong"), "task 'above': line 6: does not compile: Unknown attr"),
+        (TASK.replace('"above"', '"a,b"'), "task 'a,b': a name has letters, digits, points, hyphens and underscores"),
+        (METHOD.replace('"climb"', '"9"'), "method '9': a name has letters, digits, points, hyphens and underscores"),
         (TASK.replace('"edge": 50', '"stddev": 50'), "parameter 'stddev' of task 'above' means something else already"),
         (TASK.replace('"edge": 50', '"bits": 0'), "parameter 'bits' of task 'above': bits=0: must be a whole number"),
         (METHOD.replace("reach: float", "bits: float"), "parameter 'bits' of method 'climb' means something else"),
@@ -242,13 +244,13 @@ class Point:
 
     def __init__(self, name: str, load: Callable[[], Any]) -> None:
         self.name, self.value, self.load = name, f"package:{name}", load
-        self.dist = type("Distribution", (), {"name": "a-package"})()
+        self.dist = type("Distribution", (), {"name": "a-package", "version": "1.2"})()
 
 
 def test_entry_points(monkeypatch: pytest.MonkeyPatch, harness: Any, refused: Any) -> None:
     found: dict[str, list[Point]] = {}
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found.get(group, []))
-    monkeypatch.setattr(plugins, "_entry_points_done", set())
+    monkeypatch.setattr(plugins, "_entry_points_done", {})
     brought: dict[str, Any] = {"__name__": "a_package"}
     exec(TASK, brought)
 
@@ -263,6 +265,9 @@ def test_entry_points(monkeypatch: pytest.MonkeyPatch, harness: Any, refused: An
     found["freewalk.methods"] = []
     try:
         assert "above the edge" in harness("tasks").out
+        assert harness("sweep", "--task", "above", *SMALL, "--out", "out", "--quiet").code == 0
+        facts = {"group": "freewalk.tasks", "name": "OWN", "value": "package:OWN", "package": "a-package"}
+        assert json.loads(Path("out/environment.json").read_text())["entry_points"] == [{**facts, "version": "1.2"}]
         assert "above" in [row["task"] for row in json.loads(harness("tasks", "--json").out)]
     finally:
         plugins._forget(["above"], [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -111,8 +110,7 @@ def test_a_data_source_is_recorded_and_a_changed_one_refused(
 def test_a_missing_package_is_named_with_its_install_line(
     refused: Any, monkeypatch: pytest.MonkeyPatch, task: str, module: str, package: str
 ) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(problem, "find_spec", lambda name: None if name == module else real(name))
+    monkeypatch.setattr(problem, "_is_installed", lambda name: name != module)
     wanted = f"task '{task}' needs {package}, which is not here; install it with: pip install 'freewalk[data]'"
     assert wanted in refused("sweep", "--task", task)
     assert wanted in refused("train", "--task", task)
