@@ -200,7 +200,9 @@ class _Display:
         if isinstance(event, Opened):
             self._tally = Tally(self._sweep, event)
             self._console.print(_banner(self._sweep, event), style="dim", markup=False, highlight=False)
-            self._phase = "preparing the kernels; the first time this takes about twenty seconds" if event.trials else ""
+            self._phase = (
+                "preparing the kernels; the first time this takes about twenty seconds" if event.trials else ""
+            )
             return
         assert self._tally is not None, "a sweep opens before its trials begin"
         self._phase = ""
