@@ -83,7 +83,12 @@ def test_a_worker_process_has_one_thread_of_each_kind() -> None:
         return {"numba": numba.config.NUMBA_NUM_THREADS, "pools": {pool["num_threads"] for pool in threadpool_info()}}
 
     with Cluster(n_workers=2) as cluster:
-        found = cluster.call(cluster.client.run(numbers_of_threads))
+
+        async def ask() -> dict[str, dict[str, Any]]:
+            found: dict[str, dict[str, Any]] = await cluster.client.run(numbers_of_threads)
+            return found
+
+        found = cluster.call(ask())
         assert len(found) == 2
         for numbers in found.values():
             assert numbers["numba"] == 1
