@@ -46,7 +46,9 @@ def measure_held_out(
     network, timesteps = saved.network, saved.n_timesteps
     sizes = (problem.n_input, problem.n_output, problem.sequence_input, problem.sequence_output)
     own = (network.n_input, network.n_output, network.sequence_input, network.sequence_output)
-    if sizes != own or (network.sequence_input and timesteps < problem.least_timesteps):
+    most = timesteps if problem.most_timesteps is None else problem.most_timesteps
+    has_timesteps = network.sequence_input or network.sequence_output
+    if sizes != own or (has_timesteps and not problem.least_timesteps <= timesteps <= most):
         raise UsageError(f"--task {name} has data of another shape than the network in {path}; give another task")
     x, y = draw(
         network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.layered_pass import forward_layers, make_parameters, set_parameters
 from freewalk.kernels.layered_pass import outputs_of as read_last
 from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.reference_trainer import measure as measure_all
 
 Array = NDArray[np.float64]
 
@@ -44,6 +46,8 @@ class Measures:
     """Share of datapoints with every output right."""
     max_error: float
     """Largest distance of an output from its target."""
+    accuracy: float | None
+    """Share of classes found; None for one output, or where no target is a class. See `freewalk.kernels.walk.Evaluation`."""
     outputs: tuple[OutputErrors, ...]
     """Of each output."""
 
@@ -122,15 +126,16 @@ def measure(network: FreeNetwork, outputs: Array, y: Array) -> Measures:
     """
     if outputs.shape != y.shape:
         raise UsageError(f"y must have shape {outputs.shape}, one target a datapoint of x, got {y.shape}")
-    n = len(y)
+    whole = measure_all(network, outputs, y)
     right = (outputs > 0.5) == (y > 0.5)
     distances = np.abs(outputs - y).reshape(-1, y.shape[-1])
     return Measures(
-        n_datapoints=n,
-        loss=float(reference.losses(network, outputs, y).mean()),
-        bit_accuracy=float(right.mean()),
-        row_accuracy=float(right.reshape(n, -1).all(axis=1).mean()),
-        max_error=float(distances.max()),
+        n_datapoints=len(y),
+        loss=whole.loss,
+        bit_accuracy=whole.bit_accuracy,
+        row_accuracy=whole.row_accuracy,
+        max_error=whole.max_error,
+        accuracy=None if math.isnan(whole.accuracy) or y.shape[-1] == 1 else whole.accuracy,
         outputs=tuple(
             OutputErrors(
                 mean_squared_error=float((distances[:, k] ** 2).mean()),

@@ -90,7 +90,7 @@ class SavedWeights:
             If there is no such task, or the parameters do not fit it.
         """
         if task not in TASKS:
-            raise unknown("task", task, TASKS)
+            raise UsageError(f"{unknown('task', task, TASKS)}; one of your own needs --plugin FILE")
         try:
             return TASKS[task].problem(self.parameters)
         except (ValueError, TypeError) as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.options import plugin_option
 from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.errors import UsageError
 
@@ -41,6 +42,7 @@ _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
     "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your own data: a .npz with x and y, or x as .npy."
 )
 @click.option("--targets", type=click.Path(path_type=Path), metavar="FILE", help="y as .npy, where --data is x alone.")
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
 def command(
     weights: Path,
@@ -49,6 +51,7 @@ def command(
     seed: int | None,
     data: Path | None,
     targets: Path | None,
+    plugins: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Measure saved weights: the loss, how many outputs are right, and the errors of each output.
@@ -56,8 +59,11 @@ def command(
     Held-out data are those that training was judged by, if the seed is; computed in float64.
     """
     from freewalk.harness.own_data import load_pair
+    from freewalk.harness.plugins import load_entry_points, load_plugins
     from freewalk.harness.weights_file import load_sound_weights
 
+    load_entry_points()
+    load_plugins(plugins)
     saved = load_sound_weights(weights, "--weights ")
     if data is None and targets is not None:
         raise UsageError("--targets needs --data, the inputs that they belong to")
@@ -90,8 +96,9 @@ def _print(measures: Any, source: dict[str, Any]) -> None:
     where = ", ".join(f"{name} {value}" for name, value in source.items())
     click.echo(f"{where}: {counted(measures.n_datapoints, 'datapoint')}")
     click.echo(f"loss {significant(measures.loss, 4)}")
-    for name in ("bit_accuracy", "row_accuracy", "max_error"):
-        click.echo(f"{name} {significant(getattr(measures, name), 4)}")
+    for name in ("accuracy", "bit_accuracy", "row_accuracy", "max_error"):
+        if (value := getattr(measures, name)) is not None:
+            click.echo(f"{name} {significant(value, 4)}")
     for k, output in enumerate(measures.outputs):
         click.echo(
             f"output {k}: mean squared error {significant(output.mean_squared_error, 4)},"

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.options import plugin_option
+
 _AS_LARGE, _AS_SMALL = 1.0, 0.0
 
 
@@ -70,12 +72,14 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     show_default=True,
     help="Of starting points and perturbations.",
 )
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
 def command(
     weights: Path,
     output: int,
     bounds: tuple[str, ...],
     fix: tuple[str, ...],
+    plugins: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -86,8 +90,11 @@ def command(
     """
     from freewalk.harness.maximize.box import read_bounds, read_fixed
     from freewalk.harness.maximize.search import input_shape, maximize
+    from freewalk.harness.plugins import load_entry_points, load_plugins
     from freewalk.harness.weights_file import load_sound_weights
 
+    load_entry_points()
+    load_plugins(plugins)
     saved = load_sound_weights(weights, "--weights ")
     box = read_bounds(input_shape(saved), bounds)
     found = maximize(saved, output, bounds=box, fixed=read_fixed(fix), **options)

@@ -24,7 +24,7 @@ def box_of_task(saved: SavedWeights, shape: tuple[int, ...]) -> Box:
     """
     name = saved.task
     if name is None or name not in TASKS:
-        whose = "these weights know no task" if name is None else f"there is no task {name} here"
+        whose = "these weights know no task" if name is None else f"no task {name} is loaded (--plugin FILE)"
         raise UsageError(f"{whose}, so the range of the inputs is unknown; give --bounds LOW,HIGH or none")
     problem = saved.problem(name)
     if problem.input_range is not None:

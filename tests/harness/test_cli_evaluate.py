@@ -14,6 +14,7 @@ from freewalk import NNRndTraining
 from freewalk.harness.weights_file import FORMAT_VERSION, SavedWeights, load_weights, save_weights
 from freewalk.kernels import reference
 from freewalk.kernels.network import FreeNetwork
+from freewalk.tasks.registry import unregister
 
 Harness = Callable[..., Any]
 Refused = Callable[..., str]
@@ -58,6 +59,29 @@ def test_what_it_prints(harness: Harness, xor: dict[str, Any]) -> None:
     assert [line.split(" ")[0] for line in lines[1:5]] == ["loss", "bit_accuracy", "row_accuracy", "max_error"]
     assert lines[5].startswith("output 0: mean squared error ")
     assert len(lines) == 6
+
+
+def test_a_task_of_classes_and_one_of_a_plugin(harness: Harness, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "from freewalk.tasks.arrays import from_arrays\n"
+        "x = np.random.default_rng(0).uniform(-2, 3, (40, 2))\n"
+        "TASK = from_arrays('mine', x, (x[:, 0] > x[:, 1]).astype(int))\n"
+    )
+    learn = ("--method", "backprop", "--hidden", 3, "--batch-size", 8, "--epochs", 2, "--quiet", "--json")
+    result = harness("train", "--plugin", "mine.py", "--task", "mine", *learn, "--save", "w.npz")
+    assert result.code == 0, result.err
+    trained = json.loads(result.out)
+    found = json.loads(harness("evaluate", "--plugin", "mine.py", "--weights", "w.npz", "--json").out)
+    assert found["accuracy"] == pytest.approx(trained["metric_final"], rel=1e-5)
+    assert "\naccuracy " in harness("evaluate", "--plugin", "mine.py", "--weights", "w.npz").out
+    lines = harness("maximize", "--plugin", "mine.py", "--weights", "w.npz").out.splitlines()
+    assert lines[1] == "bounds: what 4,096 datapoints of task mine span"
+    unregister("mine")
+    missing = harness("evaluate", "--weights", "w.npz")
+    assert missing.code == 2
+    assert "one of your own needs --plugin FILE" in missing.err
+    assert "no task mine is loaded (--plugin FILE)" in harness("maximize", "--weights", "w.npz").err
 
 
 @pytest.mark.parametrize("how", ["npz", "npy"])
