@@ -143,7 +143,7 @@ class TaskParameters(_Parameters):
         None,
         min_length=1,
         description="where the task's data come from: a name of the task's own, or a file or folder",
-        json_schema_extra={"values": "a name of the task's own, or a path"},
+        json_schema_extra={"values": "a name of the task's own or a path"},
     )
 
 

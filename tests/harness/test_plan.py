@@ -106,6 +106,9 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "bits": 5,
         "form": "sequence",
         "pairs": None,
+        "length": None,
+        "delay": None,
+        "source": None,
     }
     (cell,) = plan(tasks=["xor"], methods=["other"]).cells
     assert {name for name, value in cell.parameters.items() if value is not None} == {
