@@ -10,24 +10,39 @@ import os
 import shutil
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
+
+_TRIES = 20
 
 
 def main(arguments: list[str]) -> None:
     """Serve a scheduler with one thread until the driver ends."""
     address, name, folder = arguments
     threading.Thread(target=_end_with_the_driver, args=(Path(folder),), daemon=True).start()
-    asyncio.run(_serve(address, name, folder))
+    try:
+        asyncio.run(_serve(address, name, folder))
+    finally:
+        _remove(Path(folder))  # Dask may notice first that the scheduler is gone
 
 
 def _end_with_the_driver(folder: Path) -> None:
     while os.read(0, 1):
         pass
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()  # the last one succeeds
+    _remove(folder)
     os._exit(1)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a worker's folder, in which Dask may still be writing, and the one above it after the last worker."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.05)
+    with suppress(OSError):
+        folder.parent.rmdir()
 
 
 async def _serve(address: str, name: str, folder: str) -> None:

@@ -24,19 +24,21 @@ SLOW = (
     *("--evaluation-points", "256"),
 )
 N_SLOW = 30
+# The same with a few tenths of a second each, for many kills.
+LONG_EPOCHS = 60
+LONG = (*SLOW, "--epochs", LONG_EPOCHS)
 
 
-def run_undisturbed(folder: Path, **options: Any) -> freewalk.SweepResult:
+def run_undisturbed(folder: Path, epochs: int = 8) -> None:
     """Run the slow sweep from Python."""
-    return freewalk.sweep(
+    freewalk.sweep(
         ["stddev=0.01,0.1,1", "batch_size=1000", "update=normalised"],
         task=["shifted-sums", "xor"],
         seeds=range(5),
-        epochs=8,
+        epochs=epochs,
         steps_per_epoch=10,
         evaluation_points=256,
         out=folder,
-        **options,
     )
 
 
