@@ -54,15 +54,20 @@ def test_ratios_of_the_default_step() -> None:
     assert rows["the step over its noise alone, 1 thread"] == (pytest.approx(1.6), "missed")
     assert rows["NumPy's normals over the generator's, a core"] == (8, "met")
     assert rows["the Gaussian step over the Rademacher step"] == (2.5, "met")
-    for name in ("hidden 254: the best peer over the step", "T 100: the best peer over the step"):
+    for name in (
+        "hidden 254: the best peer with the same step over it",
+        "T 100: the best peer with the same step over it",
+    ):
         assert rows[name] == (None, "not measured")
 
 
 def test_quartiles_and_the_best_peer_of_other_workloads() -> None:
-    samples = {"hidden 254": {"freewalk": [1.0, 2.0, 1.0], "jax": [8.0, 8.0, 6.0], "numpy": [9.0] * 3, "torch": [30.0]}}
+    times = {"freewalk": [1.0, 2.0, 1.0], "jax": [8.0, 8.0, 6.0], "numpy": [9.0] * 3, "torch": [30.0]}
+    samples = {"hidden 254": times | {"evosax": [4.0] * 3}}
     (row,) = [row for row in figures(samples, [], [], None) if row.figure.startswith("hidden 254")]
     assert (row.found, row.low, row.high) == (6, 5, 7)
-    assert (row.verdict, row.how) == ("met", "jax / freewalk, hidden 254")
+    assert row.verdict == "met"
+    assert row.how == "jax / freewalk, hidden 254; evosax, with half the noise and passes, 4"
 
 
 def test_memory() -> None:
@@ -75,6 +80,7 @@ def test_memory() -> None:
     assert rows[full] == (1001, "missed")
     assert rows[who] == (1, "missed")
     assert found(memory=[memory("freewalk", None, "died")])[full] == (None, "not measured")
+    assert found(memory=[memory("numpy", None, "not run: time limit")])[who] == (None, "not measured")
 
 
 def test_time_to_target_is_a_product_and_says_so() -> None:

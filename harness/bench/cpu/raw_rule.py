@@ -1,9 +1,13 @@
-"""How many steps the original rule needs: read from a sweep that really ran it."""
+"""How many steps the original rule needs: read from a sweep that really ran it.
+
+`python -m freewalk.harness.bench.cpu.raw_rule DIR > docs/benchmarks/raw-rule.csv` keeps what of a sweep counts.
+"""
 
 from __future__ import annotations
 
 import csv
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,3 +93,7 @@ def extract(folder: Path) -> str:
         rows: Iterable[Mapping[str, str]] = [row for row in csv.DictReader(stream) if _fits(row)]
     names = [*_WANTED, *_KEPT]
     return "\n".join([",".join(names), *(",".join(row[name] for name in names) for row in rows)]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(extract(Path(sys.argv[1])))
