@@ -47,7 +47,7 @@ class Measures:
     max_error: float
     """Largest distance of an output from its target."""
     accuracy: float | None
-    """Share of classes found; None for one output, or where no target is a class. See `freewalk.kernels.walk.Evaluation`."""
+    """Share of classes found, see `freewalk.kernels.walk.Evaluation`; None for one output, or without classes."""
     outputs: tuple[OutputErrors, ...]
     """Of each output."""
 
