@@ -15,12 +15,11 @@ from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from freewalk.kernels.data import data_words
-from freewalk.kernels.jit import inline_function
+from freewalk.kernels.jit import helper_function, inline_function
 from freewalk.kernels.noise import Noise, Stream, blocks_per_column, counters, initial_weights, philox, seed_words
 from freewalk.kernels.optimizers import make_optimizer
 from freewalk.kernels.walk import Optimizer, Progress, Schedule, Sides, Update, WalkConfiguration
@@ -88,9 +87,9 @@ def _perturb(step: Any, datapoint: int, out: Any) -> None:
 @cache
 def _make_kernels(plain_or_compiled: Any) -> tuple[Any, Any]:
     """Compile what walks on a loss: (a piece of a step, the losses of datapoints)."""
-    loss = plain_or_compiled if hasattr(plain_or_compiled, "py_func") else numba.njit(plain_or_compiled)
+    loss = plain_or_compiled if hasattr(plain_or_compiled, "py_func") else helper_function(plain_or_compiled)
 
-    @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
+    @helper_function
     def piece(step: Any, weights: Any, xs: Any, ys: Any, first: int, last: int, total: Any) -> float:
         n = len(weights)
         noise = np.empty(n, np.float64)
@@ -115,7 +114,7 @@ def _make_kernels(plain_or_compiled: Any) -> tuple[Any, Any]:
                 total[k] += step.stddev * noise[k] * difference
         return seen
 
-    @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator,unused-ignore]
+    @helper_function
     def losses(weights: Any, xs: Any, ys: Any, out: Any) -> None:
         for b in range(len(out)):
             out[b] = loss(weights, xs[b], ys[b])
