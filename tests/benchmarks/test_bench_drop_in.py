@@ -1,6 +1,6 @@
 """The original program's README example through its own class: 3-30-2, T 4, 1,000 datapoints a step from an iterator.
 
-The same step as in test_bench_step.py, which has NumPy's; here the batches come from Python, made by NumPy, and that
+The same step as NumPy takes in numpy_step.py; here the batches come from Python, made by NumPy, and that
 time counts. `pytest tests/benchmarks/test_bench_drop_in.py --benchmark-only` times both in one run.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_bench_step import B, NumpyWalk, T
+from numpy_step import B, NumpyWalk, T
 
 from freewalk import NNRndTraining
 
@@ -39,6 +39,17 @@ def batches() -> Iterator[tuple[Any, Any]]:
         yield x_0[:, None] + np.arange(T)[:, None], 1 / (1 + np.exp(-(x_0[:, :1] + x_0[:, 1:])))
 
 
+def check_update(walk: NumpyWalk) -> None:
+    """Fail unless NumPy's step is the class's, on one batch and noise. Float32 losses leave it right to 1e-3."""
+    x, y = next(batches())
+    unit_noise = np.random.default_rng(1).standard_normal((B, *walk.weights.shape), dtype=np.float32)
+    training = NNRndTraining(CONFIG, weights=walk.weights, echo=None)
+    training.train_step(x, y, noise=0.01 * unit_noise)
+    update = walk.update(x.astype(np.float32), y.astype(np.float32), unit_noise)
+    moved = training.weights - walk.weights
+    assert np.linalg.norm(update - moved) < 1e-3 * np.linalg.norm(moved)
+
+
 @pytest.mark.benchmark(group=GROUP)
 @pytest.mark.parametrize("threads", [1, 2, None], ids=["1 thread", "2 threads", "as many as are worth it"])
 def test_drop_in(benchmark: Any, threads: int | None) -> None:
@@ -49,6 +60,7 @@ def test_drop_in(benchmark: Any, threads: int | None) -> None:
 @pytest.mark.benchmark(group=GROUP)
 def test_numpy(benchmark: Any) -> None:
     walk = NumpyWalk()
+    check_update(walk)
 
     def train() -> None:
         for _ in range(50):

@@ -1,4 +1,4 @@
-"""What walks that share their noise cost: the step of test_bench_step.py, per trial, against the size of the batch.
+"""What walks that share their noise cost: the step of numpy_step.py, per trial, against the size of the batch.
 
 Off by default; `pytest tests/benchmarks/test_bench_sharing.py --benchmark-only` runs it, and `--benchmark-json` keeps
 the ratios, as extra information. Rivals take turns in one process. On one thread the time is the thread's own, so that
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_bench_step import NETWORK, PROBLEM, SEED, STDDEV, B, NumpyWalk, T
+from numpy_step import NETWORK, PROBLEM, SEED, STDDEV, B, NumpyWalk, T
 
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.batch import BatchTrial, TrialBatch
