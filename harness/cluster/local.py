@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +126,9 @@ class LocalWorkers:
 
     @staticmethod
     def _last_words(process: _Process) -> str:
-        lines = (process.folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
+        lines: list[str] = []
+        with suppress(OSError):
+            lines = (process.folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {process.popen.returncode}")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import shutil
 import sys
 import threading
@@ -20,11 +21,14 @@ _TRIES = 20
 def main(arguments: list[str]) -> None:
     """Serve a scheduler with one thread until the driver ends."""
     address, name, folder = arguments
-    threading.Thread(target=_end_with_the_driver, args=(Path(folder),), daemon=True).start()
+    watch = threading.Thread(target=_end_with_the_driver, args=(Path(folder),), daemon=True)
+    watch.start()
     try:
         asyncio.run(_serve(address, name, folder))
     finally:
-        _remove(Path(folder))  # Dask may notice first that the scheduler is gone
+        # Dask may have noticed first that the driver is gone; if it is not, it wants to read the log
+        if select.select([0], [], [], 1.0)[0]:
+            watch.join()
 
 
 def _end_with_the_driver(folder: Path) -> None:
