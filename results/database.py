@@ -179,6 +179,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if "decode to UTF-8" in str(error):
+            raise _damaged(path, error) from error
         # Locked, disk full, read-only, cannot open: the file may be fine.
         raise StoreError(f"cannot use {path}: {error}; free the cause or pick another --out") from error
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
@@ -193,8 +195,12 @@ def sound(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StoreError(f"{path} is damaged ({reason}): restore a copy or pick another --out") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return StoreError(f"{path} is damaged ({reason}): restore a copy or pick another --out")
 
 
 @contextmanager
