@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -191,19 +192,26 @@ class Cluster:
     async def _connect(self, address: str) -> Any:
         from distributed import Client
 
-        where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+        where = {"address": address}
+        if address.endswith(".json"):
+            if not Path(address).exists():  # Dask would wait for it
+                raise UsageError(self._no_scheduler("there is no such file"))
+            where = {"scheduler_file": address}
         client = Client(**where, asynchronous=True, set_as_default=False, timeout=CONNECT_SECONDS, name="freewalk")
         try:
             await asyncio.wait_for(client, CONNECT_SECONDS + 1)
         except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
             with suppress(Exception):
                 await asyncio.wait_for(client.close(fast=True), 2)
-            raise UsageError(
-                f"{self.option}: no scheduler answers there ({_first_line(error)}); start one with `dask scheduler`,"
-                " and give the address that it prints"
-            ) from None
+            raise UsageError(self._no_scheduler(_first_line(error))) from None
         self._on_exit_of_loop.push_async_callback(client.close)
         return client
+
+    def _no_scheduler(self, reason: str) -> str:
+        return (
+            f"{self.option}: no scheduler answers there ({reason}); start one with `dask scheduler`, and give the"
+            " address that it prints"
+        )
 
     async def _wait_for_workers(self, n_workers: int) -> None:
         """Return when so many workers have been checked and nobody is being asked."""
