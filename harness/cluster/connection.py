@@ -203,6 +203,7 @@ class Cluster:
         except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
             with suppress(Exception):
                 await asyncio.wait_for(client.close(fast=True), 2)
+            client.status = "closed"  # or it tries once more when it is collected, without a loop
             raise UsageError(self._no_scheduler(_first_line(error))) from None
         self._on_exit_of_loop.push_async_callback(client.close)
         return client
