@@ -1,0 +1,97 @@
+"""The directive `command-line`: a section for every command, from the texts that `--help` shows."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+
+import click
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+_MARKUP = re.compile(r"([\\`*_\[\]<>#|$&~{}!])")
+_UNWRAPPED = "\b"  # click's sign for a paragraph whose lines stay as they are
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Yield a help text's paragraphs as Markdown."""
+    for paragraph in re.split(r"\n[ \t]*\n", inspect.cleandoc(text)):
+        lines = paragraph.strip("\n").splitlines()
+        if lines and lines[0].strip() == _UNWRAPPED:
+            yield "\n".join(["```text", *lines[1:], "```"])
+        else:
+            yield _escaped(paragraph)
+
+
+def _forms(option: click.Parameter, context: click.Context) -> str:
+    """Return an option's names and what follows them, such as ``-h, --help``; an argument's name."""
+    names = ", ".join([*option.opts, *option.secondary_opts])
+    if isinstance(option, click.Argument):
+        return option.make_metavar(context)
+    is_flag = isinstance(option, click.Option) and (option.is_flag or option.count)
+    return names if is_flag else f"{names} {option.make_metavar(context)}"
+
+
+def _option(option: click.Option, context: click.Context) -> Iterator[str]:
+    record = option.get_help_record(context)
+    if record is None:  # hidden
+        return
+    variables = option.resolve_envvar_value(context) and option.envvar or option.envvar
+    named = [variables] if isinstance(variables, str) else list(variables or ())
+    yield f"::::{{option}} {_forms(option, context)}"
+    yield _escaped(record[1])
+    if named:
+        yield ""
+        yield "Environment: " + ", ".join(f"`{name}`" for name in named)
+    yield "::::"
+    yield ""
+
+
+def _section(name: str, command: click.Command) -> Iterator[str]:
+    """Yield the lines of a command's section."""
+    context = click.Context(command, info_name=f"harness {name}")
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield from (f"## {name}", "", "```text", f"harness {name} {usage}", "```", "")
+    for paragraph in _paragraphs(command.help or ""):
+        yield from (paragraph, "")
+    yield from (f":::{{program}} harness {name}", ":::", "")
+    for parameter in command.get_params(context):
+        if isinstance(parameter, click.Option):
+            yield from _option(parameter, context)
+    for paragraph in _paragraphs(command.epilog or ""):
+        yield from (paragraph, "")
+
+
+def command_names() -> tuple[str, ...]:
+    """Return the names of all commands."""
+    from freewalk.harness.cli import COMMANDS
+
+    return tuple(COMMANDS)
+
+
+def section_of(name: str) -> list[str]:
+    """Return a command's section as lines of MyST Markdown."""
+    return list(_section(name, importlib.import_module(f"freewalk.harness.commands.{name}").command))
+
+
+class CommandLine(SphinxDirective):
+    """Sections of all commands."""
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the sections where the directive stands."""
+        lines = [line for name in command_names() for line in section_of(name)]
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Add the directive."""
+    app.add_directive("command-line", CommandLine)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
