@@ -22,13 +22,13 @@ extensions = [
     "formulas",
 ]
 source_suffix = {".md": "markdown"}
-suppress_warnings = ["toc.empty_glob"]  # a page of measurements may not be there yet
 nitpicky = True
 nitpick_ignore_regex = [
     # documented elsewhere, and nothing is fetched while building
-    (r"py:.*", r"(numpy|np|pandas|pd|click|os|collections|pathlib|typing)\..*"),
-    # names of types in annotations
-    (r"py:class", r"(Any|Array|ArrayLike|DTypeLike|NDArray|Path|Literal|None|Callable|Iterable|Iterator|Mapping).*"),
+    (r"py:.*", r"(numpy|np|pandas|pd|pydantic|click|os|collections|pathlib|typing)\..*"),
+    # types in annotations: of Python and NumPy, and private ones
+    (r"py:class", r"(Any|Array|ArrayLike|DTypeLike|NDArray|ndarray|float64|Path|Literal|Callable|Iterable|Mapping)\b.*"),
+    (r"py:class", r"freewalk\..*\._\w+"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
