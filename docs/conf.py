@@ -27,13 +27,14 @@ nitpick_ignore_regex = [
     # documented elsewhere, and nothing is fetched while building
     (r"py:.*", r"(numpy|np|pandas|pd|pydantic|click|os|collections|pathlib|typing)\..*"),
     # types in annotations: of Python and NumPy, and private ones
-    (r"py:class", r"(Any|Array|ArrayLike|DTypeLike|NDArray|ndarray|float64|Path|Literal|Callable|Iterable|Mapping)\b.*"),
-    (r"py:class", r"freewalk\..*\._\w+"),
+    (r"py:class", r"(Any|Array|ArrayLike|DTypeLike|NDArray|ndarray|float64|Path|Callable|Iterable|Mapping)\b.*"),
+    (r"py:class", r"array_like|shape|n|freewalk\..*\._\w+"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
+smartquotes = False  # --out is an option, not a dash
 default_role = "code"  # docstrings write names in single backticks
 add_module_names = False
 autodoc_member_order = "bysource"

@@ -31,26 +31,20 @@ def _paragraphs(text: str) -> Iterator[str]:
             yield _escaped(paragraph)
 
 
-def _forms(option: click.Parameter, context: click.Context) -> str:
-    """Return an option's names and what follows them, such as ``-h, --help``; an argument's name."""
+def _forms(option: click.Option, context: click.Context) -> str:
+    """Return an option's names and what follows them, such as ``--out DIR``."""
     names = ", ".join([*option.opts, *option.secondary_opts])
-    if isinstance(option, click.Argument):
-        return option.make_metavar(context)
-    is_flag = isinstance(option, click.Option) and (option.is_flag or option.count)
-    return names if is_flag else f"{names} {option.make_metavar(context)}"
+    return names if option.is_flag or option.count else f"{names} {option.make_metavar(context)}"
 
 
 def _option(option: click.Option, context: click.Context) -> Iterator[str]:
     record = option.get_help_record(context)
     if record is None:  # hidden
         return
-    variables = option.resolve_envvar_value(context) and option.envvar or option.envvar
-    named = [variables] if isinstance(variables, str) else list(variables or ())
+    variables = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+    environment = f" Environment: {', '.join(f'`{name}`' for name in variables)}." if variables else ""
     yield f"::::{{option}} {_forms(option, context)}"
-    yield _escaped(record[1])
-    if named:
-        yield ""
-        yield "Environment: " + ", ".join(f"`{name}`" for name in named)
+    yield f"{_escaped(record[1])}{environment}"
     yield "::::"
     yield ""
 
