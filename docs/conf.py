@@ -34,7 +34,6 @@ nitpick_ignore_regex = [
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
-smartquotes = False  # --out is an option, not a dash
 default_role = "code"  # docstrings write names in single backticks
 add_module_names = False
 autodoc_member_order = "bysource"

@@ -14,11 +14,15 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|$&~{}!])")
+_OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
+_PAGE = re.compile(r"\bdocs/([a-z-]+\.md)")
 _UNWRAPPED = "\b"  # click's sign for a paragraph whose lines stay as they are
 
 
 def _escaped(text: str) -> str:
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    """Return a text as Markdown that shows it, options as code, pages of the site as links."""
+    words = _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    return _PAGE.sub(r"[\g<0>](../\1)", _OPTION.sub(r"`\g<0>`", words))
 
 
 def _paragraphs(text: str) -> Iterator[str]:
