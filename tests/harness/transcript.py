@@ -22,6 +22,9 @@ _FENCED = re.compile(
 )
 _DURATION = re.compile(r"\d[\d.,]* (?:µs|ms|s|min|h)\b")
 
+_OF_THE_READER = re.compile(r"HARNESS_.*|COLUMNS|LINES|NO_COLOR|FORCE_COLOR")
+"""Variables of the environment that change what commands do or print."""
+
 
 class Block(NamedTuple):
     """A fenced block that is a file, or a program with what it prints."""
@@ -40,7 +43,8 @@ def blocks(page: str) -> list[Block]:
 
 def outputs(page: list[Block], folder: Path) -> Iterator[tuple[Block, str]]:
     """Write a page's files and run its programs in a folder; yield each program with what it prints to stdout."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {name: value for name, value in os.environ.items() if not _OF_THE_READER.fullmatch(name)}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for block in page:
         if block.file is not None:
             (folder / block.file).write_text(block.text, encoding="utf-8")
