@@ -1,21 +1,22 @@
-"""The tutorial's commands print what the tutorial says, but for the times."""
+"""The commands of the tutorial and its neighbour print what the pages say, but for the times."""
 
 from pathlib import Path
 
 import pytest
 from transcript import blocks, outputs, rewritten, timeless
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.slow
-def test_the_tutorial_prints_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "n_programs"), [("tutorial.md", 8), ("troubleshooting.md", 1)])
+def test_a_page_shows_what_its_programs_print(page: str, n_programs: int, tmp_path: Path) -> None:
     n_run = 0
-    for block, printed in outputs(blocks(PAGE.read_text(encoding="utf-8")), tmp_path):
-        assert timeless(printed) == timeless(block.printed or ""), "python tests/harness/transcript.py docs/tutorial.md"
+    for block, printed in outputs(blocks((DOCS / page).read_text(encoding="utf-8")), tmp_path):
+        again = f"python tests/harness/transcript.py docs/{page}"
+        assert timeless(printed) == timeless(block.printed or ""), f"if that is meant: {again}"
         n_run += 1
-    assert n_run == 8
-    assert (tmp_path / "runs" / "both" / "report.html").exists()
+    assert n_run == n_programs
 
 
 def test_a_page_is_rewritten(tmp_path: Path) -> None:
