@@ -59,6 +59,7 @@ def test_options_in_examples_exist(page: str) -> None:
         known = {one for option in _options(name) for one in option.opts} | {"--help"}
         given = re.findall(r"(?<!\S)--[a-z][a-z-]*", re.sub(r"'[^']*'|\"[^\"]*\"", "", rest))
         assert set(given) <= known, name
+        assert not re.findall(r"--(?:task|method) \S+,\S+", rest), "one name each; the option is repeated"
 
 
 @pytest.mark.parametrize("page", PAGES)
