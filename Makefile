@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install sweep test lint benchmark gallery clean
+.PHONY: install sweep test lint docs benchmark gallery clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +28,9 @@ lint: $(VENV)/.installed-dev ## linters, types and the rooms' import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev ## the documentation as a site in build/docs; a warning fails
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky docs build/docs
 
 benchmark: $(VENV)/.installed-dev ## pytest-benchmark comparisons
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

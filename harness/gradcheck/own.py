@@ -48,7 +48,7 @@ def gradcheck(
     h
         Step of the differences.
     tolerance
-        Largest relative error |a - n| / max(1e-8, |a| + |n|) that agrees.
+        Largest relative error ``|a - n| / max(1e-8, |a| + |n|)`` that agrees.
     counts
         Numbers that a wrong factor may be made of, such as ``{"cases": 1000, "outputs": 12}``; a gradient that is a
         thousandth of the right one is then said to be 1 / 1000 (cases).
