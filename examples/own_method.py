@@ -1,6 +1,6 @@
-"""A method of your own: try a random change of all weights, and keep it if the batch likes it.
+r"""A method of your own: try a random change of all weights, and keep it if the batch likes it.
 
-harness sweep --plugin examples/own_method.py --task xor --method climb --method walk \\
+harness sweep --plugin examples/own_method.py --task xor --method climb --method walk \
     --grid hidden=4 --grid batch_size=64
 """
 

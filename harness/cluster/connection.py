@@ -165,6 +165,8 @@ class Cluster:
             if self._thread is not None:
                 with suppress(TimeoutError):
                     asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+                with suppress(TimeoutError):
+                    asyncio.run_coroutine_threadsafe(_end_all_others(_SECONDS_TO_CLOSE), self._loop).result(10)
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join()
                 self._loop.close()
@@ -202,10 +204,10 @@ class Cluster:
             await asyncio.wait_for(client, CONNECT_SECONDS + 1)
         except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
             with suppress(Exception):
-                await asyncio.wait_for(client.close(fast=True), 2)
+                await client.close(timeout=2)
             client.status = "closed"  # or it tries once more when it is collected, without a loop
             raise UsageError(self._no_scheduler(_first_line(error))) from None
-        self._on_exit_of_loop.push_async_callback(client.close)
+        self._on_exit_of_loop.push_async_callback(client.close, timeout=5)
         return client
 
     def _no_scheduler(self, reason: str) -> str:
@@ -272,12 +274,16 @@ class Cluster:
         if self.local is not None:
             self.local.close()
         await self._on_exit_of_loop.aclose()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others, timeout=_SECONDS_TO_CLOSE)
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _end_all_others(seconds: float) -> None:
+    """Wait for the other tasks of the loop for some seconds, then cancel them: none may outlive its loop."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=seconds)
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _first_line(error: BaseException) -> str:
