@@ -15,7 +15,7 @@ from freewalk.harness.parameters import METHOD_PARAMETERS, Scalar, default_of
 from freewalk.harness.plan import fill
 from freewalk.harness.problem import ResolvedProblem, resolve_problem
 from freewalk.kernels.backend import resolve_backend
-from freewalk.kernels.data import fill_arrays
+from freewalk.kernels.datapoints import draw_rows
 from freewalk.kernels.noise import Stream
 from freewalk.kernels.reference_trainer import measure
 from freewalk.kernels.walk import Trainer
@@ -92,18 +92,8 @@ class _Drawing:
     ) -> Datapoints:
         """Return x (n, rows, n_input) and y (n, rows, n_output)."""
         network, timesteps = self._problem.network(0), self._timesteps
-        return fill_arrays(
-            self._data.address,
-            self._data.argument,
-            seed=seed,
-            stream=stream,
-            step=step,
-            n_datapoints=n,
-            timesteps=timesteps,
-            x_shape=(network.input_rows(timesteps), network.n_input),
-            y_shape=(network.output_rows(timesteps), network.n_output),
-            before=before,
-        )
+        where: Any = {"seed": seed, "stream": stream, "step": step}
+        return draw_rows(network, self._data, timesteps, n_datapoints=n, before=before, **where)
 
 
 def _equal(a: Datapoints, b: Datapoints) -> bool:

@@ -64,9 +64,9 @@ class Method(ABC):
         *,
         seed: int,
         evaluation_points: int,
-        initial: NDArray[np.float64] | None = None,
+        initial: NDArray[np.float64] | None,
     ) -> Trainer:
-        """Return a trial at step 0; `initial` are its weights, None for those of the seed."""
+        """Return a trial at step 0; `initial` are its weights, None for a free network's by the seed."""
 
     def warm_up(self, backend: Backend) -> None:  # noqa: B027 - many have nothing to compile
         """Compile what a trial needs, so that it does not count as training."""
@@ -89,14 +89,18 @@ class WalkMethod(Method):
         *,
         seed: int,
         evaluation_points: int,
-        initial: NDArray[np.float64] | None = None,
+        initial: NDArray[np.float64] | None,
     ) -> Trainer:
         """Return a trial at step 0."""
-        if initial is None and problem.layers is not None:
-            initial = problem.initial_weights(seed)
-        options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points, "initial": initial}
-        configuration = cast(WalkConfiguration, problem.configuration)
-        return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **options)
+        return backend.make_walk(
+            problem.network,
+            cast(WalkConfiguration, problem.configuration),
+            problem.data(),
+            seed=seed,
+            evaluation_points=evaluation_points,
+            mask=problem.mask,
+            initial=initial,
+        )
 
     def warm_up(self, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
@@ -121,14 +125,18 @@ class DescentMethod(Method):
         *,
         seed: int,
         evaluation_points: int,
-        initial: NDArray[np.float64] | None = None,
+        initial: NDArray[np.float64] | None,
     ) -> Trainer:
         """Return a trial at step 0."""
-        if initial is None and problem.layers is not None:
-            initial = problem.initial_weights(seed)
-        options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points, "initial": initial}
-        configuration = cast(DescentConfiguration, problem.configuration)
-        return backend.make_descent(problem.network, configuration, problem.data(), layers=problem.layers, **options)
+        return backend.make_descent(
+            problem.network,
+            cast(DescentConfiguration, problem.configuration),
+            problem.data(),
+            seed=seed,
+            evaluation_points=evaluation_points,
+            layers=problem.layers,
+            initial=initial,
+        )
 
     def warm_up(self, backend: Backend) -> None:
         """Compile the method's kernels of one thread, or load them from the cache."""
@@ -206,9 +214,9 @@ class OwnMethod(Method):
         *,
         seed: int,
         evaluation_points: int,
-        initial: NDArray[np.float64] | None = None,
+        initial: NDArray[np.float64] | None,
     ) -> Trainer:
-        """Return a trial at step 0; `initial` are its weights, None for those of the seed."""
+        """Return a trial at step 0; `initial` are its weights, None for a free network's by the seed."""
         configuration = cast(OwnConfiguration, problem.configuration)
         return self.make_trainer(
             Start(

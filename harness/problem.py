@@ -86,6 +86,8 @@ class ResolvedProblem:
         Every method starts from the same weights, those of the seed or `initial`, (n_from, n_to). `evaluation_points`
         are those wanted; a task with few different datapoints shows each once.
         """
+        if initial is None and self.layers is not None:
+            initial = self.initial_weights(seed)
         points = self.problem.evaluation_points(evaluation_points)
         return METHODS[self.method].start(self, backend, seed=seed, evaluation_points=points, initial=initial)
 

@@ -205,12 +205,13 @@ class Dispatch:
 
     async def _land(self, flight: Flight) -> None:
         assert flight.task is not None
-        self._flights[flight.member].remove(flight)
         await asyncio.wait([flight.task])
         error = asyncio.CancelledError() if flight.task.cancelled() else flight.task.exception()
         if isinstance(error, _SIGNS_OF_DEATH) or type(error).__name__ == "KilledWorker":
-            self._lose(flight)
-        elif error is not None:
+            self._give_up(flight.member)  # all of its flights are lost, and the first of them are to blame
+            return
+        self._flights[flight.member].remove(flight)
+        if error is not None:
             self._fail(flight.pieces, one_line(error))
         else:
             outcome = flight.task.result()
@@ -267,11 +268,8 @@ class Dispatch:
             self.figures.lost += 1
             self._waiting.put_back(flight.pieces)
         for flight in reversed(flights[: member.threads]):
-            self._lose(flight)
-
-    def _lose(self, flight: Flight) -> None:
-        self.figures.lost += 1
-        self._fail(self._waiting.died(flight.pieces), _DIED)
+            self.figures.lost += 1
+            self._fail(self._waiting.died(flight.pieces), _DIED)
 
     def _fail(self, pieces: Iterable[Piece], error: str) -> None:
         for trial in (trial for piece in pieces for trial in piece.work.trials):

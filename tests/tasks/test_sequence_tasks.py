@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from freewalk.kernels.data import fill_arrays
+from freewalk.kernels.datapoints import draw_rows
 from freewalk.kernels.noise import Stream, counters, philox
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem
@@ -23,17 +23,7 @@ def draw(
     problem: Problem, timesteps: int, n: int = N, *, seed: int = 0, step: int = 0, stream: Stream = Stream.DATA
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     network, data = problem.network(0), problem.data()
-    return fill_arrays(
-        data.address,
-        data.argument,
-        seed=seed,
-        stream=stream,
-        step=step,
-        n_datapoints=n,
-        timesteps=timesteps,
-        x_shape=(network.input_rows(timesteps), network.n_input),
-        y_shape=(network.output_rows(timesteps), network.n_output),
-    )
+    return draw_rows(network, data, timesteps, seed=seed, stream=stream, step=step, n_datapoints=n)
 
 
 def words(seed: int, step: int, datapoint: int, block: int) -> list[int]:

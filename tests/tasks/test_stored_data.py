@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from freewalk.kernels.data import compiled_fill, fill_arrays
+from freewalk.kernels.data import compiled_fill
+from freewalk.kernels.datapoints import draw_rows
 from freewalk.kernels.noise import Stream, counters, philox
 from freewalk.tasks import Problem, Task, from_arrays
 from freewalk.tasks.characters import chain_facts, markov_text, transitions
@@ -22,17 +23,7 @@ from freewalk.tasks.table import Table, stratified
 
 def draw(problem: Problem, timesteps: int, stream: Stream, n: int, *, seed: int = 0, step: int = 0) -> Any:
     network, data = problem.network(0), problem.data()
-    return fill_arrays(
-        data.address,
-        data.argument,
-        seed=seed,
-        stream=stream,
-        step=step,
-        n_datapoints=n,
-        timesteps=timesteps,
-        x_shape=(network.input_rows(timesteps), network.n_input),
-        y_shape=(network.output_rows(timesteps), network.n_output),
-    )
+    return draw_rows(network, data, timesteps, seed=seed, stream=stream, step=step, n_datapoints=n)
 
 
 def rows(n: int, x_rows: int = 1, y_rows: int = 1) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

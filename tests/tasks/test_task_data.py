@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from freewalk.kernels.data import fill_arrays
+from freewalk.kernels.datapoints import draw_rows
 from freewalk.kernels.noise import Stream
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem
@@ -55,17 +55,7 @@ def draw(
     """Return what the compiled data function writes: x (n, rows, n_input), y (n, rows, n_output)."""
     network = problem.network(1)
     data = problem.data()
-    return fill_arrays(
-        data.address,
-        data.argument,
-        seed=seed,
-        stream=stream,
-        step=step,
-        n_datapoints=n,
-        timesteps=timesteps,
-        x_shape=(network.input_rows(timesteps), network.n_input),
-        y_shape=(network.output_rows(timesteps), network.n_output),
-    )
+    return draw_rows(network, data, timesteps, seed=seed, stream=stream, step=step, n_datapoints=n)
 
 
 def _bits_msb_first(value: int, bits: int) -> list[int]:
