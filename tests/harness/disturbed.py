@@ -17,19 +17,20 @@ VOLATILE = [
     *("started_at", "finished_at", "train_seconds", "evaluation_seconds", "compile_seconds"),
     *("seconds_to_target", "peak_memory_mb", "seconds_to_target_median"),
 ]
-# 30 trials of a few hundredths of a second: kills find some done, some running, some to come.
+# 30 trials of a tenth of a second or two: kills find some done, some running, some to come.
+SLOW_EPOCHS = 40
 SLOW = (
-    *("--task", "shifted-sums", "--task", "xor", "--seeds", "0:5", "--epochs", "8", "--steps-per-epoch", "10"),
+    *("--task", "shifted-sums", "--task", "xor", "--seeds", "0:5", "--epochs", SLOW_EPOCHS, "--steps-per-epoch", "10"),
     *("--grid", "stddev=0.01,0.1,1", "--grid", "batch_size=1000", "--grid", "update=normalised"),
     *("--evaluation-points", "256"),
 )
 N_SLOW = 30
-# The same with a few tenths of a second each, for many kills.
-LONG_EPOCHS = 60
+# The same with some more, for many kills.
+LONG_EPOCHS = 80
 LONG = (*SLOW, "--epochs", LONG_EPOCHS)
 
 
-def run_undisturbed(folder: Path, epochs: int = 8) -> None:
+def run_undisturbed(folder: Path, epochs: int = SLOW_EPOCHS) -> None:
     """Run the slow sweep from Python."""
     freewalk.sweep(
         ["stddev=0.01,0.1,1", "batch_size=1000", "update=normalised"],

@@ -7,10 +7,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from test_jit_options import LIBRARY_CALL, _assembly, _host_has, needs_avx2, needs_avx512
+from test_jit_options import LIBRARY_CALL, _host_has, needs_avx2, needs_avx512
 
 from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.batch import CpuBatch
@@ -30,13 +31,25 @@ def assembly() -> dict[str, str]:
     """The code that runs for every datapoint: data, noise, forward passes and sums, but not how the weights move."""
     configuration = WalkConfiguration(stddev=0.1, batch_size=40, timesteps=2)
     w = CpuWalk(XOR.network(3), configuration, XOR.data(), seed=1, evaluation_points=1)
-    run_chunk(w._shape, w._rule, w._training, w._noise, w._tiling, w._weights.single, w._workspace, 0, w._sums, 0, 0)
+    alone = _assembly_of_call(
+        *(run_chunk, w._shape, w._rule, w._training, w._noise, w._tiling),
+        *(w._weights.single, w._workspace, 0, w._sums, 0, 0),
+    )
     b = CpuBatch(XOR.network(3), XOR.data(), [BatchTrial(configuration, 1)], evaluation_points=1)
     first, order, groups = b._walks[0], np.zeros(1, dtype=np.int64), int(w._tiling.groups)
-    _run_tile_of_all(first._shape, first._training, first._noise, b._trials, order, b._workspace, 0, 0, groups, 40)
+    together = _assembly_of_call(
+        *(_run_tile_of_all, first._shape, first._training, first._noise),
+        *(b._trials, order, b._workspace, 0, 0, groups, 40),
+    )
     np.testing.assert_array_equal(b._trials.total[0], w._sums.partial[0])
     assert w._sums.partial.any()
-    return dict(zip(LOOPS, (_assembly(run_chunk), _assembly(_run_tile_of_all)), strict=True))
+    return dict(zip(LOOPS, (alone, together), strict=True))
+
+
+def _assembly_of_call(dispatcher: Any, *arguments: Any) -> str:
+    """Call a function and return the code that ran: other tests may have had it compiled for other types as well."""
+    dispatcher(*arguments)
+    return str(dispatcher.inspect_asm(tuple(map(dispatcher.typeof_pyval, arguments))))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
