@@ -18,26 +18,25 @@ VOLATILE = [
     *("seconds_to_target", "peak_memory_mb", "seconds_to_target_median"),
 ]
 # 30 trials of a tenth of a second or two: kills find some done, some running, some to come.
-SLOW_EPOCHS = 40
 SLOW = (
-    *("--task", "shifted-sums", "--task", "xor", "--seeds", "0:5", "--epochs", SLOW_EPOCHS, "--steps-per-epoch", "10"),
+    *("--task", "shifted-sums", "--task", "xor", "--seeds", "0:5", "--epochs", "8", "--steps-per-epoch", "50"),
     *("--grid", "stddev=0.01,0.1,1", "--grid", "batch_size=1000", "--grid", "update=normalised"),
     *("--evaluation-points", "256"),
 )
 N_SLOW = 30
 # The same with some more, for many kills.
-LONG_EPOCHS = 80
-LONG = (*SLOW, "--epochs", LONG_EPOCHS)
+LONG_EPOCHS, LONG_STEPS = 80, 10
+LONG = (*SLOW, "--epochs", LONG_EPOCHS, "--steps-per-epoch", LONG_STEPS)
 
 
-def run_undisturbed(folder: Path, epochs: int = SLOW_EPOCHS) -> None:
+def run_undisturbed(folder: Path, epochs: int = 8, steps_per_epoch: int = 50) -> None:
     """Run the slow sweep from Python."""
     freewalk.sweep(
         ["stddev=0.01,0.1,1", "batch_size=1000", "update=normalised"],
         task=["shifted-sums", "xor"],
         seeds=range(5),
         epochs=epochs,
-        steps_per_epoch=10,
+        steps_per_epoch=steps_per_epoch,
         evaluation_points=256,
         out=folder,
     )

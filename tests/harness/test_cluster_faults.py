@@ -13,6 +13,7 @@ import pytest
 from disturbed import (
     LONG,
     LONG_EPOCHS,
+    LONG_STEPS,
     N_SLOW,
     assert_same_tables,
     progress,
@@ -37,7 +38,7 @@ ON_TWO = ("sweep", *LONG, "--workers", 2, "--checkpoint", 0.05, "--out", "out")
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    run_undisturbed(folder, LONG_EPOCHS)
+    run_undisturbed(folder, LONG_EPOCHS, LONG_STEPS)
     return folder
 
 

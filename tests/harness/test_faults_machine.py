@@ -16,7 +16,18 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from disturbed import LONG, LONG_EPOCHS, N_SLOW, SLOW, assert_same_tables, progress, run_undisturbed, states, wait_until
+from disturbed import (
+    LONG,
+    LONG_EPOCHS,
+    LONG_STEPS,
+    N_SLOW,
+    SLOW,
+    assert_same_tables,
+    progress,
+    run_undisturbed,
+    states,
+    wait_until,
+)
 
 from freewalk.results.database import check_database
 from freewalk.results.store import Store, StoreError
@@ -35,7 +46,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    run_undisturbed(folder, LONG_EPOCHS)
+    run_undisturbed(folder, LONG_EPOCHS, LONG_STEPS)
     return folder
 
 
