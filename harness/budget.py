@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,15 +37,11 @@ class Budget:
             return self.epochs * self.steps_per_epoch
         return max(1, int(self.evaluations // evaluations_per_step))
 
-    def epoch_ends(self, evaluations_per_step: float) -> Iterator[int]:
-        """Yield the steps after which a trial is judged: at equal distances, never twice after the same step."""
-        steps = self.steps(evaluations_per_step)
-        n = min(self.epochs, steps)
-        for epoch in range(1, n + 1):
-            yield epoch * steps // n
-
     def next_end(self, step: int, evaluations_per_step: float) -> int | None:
-        """Return the first of the `epoch_ends` after a step; None if there is none."""
+        """Return the next step after which a trial is judged; None after the last.
+
+        The epochs end at equal distances, and never two after the same step.
+        """
         steps = self.steps(evaluations_per_step)
         n = min(self.epochs, steps)
         epoch = -(-(step + 1) * n // steps)  # the first with epoch * steps // n > step

@@ -173,16 +173,14 @@ class TrialsTogether(Group):
     def run(self, look: Look) -> Iterator[Ended]:
         """Train until every trial has come to its outcome; yield each when it has."""
         while places := tuple(self._batch.active):
-            due = [place for place in places if self._is_due(place)]
+            steps = self._batch.steps
+            steps_left = {place: self._next_end(place) - int(steps[place]) for place in places}
+            due = [place for place in places if steps_left[place] <= 0 or not self._runs[place][1].is_finite]
             if due:
                 yield from self._measure(due)
                 continue
             look()
-            self._train(min(self._next_end(place) - int(self._batch.steps[place]) for place in places))
-
-    def _is_due(self, place: int) -> bool:
-        run = self._runs[place][1]
-        return not run.is_finite or self._batch.steps[place] >= self._next_end(place)
+            self._train(min(steps_left.values()))
 
     def _next_end(self, place: int) -> int:
         end = self._runs[place][1].next_end

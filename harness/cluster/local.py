@@ -56,11 +56,6 @@ class LocalWorkers:
             self.close()
             raise
 
-    @property
-    def pids(self) -> list[int]:
-        """Process ids of the workers that live."""
-        return [process.popen.pid for process in self._processes]
-
     def served(self, pid: int) -> None:
         """Note that a process got as far as to take part."""
         for process in self._processes:

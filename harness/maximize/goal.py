@@ -45,10 +45,6 @@ class Goal:
         by_level = self._slope(level)
         return self._score(level), gradient * by_level.reshape(-1, *[1] * (x.ndim - 1))
 
-    def misses(self, outputs: Array) -> Array:
-        """Return how far outputs are from the target."""
-        return np.abs(outputs - self.target)
-
     @property
     def _wanted(self) -> float:
         return math.log(self.target) - (0.0 if self.network.softmax else math.log1p(-self.target))
