@@ -209,5 +209,6 @@ def array_source(network: FreeNetwork, x: NDArray[Any], y: NDArray[Any], timeste
     dense_x, dense_y = dense_inputs(network, x), dense_targets(network, y)
     check_data_shapes(network, dense_x, dense_y, timesteps)
     n = len(dense_x)
-    flat_x = dense_x.reshape(n, -1).astype(np.float32)
-    return Source(0, 0, int(Stream.DATA), flat_x, dense_y.reshape(n, -1).astype(np.float32))
+    # order "C": a transposed array kept in its own order would be another type, and compile everything again
+    x_rows = dense_x.reshape(n, -1).astype(np.float32, order="C")
+    return Source(0, 0, int(Stream.DATA), x_rows, dense_y.reshape(n, -1).astype(np.float32, order="C"))

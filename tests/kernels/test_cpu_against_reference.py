@@ -95,8 +95,9 @@ def _check(case: Case) -> None:
     outputs, losses = run_on_arrays(network, weights, x, y, configuration.timesteps)
     wanted_outputs = reference.forward(network, weights, x, configuration.timesteps)
     wanted_losses = reference.losses(network, wanted_outputs, y)
-    assert_close(outputs, wanted_outputs, atol=5 * EPS, what="outputs")
-    assert_close(losses, wanted_losses, atol=5 * EPS, k=5, what="losses")
+    rounding = 5 * EPS * max(1.0, case.scale)  # sums of larger weights round more, and every timestep adds to it
+    assert_close(outputs, wanted_outputs, atol=rounding, what="outputs")
+    assert_close(losses, wanted_losses, atol=rounding, k=5, what="losses")
 
     batch = np.arange(configuration.batch_size)
     noise = unit_perturbations(
@@ -116,9 +117,11 @@ def _check(case: Case) -> None:
     found = step_on_arrays(
         network, configuration, weights, x, y, seed=case.seed, step=case.step, threads=case.threads, mask=mask
     )
-    atol = 5 * EPS * configuration.stddev * (np.abs(wanted_losses).mean() + 1)
+    size_of_noise = max(1.0, np.abs(noise).mean(axis=0).max())  # each loss moves a weight by its own perturbation
+    atol = rounding * configuration.stddev * size_of_noise * (np.abs(wanted_losses).mean() + 1)
     assert_close(found, wanted, atol=atol, what="weights after one step")
-    if configuration.stddev >= 0.1 and case.scale == 1 and configuration.batch_size >= 8:
+    can_learn = mask is None and not (network.softmax and network.n_output == 1)  # one class is always certain
+    if can_learn and configuration.stddev >= 0.1 and case.scale == 1 and configuration.batch_size >= 8:
         moved = np.abs(wanted - weights).max()
         assert moved > 40 * atol, "the step is too small for this comparison to mean anything"
 
@@ -166,6 +169,25 @@ def test_shapes_are_runtime_values_and_recompile_nothing() -> None:
     _check(Case(FreeNetwork(6, 5, 20, softmax=True), WalkConfiguration(stddev=0.1, batch_size=99, timesteps=7)))
     for dispatcher in (train, train_parallel, run_network):
         assert len(dispatcher.signatures) == 1, dispatcher
+
+
+def test_columns_of_a_table_recompile_nothing() -> None:
+    """They may come transposed, read-only or strided: all the kernels see is rows."""
+    network = FreeNetwork(3, 2, 5)
+    random = np.random.default_rng(4)
+    weights = random.uniform(-1, 1, (network.n_from, network.n_to))
+    x, y = random.uniform(0, 1, (20, 3)), random.uniform(0, 1, (20, 2))
+    expected = run_on_arrays(network, weights, x, y, 4)
+    fixed = x.astype(np.float32)
+    fixed.flags.writeable = False
+    spread = np.zeros((40, 6))
+    spread[::2, ::2] = x
+    for other in (np.asfortranarray(x), spread[::2, ::2]):
+        outputs, losses = run_on_arrays(network, weights, other, np.asfortranarray(y), 4)
+        np.testing.assert_array_equal(outputs, expected[0])
+        np.testing.assert_array_equal(losses, expected[1])
+    run_on_arrays(network, weights, fixed, y, 4)
+    assert len(run_network.signatures) == 1
 
 
 def test_one_hot_integers_are_the_dense_input_and_target() -> None:
