@@ -8,55 +8,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from freewalk.results.errors import StoreError
-from freewalk.results.schema import SCHEMA_VERSION, TRIAL_COLUMNS, Column, DType, State
+from freewalk.results.checksums import check_sweep, check_trials, checksum
+from freewalk.results.errors import DamageError, StoreError
+from freewalk.results.layout import APPLICATION_ID, SWEEP_CHECKSUM, schema_sql
+from freewalk.results.schema import SCHEMA_VERSION
 
 DATABASE_NAME: Final = "sweep.sqlite"
-APPLICATION_ID: Final = int.from_bytes(b"fwlk", "big")
 BUSY_SECONDS: Final = 30.0
 _HEADER_BYTES: Final = 100
-
-_SQL_TYPES: Final[dict[DType, str]] = {
-    "Int64": "INTEGER",
-    "float64": "REAL",
-    "boolean": "INTEGER",
-    "string": "TEXT",
-}
-# One value a sweep: kept in the sweep table, added to every row on reading.
-_SWEEP_LEVEL: Final = {"schema_version", "sweep_id"}
-# What a trial in progress needs to go on; nothing of it is in the tables.
-CHECKPOINTS: Final = (
-    "CREATE TABLE checkpoints (position INTEGER PRIMARY KEY, step INTEGER NOT NULL, data BLOB NOT NULL)"
-)
-STORED_COLUMNS: Final[tuple[Column, ...]] = tuple(c for c in TRIAL_COLUMNS if c.name not in _SWEEP_LEVEL)
-
-
-def quoted(names: list[str]) -> str:
-    """Join column names for SQL; the names are ours, never a user's."""
-    return ", ".join(f'"{name}"' for name in names)
-
-
-def added_column(column: Column) -> str:
-    """Give the statement that adds a column to the trials of an older layout; its values are missing."""
-    return f'ALTER TABLE trials ADD COLUMN "{column.name}" {_SQL_TYPES[column.dtype]}'
-
-
-def _schema_sql() -> list[str]:
-    states = ", ".join(f"'{state}'" for state in State)
-    constraints = {"trial_id": "NOT NULL UNIQUE", "state": f"NOT NULL CHECK (state IN ({states}))"}
-    columns = ", ".join(f'"{c.name}" {_SQL_TYPES[c.dtype]} {constraints.get(c.name, "")}' for c in STORED_COLUMNS)
-    return [
-        "CREATE TABLE sweep (sweep_id TEXT NOT NULL, configuration TEXT NOT NULL)",
-        # `position` is the plan's order; `parameters` is JSON because they vary by method.
-        f"CREATE TABLE trials (position INTEGER PRIMARY KEY, parameters TEXT NOT NULL, {columns})",
-        # The primary key is also the order in which the table is read.
-        "CREATE TABLE curves (position INTEGER NOT NULL, step INTEGER NOT NULL, split TEXT NOT NULL, "
-        "metric TEXT NOT NULL, evaluations INTEGER NOT NULL, train_seconds REAL, value REAL, "
-        "PRIMARY KEY (position, step, split, metric)) WITHOUT ROWID",
-        CHECKPOINTS,
-        f"PRAGMA application_id = {APPLICATION_ID}",
-        f"PRAGMA user_version = {SCHEMA_VERSION}",
-    ]
 
 
 def sidecar(path: Path, suffix: str) -> Path:
@@ -97,9 +56,12 @@ def create_database(path: Path, configuration: str, sweep_id: str | None = None)
             leftover.unlink(missing_ok=True)
         with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
             connection.execute("BEGIN")
-            for statement in _schema_sql():
+            for statement in schema_sql():
                 connection.execute(statement)
-            connection.execute("INSERT INTO sweep VALUES (?, ?)", (name, configuration))
+            connection.execute(
+                f"INSERT INTO sweep (sweep_id, configuration, {SWEEP_CHECKSUM}) VALUES (?, ?, ?)",
+                (name, configuration, checksum((name, configuration))),
+            )
             connection.execute("COMMIT")
         os.replace(temporary, path)
     except (OSError, sqlite3.Error) as error:
@@ -141,7 +103,8 @@ def check_database(path: Path) -> None:
     Raises
     ------
     StoreError
-        Not a file, not SQLite, damaged, another program's, or of a newer layout.
+        Not a file, not SQLite, damaged (the structure, or a trial's values; curves are checked as they are read),
+        another program's, or of a newer layout.
     """
     if not path.is_file():
         raise StoreError(f"{path} is not a file: pick another --out")
@@ -156,10 +119,13 @@ def check_database(path: Path) -> None:
                 f"{path} has layout {version}, this version of freewalk reads layouts up to {SCHEMA_VERSION}: "
                 "use the version that wrote it, or pick another --out"
             )
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             problem = str(verdict).replace("\n", " ")
             raise StoreError(f"{path} is damaged ({problem}): restore a copy or pick another --out")
+        if version == SCHEMA_VERSION:
+            check_sweep(connection)
+            check_trials(connection)
 
 
 def _check_header(path: Path) -> None:
@@ -199,7 +165,7 @@ def sound(path: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    reason = str(error) if isinstance(error, DamageError) else " ".join(f"{type(error).__name__}: {error}".split())
     return StoreError(f"{path} is damaged ({reason}): restore a copy or pick another --out")
 
 

@@ -1,5 +1,9 @@
-"""The one exception of this room."""
+"""The exceptions of this room."""
 
 
 class StoreError(Exception):
     """Results that cannot be read or written: one line naming the culprit and the remedy."""
+
+
+class DamageError(ValueError):
+    """Stored values that nobody wrote; what reads a file turns it into a ``StoreError`` that names the file."""

@@ -12,26 +12,26 @@ from typing import Any, Final
 
 import pandas as pd
 
+from freewalk.results.checksums import checked_points, plan_checksum, seal
 from freewalk.results.configuration import canonical_json
 from freewalk.results.database import (
     DATABASE_NAME,
-    STORED_COLUMNS,
     check_database,
     connect_writer,
     create_database,
     naming,
-    quoted,
+    sound,
     transaction,
 )
 from freewalk.results.errors import StoreError
 from freewalk.results.export import export_tables, write_csv, write_json
+from freewalk.results.layout import PLAN_CHECKSUM, POINT, STORED_COLUMNS, quoted
 from freewalk.results.migration import open_reader
 from freewalk.results.schema import State
 from freewalk.results.sources import ORIGINS_NAME, Source, read_source
 from freewalk.results.store import Store
 
 _NAMES: Final = [column.name for column in STORED_COLUMNS]
-_POINT: Final = ["step", "split", "metric", "evaluations", "train_seconds", "value"]
 # What two runs of one trial may differ in: the clock, the memory, and where it ran.
 _CIRCUMSTANCES: Final = {
     "backend",
@@ -134,7 +134,7 @@ def collect(directories: Sequence[Path]) -> Merged:
 
 
 def _trials(path: Path, source: int) -> Iterator[_Trial]:
-    with closing(open_reader(path)) as connection, naming(path):
+    with closing(open_reader(path)) as connection, naming(path), sound(path):
         connection.execute("BEGIN")  # trials and curves of one moment, also beside a writer
         points = _points(connection)
         for position, parameters, *values in connection.execute(
@@ -145,9 +145,7 @@ def _trials(path: Path, source: int) -> Iterator[_Trial]:
 
 def _points(connection: sqlite3.Connection) -> dict[int, list[tuple[Any, ...]]]:
     points: dict[int, list[tuple[Any, ...]]] = {}
-    for position, *point in connection.execute(
-        f"SELECT position, {quoted(_POINT)} FROM curves ORDER BY position, step, split, metric"
-    ):
+    for position, _, *point in checked_points(connection):
         points.setdefault(position, []).append(tuple(point))
     return points
 
@@ -176,7 +174,7 @@ def _difference(first: _Trial, second: _Trial, *, planned_only: bool) -> tuple[s
         values = [trial.fields[name] for trial in (first, second)]
         if None not in values and values[0] != values[1]:  # an older layout may not have had the column
             return name, values[0], values[1]
-    clock = _POINT.index("train_seconds")
+    clock = POINT.index("train_seconds")
     curves = [[point[:clock] + point[clock + 1 :] for point in trial.points] for trial in (first, second)]
     return None if planned_only or curves[0] == curves[1] else ("a curve", "", "another one")
 
@@ -238,18 +236,21 @@ def _fill(merged: Merged, directory: Path) -> None:
 def write(merged: Merged, connection: sqlite3.Connection, path: Path) -> None:
     """Write the trials and their curves into an empty store of today's layout; a trial cut short is interrupted."""
     with transaction(connection, path):
-        marks = ", ".join("?" * (len(_NAMES) + 2))
+        columns = ["position", "parameters", *_NAMES, PLAN_CHECKSUM]
+        marks = ", ".join("?" * len(columns))
+        connection.executemany(f"INSERT INTO trials ({quoted(columns)}) VALUES ({marks})", _rows(merged.trials))
         connection.executemany(
-            f"INSERT INTO trials (position, parameters, {quoted(_NAMES)}) VALUES ({marks})", _rows(merged.trials)
-        )
-        connection.executemany(
-            f"INSERT INTO curves (position, {quoted(_POINT)}) VALUES (?{', ?' * len(_POINT)})",
+            f"INSERT INTO curves (position, {quoted(POINT)}) VALUES (?{', ?' * len(POINT)})",
             ((place, *point) for place, trial in enumerate(merged.trials) for point in trial.points),
         )
+        for place, trial in enumerate(merged.trials):
+            if trial.fields["state"] in (State.COMPLETE, State.FAILED):
+                seal(connection, place)
 
 
 def _rows(trials: Iterable[_Trial]) -> Iterator[tuple[Any, ...]]:
     for place, trial in enumerate(trials):
         state = trial.fields["state"]
         shown = State.INTERRUPTED.value if state == State.RUNNING else state
-        yield (place, trial.parameters, *({**trial.fields, "state": shown}[name] for name in _NAMES))
+        row = {"position": place, "parameters": trial.parameters, **trial.fields, "state": shown}
+        yield (*row.values(), plan_checksum(row))

@@ -5,24 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from freewalk.results.database import (
-    CHECKPOINTS,
-    STORED_COLUMNS,
-    added_column,
-    connect_reader,
-    naming,
-    transaction,
-)
+from freewalk.results.database import connect_reader, naming, transaction
+from freewalk.results.layout import STORED_COLUMNS, THIRD_LAYOUT, added_column
 from freewalk.results.schema import SCHEMA_VERSION, Column
 
 Step = Callable[[sqlite3.Connection], None]
 
 
-def _add_checkpoints(connection: sqlite3.Connection) -> None:
-    connection.execute(CHECKPOINTS)
+def _from_the_second_layout(connection: sqlite3.Connection) -> None:
+    for statement in THIRD_LAYOUT:
+        connection.execute(statement)
 
 
-STEPS: Final[dict[int, Step]] = {2: _add_checkpoints}
+STEPS: Final[dict[int, Step]] = {2: _from_the_second_layout}
 """From layout n to n + 1, for what a new column that starts out missing does not do: renamed or reshaped data."""
 
 

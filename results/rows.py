@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from freewalk.results.database import STORED_COLUMNS, quoted
+from freewalk.results.checksums import plan_checksum
+from freewalk.results.layout import CURVE_CHECKSUM, PLAN_CHECKSUM, POINT, RESULT_CHECKSUM, STORED_COLUMNS, quoted
 from freewalk.results.records import CurvePoint, SqlValue, TrialRecord, clean_text, encode, plain
 from freewalk.results.schema import CURVE_COLUMNS, DType, Outcome, State
 
@@ -23,16 +24,16 @@ _PLANNED: Final = [
 ]
 # What a run finds out, and what a new run of the same trial must not inherit.
 RESULTS: Final = [name for name in _DTYPES if name not in {*_PLANNED, "state"}]
+BLANK: Final = [*RESULTS, RESULT_CHECKSUM, CURVE_CHECKSUM]
 # What the plan may leave open and the run may fill in.
 _LATE: Final = ["metric_name", "target", "backend", "device", "dtype"]
 
-_TRIAL: Final = ["position", "parameters", "state", *_PLANNED]
+_TRIAL: Final = ["position", "parameters", "state", *_PLANNED, PLAN_CHECKSUM]
 INSERT_TRIAL: Final = (
     f"INSERT INTO trials ({quoted(_TRIAL)}) VALUES ({', '.join('?' * len(_TRIAL))}) ON CONFLICT (trial_id) DO NOTHING"
 )
-_POINT: Final = ["step", "split", "metric", "evaluations", "train_seconds", "value"]
-INSERT_POINT: Final = f"INSERT INTO curves (position, {quoted(_POINT)}) VALUES (?, {', '.join('?' * len(_POINT))})"
-_POINT_DTYPES: Final[dict[str, DType]] = {c.name: c.dtype for c in CURVE_COLUMNS if c.name in _POINT}
+INSERT_POINT: Final = f"INSERT INTO curves (position, {quoted(POINT)}) VALUES (?, {', '.join('?' * len(POINT))})"
+_POINT_DTYPES: Final[dict[str, DType]] = {c.name: c.dtype for c in CURVE_COLUMNS if c.name in POINT}
 
 
 def now() -> str:
@@ -49,8 +50,9 @@ def planned(trials: Iterable[TrialRecord], first: int) -> Iterator[list[SqlValue
         A value does not fit its column.
     """
     for position, trial in enumerate(trials, start=first):
-        values = [encode(name, _DTYPES[name], getattr(trial, name)) for name in _PLANNED]
-        yield [position, _parameters_json(trial), State.PENDING.value, *values]
+        values = {name: encode(name, _DTYPES[name], getattr(trial, name)) for name in _PLANNED}
+        row = {"position": position, "parameters": _parameters_json(trial), "state": State.PENDING.value, **values}
+        yield [*row.values(), plan_checksum(row)]
 
 
 def _parameters_json(trial: TrialRecord) -> str:
@@ -91,4 +93,4 @@ def curve(trial_id: str, points: Sequence[CurvePoint]) -> list[list[SqlValue]]:
     """
     if len({(point.step, point.split, point.metric) for point in points}) != len(points):
         raise ValueError(f"trial {trial_id} has two curve points for one (step, split, metric)")
-    return [[encode(name, _POINT_DTYPES[name], getattr(point, name)) for name in _POINT] for point in points]
+    return [[encode(name, _POINT_DTYPES[name], getattr(point, name)) for name in POINT] for point in points]

@@ -11,9 +11,11 @@ from scipy.special import ndtr
 from freewalk.results.statistics import Floats, Interval, quantile, student_quantile, without_nan
 
 Statistic: TypeAlias = Callable[[Floats], Any]
-Rows: TypeAlias = NDArray[np.intp]
+Rows: TypeAlias = NDArray[np.int32]
 
 N_RESAMPLES: Final = 2000
+_AT_ONCE: Final = 100_000
+"""Values resampled at once, so that memory hardly grows with the number of trials."""
 
 
 def bootstrap_interval(
@@ -47,7 +49,7 @@ def bootstrap_interval(
     confidence : float
         Between 0 and 1.
     n_resamples : int
-        At least 1; memory is 16 n n_resamples bytes.
+        At least 1; memory is 4 n n_resamples bytes.
     seed : int
         Of the resampling.
 
@@ -70,7 +72,8 @@ def bootstrap_interval(
         return np.nan, np.nan
     order = np.argsort(labels, kind="stable")
     rows = _resampled(tuple(np.bincount(labels).tolist()), n_resamples, seed)
-    resampled = np.sort(statistic(array[order][rows]))
+    ordered = array[order]
+    resampled = np.sort(np.concatenate([statistic(ordered[rows[block]]) for block in _blocks(*rows.shape)]))
     return float(quantile(resampled, tail)), float(quantile(resampled, 1 - tail))
 
 
@@ -84,14 +87,20 @@ def _tail(sizes: NDArray[np.intp], confidence: float) -> float:
     return float(ndtr(-quantile))
 
 
-@lru_cache(maxsize=16)  # the cells of a sweep have equal sizes, and the draws are most of the time
+def _blocks(n_resamples: int, n: int) -> list[slice]:
+    length = max(1, _AT_ONCE // n)
+    return [slice(first, min(first + length, n_resamples)) for first in range(0, n_resamples, length)]
+
+
+@lru_cache(maxsize=4)  # the cells of a sweep have equal sizes, and the draws are most of the time
 def _resampled(sizes: tuple[int, ...], n_resamples: int, seed: int) -> Rows:
     """Give rows of indices into values that are sorted by stratum, shape (n_resamples, n)."""
     generator = np.random.default_rng(seed)
-    starts = np.concatenate([[0], np.cumsum(sizes[:-1], dtype=np.intp)])
-    drawn = [
-        start + generator.integers(size, size=(n_resamples, size)) for start, size in zip(starts, sizes, strict=True)
-    ]
-    rows: Rows = np.concatenate(drawn, axis=1)
+    rows = np.empty((n_resamples, sum(sizes)), np.int32)
+    start = 0
+    for size in sizes:
+        for block in _blocks(n_resamples, size):
+            rows[block, start : start + size] = start + generator.integers(size, size=(block.stop - block.start, size))
+        start += size
     rows.setflags(write=False)
     return rows

@@ -11,6 +11,7 @@ from typing import Any, Self
 import pandas as pd
 
 from freewalk.results import rows
+from freewalk.results.checksums import seal
 from freewalk.results.configuration import canonical_json, describe_difference
 from freewalk.results.database import (
     DATABASE_NAME,
@@ -227,10 +228,11 @@ class Store:
             connection.execute("DELETE FROM curves WHERE position = ?", found)
             connection.execute("DELETE FROM checkpoints WHERE position = ?", found)
             connection.executemany(rows.INSERT_POINT, ((*found, *point) for point in points))
+            seal(connection, *found)
 
     def _reset(self, where: str, keys: Sequence[tuple[str, ...]], state: State) -> int:
         """Empty the results of the trials that ``where`` finds for each key; give their number."""
-        blank = ", ".join(f'"{name}" = NULL' for name in rows.RESULTS)
+        blank = ", ".join(f'"{name}" = NULL' for name in rows.BLANK)
         self._connection.executemany(
             f"DELETE FROM curves WHERE position IN (SELECT position FROM trials {where})", keys
         )
@@ -268,9 +270,9 @@ class Store:
         with naming(self.path), sound(self.path):
             return read_curves(self._connection)
 
-    def curves_in_parts(self, rows: int = 20_000) -> Iterator[pd.DataFrame]:
+    def curves_in_parts(self, rows: int = 5_000) -> Iterator[pd.DataFrame]:
         """Give what `curves` gives, so many rows at a time, so that memory does not grow with the sweep."""
-        with naming(self.path):
+        with naming(self.path), sound(self.path):
             yield from read_curves_in_parts(self._connection, rows)
 
     def close(self) -> None:

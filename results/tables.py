@@ -3,18 +3,15 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from typing import Any, Final
+from itertools import islice
+from typing import Any
 
 import pandas as pd
 
-from freewalk.results.database import STORED_COLUMNS, quoted
+from freewalk.results.checksums import checked_points
 from freewalk.results.frames import build_frame, column_dtypes, parameter_series, typed_series
+from freewalk.results.layout import POINT, STORED_COLUMNS, quoted
 from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION
-
-_CURVE_QUERY: Final = (
-    "SELECT trials.trial_id, step, curves.evaluations, curves.train_seconds, split, metric, value "
-    "FROM curves JOIN trials USING (position) ORDER BY position, step, split, metric"
-)
 
 
 def read_trials(connection: sqlite3.Connection, sweep_id: str) -> pd.DataFrame:
@@ -37,23 +34,22 @@ def read_trials(connection: sqlite3.Connection, sweep_id: str) -> pd.DataFrame:
 
 def read_curves(connection: sqlite3.Connection) -> pd.DataFrame:
     """Read ``curves`` in the order of plan, step, split and metric."""
-    return _curves(connection.execute(_CURVE_QUERY).fetchall())
+    return _curves(list(checked_points(connection)))
 
 
 def read_curves_in_parts(connection: sqlite3.Connection, rows: int) -> Iterator[pd.DataFrame]:
     """Read what `read_curves` reads, so many rows at a time: a first part, even an empty one, and then all others."""
-    cursor = connection.execute(_CURVE_QUERY)
-    part = cursor.fetchmany(rows)
-    yield _curves(part)
-    while part := cursor.fetchmany(rows):
+    points = checked_points(connection)
+    yield _curves(list(islice(points, rows)))
+    while part := list(islice(points, rows)):
         yield _curves(part)
 
 
 def _curves(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    dtypes = column_dtypes("curves")
-    names = [name for name in dtypes if name != "schema_version"]
+    names = ["position", "trial_id", *POINT]
     raw = dict(zip(names, _transposed(rows, len(names)), strict=True))
     raw["schema_version"] = [SCHEMA_VERSION] * len(rows)
+    dtypes = column_dtypes("curves")
     return build_frame("curves", {name: typed_series(raw[name], dtype) for name, dtype in dtypes.items()})
 
 

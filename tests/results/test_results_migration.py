@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from freewalk.results.database import STORED_COLUMNS
 from freewalk.results.errors import StoreError
 from freewalk.results.export import write_csv
+from freewalk.results.layout import STORED_COLUMNS
 from freewalk.results.migration import is_current, migrate
 from freewalk.results.reading import read_table
 from freewalk.results.schema import SCHEMA_VERSION, SUMMARY_COLUMNS, Column, State, column_names
