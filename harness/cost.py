@@ -17,12 +17,25 @@ def step_cost(problem: ResolvedProblem) -> float:
     """Return the time of one step on one thread, in seconds of the processor above."""
     batch_size = problem.configuration.batch_size
     if isinstance(problem.configuration, WalkConfiguration):
-        draw = _SECONDS_PER_DRAW[problem.configuration.noise] + _SECONDS_PER_ACCUMULATION
-        return batch_size * (problem.network.n_weights * draw + 2 * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
+        moves = problem.network.n_weights * _SECONDS_PER_ACCUMULATION
+        return draw_cost(problem) + batch_size * (moves + 2 * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
     # A backward pass takes twice the time of a forward pass, whatever it counts for.
     passes = 2 * problem.n_weights if problem.method == "numerical" else 3
     calls = passes * problem.timesteps * _SECONDS_PER_MATRIX_PRODUCT if takes_products(problem) else 0.0
     return calls + batch_size * (passes * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
+
+
+def draw_cost(problem: ResolvedProblem) -> float:
+    """Return the part of a step's time that trials of one batch share: drawing unit perturbations; 0 without any."""
+    configuration = problem.configuration
+    if not isinstance(configuration, WalkConfiguration):
+        return 0.0
+    return configuration.batch_size * problem.network.n_weights * _SECONDS_PER_DRAW[configuration.noise]
+
+
+def judging_cost(problem: ResolvedProblem, n_points: int) -> float:
+    """Return the time of one look at held-out data, in seconds of the processor above."""
+    return n_points * (_pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
 
 
 def takes_products(problem: ResolvedProblem) -> bool:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from freewalk.harness.batches import works_of
 from freewalk.harness.budget import Budget
-from freewalk.harness.cost import step_cost, takes_products
+from freewalk.harness.cost import draw_cost, judging_cost, step_cost, takes_products
 from freewalk.harness.environment import memory_bytes
 from freewalk.harness.errors import UsageError
+from freewalk.harness.group import Work
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.harness.plan import Cell, Plan, Trial
 from freewalk.harness.problem import resolve_problem
@@ -21,6 +23,8 @@ from freewalk.kernels.cpu.layout import most_bytes, shape_of
 from freewalk.kernels.walk import Trainer
 
 _MEASURED_SECONDS = 0.2
+# What one process does about each trial, its rows above all; tests/harness/test_load.py measures it.
+_SECONDS_PER_TRIAL = 0.004
 # Arrays of the size of the activations, and of the matrix of weights, that a layered trial holds at once.
 _ACTIVATION_ARRAYS = 4
 _WEIGHT_ARRAYS = 10
@@ -98,12 +102,32 @@ def _culprits(cell: Cell) -> tuple[list[str], list[str]]:
 
 def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estimate:
     """Return the time and memory that trials take at most, after timing a few real steps of each kind of trial."""
-    costs = {trial.cell: trial_seconds(trial.cell, budget) for trial in trials}
     kinds = {_kind(trial.cell): trial for trial in reversed(trials)}  # of each kind the first
     scales = {kind: _measured_scale(trial, budget, backend) for kind, trial in kinds.items()}
-    total = sum(costs[trial.cell] * scales[_kind(trial.cell)] for trial in trials)
-    memory = max(memory_mb(cell) for cell in costs) * backend.workers + peak_memory_mb()
-    return Estimate(total / backend.workers, memory)
+    works = works_of(trials, budget, backend)
+    total = sum(_work_seconds(work, budget, backend) * scales[_kind(work.trials[0].cell)] for work in works)
+    judging = {trial.cell: _judging_seconds(trial.cell, budget) for trial in trials}
+    total += sum(judging[trial.cell] * scales[_kind(trial.cell)] for trial in trials)
+    memory = max(memory_mb(cell) for cell in {trial.cell for trial in trials}) * backend.workers + peak_memory_mb()
+    return Estimate(total / backend.workers + len(trials) * _SECONDS_PER_TRIAL, memory)
+
+
+def _work_seconds(work: Work, budget: Budget, backend: Backend) -> float:
+    """Return the model's time of trials that run together, in seconds, unscaled: what they share is drawn once."""
+    cells = [trial.cell for trial in work.trials]
+    total = sum(trial_seconds(cell, budget) for cell in cells)
+    if not (work.together and backend.most_sharing_noise):
+        return total
+    problems = [resolve_problem(cell.task, cell.method, cell.parameters) for cell in cells]
+    draws = [draw_cost(problem) * trial_steps(cell, budget) for problem, cell in zip(problems, cells, strict=True)]
+    return total - sum(draws) + max(draws)
+
+
+def _judging_seconds(cell: Cell, budget: Budget) -> float:
+    """Return the model's time of all of a trial's looks at held-out data, the one before training among them."""
+    problem = resolve_problem(cell.task, cell.method, cell.parameters)
+    looks = 1 + min(budget.epochs, trial_steps(cell, budget))
+    return looks * judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
 
 
 def _kind(cell: Cell) -> tuple[str, bool]:

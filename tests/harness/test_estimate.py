@@ -93,7 +93,39 @@ def test_every_kind_of_trial_is_measured_once(plan: MakePlan, monkeypatch: pytes
     expected = sum(
         10 * seconds_per_step(t.cell) * scales[t.cell.method, t.cell.parameters["architecture"]] for t in made.trials
     )
-    assert found.seconds == pytest.approx(expected / CPU.workers)
+    assert found.seconds == pytest.approx(expected / CPU.workers, rel=0.1)  # and looks at held-out data
+
+
+def test_shared_perturbations_are_estimated_once(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate_module, "_measured_scale", lambda *_: 1.0)
+    budget = Budget(epochs=1, steps_per_epoch=10**6, evaluation_points=16)
+
+    def seconds(*specs: str, n_seeds: int) -> float:
+        return estimate(plan(*specs, tasks=["xor"], seeds=range(n_seeds)).trials, budget, CPU).seconds
+
+    alone = seconds("stddev=0.1", n_seeds=1)
+    several = seconds("stddev=0.1", n_seeds=12)
+    shared = seconds("stddev=" + ",".join(str(k / 100) for k in range(1, 13)), n_seeds=1)
+    assert several == pytest.approx(12 * alone)
+    assert 0.35 * several < shared < 0.6 * several
+    # of batches of two sizes the larger one draws for both
+    both = seconds("batch_size=500,1000", n_seeds=1)
+    assert both < seconds("batch_size=1000", n_seeds=1) + 0.9 * seconds("batch_size=500", n_seeds=1)
+    # and methods without perturbations share none
+    trials = plan("learning_rate=0.1,0.2", tasks=["xor"], methods=["backprop"], seeds=[0]).trials
+    assert estimate(trials, budget, CPU).seconds == pytest.approx(
+        len(trials) * estimate(trials[:1], budget, CPU).seconds
+    )
+
+
+def test_looks_at_held_out_data_and_rows_cost_something(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate_module, "_measured_scale", lambda *_: 1.0)
+    trials = plan("batch_size=1", tasks=["shifted-sums"], seeds=range(50)).trials
+    few, many = (
+        estimate(trials, Budget(epochs=10, steps_per_epoch=1, evaluation_points=n), CPU).seconds for n in (1, 10**6)
+    )
+    assert few > 50 * 0.003
+    assert many > 2 * few
 
 
 def test_the_estimate_of_gradient_methods_has_the_right_size(plan: MakePlan) -> None:
