@@ -11,11 +11,15 @@ from freewalk.results.schema import (
     PARAMETERS_AFTER,
     SCHEMA_VERSION,
     DType,
+    Outcome,
+    State,
     TableName,
     column_names,
 )
 
 _TRUTH = {"True": True, "False": False}
+_WORDS: dict[str, type[State] | type[Outcome]] = {"state": State, "outcome": Outcome}
+"""Columns of the trials table that hold no other words."""
 
 
 def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
@@ -36,7 +40,8 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
     Raises
     ------
     StoreError
-        The file is missing, no such table, of a newer layout, or holds a value of the wrong type.
+        The file is missing, no such table, of a newer layout, or holds a value of the wrong type or a state or outcome
+        that there is not.
     """
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8")
@@ -50,6 +55,9 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
         columns = {name: parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
     except ValueError as error:
         raise StoreError(f"{path} holds a value of the wrong type ({error}): export it again") from error
+    for name, words in _WORDS.items() if table == "trials" else ():
+        if wrong := sorted({*columns[name].dropna()} - {*words}):
+            raise StoreError(f"{path} has the {name} {wrong[0]!r}, not one of {', '.join(words)}: export it again")
     columns |= {PARAMETER_PREFIX + name: parameter_series(raw[PARAMETER_PREFIX + name]) for name in parameters}
     return build_frame(table, columns, parameters)
 
