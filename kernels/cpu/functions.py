@@ -11,6 +11,7 @@ from freewalk.kernels.cpu.lanes import (
     at_least,
     at_most,
     bits_of,
+    choose_by_bit,
     float_from_bits,
     fma,
     shift_left,
@@ -38,12 +39,12 @@ _LN2 = np.float32(polynomials.LN2)
 _EXP_BOUND = np.float32(87.0)  # beyond it float32 overflows or leaves the normal numbers
 _ROUND_TO_INTEGER = np.float32(12582912.0)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
 _SQRT_HALF_BITS = np.uint32(polynomials.SQRT_HALF_BITS)
+_SQRT_HALF_BITS_TIMES_2_31 = np.uint32(polynomials.SQRT_HALF_BITS + (31 << 23))
 _MANTISSA = np.uint32(0x007FFFFF)
 _SIGN = np.uint32(0x80000000)
 _ONE_BIT = np.uint32(1)
 _2_TO_MINUS_32 = np.float32(2.0**-32)
-_LN_2_TO_31_OVER_LN2 = np.float32(31.0)
-_MINUS_TWO = np.float32(-2.0)
+_M2 = np.float32(-2.0)
 _SMALLEST_NORMAL = np.float32(1.1754943508222875e-38)
 
 
@@ -77,9 +78,12 @@ def tanh(x: F32x16) -> F32x16:
 
 
 @inline_function
-def _split(x: F32x16) -> tuple[F32x16, F32x16]:
-    """Return (exponent, m - 1) of a positive normal x = m * 2**exponent with m in [sqrt(1/2), sqrt(2))."""
-    above = bits_of(x) - splat_u32(_SQRT_HALF_BITS)
+def _split(x: F32x16, bits_of_zero_exponent: np.uint32) -> tuple[F32x16, F32x16]:
+    """Return (exponent, m - 1) of a positive normal x = m * 2**exponent * scale with m in [sqrt(1/2), sqrt(2)).
+
+    The second argument is the bits of scale * sqrt(1/2), where scale is a power of two.
+    """
+    above = bits_of(x) - splat_u32(bits_of_zero_exponent)
     exponent = signed_to_float(shift_right_signed(above, 23))
     mantissa = float_from_bits((above & splat_u32(_MANTISSA)) + splat_u32(_SQRT_HALF_BITS))
     return exponent, mantissa - splat_f32(_ONE)
@@ -98,10 +102,23 @@ def _log1p_over_f(f: F32x16) -> F32x16:
 
 
 @inline_function
+def _minus_two_log1p_over_f(f: F32x16) -> F32x16:
+    """Return -2 times the above, to the same bits: a power of two and a sign go through every operation exactly."""
+    q = fma(splat_f32(_M2 * _L8), f, splat_f32(_M2 * _L7))
+    q = fma(q, f, splat_f32(_M2 * _L6))
+    q = fma(q, f, splat_f32(_M2 * _L5))
+    q = fma(q, f, splat_f32(_M2 * _L4))
+    q = fma(q, f, splat_f32(_M2 * _L3))
+    q = fma(q, f, splat_f32(_M2 * _L2))
+    q = fma(q, f, splat_f32(_M2 * _L1))
+    return fma(q, f, splat_f32(_M2))
+
+
+@inline_function
 def log(x: F32x16) -> F32x16:
     """Return the natural logarithm of a finite x >= 0; below the normal numbers that of the smallest normal."""
     x = at_least(x, splat_f32(_SMALLEST_NORMAL))
-    exponent, f = _split(x)
+    exponent, f = _split(x, _SQRT_HALF_BITS)
     # the last term carries a NaN through, which the bit operations would lose
     return fma(exponent, splat_f32(_LN2), f * _log1p_over_f(f)) + (x - x)
 
@@ -114,9 +131,8 @@ def box_muller(radius_word: U32x16, angle_word: U32x16) -> tuple[F32x16, F32x16]
     bits of the angle word choose the quadrant, the others an angle within an eighth turn of its axis.
     """
     u_times_2_31 = signed_to_float(shift_right(radius_word, 1) | splat_u32(_ONE_BIT))
-    exponent, f = _split(u_times_2_31)
-    log_u = fma(exponent - splat_f32(_LN_2_TO_31_OVER_LN2), splat_f32(_LN2), f * _log1p_over_f(f))
-    radius = sqrt(splat_f32(_MINUS_TWO) * log_u)
+    exponent, f = _split(u_times_2_31, _SQRT_HALF_BITS_TIMES_2_31)
+    radius = sqrt(fma(exponent, splat_f32(_M2 * _LN2), f * _minus_two_log1p_over_f(f)))
 
     v = signed_to_float(shift_left(angle_word, 2)) * splat_f32(_2_TO_MINUS_32)
     s = v * v
@@ -124,10 +140,7 @@ def box_muller(radius_word: U32x16, angle_word: U32x16) -> tuple[F32x16, F32x16]
     cosine = fma(fma(fma(splat_f32(_C3), s, splat_f32(_C2)), s, splat_f32(_C1)), s, splat_f32(_C0))
 
     # a quarter turn more exchanges the two and negates the first: (c, s) -> (-s, c) -> (-c, -s) -> (s, -c)
-    odd_quadrant = shift_right_signed(shift_left(angle_word, 1), 31)
-    exchange = (bits_of(sine) ^ bits_of(cosine)) & odd_quadrant
-    first_sign = (angle_word ^ shift_left(angle_word, 1)) & splat_u32(_SIGN)
-    second_sign = angle_word & splat_u32(_SIGN)
-    first = float_from_bits(bits_of(cosine) ^ exchange ^ first_sign)
-    second = float_from_bits(bits_of(sine) ^ exchange ^ second_sign)
-    return radius * first, radius * second
+    first = choose_by_bit(angle_word, 30, float_from_bits(bits_of(sine) ^ splat_u32(_SIGN)), cosine)
+    second = choose_by_bit(angle_word, 30, cosine, sine)
+    signed_radius = float_from_bits(bits_of(radius) ^ (angle_word & splat_u32(_SIGN)))
+    return signed_radius * first, signed_radius * second

@@ -292,13 +292,48 @@ bits_of = _make_conversion("bitcast", f32x16, u32x16)
 float_from_bits = _make_conversion("bitcast", u32x16, f32x16)
 
 
+def _make_interleave(half: int, name: str) -> Any:
+    @intrinsic
+    def interleave(typing_context: Any, even: Any, odd: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            first, second = (builder.bitcast(value, u32x16.llvm) for value in args)
+            order = [half + (lane if lane % 2 == 0 else LANES + lane - 1) for lane in range(LANES)]
+            return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_INT32, LANES), order))
+
+        return u32x16(even, odd), codegen
+
+    interleave.__doc__ = f"Return the u32x16 of the {name} halves of two u64x8: even[0], odd[0], even[1], odd[1], ..."
+    return interleave
+
+
+interleave_low_halves = _make_interleave(0, "low")
+interleave_high_halves = _make_interleave(1, "high")
+
+
 @intrinsic
-def interleave_low_halves(typing_context: Any, even: Any, odd: Any) -> Any:
-    """Return the u32x16 of the low halves of two u64x8: even[0], odd[0], even[1], odd[1], ..."""
+def high_half(typing_context: Any, a: Any) -> Any:
+    """Return a u64x8 whose low halves are the high halves of another's; its high halves hold the same.
+
+    What a shift by 32 does to low halves, on another of the processor's ports.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first, second = (builder.bitcast(value, u32x16.llvm) for value in args)
-        order = [lane if lane % 2 == 0 else LANES + lane - 1 for lane in range(LANES)]
-        return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_INT32, LANES), order))
+        value = builder.bitcast(args[0], u32x16.llvm)
+        order = ir.Constant(ir.VectorType(_INT32, LANES), [lane | 1 for lane in range(LANES)])
+        return builder.bitcast(builder.shuffle_vector(value, value, order), u64x8.llvm)
 
-    return u32x16(even, odd), codegen
+    return u64x8(a), codegen
+
+
+@intrinsic
+def choose_by_bit(typing_context: Any, word: Any, bit: Any, if_set: Any, if_clear: Any) -> Any:
+    """Return `if_set` in the lanes in which a bit of the u32x16 `word`, counted from 0, is set; else `if_clear`."""
+    if not isinstance(bit, types.IntegerLiteral):
+        raise RequireLiteralValue(bit)
+    tested, nothing = _constant(u32x16, [1 << bit.literal_value] * LANES), _constant(u32x16, [0] * LANES)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        is_set = builder.icmp_unsigned("!=", builder.and_(args[0], tested), nothing)
+        return builder.select(is_set, args[2], args[3])
+
+    return if_set(word, bit, if_set, if_clear), codegen

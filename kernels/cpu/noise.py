@@ -12,6 +12,8 @@ from freewalk.kernels.cpu.lanes import (
     U64x8,
     every_second_from,
     float_from_bits,
+    high_half,
+    interleave_high_halves,
     interleave_low_halves,
     shift_left,
     shift_right,
@@ -42,7 +44,8 @@ def _round(
 ) -> tuple[U64x8, U64x8, U64x8, U64x8]:
     """Return the next state, in the low halves of 64-bit lanes; the high halves hold what is left of the products.
 
-    A multiplication reads the low halves only, so nothing needs masking between the rounds.
+    A multiplication reads the low halves only, so nothing needs masking between the rounds. One product is shifted, the
+    other shuffled, which keeps two ports of the processor equally busy.
     """
     low = splat_u64(_LOW)
     product_0 = (c0 & low) * splat_u64(_M0)
@@ -50,7 +53,7 @@ def _round(
     return (
         shift_right(product_1, 32) ^ c1 ^ splat_u64(keys[2 * r]),
         product_1,
-        shift_right(product_0, 32) ^ c3 ^ splat_u64(keys[2 * r + 1]),
+        high_half(product_0) ^ c3 ^ splat_u64(keys[2 * r + 1]),
         product_0,
     )
 
@@ -85,27 +88,32 @@ def _after_three_rounds(
 
 
 @inline_function
-def _philox(
+def _before_the_last_round(
     block: np.uint64, datapoints: U64x8, step: np.uint64, keys: NDArray[np.uint64]
 ) -> tuple[U64x8, U64x8, U64x8, U64x8]:
-    """Return the four words of counter (block, datapoint, step, PERTURBATIONS), in the low halves of the lanes."""
+    """Return the last products and words 1 and 3 of counter (block, datapoint, step, PERTURBATIONS)."""
+    low = splat_u64(_LOW)
     c0, c1, c2, c3 = _after_three_rounds(block, datapoints, step, keys)
-    for r in range(3, _ROUNDS):
+    for r in range(3, _ROUNDS - 1):
         c0, c1, c2, c3 = _round(c0, c1, c2, c3, keys, r)
-    return c0, c1, c2, c3
+    return (c0 & low) * splat_u64(_M0), c1, (c2 & low) * splat_u64(_M1), c3
 
 
 @inline_function
 def _words(block: int, first: int, step: int, keys: NDArray[np.uint64]) -> tuple[U32x16, U32x16, U32x16, U32x16]:
-    """Return the four words of one block for the datapoints first .. first + 15."""
+    """Return the four words of one block for the datapoints first .. first + 15.
+
+    The last round is made of the words of all sixteen, for which half the operations do.
+    """
     where, when = np.uint64(block), np.uint64(step)
-    e0, e1, e2, e3 = _philox(where, every_second_from(np.uint64(first)), when, keys)
-    o0, o1, o2, o3 = _philox(where, every_second_from(np.uint64(first + 1)), when, keys)
+    even_0, even_c1, even_1, even_c3 = _before_the_last_round(where, every_second_from(np.uint64(first)), when, keys)
+    odd_0, odd_c1, odd_1, odd_c3 = _before_the_last_round(where, every_second_from(np.uint64(first + 1)), when, keys)
+    key_0, key_1 = splat_u32(np.uint32(keys[2 * _ROUNDS - 2])), splat_u32(np.uint32(keys[2 * _ROUNDS - 1]))
     return (
-        interleave_low_halves(e0, o0),
-        interleave_low_halves(e1, o1),
-        interleave_low_halves(e2, o2),
-        interleave_low_halves(e3, o3),
+        interleave_high_halves(even_1, odd_1) ^ interleave_low_halves(even_c1, odd_c1) ^ key_0,
+        interleave_low_halves(even_1, odd_1),
+        interleave_high_halves(even_0, odd_0) ^ interleave_low_halves(even_c3, odd_c3) ^ key_1,
+        interleave_low_halves(even_0, odd_0),
     )
 
 
