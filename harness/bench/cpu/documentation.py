@@ -97,7 +97,7 @@ def parts(folder: Path) -> dict[str, str]:
     limits = roofline.rates(peaks)
     most = max(row.threads for row in peaks)
     model, load = environment["cpu"]["model"], environment["load_before"]
-    said = f"`{environment['command']}` on {model}, {most} threads, load {load} when it began."
+    said = f"`{environment['command']}` on {model}, {most} threads, load {load:.1f} when it began."
     rates = "; ".join(f"{name} {limits[key] / 1e9:.3g}e9/s" for key, name in _RATES.items())
     return {
         "machine": said,
