@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -17,6 +18,7 @@ _WARM_CALLS = 2  # one compiles; JAX compiles once more when it meets its own ou
 _MOST_STEPS = 100_000
 _MOST_GROWTH = 4  # of the first guess, which is never so far off
 _FEWEST_ROUNDS = 3
+_SHARE_OF_WAKING = 10  # a tenth of a measurement goes before it, untimed
 
 
 class Implementation(Protocol):
@@ -45,6 +47,8 @@ class Effort:
     rounds: int = 9
     most_seconds: float = 4.0
     """Of all measurements of an implementation: a slow one gets fewer rounds, but at least three."""
+    rest: float = 0.0
+    """Seconds before each measurement in which the threads of the one before it may fall asleep."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Plan:
     n_steps: int
     """Of one measurement."""
     rounds: int
+    rest: float = 0.0
+    """Seconds before each."""
 
 
 def calibrate(loop: Loop, effort: Effort) -> Plan:
@@ -67,7 +73,7 @@ def calibrate(loop: Loop, effort: Effort) -> Plan:
         seconds = _seconds_a_call(loop, calls)
         calls = max(1, min(math.ceil(effort.seconds / seconds), _MOST_GROWTH * calls, most_calls))
     rounds = int(effort.most_seconds / max(seconds * calls, effort.seconds))
-    return Plan(calls * loop.steps_at_once, max(_FEWEST_ROUNDS, min(effort.rounds, rounds)))
+    return Plan(calls * loop.steps_at_once, max(_FEWEST_ROUNDS, min(effort.rounds, rounds)), effort.rest)
 
 
 def _seconds_a_call(loop: Loop, calls: int) -> float:
@@ -93,13 +99,22 @@ def interleave(loops: Mapping[str, Loop], plans: Mapping[str, Plan], deadline: D
     for round_ in range(max((plans[name].rounds for name in loops), default=0)):
         for name in [name for name in samples if round_ < plans[name].rounds]:
             try:
-                samples[name].append(loops[name].measure(plans[name].n_steps) / plans[name].n_steps)
+                samples[name].append(_measured(loops[name], plans[name]))
             except Exception as error:
                 failures[name] = error
                 del samples[name]
         if deadline.passed:
             break
     return Rounds(samples, failures)
+
+
+def _measured(loop: Loop, plan: Plan) -> float:
+    """Return seconds a step, once other threads sleep (they wait busily for a while) and its own are awake."""
+    time.sleep(plan.rest)
+    waking = plan.n_steps // _SHARE_OF_WAKING // loop.steps_at_once * loop.steps_at_once
+    if waking:
+        loop.measure(waking)
+    return loop.measure(plan.n_steps) / plan.n_steps
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bench_standins import Clock, Contestant, Steps
 
+from freewalk.harness.bench import rounds
 from freewalk.harness.bench.clock import Deadline
 from freewalk.harness.bench.contest import time_all, time_workload
 from freewalk.harness.bench.rounds import Effort, Plan, calibrate, interleave, ratio, spread
@@ -67,6 +68,27 @@ def test_rounds_visit_each_in_turn_and_slow_ones_less_often() -> None:
     assert log == ["a", "b", "a", "b", "a", "a"]
     assert samples == {"a": [1.0] * 4, "b": [2.0] * 2}
     assert failures == {}
+
+
+def test_a_measurement_begins_rested_and_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the rest a tenth of the steps goes untimed, where calls are so short that there is a tenth."""
+    events: list[tuple[str, float]] = []
+
+    class Told(Steps):
+        def measure(self, n_steps: int) -> float:
+            events.append(("measure", n_steps))
+            return super().measure(n_steps)
+
+    monkeypatch.setattr(rounds.time, "sleep", lambda seconds: events.append(("sleep", seconds)))
+    clock = Clock()
+    loop = Told(clock, 0.5, steps_at_once=2)
+    samples, _ = interleave({"a": loop}, {"a": Plan(50, 1, rest=0.2)}, Deadline(math.inf, clock))
+    assert events == [("sleep", 0.2), ("measure", 4), ("measure", 50)]
+    assert samples == {"a": [0.5]}
+    events.clear()
+    interleave({"a": loop}, {"a": Plan(18, 1)}, Deadline(math.inf, clock))
+    assert events == [("sleep", 0.0), ("measure", 18)]
+    assert calibrate(loop, Effort(rest=0.2)).rest == 0.2
 
 
 def test_after_the_deadline_the_round_is_finished_and_no_other_begun() -> None:
