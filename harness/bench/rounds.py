@@ -16,7 +16,9 @@ from freewalk.harness.bench.workloads import Workload
 
 _WARM_CALLS = 2  # one compiles; JAX compiles once more when it meets its own output as input
 _MOST_STEPS = 100_000
-_MOST_GROWTH = 4  # of the first guess, which is never so far off
+_MOST_GROWTH = 4  # from one guess to the next
+_GUESSES = 4
+_GROWN = 2  # a guess that grew by this much is not the last
 _FEWEST_ROUNDS = 3
 _SHARE_OF_WAKING = 10  # a tenth of a measurement goes before it, untimed
 
@@ -69,9 +71,13 @@ def calibrate(loop: Loop, effort: Effort) -> Plan:
     most_calls = _MOST_STEPS // loop.steps_at_once
     seconds = _seconds_a_call(loop, 1)
     calls = min(math.ceil(effort.seconds / seconds), most_calls)
-    if calls > 1:  # a call alone takes longer than one among many
+    for _ in range(_GUESSES):  # a call alone takes longer than one among many, the more so while threads wake
+        if calls == 1:
+            break
         seconds = _seconds_a_call(loop, calls)
-        calls = max(1, min(math.ceil(effort.seconds / seconds), _MOST_GROWTH * calls, most_calls))
+        before, calls = calls, max(1, min(math.ceil(effort.seconds / seconds), _MOST_GROWTH * calls, most_calls))
+        if calls < _GROWN * before:
+            break
     rounds = int(effort.most_seconds / max(seconds * calls, effort.seconds))
     return Plan(calls * loop.steps_at_once, max(_FEWEST_ROUNDS, min(effort.rounds, rounds)), effort.rest)
 

@@ -58,7 +58,7 @@ def test_the_cost_of_a_call_is_spread_over_its_steps() -> None:
             return super().measure(n_steps) + 0.001
 
     plan = calibrate(Called(Clock(), 0.0001), EFFORT)
-    assert plan.n_steps == 364  # four times the first guess is as far as it goes
+    assert 970 < plan.n_steps <= 990
 
 
 def test_rounds_visit_each_in_turn_and_slow_ones_less_often() -> None:
