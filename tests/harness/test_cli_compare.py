@@ -156,7 +156,8 @@ def test_a_merged_sweep_knows_its_machines(harness: Harness, sweep: Callable[...
     sweep("a")
     sweep("b", cells=1, model="Slow")
     with Store.open(tmp_path / "b") as store:  # other trials than those of a
-        store._connection.execute("UPDATE trials SET trial_id = 'b' || trial_id, seed = seed + 100")
+        changed = "UPDATE trials SET trial_id = 'b' || trial_id, seed = seed + 100, plan_checksum = NULL"
+        store._connection.execute(changed)
     assert harness("merge", "a", "b", "--out", "both").code == 0
     result = harness("compare", "a", "both")
     assert "B on Fast, 2 of 2 threads, Slow, 2 of 2 threads" in result.err
@@ -229,8 +230,8 @@ def test_mistakes_are_one_line_with_the_remedy(
     ):
         sweep(name, seeds=2, **change)  # type: ignore[arg-type]
     with Store.open(tmp_path / "varied") as store:
-        changed = "UPDATE trials SET parameters = replace(parameters, '\"x\"', '\"y\"') WHERE position > 1"
-        store._connection.execute(changed)
+        changed = "UPDATE trials SET parameters = replace(parameters, '\"x\"', '\"y\"'), plan_checksum = NULL"
+        store._connection.execute(f"{changed} WHERE position > 1")
     line = refused("compare", *arguments)
     assert culprit in line
     assert remedy in line

@@ -192,7 +192,10 @@ def test_a_sweep_of_all_methods_resumes(specs: list[str], tmp_path: Path) -> Non
     undisturbed = freewalk.sweep(specs, task="xor", out=tmp_path, **options)
     with closing(sqlite3.connect(tmp_path / "sweep.sqlite")) as connection:
         # As a kill leaves it: one of each method was under way.
-        connection.execute("UPDATE trials SET state = 'running', outcome = NULL WHERE position IN (1, 3, 4, 6, 9)")
+        connection.execute(
+            "UPDATE trials SET state = 'running', outcome = NULL, result_checksum = NULL, curve_checksum = NULL"
+            " WHERE position IN (1, 3, 4, 6, 9)"
+        )
         connection.commit()
     configuration = resolve(
         specs, registry=BuiltInRegistry(), tasks=["xor"], methods=METHODS, seeds="0:2", evaluations=5000, epochs=3

@@ -263,6 +263,7 @@ def test_a_consumer_that_stops_early_leaves_a_sweep_to_resume(tmp_path: Path) ->
 def test_a_store_from_before_architectures_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = freewalk.sweep(GRID, task="xor", out=tmp_path, **SHORT)
     with closing(sqlite3.connect(tmp_path / "sweep.sqlite")) as connection:
+        connection.execute("UPDATE trials SET plan_checksum = NULL, result_checksum = NULL")
         connection.execute("ALTER TABLE trials DROP COLUMN evaluations_per_step")
         for name in ("architecture", "activation"):
             connection.execute(f"UPDATE trials SET parameters = json_remove(parameters, '$.{name}')")
