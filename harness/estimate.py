@@ -12,7 +12,6 @@ from freewalk.harness.budget import Budget
 from freewalk.harness.cost import draw_cost, judging_cost, step_cost, takes_products
 from freewalk.harness.environment import memory_bytes
 from freewalk.harness.errors import UsageError
-from freewalk.harness.group import Work
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.harness.plan import Cell, Plan, Trial
 from freewalk.harness.problem import resolve_problem
@@ -104,23 +103,22 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
     """Return the time and memory that trials take at most, after timing a few real steps of each kind of trial."""
     kinds = {_kind(trial.cell): trial for trial in reversed(trials)}  # of each kind the first
     scales = {kind: _measured_scale(trial, budget, backend) for kind, trial in kinds.items()}
-    works = works_of(trials, budget, backend)
-    total = sum(_work_seconds(work, budget, backend) * scales[_kind(work.trials[0].cell)] for work in works)
-    judging = {trial.cell: _judging_seconds(trial.cell, budget) for trial in trials}
-    total += sum(judging[trial.cell] * scales[_kind(trial.cell)] for trial in trials)
-    memory = max(memory_mb(cell) for cell in {trial.cell for trial in trials}) * backend.workers + peak_memory_mb()
+    cells = {trial.cell for trial in trials}
+    alone = {cell: trial_seconds(cell, budget) + _judging_seconds(cell, budget) for cell in cells}
+    draws = {cell: _draw_seconds(cell, budget) for cell in cells}
+    total = 0.0
+    for work in works_of(trials, budget, backend):
+        shares = work.together and backend.most_sharing_noise
+        shared = [draws[trial.cell] for trial in work.trials] if shares else [0.0]
+        seconds = sum(alone[trial.cell] for trial in work.trials) - sum(shared) + max(shared)
+        total += seconds * scales[_kind(work.trials[0].cell)]
+    memory = max(memory_mb(cell) for cell in cells) * backend.workers + peak_memory_mb()
     return Estimate(total / backend.workers + len(trials) * _SECONDS_PER_TRIAL, memory)
 
 
-def _work_seconds(work: Work, budget: Budget, backend: Backend) -> float:
-    """Return the model's time of trials that run together, in seconds, unscaled: what they share is drawn once."""
-    cells = [trial.cell for trial in work.trials]
-    total = sum(trial_seconds(cell, budget) for cell in cells)
-    if not (work.together and backend.most_sharing_noise):
-        return total
-    problems = [resolve_problem(cell.task, cell.method, cell.parameters) for cell in cells]
-    draws = [draw_cost(problem) * trial_steps(cell, budget) for problem, cell in zip(problems, cells, strict=True)]
-    return total - sum(draws) + max(draws)
+def _draw_seconds(cell: Cell, budget: Budget) -> float:
+    """Return the model's time of what trials that run together draw once, in seconds, unscaled."""
+    return draw_cost(resolve_problem(cell.task, cell.method, cell.parameters)) * trial_steps(cell, budget)
 
 
 def _judging_seconds(cell: Cell, budget: Budget) -> float:

@@ -44,7 +44,7 @@ _MANTISSA = np.uint32(0x007FFFFF)
 _SIGN = np.uint32(0x80000000)
 _ONE_BIT = np.uint32(1)
 _2_TO_MINUS_32 = np.float32(2.0**-32)
-_M2 = np.float32(-2.0)
+_MINUS_TWO = np.float32(-2.0)
 _SMALLEST_NORMAL = np.float32(1.1754943508222875e-38)
 
 
@@ -90,28 +90,16 @@ def _split(x: F32x16, bits_of_zero_exponent: np.uint32) -> tuple[F32x16, F32x16]
 
 
 @inline_function
-def _log1p_over_f(f: F32x16) -> F32x16:
-    q = fma(splat_f32(_L8), f, splat_f32(_L7))
-    q = fma(q, f, splat_f32(_L6))
-    q = fma(q, f, splat_f32(_L5))
-    q = fma(q, f, splat_f32(_L4))
-    q = fma(q, f, splat_f32(_L3))
-    q = fma(q, f, splat_f32(_L2))
-    q = fma(q, f, splat_f32(_L1))
-    return fma(q, f, splat_f32(_ONE))
-
-
-@inline_function
-def _minus_two_log1p_over_f(f: F32x16) -> F32x16:
-    """Return -2 times the above, to the same bits: a power of two and a sign go through every operation exactly."""
-    q = fma(splat_f32(_M2 * _L8), f, splat_f32(_M2 * _L7))
-    q = fma(q, f, splat_f32(_M2 * _L6))
-    q = fma(q, f, splat_f32(_M2 * _L5))
-    q = fma(q, f, splat_f32(_M2 * _L4))
-    q = fma(q, f, splat_f32(_M2 * _L3))
-    q = fma(q, f, splat_f32(_M2 * _L2))
-    q = fma(q, f, splat_f32(_M2 * _L1))
-    return fma(q, f, splat_f32(_M2))
+def _log1p_over_f(f: F32x16, scale: np.float32) -> F32x16:
+    """Return scale * ln(1 + f) / f, with scale plus or minus a power of two, which no operation rounds."""
+    q = fma(splat_f32(scale * _L8), f, splat_f32(scale * _L7))
+    q = fma(q, f, splat_f32(scale * _L6))
+    q = fma(q, f, splat_f32(scale * _L5))
+    q = fma(q, f, splat_f32(scale * _L4))
+    q = fma(q, f, splat_f32(scale * _L3))
+    q = fma(q, f, splat_f32(scale * _L2))
+    q = fma(q, f, splat_f32(scale * _L1))
+    return fma(q, f, splat_f32(scale))
 
 
 @inline_function
@@ -120,7 +108,7 @@ def log(x: F32x16) -> F32x16:
     x = at_least(x, splat_f32(_SMALLEST_NORMAL))
     exponent, f = _split(x, _SQRT_HALF_BITS)
     # the last term carries a NaN through, which the bit operations would lose
-    return fma(exponent, splat_f32(_LN2), f * _log1p_over_f(f)) + (x - x)
+    return fma(exponent, splat_f32(_LN2), f * _log1p_over_f(f, _ONE)) + (x - x)
 
 
 @inline_function
@@ -132,7 +120,7 @@ def box_muller(radius_word: U32x16, angle_word: U32x16) -> tuple[F32x16, F32x16]
     """
     u_times_2_31 = signed_to_float(shift_right(radius_word, 1) | splat_u32(_ONE_BIT))
     exponent, f = _split(u_times_2_31, _SQRT_HALF_BITS_TIMES_2_31)
-    radius = sqrt(fma(exponent, splat_f32(_M2 * _LN2), f * _minus_two_log1p_over_f(f)))
+    radius = sqrt(fma(exponent, splat_f32(_MINUS_TWO * _LN2), f * _log1p_over_f(f, _MINUS_TWO)))
 
     v = signed_to_float(shift_left(angle_word, 2)) * splat_f32(_2_TO_MINUS_32)
     s = v * v
