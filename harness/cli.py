@@ -5,6 +5,7 @@ Commands live in harness/commands/ and are imported when they are called, so tha
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
@@ -15,9 +16,17 @@ import click
 
 import freewalk
 from freewalk.harness.errors import UsageError, nearest
+from freewalk.harness.streams import guard_streams, lost_output
+from freewalk.results.text import printable
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+
+_OF_THE_MACHINE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP),
+)
+"""Errors of files and disks that no line of ours caused, wherever they are met."""
 
 COMMANDS = {
     "sweep": "Run a grid of trials; record tables and show the best cells.",
@@ -83,8 +92,14 @@ def harness() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
+    guard_streams()
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, _interrupt)
+    code = run(sys.argv[1:])
+    if (error := lost_output()) is not None:
+        code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -94,19 +109,23 @@ def run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         return _complain(_one_line(error))
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes the end of any file for a Ctrl-D
+            raise error.__cause__ from None
         click.echo("harness: interrupted", err=True)
         return EXIT_INTERRUPTED
     except UsageError as error:
         return _complain(str(error))
-    except BrokenPipeError:
-        # the reader of our output has left; a second complaint at exit would go nowhere
-        sys.stderr.close()
-        return 0
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror}; free the cause, then give the same command again")
 
 
 def _complain(message: str) -> int:
-    click.echo(f"harness: error: {message}", err=True)
+    line = printable(message).replace("\n", r"\n")  # a path may hold anything
+    click.echo(f"harness: error: {line}", err=True)
     return EXIT_USAGE
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 
 from freewalk.results.errors import StoreError
 from freewalk.results.reading import read_table as read_csv
-from freewalk.results.records import clean_text
 from freewalk.results.schema import TableName
 from freewalk.results.store import Store
 from freewalk.results.summary import summarise
+from freewalk.results.text import clean_text
 
 __all__ = ["export_tables", "read_csv", "write_csv", "write_csv_in_parts", "write_json", "write_text"]
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from freewalk.results.records import INT64_MAX, INT64_MIN
 from freewalk.results.schema import TABLES, DType, TableName, column_names
+from freewalk.results.text import cell_text
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?(e[+-]?\d+)?|inf)")
@@ -28,13 +29,19 @@ def typed_series(values: Iterable[Any], dtype: DType) -> pd.Series:
     Returns
     -------
     pandas.Series
-        NaN (float64) or NA (any other type) where a value is missing.
+        NaN (float64) or NA (any other type) where a value is missing. Texts are made harmless by `cell_text`: a store
+        or table may come from anybody.
     """
     if dtype == "float64":
         return pd.Series(np.array([math.nan if value is None else value for value in values], np.float64))
+    values = list(values)
     if dtype == "boolean":
         values = [None if value is None else bool(value) for value in values]
-    return pd.Series(list(values), dtype=str(dtype))
+    if dtype == "string":
+        # few texts stand in many rows
+        harmless = {text: cell_text(text) for text in {value for value in values if isinstance(value, str)}}
+        values = [harmless.get(value, value) for value in values]
+    return pd.Series(values, dtype=str(dtype))
 
 
 def parameter_series(values: Iterable[object]) -> pd.Series:
