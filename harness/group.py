@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from freewalk.harness.trial import (
 )
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.batch import BatchTrial, TrialBatch
+from freewalk.kernels.clock import running_seconds
 from freewalk.kernels.walk import WalkConfiguration
 
 Ended = tuple[Trial, TrialResult]
@@ -203,11 +203,11 @@ class TrialsTogether(Group):
 
     def _measure(self, places: Sequence[int]) -> Iterator[Ended]:
         """Measure trials; those that have come to an outcome leave the batch."""
-        compiled_before, start = self._batch.compile_seconds, time.perf_counter()
+        compiled_before, start = self._batch.compile_seconds, running_seconds()
         evaluations = self._batch.evaluate(places)
         compiled = self._batch.compile_seconds - compiled_before
         self.compile_seconds += compiled
-        seconds = (time.perf_counter() - start - compiled) / len(places)
+        seconds = (running_seconds() - start - compiled) / len(places)
         for place, evaluation in zip(places, evaluations, strict=True):
             trial, run = self._runs[place]
             run.measured(evaluation, seconds)

@@ -173,6 +173,8 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
     """Write everything in the block or nothing of it."""
     with naming(path):
+        if connection.in_transaction:  # Ctrl-C between the line below and the block that it is for left it open
+            connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
