@@ -5,7 +5,6 @@ Commands live in harness/commands/ and are imported when they are called, so tha
 
 from __future__ import annotations
 
-import errno
 import importlib
 import signal
 import sys
@@ -21,12 +20,6 @@ from freewalk.results.text import printable
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-
-_OF_THE_MACHINE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM),
-    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP),
-)
-"""Errors of files and disks that no line of ours caused, wherever they are met."""
 
 COMMANDS = {
     "sweep": "Run a grid of trials; record tables and show the best cells.",
@@ -117,10 +110,13 @@ def run(arguments: list[str]) -> int:
     except UsageError as error:
         return _complain(str(error))
     except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+        if error.errno is None:
             raise
+        # a file or disk that no line nearer to it has expected to fail
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror}; free the cause, then give the same command again")
+        denied = isinstance(error, PermissionError)
+        remedy = "change its permissions or name another" if denied else "mend that, then give the same command again"
+        return _complain(f"{where}{error.strerror}; {remedy}")
 
 
 def _complain(message: str) -> int:

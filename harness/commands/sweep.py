@@ -171,18 +171,14 @@ def _print_plan(sweep: Any, as_json: bool) -> None:
 
 
 def _run(sweep: Any, *, retry_failed: bool, fail_fast: bool, quiet: bool, as_json: bool) -> int:
-    from freewalk.harness.engines import note_of
     from freewalk.harness.progress import make_progress
     from freewalk.harness.summary_table import print_json, print_table
-    from freewalk.harness.sweep import Opened
 
-    interrupted, note = False, note_of(sweep.backend)
+    interrupted = False
     with make_progress(sweep, quiet=quiet) as progress:
         try:
             for event in sweep.run(retry_failed=retry_failed, fail_fast=fail_fast):
                 progress.show(event)
-                if isinstance(event, Opened) and note and not quiet:
-                    click.echo(note, err=True)
         except KeyboardInterrupt:
             interrupted = True
     if interrupted and not sweep.tables:

@@ -132,9 +132,7 @@ def test_an_error_of_the_machine_is_one_line_wherever_it_is_met(
 
     monkeypatch.setattr(cli.harness, "main", fail)
     assert cli.run(["tasks"]) == 2
-    line = (
-        r"harness: error: disk/fi\nle\x1b[2J: No space left on device; free the cause, then give the same command again"
-    )
+    line = r"harness: error: disk/fi\nle\x1b[2J: No space left on device; mend that, then give the same command again"
     assert capsys.readouterr().err == line + "\n"
 
 
