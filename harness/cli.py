@@ -1,4 +1,4 @@
-"""The command line `harness`: which commands there are, and how errors end.
+"""The command line, `harness` or `freewalk`: which commands there are, and how errors end.
 
 Commands live in harness/commands/ and are imported when they are called, so that `harness --help` is quick.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -98,7 +99,7 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return its exit code, with errors as one line on stderr."""
     try:
-        code = harness.main(args=arguments or ["--help"], prog_name="harness", standalone_mode=False)
+        code = harness.main(args=arguments or ["--help"], prog_name=_program(), standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         return _complain(_one_line(error))
@@ -119,6 +120,14 @@ def run(arguments: list[str]) -> int:
         return _complain(f"{where}{error.strerror}; {remedy}")
 
 
+def _program() -> str:
+    """Return what this program was called by: `harness`, `freewalk` or `python -m freewalk`."""
+    path = Path(sys.argv[0])
+    if path.name == "__main__.py" and path.parent.name == "freewalk":
+        return "python -m freewalk"
+    return "freewalk" if path.stem == "freewalk" else "harness"
+
+
 def _complain(message: str) -> int:
     line = printable(message).replace("\n", r"\n")  # a path may hold anything
     click.echo(f"harness: error: {line}", err=True)
@@ -127,7 +136,7 @@ def _complain(message: str) -> int:
 
 def _one_line(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split())
-    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "harness"
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
         hint = nearest(error.option_name, error.possibilities or ())
         message = f"no option {error.option_name}{hint}"

@@ -29,7 +29,7 @@ class GpuInfo:
 def why_unusable() -> str | None:
     """Return None if a GPU can be used, else one line that says what is missing and how to get it."""
     if importlib.util.find_spec("numba_cuda") is None:
-        return "numba-cuda is not installed: pip install 'freewalk[cuda13]' (CUDA 13 drivers) or 'freewalk[cuda12]'"
+        return "numba-cuda is not installed: pip install 'numba-cuda[cu13]' (CUDA 13 drivers) or 'numba-cuda[cu12]'"
     from freewalk.kernels.cuda.jit import SIMULATED, cuda
 
     if SIMULATED:
