@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.jit import SIMULATED, device_function
+from freewalk.kernels.cuda.jit import SIMULATED, cuda, device_function
 from freewalk.kernels.cuda.layout import ARGUMENT, SEED, STDDEV, TIMESTEPS, WARP, Spec
 from freewalk.kernels.cuda.noise import keys, make_draw_column
 from freewalk.kernels.cuda.team import make_meet, make_run_datapoint, team_size_of

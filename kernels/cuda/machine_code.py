@@ -89,7 +89,7 @@ def _kernels_of(spec: Spec) -> Iterator[tuple[str, Any, Any]]:
 
 def _assemble(function: Any, signature: Any, ptxas: Path) -> str:
     """Return what the assembler prints about a kernel, and the kernel's own declarations of shared memory."""
-    from numba import cuda
+    from freewalk.kernels.cuda.jit import cuda
 
     ptx, _ = cuda.compile(function.py_func, signature, cc=ARCHITECTURE, device=False, abi="numba", output="ptx")
     with tempfile.TemporaryDirectory() as folder:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.functions import box_muller, philox, sign
-from freewalk.kernels.cuda.jit import cuda_kernel, device_function
+from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function
 from freewalk.kernels.noise import Stream, blocks_per_column
 
 _PERTURBATIONS = np.uint32(Stream.PERTURBATIONS)

@@ -15,11 +15,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cuda, types
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.block import make_sum_datapoints
-from freewalk.kernels.cuda.jit import cuda_kernel, device_function
+from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
 from freewalk.kernels.cuda.layout import BATCH_SIZE, LOSS, STEP, STEPS_DONE, Spec
 from freewalk.kernels.cuda.optimizers import move
 from freewalk.kernels.cuda.team import team_size_of

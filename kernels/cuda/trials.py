@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from freewalk.kernels.batch import BatchTrial
@@ -19,7 +18,7 @@ from freewalk.kernels.cuda.clock import device_seconds
 from freewalk.kernels.cuda.device import gpu
 from freewalk.kernels.cuda.evaluate import make_evaluate
 from freewalk.kernels.cuda.general import JUDGES, make_general
-from freewalk.kernels.cuda.jit import SIMULATED
+from freewalk.kernels.cuda.jit import SIMULATED, cuda
 from freewalk.kernels.cuda.layout import (
     BATCH_SIZE,
     FIRST,

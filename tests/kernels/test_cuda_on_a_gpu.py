@@ -96,7 +96,7 @@ def test_the_device_draws_the_addressed_noise(noise: Any) -> None:
 
 
 def test_a_step_leaves_no_array_of_batch_times_weights_on_the_device() -> None:
-    from numba import cuda
+    from freewalk.kernels.cuda.jit import cuda
 
     configuration = WalkConfiguration(stddev=0.01, batch_size=1_000_000, timesteps=4)
     case = _case(30)
