@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from freewalk.harness.budget import Budget
+from freewalk.harness.cluster.keys import Keys
 from freewalk.harness.cluster.local import LocalWorkers
 from freewalk.harness.cluster.members import Members, SchedulerLostError
 from freewalk.harness.cluster.quiet import quiet_dask
@@ -66,6 +67,7 @@ class Cluster:
         self.client: Any = None
         self.local: LocalWorkers | None = None
         self.start_seconds = 0.0
+        self._security: Any = None  # a cluster of somebody else's: what Dask's settings say
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._on_exit = ExitStack()
@@ -186,9 +188,12 @@ class Cluster:
     async def _start_local(self) -> str:
         from distributed import Scheduler
 
-        scheduler = Scheduler(host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0")
+        keys = Keys.new()
+        self._security = keys.security()
+        listens = {"protocol": "tls://", "host": "127.0.0.1", "port": 0, "security": self._security}
+        scheduler = Scheduler(**listens, dashboard=False, dashboard_address="127.0.0.1:0")
         await self._on_exit_of_loop.enter_async_context(scheduler)
-        self.local = LocalWorkers(self.n_workers or 1, scheduler.address)
+        self.local = LocalWorkers(self.n_workers or 1, scheduler.address, keys)
         return str(scheduler.address)
 
     async def _connect(self, address: str) -> Any:
@@ -199,7 +204,14 @@ class Cluster:
             if not Path(address).exists():  # Dask would wait for it
                 raise UsageError(self._no_scheduler("there is no such file"))
             where = {"scheduler_file": address}
-        client = Client(**where, asynchronous=True, set_as_default=False, timeout=CONNECT_SECONDS, name="freewalk")
+        client = Client(
+            **where,
+            security=self._security,
+            asynchronous=True,
+            set_as_default=False,
+            timeout=CONNECT_SECONDS,
+            name="freewalk",
+        )
         try:
             await asyncio.wait_for(client, CONNECT_SECONDS + 1)
         except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:

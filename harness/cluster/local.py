@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import freewalk
+from freewalk.harness.cluster.keys import Keys
 from freewalk.harness.errors import UsageError
 
 _MOST_STILLBORN = 3
@@ -25,6 +26,7 @@ _ONE_THREAD = {f"{pool}_{'MAXIMUM' if pool == 'VECLIB' else 'NUM'}_THREADS": "1"
 _DASK = {
     # samples every thread a hundred times a second, for a dashboard that is off
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
 }
 
 
@@ -37,14 +39,15 @@ class _Process:
 
 
 class LocalWorkers:
-    """N worker processes of one thread each, for the scheduler at an address.
+    """N worker processes of one thread each, for the scheduler at an address that has the same keys.
 
     Not Dask's nannies: those start processes through `multiprocessing`, which imports the user's script once more in
     each.
     """
 
-    def __init__(self, n_workers: int, address: str) -> None:
+    def __init__(self, n_workers: int, address: str, keys: Keys) -> None:
         self._address = address
+        self._keys = keys
         self._folder = Path(tempfile.mkdtemp(prefix="freewalk-workers-"))
         self._names = itertools.count()
         self._stillborn = 0
@@ -94,7 +97,15 @@ class LocalWorkers:
         name = f"freewalk-{next(self._names)}"
         folder = self._folder / name
         folder.mkdir()
-        command = [sys.executable, "-m", "freewalk.harness.cluster.process", self._address, name, str(folder)]
+        command = [
+            sys.executable,
+            *_import_options(),
+            "-m",
+            "freewalk.harness.cluster.process",
+            self._address,
+            name,
+            str(folder),
+        ]
         with (folder / "log").open("wb") as log:
             popen = subprocess.Popen(
                 command,
@@ -104,6 +115,10 @@ class LocalWorkers:
                 env=self._environment(place),
                 start_new_session=True,  # Ctrl-C is the driver's
             )
+        assert popen.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended already, which is seen to elsewhere
+            popen.stdin.write(self._keys.to_line())
+            popen.stdin.flush()
         return _Process(popen, folder, place)
 
     @staticmethod
@@ -125,6 +140,11 @@ class LocalWorkers:
         with suppress(OSError):
             lines = (process.folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {process.popen.returncode}")
+
+
+def _import_options() -> list[str]:
+    """Let a worker import from the present folder only where the driver does: others may write there."""
+    return [] if {"", str(Path.cwd())} & set(sys.path) else ["-P"]
 
 
 def _gpu_of(place: int) -> str:
