@@ -19,6 +19,7 @@ from freewalk.harness.errors import UsageError
 
 _MOST_STILLBORN = 3
 """Processes in a row that may end before they served, until it is no accident."""
+_SECONDS_TO_DIE = 5.0
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 """What ended a process that somebody killed, which says nothing of the next one."""
 _POOLS = ("NUMBA", "OMP", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR", "BLIS")
@@ -36,6 +37,7 @@ class _Process:
     folder: Path
     place: int
     served: bool = False
+    ended: bool = False
 
 
 class LocalWorkers:
@@ -67,7 +69,7 @@ class LocalWorkers:
                 self._stillborn = 0
 
     def tend(self) -> list[int]:
-        """Replace processes that have died; return their ids.
+        """Replace processes that have died; return the ids of those that were not ended here.
 
         Raises
         ------
@@ -82,7 +84,14 @@ class LocalWorkers:
             self._clear(process)
             self._processes.remove(process)
             self._processes.append(self._start(process.place))
-        return [process.popen.pid for process in dead]
+        return [process.popen.pid for process in dead if not process.ended]
+
+    def end(self, pid: int) -> None:
+        """Kill a process that hangs; `tend` replaces it without a word."""
+        for process in self._processes:
+            if process.popen.pid == pid:
+                process.ended = True
+                process.popen.kill()
 
     def close(self) -> None:
         """End all processes and remove their folder; they hold nothing that is worth waiting for."""
@@ -129,7 +138,8 @@ class LocalWorkers:
 
     @staticmethod
     def _clear(process: _Process) -> None:
-        process.popen.wait()
+        with suppress(subprocess.TimeoutExpired):  # no signal reaches a process that waits for a disk
+            process.popen.wait(_SECONDS_TO_DIE)
         if process.popen.stdin is not None:
             process.popen.stdin.close()
         shutil.rmtree(process.folder, ignore_errors=True)

@@ -6,8 +6,9 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     # a checkpoint of a large network may well be larger than what Dask thinks a task should be
     "distributed.admin.large-graph-warning-threshold": "1 TB",
     # of a local scheduler: a clock that jumps, after a laptop's sleep say, does not mean that workers are dead

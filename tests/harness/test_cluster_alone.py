@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Process
 from disturbed import LONG, assert_same_tables
 
 import freewalk
@@ -17,8 +18,7 @@ from freewalk.harness.cluster.keys import Keys
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'freewalk[cluster]'")
 x509 = pytest.importorskip("cryptography.x509", reason="needs cryptography: pip install 'freewalk[cluster]'")
-import psutil  # Dask stands on it
-from conftest import Process
+psutil = pytest.importorskip("psutil")  # Dask stands on it
 
 Harness = Callable[..., Any]
 
@@ -108,12 +108,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     assert one.finish().code == 130
 
 
-def processes_of(running: Process) -> list[psutil.Process]:
+def processes_of(running: Process) -> list[Any]:
     driver = psutil.Process(running.pid)
     return [driver, *driver.children()]
 
 
-def ports_of(process: psutil.Process) -> list[int]:
+def ports_of(process: Any) -> list[int]:
     listening = [one for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN]
     assert {one.laddr.ip for one in listening} == {"127.0.0.1"}
     return [one.laddr.port for one in listening]
