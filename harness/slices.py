@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from freewalk.harness.budget import Budget
@@ -26,7 +27,12 @@ class Slice:
 
 
 def run_slice(
-    work: Work, budget: Budget, backend: BackendName, seconds: float, stop: threading.Event | None = None
+    work: Work,
+    budget: Budget,
+    backend: BackendName,
+    seconds: float,
+    stop: threading.Event | None = None,
+    looked: Callable[[], None] = lambda: None,
 ) -> Slice:
     """Run trials together for some seconds, on the calling thread.
 
@@ -40,6 +46,8 @@ def run_slice(
         After this long the slice ends; but not before a call of the kernels.
     stop
         Set from another thread, it ends the slice at the next look.
+    looked
+        Called at each look.
 
     Returns
     -------
@@ -56,6 +64,7 @@ def run_slice(
     def look() -> None:
         nonlocal looks
         assert group is not None
+        looked()
         over = looks and group.can_be_left and time.perf_counter() >= end
         if over or (stop is not None and stop.is_set()):
             raise Interrupted
