@@ -234,7 +234,7 @@ class _LayeredCase:
         if self._scale(flat, expected)[1] > 1e-4:
             raise ValueError(
                 "data: squared errors of these sigmoid layers on x and y have another gradient than the loss given;"
-                " check x, y and activation, or leave data out"
+                " check x, y and activation, take penalties on weights out, or leave data out"
             )
 
     def suspects(self, flat: Array, expected: Array) -> Iterable[Suspect]:

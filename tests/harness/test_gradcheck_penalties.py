@@ -107,7 +107,7 @@ def test_a_penalty_that_is_scaled_otherwise_than_the_rest_is_named() -> None:
     assert kinds["factor"].layers == ("array 1", "array 3")
     assert kinds["factor"].sentence.endswith("which is 20 (cases)")
     assert kinds["penalty"].layers == MATRICES
-    assert "it is 20 times the right one, 20 (cases), plus 0.1 times the weights" in kinds["penalty"].sentence
+    assert "it is 20 times the right one, 20 (cases), less 1.9 times the weights" in kinds["penalty"].sentence
 
 
 def test_the_right_penalty_passes() -> None:
