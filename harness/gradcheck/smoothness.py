@@ -131,7 +131,7 @@ def look(loss: LossFunction, weights: Array, index: int, first: float, h: float)
             return Look((left.slope + right.slope) / 2, np.inf, "kink", left.slope, right.slope)
     left, right = sides[0]
     rough = max(left.left_over, right.left_over)
-    noise = 6 * rough / step if rough > _ROUNDING * unit else np.inf
+    noise = 6 * rough / step + abs(left.slope - right.slope) if rough > _ROUNDING * unit else np.inf
     return Look((right.points[-1][1] - left.points[-1][1]) / (2 * step), noise, "steps", left.slope, right.slope)
 
 
@@ -170,7 +170,7 @@ def _jumps(along: Callable[[float], float], first: float, near: float) -> bool:
                 flat = middle
             else:
                 distance = middle
-        if abs(along(sign * distance) - first) > 10 * _ROUNDING * max(1.0, abs(first)):
+        if abs(along(sign * distance) - first) > 16 * _EPS * max(1.0, abs(first)):
             return True
     return False
 

@@ -64,8 +64,9 @@ def without_the_undecided(
         if max(n_wrong, len(undecided)) >= _ENOUGH:
             break
         found = look(loss, weights, int(index), first, h)
-        if found.reason is None and noise[index]:
-            found = found._replace(derivative=expected[index], noise=noise[index])  # of the judge's own second look
+        apart = abs(found.derivative - expected[index])
+        if found.reason is None and 0 < noise[index] and apart <= found.noise + noise[index]:
+            found = found._replace(derivative=expected[index], noise=noise[index])  # the judge looked twice already
         agrees = relative_errors(analytic[[index]], np.array([found.derivative]), found.noise)[0] <= tolerance
         if found.reason is None:
             expected[index], noise[index] = found.derivative, found.noise
