@@ -38,6 +38,6 @@ def device_function(function: F) -> F:
     return cast(F, cuda.jit(device=True)(function))
 
 
-def cuda_kernel(function: Callable[..., None]) -> Any:
-    """Compile an entry point; `kernel[blocks, threads](...)` launches it."""
-    return cuda.jit(function)
+def cuda_kernel(function: Callable[..., None], max_registers: int | None = None) -> Any:
+    """Compile an entry point, with at most so many registers a thread; `kernel[blocks, threads](...)` launches it."""
+    return cuda.jit(function) if SIMULATED else cuda.jit(max_registers=max_registers)(function)

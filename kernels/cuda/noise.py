@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,7 @@ def make_values(*, gaussian: bool) -> Any:
     return rows, gaussian_values if gaussian else rademacher_values
 
 
+@cache
 def make_noise_kernel(*, gaussian: bool) -> Any:
     """Return a kernel that writes unit perturbations, for checks: one thread for each datapoint and column."""
     rows, values = make_values(gaussian=gaussian)
