@@ -282,17 +282,21 @@ class DeviceTrials:
         return [trial for trial in order if trial not in self._stopped]
 
     def _datapoints(self, blocks: int, places: int) -> tuple[Any, Any]:
-        """Return room for the inputs and targets of `places` datapoints a block."""
+        """Return room for the inputs and targets of `places` datapoints a block.
+
+        It starts with zeros: a place that holds no datapoint is computed too, and thrown away.
+        """
         network, timesteps = self.network, int(self._sizes[:, TIMESTEPS].max())
-        x = self._array("x", (blocks, places, network.input_rows(timesteps), network.n_input), np.float32)
-        y = self._array("y", (blocks, places, network.output_rows(timesteps), network.n_output), np.float32)
+        x = self._array("x", (blocks, places, network.input_rows(timesteps), network.n_input), np.float32, np.zeros)
+        y = self._array("y", (blocks, places, network.output_rows(timesteps), network.n_output), np.float32, np.zeros)
         return x, y
 
-    def _array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Return scratch memory on the device, kept from call to call."""
+    def _array(self, name: str, shape: tuple[int, ...], dtype: Any, filled: Any = None) -> Any:
+        """Return scratch memory on the device, kept from call to call; what is in it at first, `filled` says."""
         kept = self._scratch.get(name)
         if kept is None or kept.shape != shape:
-            kept = self._scratch[name] = cuda.device_array(shape, dtype)
+            made = cuda.device_array(shape, dtype) if filled is None else cuda.to_device(filled(shape, dtype))
+            kept = self._scratch[name] = made
         return kept
 
 
