@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install sweep test test-python lint docs benchmark gallery dist clean
+.PHONY: help install sweep test test-cuda test-python lint docs benchmark gallery dist clean
 
 help: ## this list; what `make` alone shows
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ sweep: install ## run the preset quickstart; OUT=DIR chooses the folder
 
 test: $(VENV)/.installed-dev ## run the tests: a quarter of an hour on two cores (installs 1.7 GB)
 	$(BIN)/python -m pytest
+
+test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
+	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu
 
 test-python: dist ## a good part of the tests on another Python: PYTHON=python3.13; AGE=oldest: oldest dependencies
 	.ci/interpreter $(PYTHON) $(AGE)
