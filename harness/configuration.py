@@ -103,6 +103,7 @@ def _ordered(table: Axes, number: int | None) -> dict[str, tuple[Scalar, ...]]:
 def resolve(
     grid_specs: Sequence[str] = (),
     *,
+    tables: Sequence[Axes] = (),
     registry: Registry | None = None,
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
@@ -122,6 +123,8 @@ def resolve(
     ----------
     grid_specs : sequence of str
         The ``--grid`` arguments.
+    tables : sequence of mappings
+        Grids whose union is the sweep, in place of a file's.
     registry : Registry, optional
         Makes messages name the tasks; see also `parse_grid`.
     tasks, methods : sequence of str
@@ -145,7 +148,7 @@ def resolve(
         When anything is malformed or out of range, or no task is given.
     """
     given_plugins = load_plugins(plugins)
-    spec = parse_grid(grid_specs, tasks=tasks, methods=methods, registry=registry)
+    spec = parse_grid(grid_specs, tables=tables, tasks=tasks, methods=methods, registry=registry)
     if not any("task" in table for table in spec.tables):
         known = f" (known: {', '.join(registry.task_names())})" if registry else ""
         presets = ", ".join(preset_names())

@@ -39,6 +39,7 @@ class GridSpec:
 def parse_grid(
     specs: Sequence[str],
     *,
+    tables: Sequence[Axes] = (),
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
     registry: Registry | None = None,
@@ -49,6 +50,8 @@ def parse_grid(
     ----------
     specs : sequence of str
         ``key=values``, presets' names, paths of TOML files (at most one preset or file).
+    tables : sequence of mappings
+        Grids in place of a preset's or a file's.
     tasks, methods : sequence of str
         The values of ``--task`` and ``--method``.
     registry : Registry, optional
@@ -69,7 +72,11 @@ def parse_grid(
     sources = [spec for spec in specs if _names_a_document(spec)]
     if len(sources) > 1:
         raise UsageError(f"--grid {sources[0]!r} and --grid {sources[1]!r}: give one preset or file, not both")
+    if sources and tables:
+        raise UsageError(f"grid {sources[0]!r} and several mappings: give a preset or a file, or mappings, not both")
     source, read = (sources[0], _read(sources[0])) if sources else (None, None)  # first: its plug-ins bring keys
+    if tables:
+        read = ({}, (), list(tables))
     for spec in specs:
         if spec == source:
             continue
@@ -84,8 +91,8 @@ def parse_grid(
             axes[key] = check_axis(key, names, f"--{key}: ")
     if read is None:
         return GridSpec(None, {}, (axes,))
-    settings, plugins, tables = read
-    merged = tuple(_override(table, axes, registry) for table in tables)
+    settings, plugins, own_tables = read
+    merged = tuple(_override(table, axes, registry) for table in own_tables)
     return GridSpec(source, settings, merged, plugins)
 
 

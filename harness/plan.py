@@ -11,7 +11,7 @@ from functools import cached_property
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.configuration import STEPS_LIMIT, SweepConfiguration, plugin_digests
-from freewalk.harness.errors import UsageError, unknown
+from freewalk.harness.errors import UsageError, unknown_own
 from freewalk.harness.grid import axis_or_default, useful_keys
 from freewalk.harness.parameters import (
     CONDITIONS,
@@ -108,7 +108,7 @@ def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
     ):
         for name in given:
             if name not in known:
-                raise unknown(kind, name, known)
+                raise unknown_own(kind, name, known)
     _refuse_without_effect(configuration.grid, registry)
     _refuse_too_large(configuration)
     task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}

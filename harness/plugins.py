@@ -12,6 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -140,6 +141,26 @@ def load_entry_points() -> None:
             _entry_points_done[name] = {
                 "group": group, "name": point.name, "value": point.value, "package": package, "version": version
             }  # fmt: skip
+
+
+@contextmanager
+def lent(objects: Iterable[Any]) -> Iterator[None]:
+    """Register tasks and methods that are objects of this process, for as long as the context lasts.
+
+    Raises
+    ------
+    UsageError
+        If a name is taken, or one does not compile.
+    """
+    from freewalk.harness.methods import METHODS
+    from freewalk.tasks.registry import TASKS
+
+    known = {id(one) for one in (*TASKS.values(), *METHODS.values())}
+    tasks, methods = _register(tuple(one for one in objects if id(one) not in known), "")
+    try:
+        yield
+    finally:
+        _forget(tasks, methods)
 
 
 def entry_point_facts() -> list[dict[str, str]]:

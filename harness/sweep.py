@@ -10,6 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from freewalk.harness.arguments import (
+    names_and_objects,
+    number_of,
+    path_of,
+    paths_of,
+    plain,
+    seeds_of,
+    specs_and_tables,
+)
 from freewalk.harness.budget import Budget
 from freewalk.harness.checkpoint import Checkpoint, UnusableCheckpoint
 from freewalk.harness.cluster.choice import chosen_cluster
@@ -29,10 +38,12 @@ from freewalk.harness.engines import (
     where,
 )
 from freewalk.harness.environment import environment
+from freewalk.harness.errors import UsageError
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.inputs import inputs, refuse_other_data
 from freewalk.harness.plan import Plan, Trial, expand
+from freewalk.harness.plugins import lent
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.kernels.backend import Backend
@@ -47,6 +58,8 @@ if TYPE_CHECKING:
 
     from freewalk.harness.cluster.connection import Cluster
     from freewalk.harness.cluster.engine import ClusterEngine
+    from freewalk.harness.methods import OwnMethod
+    from freewalk.tasks.task import Task
 
     AnyEngine: TypeAlias = Engine | ClusterEngine
 
@@ -262,11 +275,11 @@ class SweepResult:
 
 
 def sweep(
-    grid: str | Sequence[str] | Mapping[str, Any] = (),
+    grid: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
     *,
-    task: str | Sequence[str] = (),
-    method: str | Sequence[str] = (),
-    seeds: str | Sequence[int] | None = None,
+    task: str | Task | Sequence[str | Task] = (),
+    method: str | OwnMethod | Sequence[str | OwnMethod] = (),
+    seeds: str | int | Sequence[int | str] | None = None,
     epochs: int | None = None,
     steps_per_epoch: int | None = None,
     evaluations: int | None = None,
@@ -274,7 +287,7 @@ def sweep(
     plateau: int | None = None,
     evaluation_points: int | None = None,
     backend: str | None = None,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     out: str | Path | None = None,
     retry_failed: bool = False,
     fail_fast: bool = False,
@@ -287,9 +300,11 @@ def sweep(
     Parameters
     ----------
     grid
-        What `--grid` takes, one or several; or a mapping from parameters to a value or a list of values.
+        What `--grid` takes, one or several; or a mapping from parameters to a value or a list of values; or several of
+        these, whose union is the sweep.
     task, method
-        One name or several.
+        One name or several. Without `out`, `cluster` and `workers`, also a `Task` or an `OwnMethod`: an object is known
+        to this process alone, and nothing could tell later whether it is still the same.
     seeds
         A range such as "0:5", or the seeds.
     epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend
@@ -320,26 +335,40 @@ def sweep(
     StoreError
         If the folder cannot be used.
     """
-    configuration = resolve(
-        _specs(grid),
-        registry=BuiltInRegistry(),
-        tasks=_names(task),
-        methods=_names(method),
-        seeds=seeds,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        evaluations=evaluations,
-        target=target,
-        plateau=plateau,
-        evaluation_points=evaluation_points,
-        backend=backend,
-        plugins=plugins,
-    )
-    on = chosen_cluster(cluster, workers)
-    if out is not None:
-        return _run_all(Sweep(configuration, Path(out), checkpoint_seconds, on), retry_failed, fail_fast, keep=True)
-    with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
-        return _run_all(Sweep(configuration, Path(folder), cluster=on), retry_failed, fail_fast, keep=False)
+    specs, tables = specs_and_tables(grid)
+    (tasks, own_tasks), (methods, own_methods) = names_and_objects("task", task), names_and_objects("method", method)
+    own = (*own_tasks, *own_methods)
+    if own and (out is not None or cluster is not None or workers is not None):
+        raise UsageError(
+            f"{own[0].name!r} is an object of this process alone; with out, cluster or workers put it into a Python"
+            " file, and give plugins=[FILE] and its name"
+        )
+    every = number_of("checkpoint_seconds", checkpoint_seconds)
+    settings = {
+        "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
+        "evaluations": evaluations,
+        "target": target,
+        "plateau": plateau,
+        "evaluation_points": evaluation_points,
+    }
+    with lent(own):
+        configuration = resolve(
+            specs,
+            tables=tables,
+            registry=BuiltInRegistry(),
+            tasks=tasks,
+            methods=methods,
+            seeds=seeds_of(seeds),
+            backend=backend,
+            plugins=paths_of(plugins),
+            **{name: plain(value) for name, value in settings.items()},
+        )
+        on = chosen_cluster(cluster, number_of("workers", workers, whole=True))
+        if out is not None:
+            return _run_all(Sweep(configuration, path_of("out", out), every, on), retry_failed, fail_fast, keep=True)
+        with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
+            return _run_all(Sweep(configuration, Path(folder), cluster=on), retry_failed, fail_fast, keep=False)
 
 
 def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -> SweepResult:
@@ -348,18 +377,3 @@ def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -
     with Store.open(sweep.directory, read_only=True) as store:
         curves = store.curves()
     return SweepResult(sweep.tables["trials"], curves, sweep.tables["summary"], sweep.directory if keep else None)
-
-
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _specs(grid: str | Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
-    if isinstance(grid, Mapping):
-        return tuple(f"{key}={_values(values)}" for key, values in grid.items())
-    return _names(grid)
-
-
-def _values(values: Any) -> str:
-    one = isinstance(values, str) or not hasattr(values, "__iter__") or getattr(values, "ndim", 1) == 0
-    return ",".join(str(value.item() if hasattr(value, "item") else value) for value in ([values] if one else values))

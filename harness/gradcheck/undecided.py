@@ -65,7 +65,7 @@ def without_the_undecided(
             break
         found = look(loss, weights, int(index), first, h)
         apart = abs(found.derivative - expected[index])
-        if found.reason is None and 0 < noise[index] and apart <= found.noise + noise[index]:
+        if found.reason is None and noise[index] > 0 and apart <= found.noise + noise[index]:
             found = found._replace(derivative=expected[index], noise=noise[index])  # the judge looked twice already
         agrees = relative_errors(analytic[[index]], np.array([found.derivative]), found.noise)[0] <= tolerance
         if found.reason is None:
