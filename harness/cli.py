@@ -6,18 +6,17 @@ Commands live in harness/commands/ and are imported when they are called, so tha
 from __future__ import annotations
 
 import importlib
-import signal
+import os
 import sys
-from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 import freewalk
 from freewalk.harness.errors import UsageError, nearest
+from freewalk.harness.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "sweep": "Run a grid of trials; record tables and show the best cells.",
@@ -79,12 +78,15 @@ Every option of a command can be set in the environment, as HARNESS_EPOCHS for -
 @click.version_option(freewalk.__version__, prog_name="freewalk")
 def harness() -> None:
     """Hold the commands; `HELP` is what users read."""
+    threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
+    if not threads.isdecimal() or int(threads) < 1:  # Numba would end in a traceback, whatever the command
+        raise UsageError(f"NUMBA_NUM_THREADS={threads}: give a whole number of at least 1, or unset it")
 
 
 def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    end_on_request()
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
@@ -94,7 +96,9 @@ def run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         return _complain(_one_line(error))
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for an answer that nobody gives
+            raise error.__cause__ from None
         click.echo("harness: interrupted", err=True)
         return EXIT_INTERRUPTED
     except UsageError as error:
@@ -117,8 +121,3 @@ def _one_line(error: click.ClickException) -> str:
         hint = nearest(error.option_name, error.possibilities or ())
         message = f"no option {error.option_name}{hint}"
     return f"{message.rstrip('.')}; see {command} --help"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> Any:
-    """Treat a request to end like Ctrl-C: what is finished is in the store."""
-    raise KeyboardInterrupt

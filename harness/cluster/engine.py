@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -18,6 +19,7 @@ from freewalk.harness.cluster.dispatch import Dispatch
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.errors import UsageError
 from freewalk.harness.events import Event
+from freewalk.harness.interrupts import patience
 from freewalk.harness.plan import Cell, Trial
 
 
@@ -81,8 +83,8 @@ class ClusterEngine:
                 yield event
         finally:
             self.stop()
-            with suppress(CancelledError):
-                running.result()
+            with suppress(CancelledError, TimeoutError):
+                running.result(min(patience(), threading.TIMEOUT_MAX))
             self._take_compile_seconds()
 
     def stop(self) -> None:
