@@ -6,21 +6,20 @@ Commands live in harness/commands/ and are imported when they are called, so tha
 from __future__ import annotations
 
 import importlib
-import signal
+import os
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 import freewalk
 from freewalk.harness.errors import UsageError, nearest
+from freewalk.harness.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.streams import guard_streams, lost_output
 from freewalk.results.text import printable
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "sweep": "Run a grid of trials; record tables and show the best cells.",
@@ -82,18 +81,19 @@ Every option of a command can be set in the environment, as HARNESS_EPOCHS for -
 @click.version_option(freewalk.__version__, prog_name="freewalk")
 def harness() -> None:
     """Hold the commands; `HELP` is what users read."""
+    threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
+    if not threads.isdecimal() or int(threads) < 1:  # Numba would end in a traceback, whatever the command
+        raise UsageError(f"NUMBA_NUM_THREADS={threads}: give a whole number of at least 1, or unset it")
 
 
 def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
     guard_streams()
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        signal.signal(signal.SIGHUP, _interrupt)
+    end_on_request()
     code = run(sys.argv[1:])
     if (error := lost_output()) is not None:
         code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
-    sys.exit(code)
+    leave(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -141,8 +141,3 @@ def _one_line(error: click.ClickException) -> str:
         hint = nearest(error.option_name, error.possibilities or ())
         message = f"no option {error.option_name}{hint}"
     return f"{message.rstrip('.')}; see {command} --help"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> Any:
-    """Treat a request to end like Ctrl-C: what is finished is in the store."""
-    raise KeyboardInterrupt

@@ -37,6 +37,7 @@ class SweepConfiguration(BaseModel):
     evaluations: int | None = Field(
         None,
         ge=1,
+        le=2**63 - 1,
         description="forward passes of one datapoint that every trial may spend; its epochs share them equally, "
         "in place of steps_per_epoch",
     )
@@ -46,6 +47,7 @@ class SweepConfiguration(BaseModel):
     plateau: int | None = Field(
         None,
         ge=1,
+        le=2**63 - 1,
         description="stop a trial after this many evaluations without improvement; without it, never",
     )
     evaluation_points: int = Field(2048, ge=1, le=2**32 - 1, description="held-out datapoints of an evaluation")

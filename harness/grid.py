@@ -21,6 +21,9 @@ from freewalk.harness.plugins import load_plugins
 from freewalk.harness.presets import SETTING_TYPES, preset_names, preset_path, read_document
 from freewalk.harness.values import parse_values
 
+_LONGEST_SHOWN = 200
+"""Characters of an argument that a message repeats."""
+
 
 @dataclass(frozen=True)
 class GridSpec:
@@ -157,7 +160,7 @@ def _names_a_document(spec: str) -> bool:
 
 
 def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
-    where = f"--grid {spec!r}: "
+    where = f"--grid {spec if len(spec) <= _LONGEST_SHOWN else spec[:_LONGEST_SHOWN] + '…'!r}: "
     key, _, text = (part.strip() for part in spec.partition("="))
     if not key:
         raise UsageError(f"{where}the key is empty; write key=v1,v2, such as stddev=0.01,0.1")

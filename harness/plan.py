@@ -199,6 +199,8 @@ def _check(cell: Cell, registry: Registry, budget: Budget) -> None:
     parameters = cell.parameters
     with _refusing(cell):
         stddev = parameters["stddev"]
+        if isinstance(stddev, float) and stddev * stddev == math.inf:
+            raise ValueError(f"stddev={stddev} is too large to be squared; use a smaller stddev")
         if parameters["update"] == "normalised" and isinstance(stddev, float) and stddev**2 == 0:
             raise ValueError("update=normalised divides by stddev squared; use a greater stddev or update=raw")
         steps = budget.steps(registry.evaluations_per_step(cell.task, cell.method, parameters))

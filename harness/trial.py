@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.final_measure import measure_test_part
+from freewalk.harness.interrupts import TRAINING, patience
 from freewalk.harness.output_signal import heldout_signal
 from freewalk.harness.plan import Cell
 from freewalk.harness.problem import ResolvedProblem, resolve_problem
@@ -274,7 +275,7 @@ def run_interruptibly(
     Raises
     ------
     KeyboardInterrupt
-        After the trial has stopped; the step that was cut short has moved nothing.
+        After the trial has stopped, or as long after as `patience` has it; a step that is cut short moves nothing.
     """
     stop = threading.Event()
 
@@ -283,14 +284,18 @@ def run_interruptibly(
             raise Interrupted
         look(run)
 
-    with one_blas_thread(), ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1, thread_name_prefix=TRAINING)
+    with one_blas_thread():
         future = pool.submit(run_trial, run, backend, look=look_or_stop)
         try:
             return future.result()
         except KeyboardInterrupt:
             stop.set()
             run.trainer.request_stop()
+            wait([future], timeout=min(patience(), threading.TIMEOUT_MAX))
             raise
+        finally:
+            pool.shutdown(wait=future.done())
 
 
 def spread_if_worth(run: TrialRun, backend: Backend) -> float:

@@ -82,7 +82,7 @@ def _configuration(folder: Path) -> str:
 def _settings(configuration: str) -> dict[str, object]:
     try:
         return tomllib.loads(configuration)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or numbers and brackets beyond what Python reads
         return {}
 
 
