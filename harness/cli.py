@@ -106,7 +106,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _complain(message: str) -> int:
-    click.echo(f"harness: error: {message}", err=True)
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    click.echo(f"harness: error: {line}", err=True)  # a path or a stored text may hold line ends
     return EXIT_USAGE
 
 

@@ -91,8 +91,11 @@ def _number(text: str, where: str, form: str) -> Fraction:
         raise UsageError(f"{where}{text!r} is not a number; write {form}") from None
     if not math.isfinite(value):
         raise UsageError(f"{where}{text!r} is not a finite number; write {form}")
-    # Fraction would write out every zero of 1e-999999999.
-    return Fraction(text) if value else Fraction(0)
+    try:
+        # Fraction would write out every zero of 1e-999999999.
+        return Fraction(text) if value else Fraction(0)
+    except ValueError:
+        raise UsageError(f"{where}a number has {len(text):,} digits; write {form} with fewer") from None
 
 
 def _rounded(value: float) -> float:

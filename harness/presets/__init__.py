@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from freewalk.harness.errors import UsageError, unknown
+from freewalk.harness.errors import UsageError, one_line, unknown
 
 FOLDER = Path(__file__).parent
 
@@ -80,6 +80,8 @@ def _read_toml(path: Path, where: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where}not valid TOML: {error}; correct that line") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets within brackets
+        raise UsageError(f"{where}cannot be read ({one_line(error)}); give plain values") from None
 
 
 def _check_setting(key: str, value: object, where: str) -> None:
