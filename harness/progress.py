@@ -135,7 +135,11 @@ def _banner(sweep: Sweep, opened: Opened) -> list[str]:
     resumed = f", {before} of them done before" if before else ""
     resumed += f", {len(opened.resumed)} go on from a checkpoint" if opened.resumed else ""
     note = note_of(sweep.backend)
-    return [f"{counted(opened.n_total, 'trial')} into {sweep.directory}{resumed}", *([note] if note else [])]
+    return [
+        f"{counted(opened.n_total, 'trial')} into {sweep.directory}{resumed}",
+        *(f"harness: note: {text}" for text in opened.notes),
+        *([note] if note else []),
+    ]
 
 
 class _Lines:
