@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ import click
 
 import freewalk
 from freewalk.harness.errors import UsageError, nearest
+from freewalk.tasks.errors import UnreachableTargets
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -88,7 +90,21 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line; return its exit code, with errors as one line on stderr."""
+    """Run the command line; return its exit code, with errors, and warnings of ours, as one line each on stderr."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_ours(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, UnreachableTargets):
+                click.echo(f"harness: {message}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_ours
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = harness.main(args=arguments or ["--help"], prog_name="harness", standalone_mode=False)
         return code if isinstance(code, int) else 0

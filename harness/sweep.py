@@ -35,6 +35,7 @@ from freewalk.harness.inputs import inputs, refuse_other_data
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
+from freewalk.harness.targets import warn_of_targets
 from freewalk.kernels.backend import Backend
 from freewalk.results.export import export_tables, write_json, write_text
 from freewalk.results.records import TrialRecord
@@ -87,6 +88,7 @@ class Sweep:
         refuse_methods_without_kernels(choice, self.configuration.methods)
         self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice, self.plan.cells)
         refuse_too_large(self.plan, self.backend)
+        warn_of_targets(self.plan.cells)
 
     @property
     def budget(self) -> Budget:

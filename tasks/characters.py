@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.data import data_words
 from freewalk.kernels.noise import Stream, counters, philox, uniform_from_words
+from freewalk.tasks.errors import DataError
+from freewalk.tasks.files import kind_of, located, read_file, stamp
 from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Source, Stored, drawn, float_at, whole_at
 from freewalk.tasks.task import Problem, Task
 
@@ -146,24 +148,31 @@ def markov_text() -> Text:
 
 
 @cache
-def read_text(path: str) -> Text:
-    """Return the text of a UTF-8 file.
+def read_text(path: str, written: tuple[int, int, int] = (0, 0, 0)) -> Text:
+    """Return the text of a UTF-8 file, without the mark at its beginning that some editors put there.
+
+    Parameters
+    ----------
+    path
+        The file.
+    written
+        Its `stamp`, so that it is read again when it has been written anew.
 
     Raises
     ------
-    ValueError
+    DataError
         If it cannot be read, or has one character only or too many different ones.
     """
+    content = read_file(Path(path), f"{MARKOV} or a UTF-8 file")
     try:
-        content = Path(path).read_bytes()
-        text = content.decode()
-    except OSError as error:
-        raise ValueError(f"source={path} cannot be read ({error.strerror}); give {MARKOV} or a UTF-8 file") from None
+        text = content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise ValueError(f"source={path} is not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+        raise DataError(
+            f"source={path} is not UTF-8 at byte {error.start}{kind_of(content)}; save the file as UTF-8"
+        ) from None
     characters = "".join(sorted(set(text)))
     if not 2 <= len(characters) <= _MOST_CHARACTERS:
-        raise ValueError(f"source={path} has {len(characters)} different characters; from 2 to {_MOST_CHARACTERS} fit")
+        raise DataError(f"source={path} has {len(characters)} different characters; from 2 to {_MOST_CHARACTERS} fit")
     places = {character: k for k, character in enumerate(characters)}
     codes = np.fromiter((places[character] for character in text), dtype=np.int64, count=len(text))
     return Text((Source(path, hashlib.sha256(content).hexdigest()),), characters, codes)
@@ -172,9 +181,10 @@ def read_text(path: str) -> Text:
 def _make_problem(source: str) -> Problem:
     if source == MARKOV:
         return _problem(len(LETTERS), 0, markov_text, N_MADE // 10 - 2)
-    text = read_text(str(Path(source).expanduser().resolve()))
+    path = located(source)
+    text = read_text(str(path), stamp(path))
     if text.longest_window < 2:
-        raise ValueError(f"source={source} has {len(text.codes)} characters; give a text of at least 30")
+        raise DataError(f"source={source} has {len(text.codes)} characters; give a text of at least 30")
     argument = int(text.sources[0].sha256[:15], 16)
     return _problem(len(text.characters), argument, lambda: text, text.longest_window)
 

@@ -131,6 +131,11 @@ class Task:
         """How the metric must compare with the target, for people."""
         return {"minimize": "<", "maximize": ">"}[self.direction] + ("" if self.strict else "=")
 
+    def is_met_by(self, value: float) -> bool:
+        """Return whether a value of the metric meets the target."""
+        sign = 1 if self.direction == "maximize" else -1
+        return sign * value > sign * self.target or (value == self.target and not self.strict)
+
     def problem(self, parameters: Mapping[str, Any]) -> Problem:
         """Return the problem for the parameters of a cell; those that are None or foreign to the task are ignored.
 
