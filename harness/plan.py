@@ -27,7 +27,9 @@ from freewalk.harness.parameters import (
     default_of,
     uses,
 )
+from freewalk.harness.places import content_name, located, place_of
 from freewalk.harness.values import MAX_TRIALS
+from freewalk.tasks.errors import DataError
 
 __all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
 
@@ -81,7 +83,7 @@ class Plan:
         return tuple(name for name in PARAMETERS if name in used)
 
 
-def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
+def expand(configuration: SweepConfiguration, registry: Registry, *, as_spelled: bool = False) -> Plan:
     """Write a configuration out as trials.
 
     Parameters
@@ -90,6 +92,9 @@ def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
         What to run.
     registry : Registry
         The tasks and methods there are.
+    as_spelled : bool
+        Whether trials are named by the paths of their data as they are written, as stores of before have them, and not
+        by what lies there.
 
     Returns
     -------
@@ -111,6 +116,7 @@ def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
                 raise unknown(kind, name, known)
     _refuse_without_effect(configuration.grid, registry)
     _refuse_too_large(configuration)
+    configuration = configuration if as_spelled else located(configuration)
     task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
     cells: dict[Cell, None] = {}
     n_points = 0
@@ -120,7 +126,7 @@ def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
         if cell not in cells:
             _check(cell, registry, budget)
             cells[cell] = None
-    return Plan(tuple(cells), tuple(_trials(cells, configuration)), n_points - len(cells))
+    return Plan(tuple(cells), tuple(_trials(cells, configuration, as_spelled)), n_points - len(cells))
 
 
 def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
@@ -211,12 +217,20 @@ def _refusing(cell: Cell) -> Iterator[None]:
     """Turn what a task says against a cell's values into one line with the cell."""
     try:
         yield
+    except DataError as error:  # it names the data; no other value of the cell has to do with it
+        raise UsageError(f"task {cell.task!r}: {error}") from None
     except ValueError as error:
         values = ", ".join(f"{name}={value}" for name, value in cell.parameters.items() if value is not None)
         raise UsageError(
             f"task {cell.task!r}: {error} (cell: {cell.method}, {values}); change the value, or give it a "
             "[[grid]] table of its own in a TOML file"
         ) from None
+
+
+def _content(task: str, name: str, value: Scalar) -> Scalar:
+    """Return what a parameter's value stands for: the data of a path, wherever they lie."""
+    place = place_of(task, name, value)
+    return value if place is None else content_name(place)
 
 
 def _refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
@@ -267,7 +281,7 @@ def _refuse_too_large(configuration: SweepConfiguration) -> None:
     raise UsageError(f"the plan has {total:,} trials, the limit is {MAX_TRIALS:,}; give fewer values of {factors}")
 
 
-def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> Iterator[Trial]:
+def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration, as_spelled: bool) -> Iterator[Trial]:
     budget: dict[str, int | float | str | None] = {
         "epochs": configuration.epochs,
         "steps_per_epoch": configuration.steps_per_epoch,
@@ -283,7 +297,7 @@ def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> It
     position = itertools.count()
     for cell in cells:
         applicable = {
-            name: value
+            name: value if as_spelled else _content(cell.task, name, value)
             for name, value in cell.parameters.items()
             if value is not None and value != LATER_PARAMETERS.get(name)
         }

@@ -142,7 +142,7 @@ def print_json(sweep: Sweep) -> None:
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     rows = json.loads(summary.to_json(orient="records", double_precision=15))
     result = {
-        "sweep_id": sweep_id(sweep.configuration),
+        "sweep_id": sweep_id(sweep.named),
         "directory": str(sweep.directory),
         "n_trials": len(trials),
         "states": _counts(trials["state"]),

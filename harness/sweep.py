@@ -31,12 +31,15 @@ from freewalk.harness.engines import (
 from freewalk.harness.environment import environment
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
-from freewalk.harness.inputs import inputs, refuse_other_data
+from freewalk.harness.inputs import data_rows, inputs, refuse_other_data
+from freewalk.harness.places import by_content, located
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.targets import warn_of_targets
 from freewalk.kernels.backend import Backend
+from freewalk.results.configuration import canonical_json
+from freewalk.results.data import recorded
 from freewalk.results.export import export_tables, write_json, write_text
 from freewalk.results.records import TrialRecord
 from freewalk.results.schema import TableName
@@ -78,12 +81,16 @@ class Sweep:
     """Dask workers that run the trials; None for this process's threads."""
     plan: Plan = field(init=False)
     backend: Backend = field(init=False)
+    named: SweepConfiguration = field(init=False)
+    """The configuration that names the sweep and its trials: by what their data are, wherever they lie."""
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
     """trials and summary, once `run` has ended."""
     compile_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self.plan = expand(self.configuration, BuiltInRegistry())
+        registry = BuiltInRegistry()
+        self.named = _naming(self.configuration, self.directory)
+        self.plan = expand(self.configuration, registry, as_spelled=self.named is self.configuration)
         choice = self.configuration.backend
         refuse_methods_without_kernels(choice, self.configuration.methods)
         self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice, self.plan.cells)
@@ -107,15 +114,18 @@ class Sweep:
         UsageError
             If the cluster cannot.
         """
-        c = self.configuration
         with ExitStack() as stack:
             if self.cluster is not None and self.cluster.address is not None:
                 stack.enter_context(self.cluster)  # a wrong address leaves no folder behind
-            store = stack.enter_context(Store.open_or_create(self.directory, identity(c), sweep_id(c)))
+            read = inputs(self.configuration, self.plan)
+            refuse_other_data(self.directory, read, data_rows(self.plan))
+            named = identity(self.named), sweep_id(self.named)
+            store = stack.enter_context(Store.open_or_create(self.directory, *named))
+            store.note_data(data_rows(self.plan))
             store.add_pending(self._record(trial) for trial in self.plan.trials)
             left = set(store.unfinished(retry_failed=retry_failed))
             trials = [trial for trial in self.plan.trials if trial.trial_id in left]
-            self._describe()
+            self._describe(read)
             if self.cluster is not None and self.cluster.address is None and trials:
                 stack.enter_context(self.cluster)
             checkpoints = self._checkpoints(store, trials)
@@ -234,19 +244,30 @@ class Sweep:
             target=task.target if target is None else target,
         )
 
-    def _describe(self) -> None:
+    def _describe(self, read: Mapping[str, Any]) -> None:
         """Write down what is run and on what; files of an earlier run of the same sweep stay."""
-        read = inputs(self.configuration, self.plan)
-        refuse_other_data(self.directory, read)
         if not (self.directory / "sweep.toml").exists():
-            write_text(to_toml(self.configuration), self.directory / "sweep.toml")
+            write_text(to_toml(located(self.configuration)), self.directory / "sweep.toml")
         if not (self.directory / "environment.json").exists():
             write_json({**environment(self.backend), **read}, self.directory / "environment.json")
 
 
+def _naming(configuration: SweepConfiguration, directory: Path) -> SweepConfiguration:
+    """Return what names a sweep: by the content of its data, but by the paths as written where its store is older."""
+    content = by_content(configuration)
+    if content.grid == configuration.grid:
+        return configuration
+    kept, _ = recorded(directory)
+    return configuration if kept == canonical_json(identity(configuration)) else content
+
+
 def default_directory(configuration: SweepConfiguration) -> Path:
     """Return the folder of a sweep that was given none: the same for the same configuration, so that it resumes."""
-    return Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(configuration)}"
+    first, older = (
+        Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(one)}"
+        for one in (by_content(configuration), configuration)
+    )
+    return older if older.exists() and not first.exists() else first
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from freewalk.results.checksums import checked_points, plan_checksum, seal
 from freewalk.results.configuration import canonical_json
+from freewalk.results.data import DataRow, DataSets, recorded, write_data
 from freewalk.results.database import (
     DATABASE_NAME,
     check_database,
@@ -78,6 +79,8 @@ class Merged:
     trials: list[_Trial]
     n_repeated: int
     """Trials that came again with equal results."""
+    data: list[DataRow] = field(default_factory=list)
+    """What the trials were trained on."""
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -116,21 +119,30 @@ def collect(directories: Sequence[Path]) -> Merged:
     Raises
     ------
     StoreError
-        A folder holds no store, or two complete runs of a trial differ in a result; the trial and the first column
-        that differs are named.
+        A folder holds no store, or other data under a name that an earlier one has too, or two complete runs of a trial
+        differ in a result; the trial and the first column that differs are named.
     """
-    sources, found, n_repeated = [], dict[str, _Trial](), 0
+    sources, found, n_repeated, data = [], dict[str, _Trial](), 0, DataSets()
     for index, directory in enumerate(directories):
         if not (directory / DATABASE_NAME).exists():
             raise StoreError(f"{directory} holds no {DATABASE_NAME}: only whole sweeps can be merged")
         check_database(directory / DATABASE_NAME)
         sources.append(read_source(directory))
+        own = data.add(directory, recorded(directory)[1], sources[-1].environment)
         for trial in _trials(directory / DATABASE_NAME, index):
+            trial = _named_alike(trial, data, own) if own else trial
             name = trial.fields["trial_id"]
             earlier = found.get(name)
             n_repeated += earlier is not None
             found[name] = trial if earlier is None else _one_of(earlier, trial, directories)
-    return Merged(sources, list(found.values()), n_repeated)
+    return Merged(sources, list(found.values()), n_repeated, data.rows)
+
+
+def _named_alike(trial: _Trial, data: DataSets, own: Sequence[DataRow]) -> _Trial:
+    """Return the trial with its data named as in the sweep that had them first, so that they are one cell."""
+    parameters = json.loads(trial.parameters)
+    named = data.named_alike(own, trial.fields["task"], parameters)
+    return trial if named == parameters else replace(trial, parameters=json.dumps(named))
 
 
 def _trials(path: Path, source: int) -> Iterator[_Trial]:
@@ -246,6 +258,7 @@ def write(merged: Merged, connection: sqlite3.Connection, path: Path) -> None:
         for place, trial in enumerate(merged.trials):
             if trial.fields["state"] in (State.COMPLETE, State.FAILED):
                 seal(connection, place)
+        write_data(connection, merged.data)
 
 
 def _rows(trials: Iterable[_Trial]) -> Iterator[tuple[Any, ...]]:

@@ -24,7 +24,7 @@ from freewalk.kernels.noise import Stream, counters, philox, uniform_from_words
 from freewalk.tasks.errors import DataError
 from freewalk.tasks.files import kind_of, located, read_file, stamp
 from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Source, Stored, drawn, float_at, whole_at
-from freewalk.tasks.task import Problem, Task
+from freewalk.tasks.task import Place, Problem, Task
 
 MARKOV = "markov"
 """The value of `source` that stands for the chain's text."""
@@ -181,12 +181,21 @@ def read_text(path: str, written: tuple[int, int, int] = (0, 0, 0)) -> Text:
 def _make_problem(source: str) -> Problem:
     if source == MARKOV:
         return _problem(len(LETTERS), 0, markov_text, N_MADE // 10 - 2)
+    text = _text_of(source)
+    argument = int(text.sources[0].sha256[:15], 16)
+    return _problem(len(text.characters), argument, lambda: text, text.longest_window)
+
+
+def _text_of(source: str) -> Text:
     path = located(source)
     text = read_text(str(path), stamp(path))
     if text.longest_window < 2:
         raise DataError(f"source={source} has {len(text.codes)} characters; give a text of at least 30")
-    argument = int(text.sources[0].sha256[:15], 16)
-    return _problem(len(text.characters), argument, lambda: text, text.longest_window)
+    return text
+
+
+def _place(source: str) -> Place | None:
+    return None if source == MARKOV else Place(str(located(source)), _text_of(source).content)
 
 
 def _problem(n: int, argument: int, load: Any, longest: int) -> Problem:
@@ -216,6 +225,7 @@ TASK = Task(
     target=_target(),
     make_problem=_make_problem,
     parameters={"source": MARKOV},
+    places={"source": _place},
     baseline=1 / len(LETTERS),
     baseline_text="one letter always: the chain shows all eight equally often",
     difficulty=(

