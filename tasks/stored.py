@@ -85,7 +85,7 @@ class Stored(ABC):
 
     @property
     def content(self) -> str:
-        """The SHA-256 of the data, in hex digits: the same wherever files lie and whatever their names, packed or not."""
+        """The SHA-256 of the data, in hex digits: the same wherever files lie, whatever their names, packed or not."""
         digests = [source.unpacked or source.sha256 for source in self.sources]
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 

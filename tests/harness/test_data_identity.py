@@ -31,8 +31,9 @@ COMMON += ["--steps-per-epoch", "2", "--quiet"]
 
 
 @pytest.fixture
-def text(tmp_path: Path) -> Path:
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A text in a folder of its own, below the present folder."""
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "data" / "text.txt"
     path.parent.mkdir()
     path.write_text(TEXT)
@@ -223,7 +224,8 @@ def write_digits(folder: Path, *, squeeze: bool = False, dots: bool = False) -> 
     return folder
 
 
-def test_digits_in_folders_are_told_by_what_they_hold(tmp_path: Path) -> None:
+def test_digits_in_folders_are_told_by_what_they_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     plain, dotted, packed = (
         write_digits(tmp_path / name, **options)  # type: ignore[arg-type]
         for name, options in (("plain", {}), ("dotted", {"dots": True}), ("packed", {"squeeze": True}))
