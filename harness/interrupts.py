@@ -27,7 +27,7 @@ _unheard: int | None = None
 
 
 def end_on_request() -> None:
-    """Let SIGTERM, Ctrl-C and hang-ups end this process by `KeyboardInterrupt`, or without where nothing can raise it."""
+    """Let SIGTERM, Ctrl-C and hang-ups end this process by KeyboardInterrupt, or without where nothing can raise it."""
     global _unheard
     _unheard, tells = os.pipe()
     for end in (_unheard, tells):
