@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install sweep test lint docs benchmark gallery clean
+.PHONY: install sweep test test-cuda lint docs benchmark gallery clean
 
 install: $(VENV)/.installed
 
@@ -22,6 +22,9 @@ sweep: install ## run the preset quickstart; OUT=DIR chooses the folder
 
 test: $(VENV)/.installed-dev ## run the tests
 	$(BIN)/python -m pytest
+
+test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
+	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu
 
 lint: $(VENV)/.installed-dev ## linters, types and the rooms' import rules
 	$(BIN)/ruff check .

@@ -279,10 +279,13 @@ class DeviceTrials:
         return [trial for trial in order if trial not in self._stopped]
 
     def _datapoints(self, blocks: int, places: int) -> tuple[Any, Any]:
-        """Return room for the inputs and targets of `places` datapoints a block."""
+        """Return room for the inputs and targets of `places` datapoints a block.
+
+        It starts with zeros: a place that holds no datapoint is computed too, and thrown away.
+        """
         network, timesteps = self.network, int(self._sizes[:, TIMESTEPS].max())
-        x = self._scratch.array("x", (blocks, places, network.input_rows(timesteps), network.n_input))
-        y = self._scratch.array("y", (blocks, places, network.output_rows(timesteps), network.n_output))
+        x = self._scratch.array("x", (blocks, places, network.input_rows(timesteps), network.n_input), zeroed=True)
+        y = self._scratch.array("y", (blocks, places, network.output_rows(timesteps), network.n_output), zeroed=True)
         return x, y
 
 

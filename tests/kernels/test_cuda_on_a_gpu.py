@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -105,6 +106,7 @@ def test_the_normals_are_those_of_the_cpu_bit_for_bit() -> None:
     np.testing.assert_array_equal(found, draw_many(EXAMPLE, 4, seed=5, step=2))
 
 
+@pytest.mark.skipif("FREEWALK_CUDA_EMULATOR" in os.environ, reason="a million datapoints take the emulator an hour")
 def test_a_step_leaves_no_array_of_batch_times_weights_on_the_device() -> None:
     from freewalk.kernels.cuda.jit import cuda
 
