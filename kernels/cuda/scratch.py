@@ -22,7 +22,7 @@ class Scratch:
         self._kept: dict[str, Any] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float32, *, zeroed: bool = False) -> Any:
-        """Return an array with whatever is in it, at first zeros if wanted; it is the caller's until the name's next."""
+        """Return an array with whatever is in it, perhaps zeros at first; it is the caller's until the name's next."""
         size = math.prod(shape)
         if name not in self._kept or self._kept[name].size < size:
             self._kept.pop(name, None)  # first, so that there is room
