@@ -12,7 +12,7 @@ from freewalk.harness.errors import UsageError
 if TYPE_CHECKING:
     from freewalk.harness.cluster.connection import Cluster
 
-_INSTALL = "pip install 'freewalk[cluster]'"
+_INSTALL = "pip install dask distributed"
 
 
 _LOG = logging.getLogger("freewalk")

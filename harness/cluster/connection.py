@@ -18,11 +18,11 @@ from freewalk.harness.cluster.local import LocalWorkers
 from freewalk.harness.cluster.members import Members, SchedulerLostError
 from freewalk.harness.cluster.quiet import quiet_dask
 from freewalk.harness.cluster.remote import facts
-from freewalk.harness.engines import backend_of
+from freewalk.harness.engines import backend_of, usable_backend
 from freewalk.harness.errors import UsageError
 from freewalk.harness.plan import Trial
 from freewalk.harness.text import counted
-from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.kernels.backend import Backend
 
 if TYPE_CHECKING:
     from freewalk.harness.cluster.engine import ClusterEngine
@@ -91,7 +91,7 @@ class Cluster:
 
     def planned_for(self, choice: str) -> Backend:
         """Return what stands for the workers before it is known who they are."""
-        backend = resolve_backend("reference" if choice == "reference" else "cpu")
+        backend = usable_backend("reference" if choice == "reference" else "cpu")
         return replace(backend, workers=self.n_workers or backend.workers)
 
     def home(self, choice: str, method: str) -> Backend:
