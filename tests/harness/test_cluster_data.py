@@ -1,9 +1,11 @@
 """Workers must have the data of the driver: one that has others is left out by name."""
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,18 @@ import pytest
 from disturbed import assert_same_tables, states, wait_until
 
 from freewalk.harness import plugins
+from freewalk.harness.budget import Budget
+from freewalk.harness.errors import UsageError
+from freewalk.harness.group import Work
+from freewalk.harness.plan import Plan
 from freewalk.tasks.characters import read_text
 from freewalk.tasks.images import idx_digits
+from freewalk.tasks.registry import TASKS
+from freewalk.tasks.stored import Source
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'freewalk[cluster]'")
-from freewalk.harness.cluster import connection
+from freewalk.harness.cluster import connection, remote
+from freewalk.harness.cluster.waiting import Piece
 
 psutil = pytest.importorskip("psutil")  # Dask stands on it
 
@@ -84,8 +93,8 @@ def load_digits(return_X_y=True):
 def _read_anew() -> Iterator[None]:
     yield
     plugins.unload_all()
-    read_text.cache_clear()
-    idx_digits.cache_clear()
+    for read in (read_text, idx_digits):
+        getattr(read, "cache_clear", lambda: None)()
 
 
 def write_idx(path: Path, values: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
@@ -234,3 +243,21 @@ def test_data_that_change_while_a_sweep_runs(
     assert harness(*text, "--quiet", "--workers", 1, "--out", "out").code == 0
     assert harness(*text, "--quiet", "--out", "threads").code == 0
     assert_same_tables(tmp_path / "out", tmp_path / "threads")
+
+
+def test_a_slice_is_refused_when_its_data_have_changed_since(
+    homes: tuple[Path, Path], plan: Callable[..., Plan]
+) -> None:
+    here, _ = homes
+    (trial,) = plan("source=~/text.txt", "timesteps=3", "hidden=3", tasks=["characters"], seeds=[0]).trials
+    work, budget = Work((trial,), (None,), together=False), Budget(epochs=1, steps_per_epoch=1, evaluation_points=8)
+    sources = TASKS["characters"].problem(trial.cell.parameters).sources
+
+    def run(sources: tuple[Source, ...]) -> None:
+        remote.run(pickle.dumps(((Piece(work, "cpu", sources),), budget, 1.0, "sweep", "flight")))
+
+    run(sources)
+    for other in ((replace(sources[0], sha256="0" * 64),), (*sources, sources[0])):
+        with pytest.raises(UsageError, match="its data of task 'characters' are others"):
+            run(other)
+    assert remote.pulse() == {}
