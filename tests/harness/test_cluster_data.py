@@ -119,6 +119,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
     fill(here, 1)
     fill(there, 2)
+    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))  # of kernels
     monkeypatch.setenv("HOME", str(here))
     return here, there
 
@@ -245,10 +246,8 @@ def test_data_that_change_while_a_sweep_runs(
     assert_same_tables(tmp_path / "out", tmp_path / "threads")
 
 
-def test_a_slice_is_refused_when_its_data_have_changed_since(
-    homes: tuple[Path, Path], plan: Callable[..., Plan]
-) -> None:
-    here, _ = homes
+@pytest.mark.usefixtures("homes")
+def test_a_slice_is_refused_when_its_data_have_changed_since(plan: Callable[..., Plan]) -> None:
     (trial,) = plan("source=~/text.txt", "timesteps=3", "hidden=3", tasks=["characters"], seeds=[0]).trials
     work, budget = Work((trial,), (None,), together=False), Budget(epochs=1, steps_per_epoch=1, evaluation_points=8)
     sources = TASKS["characters"].problem(trial.cell.parameters).sources
