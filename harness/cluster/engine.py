@@ -21,10 +21,12 @@ from freewalk.harness.cluster.same_data import TaskData
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.errors import UsageError
 from freewalk.harness.events import Event
+from freewalk.harness.group import Work
 from freewalk.harness.interrupts import patience
 from freewalk.harness.plan import Cell, Trial
 from freewalk.kernels.backend import BackendName
 from freewalk.tasks.registry import TASKS
+from freewalk.tasks.stored import Source
 
 
 class ClusterEngine:
@@ -109,7 +111,7 @@ class ClusterEngine:
             own = [trial for trial in trials if homes[trial.cell.method] == backend]
             whole = [trial for trial in self._plan if homes[trial.cell.method] == backend]
             works = works_of(own, self._budget, backend, checkpoints=checkpoints, plan=whole)
-            pieces += [Piece(work, backend.name) for work in works]
+            pieces += [Piece(work, backend.name, _sources(work)) for work in works]
         return pieces
 
     def _take_compile_seconds(self) -> None:
@@ -150,6 +152,11 @@ class ClusterEngine:
             if kind is None or members.is_somebody_coming:
                 since = time.monotonic()
         raise UsageError(self._cluster.nobody(self._dispatch.missing() or "worker"))
+
+
+def _sources(work: Work) -> tuple[Source, ...]:
+    cell = work.trials[0].cell
+    return TASKS[cell.task].problem(cell.parameters).sources
 
 
 def _kinds(pieces: Sequence[Piece]) -> list[Kind]:
