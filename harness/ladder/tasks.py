@@ -9,8 +9,10 @@ from freewalk.harness.budget import Budget
 from freewalk.harness.commands.cell_options import single_trial
 from freewalk.harness.engines import backend_of
 from freewalk.harness.ladder.rung import Attempt, Setting
+from freewalk.harness.parameters import Scalar, check_value
 from freewalk.harness.text import counted, significant
 from freewalk.harness.trial import run_trial, start_trial
+from freewalk.harness.values import parse_values
 from freewalk.results.explanation import explain
 
 _EPOCHS = 50
@@ -23,6 +25,11 @@ class Recipe:
 
     steps: int
     options: Mapping[str, str]
+
+
+def checked_values(options: Mapping[str, str]) -> dict[str, Scalar]:
+    """Return options as the values that they say."""
+    return {name: check_value(name, *parse_values(text), f"--set {name}={text}: ") for name, text in options.items()}
 
 
 def learn(setting: Setting, method: str, task: str, architecture: str, recipe: Recipe) -> Attempt:
