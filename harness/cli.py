@@ -1,4 +1,4 @@
-"""The command line `harness`: which commands there are, and how errors end.
+"""The command line, `harness` or `freewalk`: which commands there are, and how errors end.
 
 Commands live in harness/commands/ and are imported when they are called, so that `harness --help` is quick.
 """
@@ -6,18 +6,20 @@ Commands live in harness/commands/ and are imported when they are called, so tha
 from __future__ import annotations
 
 import importlib
-import signal
+import os
 import sys
-from types import FrameType
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 import click
 
 import freewalk
 from freewalk.harness.errors import UsageError, nearest
+from freewalk.harness.interrupts import EXIT_INTERRUPTED, end_on_request, leave
+from freewalk.harness.streams import guard_streams, lost_output
+from freewalk.results.text import printable
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "sweep": "Run a grid of trials; record tables and show the best cells.",
@@ -79,46 +81,63 @@ Every option of a command can be set in the environment, as HARNESS_EPOCHS for -
 @click.version_option(freewalk.__version__, prog_name="freewalk")
 def harness() -> None:
     """Hold the commands; `HELP` is what users read."""
+    threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
+    if not threads.isdecimal() or int(threads) < 1:  # Numba would end in a traceback, whatever the command
+        raise UsageError(f"NUMBA_NUM_THREADS={threads}: give a whole number of at least 1, or unset it")
 
 
 def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    guard_streams()
+    end_on_request()
+    code = run(sys.argv[1:])
+    if (error := lost_output()) is not None:
+        code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    leave(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return its exit code, with errors as one line on stderr."""
     try:
-        code = harness.main(args=arguments or ["--help"], prog_name="harness", standalone_mode=False)
+        code = harness.main(args=arguments or ["--help"], prog_name=_program(), standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         return _complain(_one_line(error))
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes the end of any file for a Ctrl-D
+            raise error.__cause__ from None
         click.echo("harness: interrupted", err=True)
         return EXIT_INTERRUPTED
     except UsageError as error:
         return _complain(str(error))
-    except BrokenPipeError:
-        # the reader of our output has left; a second complaint at exit would go nowhere
-        sys.stderr.close()
-        return 0
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # a file or disk that no line nearer to it has expected to fail
+        where = f"{error.filename}: " if error.filename else ""
+        denied = isinstance(error, PermissionError)
+        remedy = "change its permissions or name another" if denied else "mend that, then give the same command again"
+        return _complain(f"{where}{error.strerror}; {remedy}")
+
+
+def _program() -> str:
+    """Return what this program was called by: `harness`, `freewalk` or `python -m freewalk`."""
+    path = Path(sys.argv[0])
+    if path.name == "__main__.py" and path.parent.name == "freewalk":
+        return "python -m freewalk"
+    return "freewalk" if path.stem == "freewalk" else "harness"
 
 
 def _complain(message: str) -> int:
-    click.echo(f"harness: error: {message}", err=True)
+    line = printable(message).replace("\n", r"\n")  # a path may hold anything
+    click.echo(f"harness: error: {line}", err=True)
     return EXIT_USAGE
 
 
 def _one_line(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split())
-    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "harness"
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
         hint = nearest(error.option_name, error.possibilities or ())
         message = f"no option {error.option_name}{hint}"
     return f"{message.rstrip('.')}; see {command} --help"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> Any:
-    """Treat a request to end like Ctrl-C: what is finished is in the store."""
-    raise KeyboardInterrupt

@@ -15,6 +15,7 @@ from freewalk.harness.checkpoint import Checkpoint
 from freewalk.harness.errors import one_line
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.group import Group, TrialAlone, Work, start_group
+from freewalk.harness.interrupts import TRAINING, patience
 from freewalk.harness.plan import Trial
 from freewalk.harness.trial import Interrupted, one_blas_thread, spread_if_worth
 from freewalk.kernels.backend import Backend
@@ -76,13 +77,13 @@ class Engine:
     def run(self, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint] | None = None) -> Generator[Event]:
         """Run trials, in order as threads become free, from checkpoints where there are any; yield what happens.
 
-        When the consumer stops early, or is interrupted, the threads are told to stop and are waited for; call
-        `drain` for the trials that were under way.
+        When the consumer stops early, or is interrupted, the threads are told to stop and are waited for, as long as
+        `patience` has it; call `drain` for the trials that were under way.
         """
         works = works_of(trials, self._budget, self.backend, checkpoints=checkpoints, plan=self._plan)
         self._waiting = works[::-1]
         threads = [
-            threading.Thread(target=self._work, name=f"freewalk-{k}", daemon=True)
+            threading.Thread(target=self._work, name=f"{TRAINING}-{k}", daemon=True)
             for k in range(min(self.backend.workers, len(trials)))
         ]
         with one_blas_thread():
@@ -106,8 +107,9 @@ class Engine:
 
     def _join(self, threads: Sequence[threading.Thread]) -> None:
         """Wait for the threads, and take what they say meanwhile: one that cannot say it would not end."""
+        until = time.monotonic() + patience()
         for thread in threads:
-            while thread.is_alive():
+            while thread.is_alive() and time.monotonic() < until:
                 self._left += self._said()
                 thread.join(_SECONDS_OF_A_JOIN)
         self._left += self._said()
@@ -161,6 +163,7 @@ class Engine:
             with self._stoppable(group):
                 for trial, result in group.run(_Look(self, group)):
                     del unfinished[trial.trial_id]
+                    self._count_compilation(group)  # first: the row that is stored next bears it
                     self._events.put(Finished(trial, result))
         except _Cut:
             return list(group.left().halves())
@@ -195,7 +198,11 @@ class Engine:
         finally:
             with self._changed:
                 self._groups.remove(group)
-                self.compile_seconds += group.compile_seconds
+            self._count_compilation(group)
+
+    def _count_compilation(self, group: Group) -> None:
+        with self._changed:
+            self.compile_seconds += group.newly_compiled()
 
     def look(self, group: Group, seconds_since_saved: float) -> bool:
         """Do what is due between two calls of a group's kernels; return whether checkpoints were made.

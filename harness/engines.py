@@ -10,7 +10,7 @@ from freewalk.harness.budget import Budget
 from freewalk.harness.engine import Engine
 from freewalk.harness.errors import UsageError
 from freewalk.harness.plan import Cell, Plan, Trial
-from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.kernels.backend import Backend, resolve_backend, usable_threads
 from freewalk.tasks.registry import TASKS
 
 _BATCHED = "walk"
@@ -48,6 +48,10 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
     UsageError
         If it cannot be used on this machine, or not for these cells.
     """
+    try:
+        usable_threads()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     try:
         backend = resolve_backend(name)
     except ValueError as error:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from freewalk.results.text import printable
+
 _LONGEST_ERROR = 400
 
 
@@ -61,6 +63,6 @@ def unknown_own(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's kind and message on one line, shortened."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    """Return an error's kind and message on one line, shortened and printable."""
+    text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
     return text if len(text) <= _LONGEST_ERROR else text[: _LONGEST_ERROR - 1] + "…"

@@ -14,11 +14,12 @@ from freewalk.harness.environment import memory_bytes
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.harness.plan import Cell, Plan, Trial
-from freewalk.harness.problem import resolve_problem
+from freewalk.harness.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.trial import peak_memory_mb, start_trial
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import most_bytes, shape_of
+from freewalk.kernels.layered import parse_architecture
 from freewalk.kernels.walk import Trainer
 
 _MEASURED_SECONDS = 0.2
@@ -27,6 +28,15 @@ _SECONDS_PER_TRIAL = 0.004
 # Arrays of the size of the activations, and of the matrix of weights, that a layered trial holds at once.
 _ACTIVATION_ARRAYS = 4
 _WEIGHT_ARRAYS = 10
+_REMEDIES = {
+    "hidden": "fewer hidden neurons",
+    "architecture": "fewer hidden neurons",
+    "batch_size": "a smaller batch",
+    "timesteps": "fewer timesteps",
+    "bits": "fewer bits",
+    "pairs": "fewer pairs",
+}
+_MUCH_LESS = 0.8
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,13 @@ def memory_mb(cell: Cell) -> float:
         activations = _ACTIVATION_ARRAYS * problem.configuration.batch_size * sum(problem.layers.widths)
         return 8 * (activations + _WEIGHT_ARRAYS * network.n_weights) / 1e6
     through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * (cell.method == "backprop")
-    return (most_bytes(shape_of(network, problem.timesteps)) + through_time) / 1e6
+    return (most_bytes(shape_of(network, problem.timesteps)) + through_time + _sequence_bytes(problem)) / 1e6
+
+
+def _sequence_bytes(problem: ResolvedProblem) -> int:
+    """Return the memory of the inputs and outputs of sixteen datapoints, in training and in evaluation."""
+    shape = shape_of(problem.network, problem.timesteps)
+    return 2 * (shape.input_rows * shape.n_input + 2 * shape.output_rows * shape.n_output) * LANES * 4
 
 
 def refuse_too_large(plan: Plan, backend: Backend) -> None:
@@ -79,8 +95,9 @@ def refuse_too_large(plan: Plan, backend: Backend) -> None:
     largest = max(plan.cells, key=memory_mb)
     needed = memory_mb(largest) * min(backend.workers, len(plan.trials))
     if available is not None and needed > available / 1e6:
-        names, remedies = _culprits(largest)
-        sizes = ", ".join(f"{name}={largest.parameters[name]}" for name in names)
+        culprits = _culprits(largest)
+        sizes = ", ".join(f"{name}={largest.parameters[name]}" for name in culprits)
+        remedies = dict.fromkeys(_REMEDIES.get(name, f"a smaller {name}") for name in culprits)
         raise UsageError(
             f"{sizes} on task {largest.task!r} needs about"
             f" {needed / 1e3:,.0f} GB of memory, this machine has {available / 1e9:,.0f} GB;"
@@ -88,15 +105,36 @@ def refuse_too_large(plan: Plan, backend: Backend) -> None:
         )
 
 
-def _culprits(cell: Cell) -> tuple[list[str], list[str]]:
-    """Return the parameters that decide a cell's memory, and how to need less."""
-    layered = cell.parameters["architecture"] != FREE
-    names, remedies = ["architecture" if layered else "hidden"], ["fewer hidden neurons"]
-    if takes_products(resolve_problem(cell.task, cell.method, cell.parameters)):
-        return [*names, "batch_size"], [*remedies, "a smaller batch"]
-    if cell.method == "backprop":
-        return [*names, "timesteps"], [*remedies, "fewer timesteps"]
-    return names, remedies
+def _culprits(cell: Cell) -> list[str]:
+    """Return the parameters that decide a cell's memory: half of one would need much less."""
+    needed = memory_mb(cell)
+    decisive = [
+        name
+        for name in cell.parameters
+        if (smaller := _halved(cell, name)) is not None and memory_mb(smaller) < _MUCH_LESS * needed
+    ]
+    sizes = {name: value for name, value in cell.parameters.items() if isinstance(value, int)}
+    # where none can be halved alone, as a sequence's length without its timesteps, it is the largest together
+    return decisive or [name for name, value in sizes.items() if value > max(sizes.values()) / 2]
+
+
+def _halved(cell: Cell, name: str) -> Cell | None:
+    """Return the cell with half of one of its sizes; None if that is no size, cannot be halved or does not fit."""
+    value = cell.parameters[name]
+    half: Scalar
+    if name == "architecture" and value != FREE:
+        first, *hidden, last = parse_architecture(str(value))
+        half = "-".join(map(str, (first, *(max(1, width // 2) for width in hidden), last)))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        half = max(1, value // 2)
+    else:
+        return None
+    smaller = replace(cell, parameters={**cell.parameters, name: half})
+    try:
+        resolve_problem(smaller.task, smaller.method, smaller.parameters)
+    except ValueError:
+        return None
+    return None if half == value else smaller
 
 
 def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estimate:
@@ -146,10 +184,14 @@ def _measured_scale(trial: Trial, budget: Budget, backend: Backend) -> float:
 
 
 def _short_step(cell: Cell) -> Cell:
-    """Return the cell with a batch so small that a step, which nothing can interrupt, takes a moment."""
+    """Return the cell with sizes so small that a step, which nothing can interrupt, takes a moment."""
     batch_size = _integer(cell.parameters, "batch_size")
     fitting = int(_MEASURED_SECONDS * batch_size / seconds_per_step(cell))
-    return replace(cell, parameters={**cell.parameters, "batch_size": min(batch_size, max(fitting, 1))})
+    cell = replace(cell, parameters={**cell.parameters, "batch_size": min(batch_size, max(fitting, 1))})
+    for name in ("timesteps", "hidden", "architecture"):
+        while seconds_per_step(cell) > 2 * _MEASURED_SECONDS and (smaller := _halved(cell, name)) is not None:
+            cell = smaller
+    return cell
 
 
 def _timed(trainer: Trainer, n_steps: int) -> tuple[float, int]:

@@ -17,9 +17,16 @@ from freewalk.harness.parameters import (
     check_axis,
     uses,
 )
-from freewalk.harness.plugins import load_plugins
+from freewalk.harness.plugins import load_plugins, without
 from freewalk.harness.presets import SETTING_TYPES, preset_names, preset_path, read_document
+from freewalk.harness.seeds import read_seeds
 from freewalk.harness.values import parse_values
+
+_LONGEST_SHOWN = 200
+"""Characters of an argument that a message repeats."""
+
+SEEDS = "seeds"
+"""A key of a file's table that is no axis of its cells: the seeds that they run with, in place of the sweep's."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ def parse_grid(
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
     registry: Registry | None = None,
+    plugins: Sequence[str] = (),
 ) -> GridSpec:
     """Read all ``--grid`` arguments, and ``--task`` and ``--method``, which are axes too.
 
@@ -57,6 +65,8 @@ def parse_grid(
     registry : Registry, optional
         Knows which tasks use which parameters, so that a file's axes for tasks that ``--task`` replaced
         can go with them.
+    plugins : sequence of str
+        Pinned names of plug-ins that are loaded; where a file names the same one, these hold.
 
     Returns
     -------
@@ -74,7 +84,8 @@ def parse_grid(
         raise UsageError(f"--grid {sources[0]!r} and --grid {sources[1]!r}: give one preset or file, not both")
     if sources and tables:
         raise UsageError(f"grid {sources[0]!r} and several mappings: give a preset or a file, or mappings, not both")
-    source, read = (sources[0], _read(sources[0])) if sources else (None, None)  # first: its plug-ins bring keys
+    # first: its plug-ins bring keys
+    source, read = (sources[0], _read(sources[0], plugins)) if sources else (None, None)
     if tables:
         read = ({}, (), list(tables))
     for spec in specs:
@@ -91,9 +102,14 @@ def parse_grid(
             axes[key] = check_axis(key, names, f"--{key}: ")
     if read is None:
         return GridSpec(None, {}, (axes,))
-    settings, plugins, own_tables = read
+    settings, named, own_tables = read
     merged = tuple(_override(table, axes, registry) for table in own_tables)
-    return GridSpec(source, settings, merged, plugins)
+    return GridSpec(source, settings, merged, named)
+
+
+def own_seeds(table: Axes, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Return the seeds that a table has of its own, or the sweep's."""
+    return tuple(int(seed) for seed in table.get(SEEDS, default))
 
 
 def useful_keys(table: Axes, registry: Registry | None = None) -> set[str]:
@@ -157,7 +173,7 @@ def _names_a_document(spec: str) -> bool:
 
 
 def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
-    where = f"--grid {spec!r}: "
+    where = f"--grid {spec if len(spec) <= _LONGEST_SHOWN else spec[:_LONGEST_SHOWN] + '…'!r}: "
     key, _, text = (part.strip() for part in spec.partition("="))
     if not key:
         raise UsageError(f"{where}the key is empty; write key=v1,v2, such as stddev=0.01,0.1")
@@ -170,21 +186,30 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
     return key, check_axis(key, parse_values(text, where), where)
 
 
-def _read(source: str) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
+def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
     """Return a document's settings, its plug-ins, which it has loaded, and its tables."""
     path = preset_path(source) if source in preset_names() else Path(source)
     settings, grids = read_document(path)
     named = settings.pop("plugins", ())
     listed = [named] if isinstance(named, str) else named if isinstance(named, list) else []
-    plugins = load_plugins(map(str, listed), path.parent)
+    plugins = load_plugins(without(given, map(str, listed), path.parent), path.parent)
     tables: list[Axes] = []
     for number, grid in enumerate(grids, start=1):
         where = f"--grid {source!r}: [[grid]] table {number}: "
+        seeds = {SEEDS: _read_own_seeds(grid.pop(SEEDS), where)} if SEEDS in grid else {}
         misplaced = next((key for key in grid if key in SETTING_TYPES), None)
         if misplaced:
             raise UsageError(f"{where}{misplaced} is no axis; move it above the first [[grid]]")
-        tables.append({key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()})
+        axes = {key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()}
+        tables.append({**axes, **seeds})
     return settings, plugins, tables
+
+
+def _read_own_seeds(value: object, where: str) -> tuple[int, ...]:
+    seeds = read_seeds(value, f"{where}{SEEDS} =")
+    if not isinstance(seeds, tuple) or not all(type(seed) is int for seed in seeds):
+        raise UsageError(f"{where}{SEEDS} = {value!r}: must be a whole number, a list of them, or a text such as 0:5")
+    return seeds
 
 
 def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:

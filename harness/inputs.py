@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +9,9 @@ from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.errors import UsageError
 from freewalk.harness.plan import Plan
 from freewalk.harness.plugins import Plugin, entry_point_facts
+from freewalk.results.environment import read_environment
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.stored import Source
-
-FILE = "environment.json"
 
 
 def inputs(configuration: SweepConfiguration, plan: Plan) -> dict[str, Any]:
@@ -42,9 +39,8 @@ def refuse_other_data(directory: Path, present: dict[str, Any]) -> None:
     UsageError
         Naming the task and its source.
     """
-    try:
-        then = json.loads((directory / FILE).read_text(encoding="utf-8")).get("data", {})
-    except (OSError, ValueError, AttributeError):
+    then = (read_environment(directory) or {}).get("data")
+    if not isinstance(then, dict):
         return  # a new sweep, or one of a time before
     for task, entries in present["data"].items():
         for entry in entries:
@@ -57,5 +53,6 @@ def refuse_other_data(directory: Path, present: dict[str, Any]) -> None:
                 )
 
 
-def _sha256_of(path: str, entries: Iterable[dict[str, str]]) -> str | None:
-    return next((entry["sha256"] for entry in entries if entry["path"] == path), None)
+def _sha256_of(path: str, entries: object) -> object:
+    known = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return next((entry.get("sha256") for entry in known if entry.get("path") == path), None)

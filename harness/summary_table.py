@@ -40,7 +40,7 @@ def print_table(sweep: Sweep) -> None:
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     best = best_cells(summary, per_task=_WHOLE_TABLE)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
-    varying = varying_parameters(sweep.plan, sweep.configuration)
+    varying = varying_parameters(sweep.whole[1], sweep.whole[0])
     for name, cells in best.groupby("task", sort=False):
         of_task = summary[summary["task"] == name]
         if len(of_task) > _WHOLE_TABLE:

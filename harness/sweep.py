@@ -24,10 +24,8 @@ from freewalk.harness.checkpoint import Checkpoint, UnusableCheckpoint
 from freewalk.harness.cluster.choice import chosen_cluster
 from freewalk.harness.configuration import (
     SweepConfiguration,
-    identity,
     resolve,
     sweep_id,
-    to_toml,
 )
 from freewalk.harness.engine import Engine
 from freewalk.harness.engines import (
@@ -42,13 +40,16 @@ from freewalk.harness.errors import UsageError
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.inputs import inputs, refuse_other_data
+from freewalk.harness.joining import Joined, described, join, keep_document
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.plugins import lent
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.kernels.backend import Backend
-from freewalk.results.export import export_tables, write_json, write_text
+from freewalk.results.environment import ENVIRONMENT_NAME, read_environment
+from freewalk.results.export import export_tables, write_json
 from freewalk.results.records import TrialRecord
+from freewalk.results.rows import now
 from freewalk.results.schema import TableName
 from freewalk.results.store import Store
 from freewalk.tasks.registry import TASKS
@@ -71,11 +72,13 @@ class Opened:
     trials: Sequence[Trial]
     """What is left."""
     n_total: int
-    """Trials of the sweep, those of earlier runs included."""
+    """Trials that are asked for, those of earlier runs included."""
     n_reached_before: int
-    """Trials of earlier runs that reached their target."""
+    """Those of earlier runs among them that reached their target."""
     resumed: Mapping[str, int] = field(default_factory=dict)
     """Steps that trials among them have behind them, by trial_id; the others start."""
+    notes: Sequence[str] = ()
+    """What the user should know of the folder."""
 
 
 @dataclass
@@ -89,6 +92,8 @@ class Sweep:
     cluster: Cluster | None = None
     """Dask workers that run the trials; None for this process's threads."""
     plan: Plan = field(init=False)
+    whole: tuple[SweepConfiguration, Plan] = field(init=False)
+    """Everything that the folder holds, which may be more than is asked for; known once `run` has begun."""
     backend: Backend = field(init=False)
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
     """trials and summary, once `run` has ended."""
@@ -96,6 +101,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self.plan = expand(self.configuration, BuiltInRegistry())
+        self.whole = self.configuration, self.plan
         choice = self.configuration.backend
         refuse_methods_without_kernels(choice, self.configuration.methods)
         self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice, self.plan.cells)
@@ -109,7 +115,8 @@ class Sweep:
     def run(self, *, retry_failed: bool = False, fail_fast: bool = False) -> Iterator[Opened | Event]:
         """Run what the store does not have yet; yield what happens; leave the tables in the folder.
 
-        A consumer that stops early leaves a store that a later `run` completes.
+        A folder that holds trials of the same settings, other seeds or values of parameters among them, gets those that
+        it lacks. A consumer that stops early leaves a store that a later `run` completes.
 
         Raises
         ------
@@ -122,17 +129,30 @@ class Sweep:
         with ExitStack() as stack:
             if self.cluster is not None and self.cluster.address is not None:
                 stack.enter_context(self.cluster)  # a wrong address leaves no folder behind
-            store = stack.enter_context(Store.open_or_create(self.directory, identity(c), sweep_id(c)))
-            store.add_pending(self._record(trial) for trial in self.plan.trials)
+            joined: list[Joined] = []
+
+            def accept(stored: Mapping[str, Any]) -> None:
+                registry, plan = BuiltInRegistry(), self.plan
+                joined.append(join(self.directory, stored, c, plan, registry, retry_failed=retry_failed))
+
+            store = stack.enter_context(Store.open_or_create(self.directory, described(c), sweep_id(c), accept))
+            (found,) = joined
+            self.plan, self.whole = found.plan, found.whole
+            notes = (
+                *found.notes,
+                *self._describe(found, store.configuration()),
+            )  # may refuse: before anything is added
+            records = (self._record(trial) for trial in self.plan.trials)
+            store.add_pending(records, found.described, afresh=found.other_code)
             left = set(store.unfinished(retry_failed=retry_failed))
             trials = [trial for trial in self.plan.trials if trial.trial_id in left]
-            self._describe()
             if self.cluster is not None and self.cluster.address is None and trials:
                 stack.enter_context(self.cluster)
             checkpoints = self._checkpoints(store, trials)
             resumed = {trial_id: checkpoint.step for trial_id, checkpoint in checkpoints.items()}
             try:
-                yield Opened(trials, len(self.plan.trials), store.count_reached(), resumed)
+                n_reached = store.count_reached(trial.trial_id for trial in self.plan.trials)
+                yield Opened(trials, len(self.plan.trials), n_reached, resumed, notes)
                 if trials:
                     self.compile_seconds = 0.0 if self.cluster else self._compile(trials)
                     yield from self._drive(store, trials, checkpoints, fail_fast)
@@ -181,7 +201,7 @@ class Sweep:
         methods = {trial.trial_id: trial.cell.method for trial in trials}
         for trial_id, data in store.checkpoints(methods):
             try:
-                checkpoint = Checkpoint.from_bytes(data)
+                checkpoint = Checkpoint.from_bytes(data, trial_id)
             except UnusableCheckpoint:
                 continue
             if checkpoint.backend == self._home(methods[trial_id]).name:
@@ -221,7 +241,7 @@ class Sweep:
             case Started():
                 store.mark_running([trial_id])
             case Saved(checkpoint=checkpoint):
-                store.save_checkpoint(trial_id, checkpoint.step, checkpoint.to_bytes())
+                store.save_checkpoint(trial_id, checkpoint.step, checkpoint.to_bytes(trial_id))
             case Finished(result=result):
                 # whoever compiled paid for all: the seconds stand in one row and can be added up
                 seconds = self.compile_seconds + engine.compile_seconds
@@ -245,14 +265,23 @@ class Sweep:
             target=task.target if target is None else target,
         )
 
-    def _describe(self) -> None:
-        """Write down what is run and on what; files of an earlier run of the same sweep stay."""
+    def _describe(self, found: Joined, stored: Mapping[str, Any]) -> list[str]:
+        """Write down what is run and on what; what an earlier run wrote stays as far as it holds. Return notes."""
         read = inputs(self.configuration, self.plan)
         refuse_other_data(self.directory, read)
-        if not (self.directory / "sweep.toml").exists():
-            write_text(to_toml(self.configuration), self.directory / "sweep.toml")
-        if not (self.directory / "environment.json").exists():
-            write_json({**environment(self.backend), **read}, self.directory / "environment.json")
+        path = self.directory / ENVIRONMENT_NAME
+        if not path.exists():
+            write_json({**environment(self.backend), **read}, path)
+        elif (
+            found.new_texts
+            and (then := read_environment(self.directory)) is not None
+            and then.get("plugins") != read["plugins"]
+        ):
+            earlier = {"until": now(), "plugins": then.get("plugins")}
+            known = then.get("earlier_plugins")
+            listed = [*(known if isinstance(known, list) else []), earlier]
+            write_json({**then, "plugins": read["plugins"], "earlier_plugins": listed}, path)
+        return keep_document(self.directory, stored, found)
 
 
 def default_directory(configuration: SweepConfiguration) -> Path:

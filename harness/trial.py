@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,10 +19,12 @@ from threadpoolctl import threadpool_limits
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.final_measure import measure_test_part
+from freewalk.harness.interrupts import TRAINING, patience
 from freewalk.harness.output_signal import heldout_signal
 from freewalk.harness.plan import Cell
 from freewalk.harness.problem import ResolvedProblem, resolve_problem
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.clock import running_seconds
 from freewalk.kernels.walk import Evaluation, Progress, Trainer
 from freewalk.results.convergence import Convergence
 from freewalk.results.records import CurvePoint
@@ -142,9 +144,9 @@ class TrialWatch:
 
         On datapoints that are the same for every trial; see `freewalk.harness.output_signal`.
         """
-        start = time.perf_counter()
+        start = running_seconds()
         signal = heldout_signal(self.problem, self.trainer.weights)
-        self.evaluation_seconds += time.perf_counter() - start
+        self.evaluation_seconds += running_seconds() - start
         self._record("heldout", "signal", signal)
         if self.last_evaluation is not None:
             self._record("heldout", "output_spread", self.last_evaluation.output_spread)
@@ -178,9 +180,9 @@ class TrialWatch:
 
     def measure_test_part(self) -> None:
         """Add the measures of the test part to the curve, if the task's data have one; nothing is judged by them."""
-        start = time.perf_counter()
+        start = running_seconds()
         evaluation = measure_test_part(self.problem, self.trainer.weights)
-        self.evaluation_seconds += time.perf_counter() - start
+        self.evaluation_seconds += running_seconds() - start
         if evaluation is not None:
             for metric in self.task.recorded_metrics:
                 self._record("test", metric, float(getattr(evaluation, metric)))
@@ -205,15 +207,15 @@ class TrialRun(TrialWatch):
             n_steps = max(1, min(n_steps, int(SECONDS_BETWEEN_LOOKS / self.seconds_per_step)))
         else:
             n_steps = 1  # the first step tells how long one takes
-        start = time.perf_counter()
+        start = running_seconds()
         progress = self.trainer.train(n_steps)
-        self.took(progress, time.perf_counter() - start)
+        self.took(progress, running_seconds() - start)
 
     def evaluate(self) -> None:
         """Measure on held-out data, add to the curve and let the judge see it."""
-        start = time.perf_counter()
+        start = running_seconds()
         evaluation = self.trainer.evaluate()
-        self.measured(evaluation, time.perf_counter() - start)
+        self.measured(evaluation, running_seconds() - start)
 
 
 def resolve_trial(cell: Cell, budget: Budget) -> ResolvedProblem:
@@ -273,7 +275,7 @@ def run_interruptibly(
     Raises
     ------
     KeyboardInterrupt
-        After the trial has stopped; the step that was cut short has moved nothing.
+        After the trial has stopped, or as long after as `patience` has it; a step that is cut short moves nothing.
     """
     stop = threading.Event()
 
@@ -282,14 +284,18 @@ def run_interruptibly(
             raise Interrupted
         look(run)
 
-    with one_blas_thread(), ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1, thread_name_prefix=TRAINING)
+    with one_blas_thread():
         future = pool.submit(run_trial, run, backend, look=look_or_stop)
         try:
             return future.result()
         except KeyboardInterrupt:
             stop.set()
             run.trainer.request_stop()
+            wait([future], timeout=min(patience(), threading.TIMEOUT_MAX))
             raise
+        finally:
+            pool.shutdown(wait=future.done())
 
 
 def spread_if_worth(run: TrialRun, backend: Backend) -> float:

@@ -13,6 +13,7 @@ MAX_TRIALS = 5_000_000
 
 _FUNCTION = re.compile(r"([A-Za-z]\w*)\s*\((.*)\)", re.DOTALL)
 _SIGNIFICANT_DIGITS = 12
+_LONGEST_NUMBER = 1000
 
 
 def parse_values(text: str, where: str = "") -> tuple[Scalar, ...]:
@@ -91,6 +92,8 @@ def _number(text: str, where: str, form: str) -> Fraction:
         raise UsageError(f"{where}{text!r} is not a number; write {form}") from None
     if not math.isfinite(value):
         raise UsageError(f"{where}{text!r} is not a finite number; write {form}")
+    if len(text) > _LONGEST_NUMBER:  # which Python may refuse to read exactly
+        raise UsageError(f"{where}a number has {len(text):,} characters; write it in at most {_LONGEST_NUMBER:,}")
     # Fraction would write out every zero of 1e-999999999.
     return Fraction(text) if value else Fraction(0)
 

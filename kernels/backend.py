@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from freewalk.kernels.descent import DescentConfiguration, Method
 from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.reference_walk import ReferenceWalk
+from freewalk.kernels.threads import n_threads
 from freewalk.kernels.walk import Data, Trainer, WalkConfiguration
 
 _MOST_SHARING_NOISE = 16
@@ -188,8 +188,14 @@ def resolve_backend(name: str) -> Backend:
 
 
 def usable_threads() -> int:
-    """Return how many threads to use: Numba's setting, but no more processors than this process may use."""
-    threads = int(numba.get_num_threads())
+    """Return how many threads to use: Numba's setting, but no more processors than this process may use.
+
+    Raises
+    ------
+    ValueError
+        If the setting of Numba names threads that it cannot use here.
+    """
+    threads = n_threads()
     return min(threads, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else threads
 
 

@@ -16,6 +16,8 @@ import numba
 from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 
+from freewalk.kernels.cache import MachineCodeCache
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "fastmath": False}
@@ -41,16 +43,13 @@ def checked_function(function: F) -> F:
 
 def kernel(function: F) -> F:
     """Compile an entry point: releases the GIL, runs on one thread, cached on disk."""
-    compiled: F = numba.njit(cache=True, **_OPTIONS)(function)
-    _stamp_with_sources(compiled, Path(function.__code__.co_filename).parent)
-    return compiled
+    return _cached(numba.njit(**_OPTIONS)(function), function, Path(function.__code__.co_filename).parent)
 
 
 def parallel_kernel(function: F) -> F:
     """Compile an entry point whose `prange` loops use all threads; cached on disk."""
-    compiled: F = numba.njit(cache=True, parallel=True, **_OPTIONS)(function)
-    _stamp_with_sources(compiled, Path(function.__code__.co_filename).parent)
-    return compiled
+    compiled = numba.njit(parallel=True, **_OPTIONS)(function)
+    return _cached(compiled, function, Path(function.__code__.co_filename).parent)
 
 
 def c_function(signature: Any, sources: Path | None) -> Callable[[F], F]:
@@ -64,23 +63,21 @@ def c_function(signature: Any, sources: Path | None) -> Callable[[F], F]:
         options = {"nopython": True, "error_model": "numpy", "boundscheck": False}
         compiled = CFunc(function, normalize_signature(signature), locals={}, options=options)
         if sources is not None:
-            compiled.enable_caching()
-            _stamp_with_sources(compiled, sources)  # before it compiles, which numba.cfunc does at once
+            _cached(compiled, function, sources)  # before it compiles, which numba.cfunc does at once
         compiled.compile()
         return cast(F, compiled)
 
     return decorate
 
 
-def _stamp_with_sources(compiled: Any, sources: Path) -> None:
-    """Make a cached kernel stale when any file that it may inline has changed.
+def _cached(compiled: Any, function: Any, sources: Path) -> Any:
+    """Keep what it compiles to on disk until a file in `sources` or of the kernels changes, from which it may inline.
 
-    Numba looks only at the file of the cached function itself, and would go on using machine code that holds an older
-    version of a helper from another file.
+    Numba's own cache looks only at the file of the cached function itself, and would go on using machine code that
+    holds an older version of a helper from another file.
     """
-    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if cache_file is not None:
-        cache_file._source_stamp = (cache_file._source_stamp, source_fingerprint(sources))
+    compiled._cache = MachineCodeCache(function, source_fingerprint(sources))
+    return compiled
 
 
 @cache

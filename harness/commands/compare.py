@@ -16,7 +16,8 @@ Ratios are B over A: above 1, B is worse. Cells are matched by task, method and 
 
 \b
 Exit codes: 0 compared; 2 wrong usage; 3 with --check, when B is worse by more than
-the threshold and that is no chance (p < 0.05, corrected for the number of cells).
+the threshold and that is no chance (p < 0.05, corrected for the number of cells),
+or when trials failed, are unfinished or missing in B where A has complete ones.
 """
 
 
@@ -28,7 +29,7 @@ the threshold and that is no chance (p < 0.05, corrected for the number of cells
     type=float,
     metavar="THRESHOLD",
     envvar="HARNESS_CHECK",
-    help="Exit with code 3 if B is worse than A by more than this ratio, such as 1.1.",
+    help="Exit with code 3 if B is worse than A by more than this ratio, such as 1.1, or lacks trials that A has.",
 )
 @click.option("--csv", "as_csv", is_flag=True, envvar="HARNESS_CSV", help="Print all cells as CSV.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print all cells as JSON.")

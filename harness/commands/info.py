@@ -12,11 +12,12 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def command(as_json: bool) -> None:
     """Show what this installation runs on: versions, processor, threads, and which backends are usable."""
+    from freewalk.harness.engines import usable_backend
     from freewalk.harness.environment import environment, vector_unit
-    from freewalk.kernels.backend import resolve_backend
+    from freewalk.kernels.cache import kept_in
 
-    backend = resolve_backend("auto")
-    facts = environment(backend)
+    backend = usable_backend("auto")
+    facts = environment(backend) | {"kernel_cache": kept_in()}
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -32,6 +33,10 @@ def command(as_json: bool) -> None:
         ("vectors", vector_unit()),
         ("threads", f"{facts['threads']} (NUMBA_NUM_THREADS sets fewer); layer {facts['threading_layer']}"),
         ("gpu", _gpu_text(facts) or f"none: {backend.note}"),
+        (
+            "kernels",
+            f"compiled ones are kept in {facts['kernel_cache'] or 'no folder'} (NUMBA_CACHE_DIR names another)",
+        ),
         ("backends", f"{backend.name} (what auto takes), {'cpu, ' if backend.name == 'cuda' else ''}reference"),
     ):
         click.echo(f"{name:<10} {value}")

@@ -80,6 +80,10 @@ def _read_toml(path: Path, where: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where}not valid TOML: {error}; correct that line") from None
+    except RecursionError:
+        raise UsageError(f"{where}too many brackets one in another; a grid needs two at most") from None
+    except ValueError:  # of Python, for a whole number of more than 4,300 digits
+        raise UsageError(f"{where}a number has thousands of digits; write a shorter one") from None
 
 
 def _check_setting(key: str, value: object, where: str) -> None:

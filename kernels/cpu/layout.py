@@ -133,16 +133,18 @@ def tiling_of(shape: Shape, batch_size: int) -> Tiling:
 
 
 def most_bytes(shape: Shape) -> int:
-    """Return the memory of a walk on one thread: noise of a tile, partial sums of the largest batch, weights.
+    """Return the memory of a walk on one thread, in bytes.
 
-    Inputs, outputs and activations of sixteen datapoints are small beside these and left out.
+    Noise of a tile, partial sums of the largest batch, weights, and sixteen datapoints, twice: held-out ones beside
+    those of training.
     """
     padded = shape.n_to * shape.n_rows
     tiling = tiling_of(shape, _LARGEST_BATCH)
     noise = tiling.groups * padded * LANES * 4
     sums = (tiling.n_chunks + 1) * padded * 8
     weights = padded * (3 * 8 + 4)
-    return noise + sums + weights
+    columns = 2 * shape.n_from + shape.input_rows * shape.n_input + 2 * shape.output_rows * shape.n_output
+    return noise + sums + weights + 2 * columns * LANES * 4
 
 
 def to_padded(matrix: NDArray[Scalar], shape: Shape) -> NDArray[Scalar]:

@@ -16,6 +16,7 @@ from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.noise import Stream, initial_weights, seed_words
 from freewalk.kernels.reference import dense_inputs, dense_targets
 from freewalk.kernels.state import Configuration, check_state, make_state, moment_names
+from freewalk.kernels.threads import are_lost as threads_are_lost
 from freewalk.kernels.walk import Data, Evaluation, Progress, State, check_data_shapes
 
 NO_MASK = np.zeros(0, dtype=np.bool_)
@@ -85,8 +86,8 @@ class CpuTrainer(ABC):
         return self._threads
 
     def most_threads(self, threads: int) -> int:
-        """Return how many of `threads` have work in one step."""
-        return min(threads, self._n_parts)
+        """Return how many of `threads` have work in one step; 1 in a process that a fork has left without them."""
+        return 1 if threads_are_lost() else min(threads, self._n_parts)
 
     def use_threads(self, threads: int) -> None:
         """Take the following steps with so many threads, or as many as have work.
@@ -111,6 +112,8 @@ class CpuTrainer(ABC):
 
     def train(self, n_steps: int) -> Progress:
         """Take `n_steps` steps; stop early after a loss that is not finite."""
+        if self._threads > 1 and threads_are_lost():
+            self.use_threads(1)
         steps, loss = self._run_steps(n_steps)
         self.step += steps
         return Progress(steps, loss)
