@@ -11,7 +11,7 @@ import click
 
 from freewalk.harness.commands.carried import carried_network, load_for
 from freewalk.harness.commands.cell_options import cell_options, own_settings, set_option, single_trial
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.options import plugin_option, threads_option
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
 
@@ -39,6 +39,7 @@ _DEFAULTS = {"batch_size": "16"}
 )
 @click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="Whose steps to check.")
 @plugin_option
+@threads_option
 @set_option
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of tables.")
 @cell_options(_NAMES, _DEFAULTS)

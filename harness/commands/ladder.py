@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from freewalk.harness.commands.cell_options import own_settings, set_option
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.options import plugin_option, threads_option
 from freewalk.harness.errors import UsageError, unknown_own
 
 EXIT_FAILED = 3
@@ -22,10 +22,17 @@ EXIT_FAILED = 3
     "--method", default="backprop", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method."
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, envvar="HARNESS_SEED", help="Seed."
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    metavar="SEED",
+    default=0,
+    show_default=True,
+    envvar="HARNESS_SEED",
+    help="Seed.",
 )
 @click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="What computes.")
 @plugin_option
+@threads_option
 @set_option
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Do not tell which rung is being tried.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")

@@ -14,7 +14,7 @@ import click
 
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for
 from freewalk.harness.commands.cell_options import axis, cell_options, own_settings, set_option
-from freewalk.harness.commands.options import plugin_option, run_options, without_overridden
+from freewalk.harness.commands.options import plugin_option, run_options, threads_option, without_overridden
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
 
@@ -27,6 +27,7 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 @click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: walk]")
 @click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
 @plugin_option
+@threads_option
 @set_option
 @run_options
 @click.option(
