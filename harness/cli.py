@@ -156,7 +156,7 @@ def _one_line(error: click.ClickException, arguments: list[str]) -> str:
 
 
 def _parameter_hint(error: click.NoSuchOption, arguments: list[str]) -> str:
-    """Return how a command takes a parameter that is no option of it; empty if it is none, or the command takes none."""
+    """Return how a command takes a parameter that is no option of it; empty if it takes none such."""
     from freewalk.harness.parameters import AXIS_KEYS
 
     key = error.option_name.lstrip("-").replace("-", "_")
