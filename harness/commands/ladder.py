@@ -53,6 +53,7 @@ def command(
     from freewalk.harness.commands.gradcheck import chosen_backend
     from freewalk.harness.ladder.rung import Setting, climb
     from freewalk.harness.ladder.rungs import ladder
+    from freewalk.harness.ladder.tasks import checked_values
     from freewalk.harness.methods import BUILT_IN
     from freewalk.harness.plugins import load_plugins
     from freewalk.harness.registry import BuiltInRegistry
@@ -64,6 +65,7 @@ def command(
     own = own_settings(settings, {})
     if own and method in BUILT_IN:
         raise UsageError(f"--set {next(iter(own))}=...: {method} climbs with settings of its own; leave --set out")
+    checked_values(own)
     setting = Setting(method, seed, chosen_backend(backend, method), own)
     rungs = ladder(method)
     results = []

@@ -111,6 +111,8 @@ def test_a_method_of_ones_own_climbs_until_its_sign_is_flipped(harness: Harness,
         (("gradcheck", "--task", "xor", "--method", "own-walk", "--set", "sign=1", "--set", "sign=2"), "given twice"),
         (("gradcheck", "--task", "xor", "--hidden", "2", "--set", "hidden=3"), "hidden is given twice"),
         (("ladder", "--method", "walk", "--set", "sign=-1"), "climbs with settings of its own; leave --set out"),
+        (("ladder", "--method", "own-walk", "--set", "sign=1,2"), "a climb has one value of each"),
+        (("ladder", "--method", "own-walk", "--set", "sign=x"), "sign='x': must be"),
         (("ladder", "--method", "own-wlak"), "one of your own needs --plugin FILE"),
     ],
 )
