@@ -49,7 +49,7 @@ from freewalk.harness.plugins import lent
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.targets import warn_of_targets
-from freewalk.kernels.backend import Backend
+from freewalk.kernels.backend import Backend, limited_threads
 from freewalk.results.data import has_trials, recorded
 from freewalk.results.environment import ENVIRONMENT_NAME, read_environment
 from freewalk.results.export import export_tables, write_json
@@ -361,6 +361,7 @@ def sweep(
     checkpoint_seconds: float = 60.0,
     cluster: str | None = None,
     workers: int | None = None,
+    threads: int | None = None,
 ) -> SweepResult:
     """Run a sweep and return its tables; what `harness sweep` does, from Python.
 
@@ -389,6 +390,8 @@ def sweep(
     cluster, workers
         Run the trials on Dask workers: those of the scheduler at an address, or so many processes of this machine;
         None runs them on this process's threads.
+    threads
+        Threads of this process, at most; None for all. The results do not depend on it.
 
     Returns
     -------
@@ -419,7 +422,10 @@ def sweep(
         "plateau": plateau,
         "evaluation_points": evaluation_points,
     }
-    with lent(own):
+    most = number_of("threads", threads, whole=True)
+    if most is not None and most < 1:
+        raise UsageError(f"threads must be at least 1, got {most}")
+    with lent(own), limited_threads(most):
         forget_files()
         configuration = resolve(
             specs,
