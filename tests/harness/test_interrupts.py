@@ -1,0 +1,124 @@
+"""Ctrl-C and SIGTERM end every command within seconds, also in a step that would take hours."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import freewalk
+from freewalk.harness import interrupts
+from freewalk.harness.weights_file import SavedWeights, save_weights
+from freewalk.kernels.network import FreeNetwork
+from freewalk.results.export import read_csv
+from freewalk.results.store import Store
+
+ENDLESS = 100_000_000  # timesteps: hours for sixteen datapoints, which no kernel interrupts
+SECONDS_TO_END = 3 * interrupts._GRACE_SECONDS
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a network that runs for ENDLESS timesteps."""
+    path = tmp_path_factory.mktemp("weights") / "endless.npz"
+    network = FreeNetwork(2, 1, 3)
+    parameters = {"architecture": "free", "hidden": 3, "timesteps": ENDLESS, "activation": "sigmoid"}
+    matrix = np.full((network.n_from, network.n_to), 0.1)
+    save_weights(path, SavedWeights(matrix, network, "xor", parameters, {}, "walk", None, ENDLESS, None))
+    return path
+
+
+def ended(running: Any, number: signal.Signals, *, times: int = 1) -> Any:
+    """Send a signal to a process; return its result, which comes soon."""
+    start = time.perf_counter()
+    for _ in range(times):
+        running.send(number)
+        time.sleep(0.3 if times > 1 else 0)
+    result = running.finish()
+    assert time.perf_counter() - start < SECONDS_TO_END
+    assert result.code == 130, result.err
+    assert "Traceback" not in result.err
+    assert "interrupted" in result.err.splitlines()[-1]
+    return result
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "sweep --task xor --grid timesteps=TIMES --out out",
+        "sweep --task xor --method backprop --grid hidden=3000 --grid batch_size=1 --grid timesteps=9 --out out",
+        "sweep --task xor --grid timesteps=TIMES --workers 1 --out out",
+    ],
+    ids=["threads", "backprop", "workers"],
+)
+def test_a_sweep_in_an_endless_step(
+    process: Callable[..., Any], tmp_path: Path, arguments: str, number: signal.Signals
+) -> None:
+    running = process(*arguments.replace("TIMES", str(ENDLESS)).split())
+    assert running.wait_for_line().startswith(("3 trials into out", "harness: cluster of 1 worker"))
+    time.sleep(4.0)
+    ended(running, number)
+    with Store.open(tmp_path / "out", read_only=True) as store:
+        assert set(store.trials()["state"]) <= {"interrupted", "pending", "complete"}
+    assert len(read_csv(tmp_path / "out" / "trials.csv")) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_training_in_an_endless_step_saves_what_there_is(
+    process: Callable[..., Any], tmp_path: Path, number: signal.Signals
+) -> None:
+    running = process("train", "--task", "xor", "--timesteps", ENDLESS, "--save", "out.npz")
+    time.sleep(6.0)
+    result = ended(running, number)
+    assert "interrupted after 0 steps" in result.out
+    assert np.isfinite(freewalk.load(tmp_path / "out.npz").weights).all()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "evaluate WEIGHTS",
+        "maximize WEIGHTS",
+        "gradcheck --task xor --architecture 2-1000-1000-1",
+        "ladder --method walk",
+    ],
+    ids=lambda text: text.split()[0],
+)
+def test_other_commands(process: Callable[..., Any], weights: Path, arguments: str) -> None:
+    running = process(*(str(weights) if part == "WEIGHTS" else part for part in arguments.split()))
+    time.sleep(6.0)
+    assert running.is_alive
+    ended(running, signal.SIGTERM)
+
+
+def test_ctrl_c_again_and_again(process: Callable[..., Any]) -> None:
+    running = process("sweep", "--task", "xor", "--grid", f"timesteps={ENDLESS}", "--out", "out")
+    running.wait_for_line()
+    time.sleep(3.0)
+    ended(running, signal.SIGINT, times=4)
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """As under nohup, or behind & in a script."""
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from freewalk.harness.cli import main; main()"
+    )
+    arguments = ["sweep", "--task", "xor", "--dry-run"]
+    running = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True)
+    time.sleep(1.0)
+    running.send_signal(signal.SIGINT)
+    assert "3 trials" in running.communicate(timeout=120)[0]
+    assert running.returncode == 0
+
+
+def test_inside_another_program_kernels_are_waited_for() -> None:
+    assert interrupts.patience() == float("inf")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
