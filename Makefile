@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install sweep test lint docs benchmark gallery clean
+.PHONY: help install sweep test test-cuda test-python lint docs benchmark gallery dist clean
 
-install: $(VENV)/.installed
+help: ## this list; what `make` alone shows
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## an environment in .venv with freewalk in it (640 MB)
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,8 +23,14 @@ OUT ?=
 sweep: install ## run the preset quickstart; OUT=DIR chooses the folder
 	$(BIN)/harness sweep --grid quickstart $(if $(OUT),--out '$(OUT)')
 
-test: $(VENV)/.installed-dev ## run the tests
+test: $(VENV)/.installed-dev ## run the tests: a quarter of an hour on two cores (installs 1.7 GB)
 	$(BIN)/python -m pytest
+
+test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
+	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu
+
+test-python: dist ## a good part of the tests on another Python: PYTHON=python3.13; AGE=oldest: oldest dependencies
+	.ci/interpreter $(PYTHON) $(AGE)
 
 lint: $(VENV)/.installed-dev ## linters, types and the rooms' import rules
 	$(BIN)/ruff check .
@@ -38,6 +47,10 @@ benchmark: $(VENV)/.installed-dev ## pytest-benchmark comparisons
 gallery: install ## the README's pictures and lines, from a real sweep
 	docs/gallery/make $(BIN)/harness
 
-clean:
+dist: install ## source distribution and wheel in dist, the same wheel from both
+	$(BIN)/pip install --quiet build
+	.ci/distributions $(BIN)/python
+
+clean: ## remove environments, builds and caches
 	rm -rf $(VENV) .ci-venv build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -46,9 +46,15 @@ class Checkpoint:
         """Steps taken."""
         return int(self.state["step"])
 
-    def to_bytes(self) -> bytes:
-        """Return the checkpoint as a digest and a compressed .npz archive; `from_bytes` reads it back."""
-        header = {"format": _FORMAT, "version": __version__, "backend": self.backend, "memory": dict(self.memory)}
+    def to_bytes(self, trial_id: str = "") -> bytes:
+        """Return the checkpoint as a digest and a compressed .npz archive that says whose it is."""
+        header = {
+            "format": _FORMAT,
+            "version": __version__,
+            "trial": trial_id,
+            "backend": self.backend,
+            "memory": dict(self.memory),
+        }
         columns = zip(*self.curve, strict=True) if self.curve else [()] * len(CurvePoint._fields)
         arrays: dict[str, NDArray[Any]] = {_STATE + name: value for name, value in self.state.items()}
         for name, column in zip(CurvePoint._fields, columns, strict=True):
@@ -59,14 +65,14 @@ class Checkpoint:
         return _digest(buffer.getvalue()) + buffer.getvalue()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote.
+    def from_bytes(cls, data: bytes, trial_id: str = "") -> Self:
+        """Read what `to_bytes` wrote for the same trial.
 
         Raises
         ------
         UnusableCheckpoint
-            If the bytes are damaged or were written by another version of freewalk, whose steps may differ in the
-            last bits.
+            If the bytes are damaged, are another trial's (whose state may have the same shape), or were written by
+            another version of freewalk, whose steps may differ in the last bits.
         """
         digest, archived = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
         if digest != _digest(archived):
@@ -77,6 +83,8 @@ class Checkpoint:
             header = json.loads(bytes(arrays.pop(_HEADER)))
             if (header["format"], header["version"]) != (_FORMAT, __version__):
                 raise UnusableCheckpoint(f"a checkpoint of version {header['version']}")
+            if header["trial"] != trial_id:
+                raise UnusableCheckpoint(f"a checkpoint of trial {header['trial']}")
             columns = [arrays.pop(_CURVE + name).tolist() for name in CurvePoint._fields]
             state = {name.removeprefix(_STATE): value for name, value in arrays.items()}
             curve = tuple(CurvePoint(*point) for point in zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""The command line `harness`: which commands there are, and how errors end.
+"""The command line, `harness` or `freewalk`: which commands there are, and how errors end.
 
 Commands live in harness/commands/ and are imported when they are called, so that `harness --help` is quick.
 """
@@ -8,13 +8,18 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import NoReturn
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 import freewalk
 from freewalk.harness.errors import UsageError, nearest
 from freewalk.harness.interrupts import EXIT_INTERRUPTED, end_on_request, leave
+from freewalk.harness.streams import guard_streams, lost_output
+from freewalk.results.text import printable
+from freewalk.tasks.errors import UnreachableTargets
 
 EXIT_USAGE = 2
 
@@ -85,38 +90,69 @@ def harness() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
+    guard_streams()
     end_on_request()
-    leave(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if (error := lost_output()) is not None:
+        code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    leave(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line; return its exit code, with errors as one line on stderr."""
+    """Run the command line; return its exit code, with errors, and warnings of ours, as one line each on stderr."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_ours(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, UnreachableTargets):
+                click.echo(f"harness: {message}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_ours
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        code = harness.main(args=arguments or ["--help"], prog_name="harness", standalone_mode=False)
+        code = harness.main(args=arguments or ["--help"], prog_name=_program(), standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         return _complain(_one_line(error))
     except (click.Abort, KeyboardInterrupt) as error:
-        if isinstance(error.__cause__, EOFError):  # which click takes for an answer that nobody gives
+        if isinstance(error.__cause__, EOFError):  # click takes the end of any file for a Ctrl-D
             raise error.__cause__ from None
         click.echo("harness: interrupted", err=True)
         return EXIT_INTERRUPTED
     except UsageError as error:
         return _complain(str(error))
-    except BrokenPipeError:
-        # the reader of our output has left; a second complaint at exit would go nowhere
-        sys.stderr.close()
-        return 0
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # a file or disk that no line nearer to it has expected to fail
+        where = f"{error.filename}: " if error.filename else ""
+        denied = isinstance(error, PermissionError)
+        remedy = "change its permissions or name another" if denied else "mend that, then give the same command again"
+        return _complain(f"{where}{error.strerror}; {remedy}")
+
+
+def _program() -> str:
+    """Return what this program was called by: `harness`, `freewalk` or `python -m freewalk`."""
+    path = Path(sys.argv[0])
+    if path.name == "__main__.py" and path.parent.name == "freewalk":
+        return "python -m freewalk"
+    return "freewalk" if path.stem == "freewalk" else "harness"
 
 
 def _complain(message: str) -> int:
-    click.echo(f"harness: error: {message}", err=True)
+    line = printable(message).replace("\n", r"\n")  # a path may hold anything
+    click.echo(f"harness: error: {line}", err=True)
     return EXIT_USAGE
 
 
 def _one_line(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split())
-    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "harness"
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
         hint = nearest(error.option_name, error.possibilities or ())
         message = f"no option {error.option_name}{hint}"

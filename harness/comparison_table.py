@@ -18,8 +18,10 @@ from rich.table import Table
 
 from freewalk.harness.data_table import json_rows
 from freewalk.harness.errors import UsageError
+from freewalk.harness.reading import counted_once_note
 from freewalk.harness.text import counted, significant
 from freewalk.results.comparison import EVALUATIONS, SECONDS, compare, overall, regressions
+from freewalk.results.losses import Lost, lost_trials
 from freewalk.results.matching import MatchError, Matching, match_cells
 from freewalk.results.schema import PARAMETER_PREFIX
 from freewalk.results.sources import Source
@@ -41,12 +43,15 @@ class Comparison:
     """The ``comparison`` table."""
     threshold: float | None
     """Ratio above which a check fails."""
+    lost: list[Lost]
+    """Cells of A of which B has fewer complete trials."""
 
     @classmethod
     def of(cls, a: Source, b: Source, threshold: float | None) -> Comparison:
         """Match and compare; UsageError where nothing can be matched."""
+        trials = a.counted, b.counted
         try:
-            matching = match_cells(a.trials, b.trials)
+            matching = match_cells(*trials)
         except MatchError as error:
             raise UsageError(f"{a.path} and {b.path} cannot be matched: {error}; sweep it in both or none") from None
         if not matching.pairs:
@@ -54,7 +59,7 @@ class Comparison:
                 f"{a.path} and {b.path} have no cell in common; "
                 "compare sweeps of the same tasks, methods and parameters"
             )
-        found = cls(a, b, matching, compare(a.trials, b.trials, matching), threshold)
+        found = cls(a, b, matching, compare(*trials, matching), threshold, lost_trials(*trials, matching))
         if threshold is not None and found._judged.empty:
             raise UsageError(
                 f"--check: {a.path} and {b.path} have no cell with the same target and complete trials in both, "
@@ -75,6 +80,9 @@ class Comparison:
     def notes(self) -> Iterator[str]:
         """Say what readers of the numbers have to know."""
         matching = self.matching
+        for source, side in ((self.a, "A"), (self.b, "B")):
+            if doubled := len(source.trials) - len(source.counted):
+                yield f"{side}: {counted_once_note(doubled)}"
         for count, side in ((matching.only_a, "A"), (matching.only_b, "B")):
             if count:
                 yield f"{counted(count, 'cell')} only in {side}"
@@ -86,6 +94,8 @@ class Comparison:
                 missing = counted(len(matching.pairs) - cells, "cell")
                 why = "other targets, or " if measure == EVALUATIONS else ""
                 yield f"{title}: {missing} left out ({why}no complete trial on one side)"
+        if self.lost and self.threshold is None:
+            yield f"{counted(sum(one.n for one in self.lost), 'trial')} of A without a complete partner in B"
         if not self.same_machine:
             a, b = (
                 ", ".join(name or "an unknown machine" for name in source.machines) or "none"
@@ -109,11 +119,16 @@ class Comparison:
         return not self.table.empty and bool((self.table["p_attainable"] > SIGNIFICANT).all())
 
     def failures(self) -> list[str]:
-        """Name what is worse in B by more than the threshold, with evidence; nothing without a threshold."""
+        """Name what B lacks, and what is worse by more than the threshold, with evidence; nothing without one."""
         if self.threshold is None:
             return []
         cells, whole = regressions(self._judged, self.threshold)
         return [
+            *(
+                f"{self.cell(self.a.counted.iloc[one.row])}: {counted(one.n, 'trial')} of A without a complete partner "
+                f"in B ({one.reason})"
+                for one in self.lost
+            ),
             *(
                 f"{_TITLES[str(row['measure'])]}: {self.cell(row)}: {_ratio(row['ratio'])} times A "
                 f"(95 %: {_interval(row)}; p = {row['p_adjusted']:.2g})"
@@ -128,7 +143,7 @@ class Comparison:
 
     def cell(self, row: pd.Series[Any]) -> str:
         """Describe a cell: task, and the parameters in which the compared cells differ."""
-        values = [str(row["task"]), *([str(row["method"])] if _varies(self.table["method"]) else [])]
+        values = [str(row["task"]), *([str(row["method"])] if _varies(self.a.counted["method"]) else [])]
         values += [f"{n.removeprefix(PARAMETER_PREFIX)}={_plain(row[n])}" for n in self.varying if not _missing(row[n])]
         return " ".join(values)
 
@@ -136,7 +151,7 @@ class Comparison:
     def varying(self) -> list[str]:
         """Parameters that take several values in the compared cells."""
         parameters = [name for name in self.matching.columns if name.startswith(PARAMETER_PREFIX)]
-        return [name for name in parameters if _varies(self.table[name])]
+        return [name for name in parameters if _varies(self.a.counted[name])]
 
 
 def print_comparison(found: Comparison) -> None:

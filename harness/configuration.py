@@ -3,18 +3,18 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from freewalk.harness.errors import UsageError, nearest
-from freewalk.harness.grid import parse_grid
+from freewalk.harness.grid import SEEDS, own_seeds, parse_grid
 from freewalk.harness.parameters import DEFAULT_METHOD, Axes, Registry, Scalar, check_axis, requirement
 from freewalk.harness.plugins import load_plugins, sha256_of
 from freewalk.harness.presets import preset_names
-from freewalk.harness.seeds import checked_seeds, format_seeds, parse_seeds
+from freewalk.harness.seeds import checked_seeds, format_seeds, read_seeds
 
 STEPS_LIMIT = 2**32
 
@@ -54,7 +54,7 @@ class SweepConfiguration(BaseModel):
     backend: BackendChoice = Field("auto", description="what computes")
     plugins: tuple[str, ...] = Field((), description="files with tasks and methods of one's own, each with its SHA-256")
     grid: tuple[dict[str, tuple[int | float | str, ...]], ...] = Field(
-        description="axes by key; each table is a cross product, and the sweep is their union"
+        description="axes by key, also seeds of a table's own; each is a cross product, and the sweep is their union"
     )
 
     @property
@@ -99,12 +99,16 @@ def _ordered(table: Axes, number: int | None) -> dict[str, tuple[Scalar, ...]]:
     if "task" not in table:
         raise UsageError(f"{where}no task; add --task NAME or a task to the table")
     axes = {"task": table["task"], "method": table.get("method", (DEFAULT_METHOD,)), **table}
-    return {key: check_axis(key, values, where) for key, values in axes.items()}
+    return {
+        key: checked_seeds([int(seed) for seed in values]) if key == SEEDS else check_axis(key, values, where)
+        for key, values in axes.items()
+    }
 
 
 def resolve(
     grid_specs: Sequence[str] = (),
     *,
+    tables: Sequence[Axes] = (),
     registry: Registry | None = None,
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
@@ -124,6 +128,8 @@ def resolve(
     ----------
     grid_specs : sequence of str
         The ``--grid`` arguments.
+    tables : sequence of mappings
+        Grids whose union is the sweep, in place of a file's.
     registry : Registry, optional
         Makes messages name the tasks; see also `parse_grid`.
     tasks, methods : sequence of str
@@ -147,7 +153,7 @@ def resolve(
         When anything is malformed or out of range, or no task is given.
     """
     given_plugins = load_plugins(plugins)
-    spec = parse_grid(grid_specs, tasks=tasks, methods=methods, registry=registry)
+    spec = parse_grid(grid_specs, tables=tables, tasks=tasks, methods=methods, registry=registry, plugins=given_plugins)
     if not any("task" in table for table in spec.tables):
         known = f" (known: {', '.join(registry.task_names())})" if registry else ""
         presets = ", ".join(preset_names())
@@ -164,28 +170,16 @@ def resolve(
         "plugins": tuple(dict.fromkeys((*given_plugins, *spec.plugins))) or None,
     }
     given = {key: value for key, value in explicit.items() if value is not None}
+    tables = [{key: values for key, values in table.items() if seeds is None or key != SEEDS} for table in spec.tables]
     settings = {key: value for key, value in spec.settings.items() if RIVALS.get(key) not in given}
     values = {**settings, **given}
     if "seeds" in values:
         where = "--seeds" if "seeds" in given else f"--grid {spec.source!r}: seeds ="
-        values["seeds"] = _read_seeds(values["seeds"], where)
+        values["seeds"] = read_seeds(values["seeds"], where)
     try:
-        return SweepConfiguration.model_validate({**values, "grid": spec.tables})
+        return SweepConfiguration.model_validate({**values, "grid": tables})
     except ValidationError as error:
         raise _first_error(error, given, spec.source) from None
-
-
-def _read_seeds(value: object, where: str) -> object:
-    if isinstance(value, str):
-        return parse_seeds(value, where)
-    if isinstance(value, int):
-        value = [value]
-    if isinstance(value, Iterable):
-        try:
-            return checked_seeds(tuple(value))
-        except UsageError as error:
-            raise UsageError(f"{where} {value!r}: {error}") from None
-    return value
 
 
 def _first_error(error: ValidationError, given: Mapping[str, object], source: str | None) -> UsageError:
@@ -215,7 +209,10 @@ def configuration_dict(configuration: SweepConfiguration) -> dict[str, Any]:
     plain["seeds"] = format_seeds(configuration.seeds)
     if not configuration.plugins:
         del plain["plugins"]
-    plain["grid"] = [{key: list(values) for key, values in table.items()} for table in configuration.grid]
+    plain["grid"] = [
+        {key: format_seeds(own_seeds(table)) if key == SEEDS else list(values) for key, values in table.items()}
+        for table in configuration.grid
+    ]
     return plain
 
 
@@ -237,7 +234,13 @@ def identity(configuration: SweepConfiguration) -> dict[str, Any]:
     if configuration.plugins:
         plain["plugins"] = plugin_digests(configuration)
     plain["seeds"] = format_seeds(sorted(configuration.seeds))
-    grid = [{key: sorted(values) for key, values in table.items()} for table in plain["grid"]]
+    grid = [
+        {
+            key: format_seeds(sorted(own_seeds(table))) if key == SEEDS else sorted(values)
+            for key, values in table.items()
+        }
+        for table in configuration.grid
+    ]
     plain["grid"] = sorted(grid, key=lambda table: json.dumps(table, sort_keys=True))
     return plain
 

@@ -163,6 +163,7 @@ class Engine:
             with self._stoppable(group):
                 for trial, result in group.run(_Look(self, group)):
                     del unfinished[trial.trial_id]
+                    self._count_compilation(group)  # first: the row that is stored next bears it
                     self._events.put(Finished(trial, result))
         except _Cut:
             return list(group.left().halves())
@@ -197,7 +198,11 @@ class Engine:
         finally:
             with self._changed:
                 self._groups.remove(group)
-                self.compile_seconds += group.compile_seconds
+            self._count_compilation(group)
+
+    def _count_compilation(self, group: Group) -> None:
+        with self._changed:
+            self.compile_seconds += group.newly_compiled()
 
     def look(self, group: Group, seconds_since_saved: float) -> bool:
         """Do what is due between two calls of a group's kernels; return whether checkpoints were made.

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from freewalk.results.text import printable
+
 _LONGEST_ERROR = 400
 
 
@@ -55,7 +57,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} {name!r}{nearest(name, names)}; known: {', '.join(names) or 'none'}")
 
 
+def unknown_own(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Make the error for a task or a method that does not exist, which a plug-in might bring."""
+    return UsageError(f"{unknown(kind, name, known)}; one of your own needs --plugin FILE, in Python plugins=[FILE]")
+
+
 def one_line(error: BaseException) -> str:
-    """Return an error's kind and message on one line, shortened."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    """Return an error's kind and message on one line, shortened and printable."""
+    text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
     return text if len(text) <= _LONGEST_ERROR else text[: _LONGEST_ERROR - 1] + "…"

@@ -17,12 +17,16 @@ from freewalk.harness.parameters import (
     check_axis,
     uses,
 )
-from freewalk.harness.plugins import load_plugins
+from freewalk.harness.plugins import load_plugins, without
 from freewalk.harness.presets import SETTING_TYPES, preset_names, preset_path, read_document
+from freewalk.harness.seeds import read_seeds
 from freewalk.harness.values import parse_values
 
 _LONGEST_SHOWN = 200
 """Characters of an argument that a message repeats."""
+
+SEEDS = "seeds"
+"""A key of a file's table that is no axis of its cells: the seeds that they run with, in place of the sweep's."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,11 @@ class GridSpec:
 def parse_grid(
     specs: Sequence[str],
     *,
+    tables: Sequence[Axes] = (),
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
     registry: Registry | None = None,
+    plugins: Sequence[str] = (),
 ) -> GridSpec:
     """Read all ``--grid`` arguments, and ``--task`` and ``--method``, which are axes too.
 
@@ -52,11 +58,15 @@ def parse_grid(
     ----------
     specs : sequence of str
         ``key=values``, presets' names, paths of TOML files (at most one preset or file).
+    tables : sequence of mappings
+        Grids in place of a preset's or a file's.
     tasks, methods : sequence of str
         The values of ``--task`` and ``--method``.
     registry : Registry, optional
         Knows which tasks use which parameters, so that a file's axes for tasks that ``--task`` replaced
         can go with them.
+    plugins : sequence of str
+        Pinned names of plug-ins that are loaded; where a file names the same one, these hold.
 
     Returns
     -------
@@ -72,7 +82,12 @@ def parse_grid(
     sources = [spec for spec in specs if _names_a_document(spec)]
     if len(sources) > 1:
         raise UsageError(f"--grid {sources[0]!r} and --grid {sources[1]!r}: give one preset or file, not both")
-    source, read = (sources[0], _read(sources[0])) if sources else (None, None)  # first: its plug-ins bring keys
+    if sources and tables:
+        raise UsageError(f"grid {sources[0]!r} and several mappings: give a preset or a file, or mappings, not both")
+    # first: its plug-ins bring keys
+    source, read = (sources[0], _read(sources[0], plugins)) if sources else (None, None)
+    if tables:
+        read = ({}, (), list(tables))
     for spec in specs:
         if spec == source:
             continue
@@ -87,9 +102,14 @@ def parse_grid(
             axes[key] = check_axis(key, names, f"--{key}: ")
     if read is None:
         return GridSpec(None, {}, (axes,))
-    settings, plugins, tables = read
-    merged = tuple(_override(table, axes, registry) for table in tables)
-    return GridSpec(source, settings, merged, plugins)
+    settings, named, own_tables = read
+    merged = tuple(_override(table, axes, registry) for table in own_tables)
+    return GridSpec(source, settings, merged, named)
+
+
+def own_seeds(table: Axes, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Return the seeds that a table has of its own, or the sweep's."""
+    return tuple(int(seed) for seed in table.get(SEEDS, default))
 
 
 def useful_keys(table: Axes, registry: Registry | None = None) -> set[str]:
@@ -166,21 +186,30 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
     return key, check_axis(key, parse_values(text, where), where)
 
 
-def _read(source: str) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
+def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
     """Return a document's settings, its plug-ins, which it has loaded, and its tables."""
     path = preset_path(source) if source in preset_names() else Path(source)
     settings, grids = read_document(path)
     named = settings.pop("plugins", ())
     listed = [named] if isinstance(named, str) else named if isinstance(named, list) else []
-    plugins = load_plugins(map(str, listed), path.parent)
+    plugins = load_plugins(without(given, map(str, listed), path.parent), path.parent)
     tables: list[Axes] = []
     for number, grid in enumerate(grids, start=1):
         where = f"--grid {source!r}: [[grid]] table {number}: "
+        seeds = {SEEDS: _read_own_seeds(grid.pop(SEEDS), where)} if SEEDS in grid else {}
         misplaced = next((key for key in grid if key in SETTING_TYPES), None)
         if misplaced:
             raise UsageError(f"{where}{misplaced} is no axis; move it above the first [[grid]]")
-        tables.append({key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()})
+        axes = {key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()}
+        tables.append({**axes, **seeds})
     return settings, plugins, tables
+
+
+def _read_own_seeds(value: object, where: str) -> tuple[int, ...]:
+    seeds = read_seeds(value, f"{where}{SEEDS} =")
+    if not isinstance(seeds, tuple) or not all(type(seed) is int for seed in seeds):
+        raise UsageError(f"{where}{SEEDS} = {value!r}: must be a whole number, a list of them, or a text such as 0:5")
+    return seeds
 
 
 def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:

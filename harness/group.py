@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from freewalk.harness.trial import (
 )
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.batch import BatchTrial, TrialBatch
+from freewalk.kernels.clock import running_seconds
 from freewalk.kernels.walk import WalkConfiguration
 
 Ended = tuple[Trial, TrialResult]
@@ -59,7 +59,17 @@ class Work:
 class Group(ABC):
     """Work in progress; `run` may be left at a look, and `left` then says what remains."""
 
-    compile_seconds = 0.0
+    _counted_seconds = 0.0
+
+    @property
+    @abstractmethod
+    def compile_seconds(self) -> float:
+        """What compilation has taken so far, as whoever compiles says; no part of the trials' own seconds."""
+
+    def newly_compiled(self) -> float:
+        """Return the seconds of compilation since the last call, so that whoever adds them up counts none twice."""
+        before, self._counted_seconds = self._counted_seconds, self.compile_seconds
+        return self._counted_seconds - before
 
     @abstractmethod
     def run(self, look: Look) -> Iterator[Ended]:
@@ -102,9 +112,12 @@ class TrialAlone(Group):
 
     def run(self, look: Look) -> Iterator[Ended]:
         """Train until the outcome; yield it."""
-        result = run_trial(self.progress, self._backend, look=lambda _: look())
-        self.compile_seconds += getattr(self.progress.trainer, "compile_seconds", 0.0)
-        yield self.trial, result
+        yield self.trial, run_trial(self.progress, self._backend, look=lambda _: look())
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the trainer says; 0 for one that compiles nothing of its own."""
+        return float(getattr(self.progress.trainer, "compile_seconds", 0.0))
 
     def left(self) -> Work:
         """Return the trial with a checkpoint."""
@@ -170,6 +183,11 @@ class TrialsTogether(Group):
         self._costs = np.array([step_cost(problem) for problem in problems])
         self._seconds_per_step = 0.0
 
+    @property
+    def compile_seconds(self) -> float:
+        """What the batch says."""
+        return self._batch.compile_seconds
+
     def run(self, look: Look) -> Iterator[Ended]:
         """Train until every trial has come to its outcome; yield each when it has."""
         while places := tuple(self._batch.active):
@@ -191,10 +209,8 @@ class TrialsTogether(Group):
         """Take steps, as many as fit between two looks."""
         known = self._seconds_per_step
         n_steps = max(1, min(most_steps, int(SECONDS_BETWEEN_LOOKS / known))) if known else 1
-        compiled_before = self._batch.compile_seconds
         places = list(self._batch.active)
         progress = self._batch.train(n_steps)
-        self.compile_seconds += self._batch.compile_seconds - compiled_before
         seconds = self._batch.kernel_seconds
         self._seconds_per_step = seconds / n_steps
         shares = self._costs[places] / self._costs[places].sum()
@@ -203,11 +219,9 @@ class TrialsTogether(Group):
 
     def _measure(self, places: Sequence[int]) -> Iterator[Ended]:
         """Measure trials; those that have come to an outcome leave the batch."""
-        compiled_before, start = self._batch.compile_seconds, time.perf_counter()
+        compiled_before, start = self.compile_seconds, running_seconds()
         evaluations = self._batch.evaluate(places)
-        compiled = self._batch.compile_seconds - compiled_before
-        self.compile_seconds += compiled
-        seconds = (time.perf_counter() - start - compiled) / len(places)
+        seconds = (running_seconds() - start - (self.compile_seconds - compiled_before)) / len(places)
         for place, evaluation in zip(places, evaluations, strict=True):
             trial, run = self._runs[place]
             run.measured(evaluation, seconds)

@@ -1,4 +1,4 @@
-"""Requests to end: Ctrl-C and SIGTERM end every command within seconds, whatever its kernels are doing.
+"""Requests to end: Ctrl-C, SIGTERM and hang-ups end every command within seconds, whatever its kernels are doing.
 
 Python tells a program of a signal only between two of its own instructions, and a kernel may take minutes for one step.
 So a thread of its own watches signals, and kernels that do not return are left behind with the process.
@@ -27,15 +27,15 @@ _unheard: int | None = None
 
 
 def end_on_request() -> None:
-    """Let SIGTERM and Ctrl-C end this process with `KeyboardInterrupt`, or without where nothing can raise it."""
+    """Let SIGTERM, Ctrl-C and hang-ups end this process by `KeyboardInterrupt`, or without where nothing can raise it."""
     global _unheard
     _unheard, tells = os.pipe()
     for end in (_unheard, tells):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # nohup and & may have it ignored
-        signal.signal(signal.SIGINT, interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves hang-ups, and & Ctrl-C
+            signal.signal(number, interrupt)
     threading.Thread(target=_watch, args=(_unheard,), name="freewalk-signals", daemon=True).start()
 
 

@@ -11,8 +11,8 @@ from functools import cached_property
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.configuration import STEPS_LIMIT, SweepConfiguration, plugin_digests
-from freewalk.harness.errors import UsageError, unknown
-from freewalk.harness.grid import axis_or_default, useful_keys
+from freewalk.harness.errors import UsageError, unknown_own
+from freewalk.harness.grid import SEEDS, axis_or_default, own_seeds, useful_keys
 from freewalk.harness.parameters import (
     CONDITIONS,
     DEFAULT_LEARNING_RATES,
@@ -27,7 +27,9 @@ from freewalk.harness.parameters import (
     default_of,
     uses,
 )
+from freewalk.harness.places import content_name, located, place_of
 from freewalk.harness.values import MAX_TRIALS
+from freewalk.tasks.errors import DataError
 
 __all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
 
@@ -81,7 +83,13 @@ class Plan:
         return tuple(name for name in PARAMETERS if name in used)
 
 
-def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
+def expand(
+    configuration: SweepConfiguration,
+    registry: Registry,
+    plugins: Sequence[str] | None = None,
+    *,
+    as_spelled: bool = False,
+) -> Plan:
     """Write a configuration out as trials.
 
     Parameters
@@ -90,6 +98,11 @@ def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
         What to run.
     registry : Registry
         The tasks and methods there are.
+    plugins : sequence of str, optional
+        The SHA-256 of the plug-ins that the trials are named by; those of their present texts unless given.
+    as_spelled : bool
+        Whether trials are named by the paths of their data as they are written, as stores of before have them, and not
+        by what lies there.
 
     Returns
     -------
@@ -108,19 +121,27 @@ def expand(configuration: SweepConfiguration, registry: Registry) -> Plan:
     ):
         for name in given:
             if name not in known:
-                raise unknown(kind, name, known)
+                raise unknown_own(kind, name, known)
     _refuse_without_effect(configuration.grid, registry)
     _refuse_too_large(configuration)
+    configuration = configuration if as_spelled else located(configuration)
     task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
-    cells: dict[Cell, None] = {}
+    cells: dict[Cell, tuple[int, ...]] = {}
     n_points = 0
     budget = Budget.of(configuration)
-    for cell in _points(configuration.grid, registry, task_parameters):
-        n_points += 1
-        if cell not in cells:
-            _check(cell, registry, budget)
-            cells[cell] = None
-    return Plan(tuple(cells), tuple(_trials(cells, configuration)), n_points - len(cells))
+    for table in configuration.grid:
+        axes = {key: values for key, values in table.items() if key != SEEDS}
+        seeds = own_seeds(table, configuration.seeds)
+        for cell in _points(axes, registry, task_parameters):
+            n_points += 1
+            if cell not in cells:
+                _check(cell, registry, budget)
+                cells[cell] = seeds
+            elif cells[cell] != seeds:
+                cells[cell] = tuple(dict.fromkeys((*cells[cell], *seeds)))
+    digests = plugin_digests(configuration) if plugins is None else plugins
+    trials = tuple(_trials(cells, configuration, digests, as_spelled))
+    return Plan(tuple(cells), trials, n_points - len(cells))
 
 
 def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
@@ -131,19 +152,16 @@ def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
     return {name: check_value(name, value, f"default of task {task!r}: ") for name, value in defaults.items()}
 
 
-def _points(
-    grid: Sequence[Axes], registry: Registry, task_parameters: Mapping[str, Mapping[str, Scalar]]
-) -> Iterator[Cell]:
-    for table in grid:
-        for point in itertools.product(*table.values()):
-            given = dict(zip(table, point, strict=True))
-            task, method = str(given["task"]), str(given["method"])
-            parameters = fill(method, given, task_parameters[task])
-            cell = Cell(task, method, parameters)
-            if parameters["timesteps"] is None and parameters["architecture"] == FREE:
-                with _refusing(cell):
-                    parameters["timesteps"] = registry.default_timesteps(task, parameters)
-            yield cell
+def _points(table: Axes, registry: Registry, task_parameters: Mapping[str, Mapping[str, Scalar]]) -> Iterator[Cell]:
+    for point in itertools.product(*table.values()):
+        given = dict(zip(table, point, strict=True))
+        task, method = str(given["task"]), str(given["method"])
+        parameters = fill(method, given, task_parameters[task])
+        cell = Cell(task, method, parameters)
+        if parameters["timesteps"] is None and parameters["architecture"] == FREE:
+            with _refusing(cell):
+                parameters["timesteps"] = registry.default_timesteps(task, parameters)
+        yield cell
 
 
 def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str, Scalar]) -> dict[str, Scalar | None]:
@@ -213,12 +231,20 @@ def _refusing(cell: Cell) -> Iterator[None]:
     """Turn what a task says against a cell's values into one line with the cell."""
     try:
         yield
+    except DataError as error:  # it names the data; no other value of the cell has to do with it
+        raise UsageError(f"task {cell.task!r}: {error}") from None
     except ValueError as error:
         values = ", ".join(f"{name}={value}" for name, value in cell.parameters.items() if value is not None)
         raise UsageError(
             f"task {cell.task!r}: {error} (cell: {cell.method}, {values}); change the value, or give it a "
             "[[grid]] table of its own in a TOML file"
         ) from None
+
+
+def _content(task: str, name: str, value: Scalar) -> Scalar:
+    """Return what a parameter's value stands for: the data of a path, wherever they lie."""
+    place = place_of(task, name, value)
+    return value if place is None else content_name(place)
 
 
 def _refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
@@ -258,18 +284,23 @@ def _listed(values: Sequence[Scalar]) -> str:
 
 
 def _refuse_too_large(configuration: SweepConfiguration) -> None:
-    n_seeds = len(configuration.seeds)
-    sizes = [math.prod(len(values) for values in table.values()) * n_seeds for table in configuration.grid]
+    sizes = [
+        math.prod(len(values) for values in ({SEEDS: configuration.seeds} | table).values())
+        for table in configuration.grid
+    ]
     total = sum(sizes)
     if total <= MAX_TRIALS:
         return
     largest = configuration.grid[sizes.index(max(sizes))]
-    axes = sorted(((len(values), key) for key, values in largest.items() if len(values) > 1), reverse=True)
+    n_seeds = len(largest.get(SEEDS, configuration.seeds))
+    axes = sorted(((len(v), key) for key, v in largest.items() if len(v) > 1 and key != SEEDS), reverse=True)
     factors = " x ".join([*(f"{key} ({length})" for length, key in axes), f"seeds ({n_seeds})"])
     raise UsageError(f"the plan has {total:,} trials, the limit is {MAX_TRIALS:,}; give fewer values of {factors}")
 
 
-def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> Iterator[Trial]:
+def _trials(
+    cells: Mapping[Cell, Sequence[int]], configuration: SweepConfiguration, plugins: Sequence[str], as_spelled: bool
+) -> Iterator[Trial]:
     budget: dict[str, int | float | str | None] = {
         "epochs": configuration.epochs,
         "steps_per_epoch": configuration.steps_per_epoch,
@@ -280,12 +311,12 @@ def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> It
     if configuration.evaluations is not None:
         del budget["steps_per_epoch"]
         budget["evaluations"] = configuration.evaluations
-    if configuration.plugins:
-        budget["plugins"] = " ".join(plugin_digests(configuration))
+    if plugins:
+        budget["plugins"] = " ".join(plugins)
     position = itertools.count()
-    for cell in cells:
+    for cell, seeds in cells.items():
         applicable = {
-            name: value
+            name: value if as_spelled else _content(cell.task, name, value)
             for name, value in cell.parameters.items()
             if value is not None and value != LATER_PARAMETERS.get(name)
         }
@@ -293,7 +324,7 @@ def _trials(cells: Mapping[Cell, None], configuration: SweepConfiguration) -> It
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         # The seed comes last, so that one hash state serves all trials of a cell.
         common = hashlib.sha256(f"{text[:-1]},".encode())
-        for seed in configuration.seeds:
+        for seed in seeds:
             digest = common.copy()
             digest.update(f"{seed}]".encode())
             yield Trial(digest.hexdigest()[:16], next(position), cell, seed)

@@ -6,12 +6,14 @@ pinned names loads the same text or says that it has changed.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +47,7 @@ class Plugin:
             If the file cannot be read, or does not hold what a pinned name says.
         """
         pinned = _PINNED.fullmatch(spec)
-        path = ((folder or Path()) / Path(pinned["path"] if pinned else spec).expanduser()).resolve()
+        path = _path_of(spec, folder)
         try:
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
@@ -53,7 +55,8 @@ class Plugin:
         if pinned and pinned["sha256"] != sha256:
             raise UsageError(
                 f"--plugin {path}: the file has changed: its SHA-256 is {sha256[:12]}… and was"
-                f" {pinned['sha256'][:12]}…; put the old file back, or start a new sweep with the new one"
+                f" {pinned['sha256'][:12]}…; put the old file back, start a new sweep with the new one, or name the"
+                " file with --plugin and add --retry-failed"
             )
         return cls(path, sha256)
 
@@ -83,6 +86,38 @@ def sha256_of(pinned: str) -> str:
     if found is None:
         raise ValueError(f"{pinned!r} is not pinned")
     return found["sha256"]
+
+
+def text_of(pinned: str) -> dict[str, str]:
+    """Describe a plug-in's present text: path, SHA-256, and a digest of its code without comments and layout.
+
+    The last tells a change that decides something from one that does not; versions of Python may differ in it.
+    """
+    plugin = Plugin.of(pinned)
+    tree = ast.parse(plugin.path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [one for one in body if not _is_docstring(one)]  # type: ignore[attr-defined]
+    code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return {"path": str(plugin.path), "sha256": plugin.sha256, "code": code}
+
+
+def _is_docstring(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def without(given: Iterable[str], specs: Iterable[str], folder: Path) -> list[str]:
+    """Give the specifications of those plug-ins, seen from a folder, whose files are not among the given, pinned ones.
+
+    So a file that has changed can be given again although a sweep's file still names its old text.
+    """
+    loaded = {_path_of(spec, None) for spec in given}
+    return [spec for spec in specs if _path_of(spec, folder) not in loaded]
+
+
+def _path_of(spec: str, folder: Path | None) -> Path:
+    pinned = _PINNED.fullmatch(spec)
+    return ((folder or Path()) / Path(pinned["path"] if pinned else spec).expanduser()).resolve()
 
 
 def load_plugins(specs: Iterable[str | Path], folder: Path | None = None) -> tuple[str, ...]:
@@ -140,6 +175,26 @@ def load_entry_points() -> None:
             _entry_points_done[name] = {
                 "group": group, "name": point.name, "value": point.value, "package": package, "version": version
             }  # fmt: skip
+
+
+@contextmanager
+def lent(objects: Iterable[Any]) -> Iterator[None]:
+    """Register tasks and methods that are objects of this process, for as long as the context lasts.
+
+    Raises
+    ------
+    UsageError
+        If a name is taken, or one does not compile.
+    """
+    from freewalk.harness.methods import METHODS
+    from freewalk.tasks.registry import TASKS
+
+    known = {id(one) for one in (*TASKS.values(), *METHODS.values())}
+    tasks, methods = _register(tuple(one for one in objects if id(one) not in known), "")
+    try:
+        yield
+    finally:
+        _forget(tasks, methods)
 
 
 def entry_point_facts() -> list[dict[str, str]]:

@@ -144,9 +144,7 @@ def _refuse_without_data(task: str, problem: Problem) -> None:
     """Raise UsageError if a task's data are in a package that is not installed."""
     if problem.needs is not None and not _is_installed(problem.needs):
         package = _PACKAGES.get(problem.needs, problem.needs)
-        raise UsageError(
-            f"task {task!r} needs {package}, which is not here; install it with: pip install 'freewalk[data]'"
-        )
+        raise UsageError(f"task {task!r} needs {package}, which is not here; install it with: pip install {package}")
 
 
 def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> LayeredNetwork | None:

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from freewalk.harness.engines import note_of
 from freewalk.harness.estimate import trial_seconds, trial_steps
 from freewalk.harness.events import Event, Failed, Finished, Saved
 from freewalk.harness.leaderboard import Leaderboard
@@ -128,11 +129,17 @@ class _Silent:
         pass
 
 
-def _banner(sweep: Sweep, opened: Opened) -> str:
+def _banner(sweep: Sweep, opened: Opened) -> list[str]:
+    """Return what is said when a sweep opens, a line each."""
     before = opened.n_total - len(opened.trials)
     resumed = f", {before} of them done before" if before else ""
     resumed += f", {len(opened.resumed)} go on from a checkpoint" if opened.resumed else ""
-    return f"{counted(opened.n_total, 'trial')} into {sweep.directory}{resumed}"
+    note = note_of(sweep.backend)
+    return [
+        f"{counted(opened.n_total, 'trial')} into {sweep.directory}{resumed}",
+        *(f"harness: note: {text}" for text in opened.notes),
+        *([note] if note else []),
+    ]
 
 
 class _Lines:
@@ -153,7 +160,7 @@ class _Lines:
     def show(self, event: Opened | Event) -> None:
         if isinstance(event, Opened):
             self._tally = Tally(self._sweep, event)
-            _say(_banner(self._sweep, event))
+            _say("\n".join(_banner(self._sweep, event)))
             if event.trials:
                 _say("preparing the kernels; the first time they are compiled, which takes about twenty seconds")
             return
@@ -199,7 +206,8 @@ class _Display:
     def show(self, event: Opened | Event) -> None:
         if isinstance(event, Opened):
             self._tally = Tally(self._sweep, event)
-            self._console.print(_banner(self._sweep, event), style="dim", markup=False, highlight=False)
+            for line in _banner(self._sweep, event):
+                self._console.print(line, style="dim", markup=False, highlight=False)
             self._phase = (
                 "preparing the kernels; the first time this takes about twenty seconds" if event.trials else ""
             )

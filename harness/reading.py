@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freewalk.harness.errors import UsageError
+from freewalk.harness.text import counted
 from freewalk.results.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ def reading() -> Iterator[None]:
     except StoreError as error:
         # The store's own remedy is meant for whoever writes there.
         raise UsageError(str(error).replace("pick another --out", "give another folder")) from None
+
+
+def counted_once_note(n: int) -> str:
+    """Say that trials are left aside since their walks are counted already."""
+    return f"{counted(n, 'trial')} left aside: of their cell and seed another one is counted already"
 
 
 def read_sweep(path: str) -> Source:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from freewalk.harness.errors import UsageError
 from freewalk.harness.values import MAX_TRIALS
@@ -61,6 +61,26 @@ def parse_seeds(text: str, where: str = "--seeds") -> tuple[int, ...]:
         return checked_seeds([seed for span in spans for seed in span])
     except UsageError as error:
         raise UsageError(f"{prefix}{error}") from None
+
+
+def read_seeds(value: object, where: str) -> object:
+    """Read seeds in any form that a file may have: text as `parse_seeds` reads it, a number, or a list of numbers.
+
+    Raises
+    ------
+    UsageError
+        As `parse_seeds`. What has another form comes back as it is, for whoever checks types.
+    """
+    if isinstance(value, str):
+        return parse_seeds(value, where)
+    if isinstance(value, int):
+        value = [value]
+    if isinstance(value, Iterable):
+        try:
+            return checked_seeds(tuple(value))
+        except UsageError as error:
+            raise UsageError(f"{where} {value!r}: {error}") from None
+    return value
 
 
 def _span(piece: str, prefix: str) -> range:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.errors import one_line
 from freewalk.harness.events import Failed, Finished
-from freewalk.harness.group import Work, start_group
+from freewalk.harness.group import Group, Work, start_group
 from freewalk.harness.trial import Interrupted
 from freewalk.kernels.backend import BackendName, resolve_backend
 
@@ -26,7 +27,12 @@ class Slice:
 
 
 def run_slice(
-    work: Work, budget: Budget, backend: BackendName, seconds: float, stop: threading.Event | None = None
+    work: Work,
+    budget: Budget,
+    backend: BackendName,
+    seconds: float,
+    stop: threading.Event | None = None,
+    looked: Callable[[], None] = lambda: None,
 ) -> Slice:
     """Run trials together for some seconds, on the calling thread.
 
@@ -40,6 +46,8 @@ def run_slice(
         After this long the slice ends; but not before a call of the kernels.
     stop
         Set from another thread, it ends the slice at the next look.
+    looked
+        Called at each look.
 
     Returns
     -------
@@ -51,9 +59,12 @@ def run_slice(
     open_trials = {trial.trial_id: trial for trial in work.trials}
     events: list[Finished | Failed] = []
     looks = 0
+    group: Group | None = None
 
     def look() -> None:
         nonlocal looks
+        assert group is not None
+        looked()
         over = looks and group.can_be_left and time.perf_counter() >= end
         if over or (stop is not None and stop.is_set()):
             raise Interrupted
@@ -65,13 +76,15 @@ def run_slice(
             del open_trials[trial.trial_id]
             events.append(Finished(trial, result))
     except Interrupted:
+        assert group is not None
         return Slice(tuple(events), (group.left(),), group.compile_seconds)
     except Exception as error:
+        compile_seconds = 0.0 if group is None else group.compile_seconds
         if len(work.trials) > 1 and where.most_sharing_noise:
             # they share nothing but noise: one of them has failed, not all, and each tries again alone
             alone = replace(work, together=False)
             again = (replace(alone, trials=(trial,), checkpoints=(None,)) for trial in open_trials.values())
-            return Slice(tuple(events), tuple(again), 0.0)
+            return Slice(tuple(events), tuple(again), compile_seconds)
         events += [Failed(trial, one_line(error)) for trial in open_trials.values()]
-        return Slice(tuple(events), (), 0.0)
+        return Slice(tuple(events), (), compile_seconds)
     return Slice(tuple(events), (), group.compile_seconds)

@@ -13,7 +13,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from freewalk.harness.configuration import sweep_id
 from freewalk.harness.leaderboard import varying_parameters
 from freewalk.harness.sweep import Sweep
 from freewalk.harness.text import counted, duration, significant
@@ -40,7 +39,7 @@ def print_table(sweep: Sweep) -> None:
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     best = best_cells(summary, per_task=_WHOLE_TABLE)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
-    varying = varying_parameters(sweep.plan, sweep.configuration)
+    varying = varying_parameters(sweep.whole[1], sweep.whole[0])
     for name, cells in best.groupby("task", sort=False):
         of_task = summary[summary["task"] == name]
         if len(of_task) > _WHOLE_TABLE:
@@ -142,7 +141,7 @@ def print_json(sweep: Sweep) -> None:
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     rows = json.loads(summary.to_json(orient="records", double_precision=15))
     result = {
-        "sweep_id": sweep_id(sweep.configuration),
+        "sweep_id": sweep.sweep_id,
         "directory": str(sweep.directory),
         "n_trials": len(trials),
         "states": _counts(trials["state"]),

@@ -7,18 +7,26 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from freewalk.harness.arguments import (
+    names_and_objects,
+    number_of,
+    path_of,
+    paths_of,
+    plain,
+    seeds_of,
+    specs_and_tables,
+)
 from freewalk.harness.budget import Budget
 from freewalk.harness.checkpoint import Checkpoint, UnusableCheckpoint
 from freewalk.harness.cluster.choice import chosen_cluster
 from freewalk.harness.configuration import (
     SweepConfiguration,
-    identity,
     resolve,
     sweep_id,
-    to_toml,
 )
 from freewalk.harness.engine import Engine
 from freewalk.harness.engines import (
@@ -29,17 +37,27 @@ from freewalk.harness.engines import (
     where,
 )
 from freewalk.harness.environment import environment
+from freewalk.harness.errors import UsageError
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
-from freewalk.harness.inputs import inputs, refuse_other_data
+from freewalk.harness.inputs import data_rows, inputs, refuse_other_data
+from freewalk.harness.joining import Joined, described, join, keep_document
+from freewalk.harness.parameters import Registry, Scalar
+from freewalk.harness.places import by_content, located, named_as_here, stored_names
 from freewalk.harness.plan import Plan, Trial, expand
+from freewalk.harness.plugins import lent
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
+from freewalk.harness.targets import warn_of_targets
 from freewalk.kernels.backend import Backend
-from freewalk.results.export import export_tables, write_json, write_text
+from freewalk.results.data import has_trials, recorded
+from freewalk.results.environment import ENVIRONMENT_NAME, read_environment
+from freewalk.results.export import export_tables, write_json
 from freewalk.results.records import TrialRecord
+from freewalk.results.rows import now
 from freewalk.results.schema import TableName
 from freewalk.results.store import Store
+from freewalk.tasks.files import forget_files
 from freewalk.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -47,6 +65,8 @@ if TYPE_CHECKING:
 
     from freewalk.harness.cluster.connection import Cluster
     from freewalk.harness.cluster.engine import ClusterEngine
+    from freewalk.harness.methods import OwnMethod
+    from freewalk.tasks.task import Task
 
     AnyEngine: TypeAlias = Engine | ClusterEngine
 
@@ -58,11 +78,13 @@ class Opened:
     trials: Sequence[Trial]
     """What is left."""
     n_total: int
-    """Trials of the sweep, those of earlier runs included."""
+    """Trials that are asked for, those of earlier runs included."""
     n_reached_before: int
-    """Trials of earlier runs that reached their target."""
+    """Those of earlier runs among them that reached their target."""
     resumed: Mapping[str, int] = field(default_factory=dict)
     """Steps that trials among them have behind them, by trial_id; the others start."""
+    notes: Sequence[str] = ()
+    """What the user should know of the folder."""
 
 
 @dataclass
@@ -76,17 +98,31 @@ class Sweep:
     cluster: Cluster | None = None
     """Dask workers that run the trials; None for this process's threads."""
     plan: Plan = field(init=False)
+    whole: tuple[SweepConfiguration, Plan] = field(init=False)
+    """Everything that the folder holds, which may be more than is asked for; known once `run` has begun."""
     backend: Backend = field(init=False)
+    as_spelled: bool = field(init=False)
+    """Whether the folder is of a time when trials were named by the paths of their data, and not by what lies there."""
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
     """trials and summary, once `run` has ended."""
     compile_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self.plan = expand(self.configuration, BuiltInRegistry())
+        registry = BuiltInRegistry()
+        self.as_spelled, self.plan = _planned(self.configuration, self.directory, registry)
+        if not self.as_spelled:
+            self.configuration = located(self.configuration)
+        self.whole = self.configuration, self.plan
         choice = self.configuration.backend
         refuse_methods_without_kernels(choice, self.configuration.methods)
         self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice, self.plan.cells)
         refuse_too_large(self.plan, self.backend)
+        warn_of_targets(self.plan.cells)
+
+    @property
+    def sweep_id(self) -> str:
+        """The sweep's name, the same wherever its data lie."""
+        return sweep_id(self.configuration if self.as_spelled else by_content(self.configuration))
 
     @property
     def budget(self) -> Budget:
@@ -96,7 +132,8 @@ class Sweep:
     def run(self, *, retry_failed: bool = False, fail_fast: bool = False) -> Iterator[Opened | Event]:
         """Run what the store does not have yet; yield what happens; leave the tables in the folder.
 
-        A consumer that stops early leaves a store that a later `run` completes.
+        A folder that holds trials of the same settings, other seeds or values of parameters among them, gets those that
+        it lacks. A consumer that stops early leaves a store that a later `run` completes.
 
         Raises
         ------
@@ -109,17 +146,34 @@ class Sweep:
         with ExitStack() as stack:
             if self.cluster is not None and self.cluster.address is not None:
                 stack.enter_context(self.cluster)  # a wrong address leaves no folder behind
-            store = stack.enter_context(Store.open_or_create(self.directory, identity(c), sweep_id(c)))
-            store.add_pending(self._record(trial) for trial in self.plan.trials)
+            rows, noted = data_rows(self.plan), recorded(self.directory)
+            read = inputs(c, self.plan)
+            refuse_other_data(self.directory, read, rows)
+            joined: list[Joined] = []
+
+            def accept(stored: Mapping[str, Any]) -> None:
+                plan_again = partial(expand, registry=BuiltInRegistry(), as_spelled=self.as_spelled)
+                here = named_as_here(stored, noted, c)
+                joined.append(join(self.directory, here, c, self.plan, plan_again, retry_failed=retry_failed))
+
+            store = stack.enter_context(Store.open_or_create(self.directory, described(c), self.sweep_id, accept))
+            (found,) = joined
+            self.plan, self.whole = found.plan, found.whole
+            # may refuse: before anything is added
+            notes = (*found.notes, *self._describe(found, store.configuration(), read))
+            store.note_data(rows)
+            names = stored_names(noted, c)
+            records = (self._record(trial, names) for trial in self.plan.trials)
+            store.add_pending(records, found.described, afresh=found.other_code)
             left = set(store.unfinished(retry_failed=retry_failed))
             trials = [trial for trial in self.plan.trials if trial.trial_id in left]
-            self._describe()
             if self.cluster is not None and self.cluster.address is None and trials:
                 stack.enter_context(self.cluster)
             checkpoints = self._checkpoints(store, trials)
             resumed = {trial_id: checkpoint.step for trial_id, checkpoint in checkpoints.items()}
             try:
-                yield Opened(trials, len(self.plan.trials), store.count_reached(), resumed)
+                n_reached = store.count_reached(trial.trial_id for trial in self.plan.trials)
+                yield Opened(trials, len(self.plan.trials), n_reached, resumed, notes)
                 if trials:
                     self.compile_seconds = 0.0 if self.cluster else self._compile(trials)
                     yield from self._drive(store, trials, checkpoints, fail_fast)
@@ -168,7 +222,7 @@ class Sweep:
         methods = {trial.trial_id: trial.cell.method for trial in trials}
         for trial_id, data in store.checkpoints(methods):
             try:
-                checkpoint = Checkpoint.from_bytes(data)
+                checkpoint = Checkpoint.from_bytes(data, trial_id)
             except UnusableCheckpoint:
                 continue
             if checkpoint.backend == self._home(methods[trial_id]).name:
@@ -208,7 +262,7 @@ class Sweep:
             case Started():
                 store.mark_running([trial_id])
             case Saved(checkpoint=checkpoint):
-                store.save_checkpoint(trial_id, checkpoint.step, checkpoint.to_bytes())
+                store.save_checkpoint(trial_id, checkpoint.step, checkpoint.to_bytes(trial_id))
             case Finished(result=result):
                 # whoever compiled paid for all: the seconds stand in one row and can be added up
                 seconds = self.compile_seconds + engine.compile_seconds
@@ -219,7 +273,8 @@ class Sweep:
             case Stopped():
                 store.mark_interrupted([trial_id])
 
-    def _record(self, trial: Trial) -> TrialRecord:
+    def _record(self, trial: Trial, names: Mapping[tuple[str, str, Scalar | None], Scalar]) -> TrialRecord:
+        """Return what the store is told of a trial; `names` are those that the store has for data already."""
         task = TASKS[trial.cell.task]
         target = self.configuration.target
         return TrialRecord(
@@ -227,24 +282,49 @@ class Sweep:
             task=trial.cell.task,
             method=trial.cell.method,
             seed=trial.seed,
-            parameters={name: trial.cell.parameters[name] for name in self.plan.parameter_names},
+            parameters={
+                name: names.get((trial.cell.task, name, value), value)
+                for name in self.plan.parameter_names
+                for value in [trial.cell.parameters[name]]
+            },
             metric_name=task.metric,
             target=task.target if target is None else target,
         )
 
-    def _describe(self) -> None:
-        """Write down what is run and on what; files of an earlier run of the same sweep stay."""
-        read = inputs(self.configuration, self.plan)
-        refuse_other_data(self.directory, read)
-        if not (self.directory / "sweep.toml").exists():
-            write_text(to_toml(self.configuration), self.directory / "sweep.toml")
-        if not (self.directory / "environment.json").exists():
-            write_json({**environment(self.backend), **read}, self.directory / "environment.json")
+    def _describe(self, found: Joined, stored: Mapping[str, Any], read: Mapping[str, Any]) -> list[str]:
+        """Write down what is run and on what; what an earlier run wrote stays as far as it holds. Return notes."""
+        path = self.directory / ENVIRONMENT_NAME
+        if not path.exists():
+            write_json({**environment(self.backend), **read}, path)
+        elif (
+            found.new_texts
+            and (then := read_environment(self.directory)) is not None
+            and then.get("plugins") != read["plugins"]
+        ):
+            earlier = {"until": now(), "plugins": then.get("plugins")}
+            known = then.get("earlier_plugins")
+            listed = [*(known if isinstance(known, list) else []), earlier]
+            write_json({**then, "plugins": read["plugins"], "earlier_plugins": listed}, path)
+        return keep_document(self.directory, stored, found)
+
+
+def _planned(configuration: SweepConfiguration, directory: Path, registry: Registry) -> tuple[bool, Plan]:
+    """Return the plan, and whether its trials are named by paths as they are spelled, as those of an older store."""
+    plan = expand(configuration, registry)
+    if by_content(configuration).grid != configuration.grid:
+        spelled = expand(configuration, registry, as_spelled=True)
+        if has_trials(directory, (trial.trial_id for trial in spelled.trials)):
+            return True, spelled
+    return False, plan
 
 
 def default_directory(configuration: SweepConfiguration) -> Path:
     """Return the folder of a sweep that was given none: the same for the same configuration, so that it resumes."""
-    return Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(configuration)}"
+    first, older = (
+        Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(one)}"
+        for one in (by_content(configuration), configuration)
+    )
+    return older if older.exists() and not first.exists() else first
 
 
 @dataclass(frozen=True)
@@ -262,11 +342,11 @@ class SweepResult:
 
 
 def sweep(
-    grid: str | Sequence[str] | Mapping[str, Any] = (),
+    grid: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
     *,
-    task: str | Sequence[str] = (),
-    method: str | Sequence[str] = (),
-    seeds: str | Sequence[int] | None = None,
+    task: str | Task | Sequence[str | Task] = (),
+    method: str | OwnMethod | Sequence[str | OwnMethod] = (),
+    seeds: str | int | Sequence[int | str] | None = None,
     epochs: int | None = None,
     steps_per_epoch: int | None = None,
     evaluations: int | None = None,
@@ -274,7 +354,7 @@ def sweep(
     plateau: int | None = None,
     evaluation_points: int | None = None,
     backend: str | None = None,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     out: str | Path | None = None,
     retry_failed: bool = False,
     fail_fast: bool = False,
@@ -287,9 +367,11 @@ def sweep(
     Parameters
     ----------
     grid
-        What `--grid` takes, one or several; or a mapping from parameters to a value or a list of values.
+        What `--grid` takes, one or several; or a mapping from parameters to a value or a list of values; or several of
+        these, whose union is the sweep.
     task, method
-        One name or several.
+        One name or several. Without `out`, `cluster` and `workers`, also a `Task` or an `OwnMethod`: an object is known
+        to this process alone, and nothing could tell later whether it is still the same.
     seeds
         A range such as "0:5", or the seeds.
     epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend
@@ -320,26 +402,41 @@ def sweep(
     StoreError
         If the folder cannot be used.
     """
-    configuration = resolve(
-        _specs(grid),
-        registry=BuiltInRegistry(),
-        tasks=_names(task),
-        methods=_names(method),
-        seeds=seeds,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        evaluations=evaluations,
-        target=target,
-        plateau=plateau,
-        evaluation_points=evaluation_points,
-        backend=backend,
-        plugins=plugins,
-    )
-    on = chosen_cluster(cluster, workers)
-    if out is not None:
-        return _run_all(Sweep(configuration, Path(out), checkpoint_seconds, on), retry_failed, fail_fast, keep=True)
-    with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
-        return _run_all(Sweep(configuration, Path(folder), cluster=on), retry_failed, fail_fast, keep=False)
+    specs, tables = specs_and_tables(grid)
+    (tasks, own_tasks), (methods, own_methods) = names_and_objects("task", task), names_and_objects("method", method)
+    own = (*own_tasks, *own_methods)
+    if own and (out is not None or cluster is not None or workers is not None):
+        raise UsageError(
+            f"{own[0].name!r} is an object of this process alone; with out, cluster or workers put it into a Python"
+            " file, and give plugins=[FILE] and its name"
+        )
+    every = number_of("checkpoint_seconds", checkpoint_seconds)
+    settings = {
+        "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
+        "evaluations": evaluations,
+        "target": target,
+        "plateau": plateau,
+        "evaluation_points": evaluation_points,
+    }
+    with lent(own):
+        forget_files()
+        configuration = resolve(
+            specs,
+            tables=tables,
+            registry=BuiltInRegistry(),
+            tasks=tasks,
+            methods=methods,
+            seeds=seeds_of(seeds),
+            backend=backend,
+            plugins=paths_of(plugins),
+            **{name: plain(value) for name, value in settings.items()},
+        )
+        on = chosen_cluster(cluster, number_of("workers", workers, whole=True))
+        if out is not None:
+            return _run_all(Sweep(configuration, path_of("out", out), every, on), retry_failed, fail_fast, keep=True)
+        with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
+            return _run_all(Sweep(configuration, Path(folder), cluster=on), retry_failed, fail_fast, keep=False)
 
 
 def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -> SweepResult:
@@ -348,18 +445,3 @@ def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -
     with Store.open(sweep.directory, read_only=True) as store:
         curves = store.curves()
     return SweepResult(sweep.tables["trials"], curves, sweep.tables["summary"], sweep.directory if keep else None)
-
-
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _specs(grid: str | Sequence[str] | Mapping[str, Any]) -> tuple[str, ...]:
-    if isinstance(grid, Mapping):
-        return tuple(f"{key}={_values(values)}" for key, values in grid.items())
-    return _names(grid)
-
-
-def _values(values: Any) -> str:
-    one = isinstance(values, str) or not hasattr(values, "__iter__") or getattr(values, "ndim", 1) == 0
-    return ",".join(str(value.item() if hasattr(value, "item") else value) for value in ([values] if one else values))

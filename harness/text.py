@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from freewalk.results.report.numbers import counted
+from freewalk.results.text import printable
 
-__all__ = ["counted", "duration", "significant"]
+__all__ = ["counted", "duration", "printable", "significant"]
 
 
 def duration(seconds: float) -> str:

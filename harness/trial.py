@@ -24,6 +24,7 @@ from freewalk.harness.output_signal import heldout_signal
 from freewalk.harness.plan import Cell
 from freewalk.harness.problem import ResolvedProblem, resolve_problem
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.clock import running_seconds
 from freewalk.kernels.walk import Evaluation, Progress, Trainer
 from freewalk.results.convergence import Convergence
 from freewalk.results.records import CurvePoint
@@ -143,9 +144,9 @@ class TrialWatch:
 
         On datapoints that are the same for every trial; see `freewalk.harness.output_signal`.
         """
-        start = time.perf_counter()
+        start = running_seconds()
         signal = heldout_signal(self.problem, self.trainer.weights)
-        self.evaluation_seconds += time.perf_counter() - start
+        self.evaluation_seconds += running_seconds() - start
         self._record("heldout", "signal", signal)
         if self.last_evaluation is not None:
             self._record("heldout", "output_spread", self.last_evaluation.output_spread)
@@ -179,9 +180,9 @@ class TrialWatch:
 
     def measure_test_part(self) -> None:
         """Add the measures of the test part to the curve, if the task's data have one; nothing is judged by them."""
-        start = time.perf_counter()
+        start = running_seconds()
         evaluation = measure_test_part(self.problem, self.trainer.weights)
-        self.evaluation_seconds += time.perf_counter() - start
+        self.evaluation_seconds += running_seconds() - start
         if evaluation is not None:
             for metric in self.task.recorded_metrics:
                 self._record("test", metric, float(getattr(evaluation, metric)))
@@ -206,15 +207,15 @@ class TrialRun(TrialWatch):
             n_steps = max(1, min(n_steps, int(SECONDS_BETWEEN_LOOKS / self.seconds_per_step)))
         else:
             n_steps = 1  # the first step tells how long one takes
-        start = time.perf_counter()
+        start = running_seconds()
         progress = self.trainer.train(n_steps)
-        self.took(progress, time.perf_counter() - start)
+        self.took(progress, running_seconds() - start)
 
     def evaluate(self) -> None:
         """Measure on held-out data, add to the curve and let the judge see it."""
-        start = time.perf_counter()
+        start = running_seconds()
         evaluation = self.trainer.evaluate()
-        self.measured(evaluation, time.perf_counter() - start)
+        self.measured(evaluation, running_seconds() - start)
 
 
 def resolve_trial(cell: Cell, budget: Budget) -> ResolvedProblem:

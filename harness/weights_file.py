@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from freewalk.harness.archive import read_npz
-from freewalk.harness.errors import UsageError, unknown
+from freewalk.harness.errors import UsageError, unknown_own
 from freewalk.harness.outputs import Measures, measure, outputs_of, targets_of
 from freewalk.harness.plan import Cell
 from freewalk.harness.problem import ResolvedProblem
@@ -90,7 +90,7 @@ class SavedWeights:
             If there is no such task, or the parameters do not fit it.
         """
         if task not in TASKS:
-            raise UsageError(f"{unknown('task', task, TASKS)}; one of your own needs --plugin FILE")
+            raise unknown_own("task", task, TASKS)
         try:
             return TASKS[task].problem(self.parameters)
         except (ValueError, TypeError) as error:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from freewalk.kernels.bounds import check_indices
 from freewalk.kernels.data import data_words
 from freewalk.kernels.jit import helper_function, inline_function
 from freewalk.kernels.noise import Noise, Stream, blocks_per_column, counters, initial_weights, philox, seed_words
@@ -85,8 +86,8 @@ def _perturb(step: Any, datapoint: int, out: Any) -> None:
 
 
 @cache
-def _make_kernels(plain_or_compiled: Any) -> tuple[Any, Any]:
-    """Compile what walks on a loss: (a piece of a step, the losses of datapoints)."""
+def _make_kernels(plain_or_compiled: Any) -> tuple[Any, Any, Any]:
+    """Compile what walks on a loss: (the loss, a piece of a step, the losses of datapoints)."""
     loss = plain_or_compiled if hasattr(plain_or_compiled, "py_func") else helper_function(plain_or_compiled)
 
     @helper_function
@@ -119,7 +120,7 @@ def _make_kernels(plain_or_compiled: Any) -> tuple[Any, Any]:
         for b in range(len(out)):
             out[b] = loss(weights, xs[b], ys[b])
 
-    return piece, losses
+    return loss, piece, losses
 
 
 class RandomWalk:
@@ -195,7 +196,8 @@ class RandomWalk:
         self._seed = seed
         self._dtype = np.dtype(dtype)
         self._threads = threads or _usable_threads()
-        self._piece, self._losses = _make_kernels(loss)
+        self._loss, self._piece, self._losses = _make_kernels(loss)
+        self._seen: set[tuple[Any, ...]] = set()
         self._optimizer = make_optimizer(self.configuration)
         self._weights = self._start(initial)
 
@@ -231,11 +233,14 @@ class RandomWalk:
         Raises
         ------
         ValueError
-            If x and y do not have as many datapoints, or none.
+            If x and y do not have as many datapoints, or none; if the loss writes to what it is given.
+        IndexError
+            If the loss reads or writes beyond an array on one of the first datapoints.
         """
         first, loss = self.step, math.nan
         with ThreadPoolExecutor(self._threads) as pool:
             for xs, ys in self._batches(x, y, steps, batch_size):
+                self._check(xs, ys)
                 estimate, loss = self._estimate(pool, xs, ys)
                 if math.isfinite(loss):
                     self._weights = self._weights - self._change(estimate)
@@ -247,6 +252,7 @@ class RandomWalk:
     def losses(self, x: ArrayLike, y: ArrayLike) -> Array:
         """Return the loss of each datapoint, (n,) float64, under the present weights."""
         xs, ys = _checked(x, y)
+        self._check(xs, ys)
         out = np.empty(len(xs))
         self._losses(self._weights.astype(self._dtype), xs, ys, out)
         return out
@@ -271,6 +277,13 @@ class RandomWalk:
         self.step = int(state["step"])
         for name in self._optimizer.moments:
             self._optimizer.moments[name] = np.array(state[name], dtype=np.float64)
+
+    def _check(self, xs: NDArray[Any], ys: NDArray[Any]) -> None:
+        """Look for indices beyond arrays, once for each kind of datapoint."""
+        kind = (xs.dtype, xs.shape[1:], ys.dtype, ys.shape[1:])
+        if kind not in self._seen:
+            check_indices(self._loss, self._weights.astype(self._dtype), xs, ys)
+            self._seen.add(kind)
 
     def _start(self, initial: ArrayLike | None) -> Array:
         return self._fitting(initial_weights(*self.shape, self._seed) if initial is None else initial)

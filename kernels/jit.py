@@ -35,6 +35,12 @@ def helper_function(function: F) -> F:
     return compiled
 
 
+def checked_function(function: F) -> F:
+    """Compile a helper that raises IndexError where an index lies beyond an array; slower, and never cached."""
+    compiled: F = numba.njit(**{**_OPTIONS, "boundscheck": True})(function)
+    return compiled
+
+
 def kernel(function: F) -> F:
     """Compile an entry point: releases the GIL, runs on one thread, cached on disk."""
     return _cached(numba.njit(**_OPTIONS)(function), function, Path(function.__code__.co_filename).parent)

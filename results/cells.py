@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from freewalk.results.schema import PARAMETER_PREFIX, Outcome, State
+from freewalk.results.schema import FURTHEST_FIRST, PARAMETER_PREFIX, Outcome, State
 from freewalk.results.statistics import Floats, nan_as_worst
 
 Bools: TypeAlias = NDArray[np.bool_]
@@ -84,6 +84,30 @@ def parameter_columns(table: pd.DataFrame) -> list[str]:
 def cell_columns(table: pd.DataFrame) -> list[str]:
     """Give the columns that make a cell: task, method and all parameters."""
     return ["task", "method", *parameter_columns(table)]
+
+
+def counted_once(trials: pd.DataFrame) -> pd.DataFrame:
+    """Give the trials that may be counted as independent: each cell and seed once.
+
+    The seed decides a walk, so a second trial of a cell and seed (another budget of the same walk, say) is no further
+    evidence. The one that is further is taken, of two that are as far the first.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        The ``trials`` table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table itself where nothing comes twice, else the rows to count, in their order.
+    """
+    keys = [*cell_columns(trials), "seed"]
+    if not trials.duplicated(keys).any():
+        return trials
+    place = {state: number for number, state in enumerate(FURTHEST_FIRST)}
+    order = trials["state"].map(place).fillna(len(place)).sort_values(kind="stable").index
+    return trials.loc[order].drop_duplicates(keys).sort_index().reset_index(drop=True)
 
 
 def parameter_names(table: pd.DataFrame) -> list[str]:

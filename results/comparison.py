@@ -62,9 +62,10 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, matching: Matching, measures: Sequ
     records, firsts = [], []
     for measure in measures:
         record = _evaluations if measure == EVALUATIONS else _seconds
+        measured = [(a.known, b.known) for a, b in samples] if measure == EVALUATIONS else samples
         usable = [
             (pair, rows)
-            for pair, (rows, _) in zip(samples, matching.pairs, strict=True)
+            for pair, (rows, _) in zip(measured, matching.pairs, strict=True)
             if pair[0].costs.size and pair[1].costs.size and (measure == SECONDS or pair[0].target == pair[1].target)
         ]
         found = [record(*pair, len(usable)) for pair, _ in usable]
@@ -110,6 +111,11 @@ class _Sample(NamedTuple):
             np.where(np.isfinite(pace) & (pace > 0), pace, math.nan),
             (trials.metric_names[known[0]], float(trials.numbers["target"][known[0]])) if len(known) else None,
         )
+
+    @property
+    def known(self) -> "_Sample":
+        """Those whose cost is known; a table of another program, or of an older layout, may not say."""
+        return self.at(np.flatnonzero(~np.isnan(self.costs)))
 
     def at(self, places: Rows) -> "_Sample":
         """Give some of the trials, in another order."""

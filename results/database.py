@@ -58,14 +58,21 @@ def create_database(path: Path, configuration: str, sweep_id: str | None = None)
             connection.execute("BEGIN")
             for statement in schema_sql():
                 connection.execute(statement)
-            connection.execute(
-                f"INSERT INTO sweep (sweep_id, configuration, {SWEEP_CHECKSUM}) VALUES (?, ?, ?)",
-                (name, configuration, checksum((name, configuration))),
-            )
+            connection.execute("INSERT INTO sweep (sweep_id, configuration) VALUES (?, '')", (name,))
+            describe(connection, name, configuration)
             connection.execute("COMMIT")
         os.replace(temporary, path)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"cannot create {path}: {error}; pick another --out") from error
+
+
+def describe(connection: sqlite3.Connection, name: str, configuration: str) -> str:
+    """Write what describes a sweep, with its checksum, in place of what stood there; give the configuration."""
+    values = (name, configuration)
+    connection.execute(
+        f"UPDATE sweep SET sweep_id = ?, configuration = ?, {SWEEP_CHECKSUM} = ?", (*values, checksum(values))
+    )
+    return configuration
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
@@ -91,10 +98,16 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     log = sidecar(path, "-wal")
     # A reader beside a writer needs a shared index file in the folder. Where none can be made (a read-only
     # archive) nobody writes either, and SQLite may be told so.
-    frozen = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size > 0)
-    uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
+    logged = log.exists() and log.stat().st_size > 0
+    frozen = not os.access(path.parent, os.W_OK) and not logged
+    # Only a connection that may write takes these files away again when it is the last to leave; where there is a log
+    # it would also move it into the database.
+    mode = "rw" if not logged and os.access(path, os.W_OK) else "ro"
+    uri = f"{path.resolve().as_uri()}?mode={mode}{'&immutable=1' if frozen else ''}"
     with naming(path):
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
 
 def check_database(path: Path) -> None:
@@ -160,7 +173,7 @@ def sound(path: Path) -> Iterator[None]:
     """Turn what stored values that nobody wrote lead to (text that is no JSON, say) into one line."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise _damaged(path, error) from error
 
 
@@ -173,6 +186,8 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
     """Write everything in the block or nothing of it."""
     with naming(path):
+        if connection.in_transaction:  # Ctrl-C between the line below and the block that it is for left it open
+            connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection

@@ -10,10 +10,11 @@ import pandas as pd
 
 from freewalk.results.errors import StoreError
 from freewalk.results.reading import read_table as read_csv
-from freewalk.results.records import clean_text
 from freewalk.results.schema import TableName
 from freewalk.results.store import Store
 from freewalk.results.summary import summarise
+from freewalk.results.text import clean_text
+from freewalk.results.writing import replacing
 
 __all__ = ["export_tables", "read_csv", "write_csv", "write_csv_in_parts", "write_json", "write_text"]
 
@@ -66,17 +67,11 @@ def write_json(value: object, path: Path) -> None:
 
 
 def _write(path: Path, fill: Callable[[IO[str]], object]) -> None:
-    # In the same folder, since a file moves in one piece only inside a file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; free the cause or pick another --out"
@@ -103,6 +98,7 @@ def export_tables(store: Store, directory: Path | None = None) -> dict[TableName
     StoreError
         A file cannot be written.
     """
+    store.check_place()
     target = directory or store.directory
     write_csv_in_parts(store.curves_in_parts(), target / "curves.csv")
     trials = store.trials()

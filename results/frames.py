@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from freewalk.results.records import INT64_MAX, INT64_MIN
-from freewalk.results.schema import TABLES, DType, TableName, column_names
+from freewalk.results.schema import TABLES, DType, Outcome, State, TableName, column_names
+from freewalk.results.text import cell_text
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?(e[+-]?\d+)?|inf)")
@@ -28,13 +29,19 @@ def typed_series(values: Iterable[Any], dtype: DType) -> pd.Series:
     Returns
     -------
     pandas.Series
-        NaN (float64) or NA (any other type) where a value is missing.
+        NaN (float64) or NA (any other type) where a value is missing. Texts are made harmless by `cell_text`: a store
+        or table may come from anybody.
     """
     if dtype == "float64":
         return pd.Series(np.array([math.nan if value is None else value for value in values], np.float64))
+    values = list(values)
     if dtype == "boolean":
         values = [None if value is None else bool(value) for value in values]
-    return pd.Series(list(values), dtype=str(dtype))
+    if dtype == "string":
+        # few texts stand in many rows
+        harmless = {text: cell_text(text) for text in {value for value in values if isinstance(value, str)}}
+        values = [harmless.get(value, value) for value in values]
+    return pd.Series(values, dtype=str(dtype))
 
 
 def parameter_series(values: Iterable[object]) -> pd.Series:
@@ -81,6 +88,27 @@ def _text_dtype(texts: set[str]) -> DType:
     if all(_FLOAT.fullmatch(text) for text in texts) and not all(map(_INTEGER.fullmatch, texts)):
         return "float64"
     return "string"
+
+
+def find_doubt(trials: pd.DataFrame) -> str | None:
+    """Say what in a ``trials`` table cannot be: a trial that comes twice or has no name, a state that there is not.
+
+    Returns
+    -------
+    str or None
+        The first thing found, such as "trial 12ab comes twice"; None for a sound table.
+    """
+    names = trials["trial_id"]
+    if names.isna().any():
+        return "a trial has no trial_id"
+    if names.duplicated().any():
+        return f"trial {names[names.duplicated()].iloc[0]} comes twice"
+    for column, words, may_miss in (("state", State, False), ("outcome", Outcome, True)):
+        if wrong := sorted({*trials[column].dropna()} - {word.value for word in words}):
+            return f"the {column} {wrong[0]!r}, not one of {', '.join(words)}"
+        if not may_miss and trials[column].isna().any():
+            return f"a trial has no {column}"
+    return None
 
 
 def build_frame(table: TableName, columns: Mapping[str, pd.Series], parameters: Sequence[str] = ()) -> pd.DataFrame:

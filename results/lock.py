@@ -37,8 +37,14 @@ class WriterLock:
                 f"{directory} is being written by process {holder or '(unknown)'}: "
                 "wait until it ends, or pick another --out"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        except OSError as error:
+            self._close()
+            raise StoreError(
+                f"cannot write {directory / LOCK_NAME}: {error.strerror}; free the cause or pick another --out"
+            ) from error
         _held.add(self)
 
     def release(self) -> None:

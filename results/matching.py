@@ -26,6 +26,8 @@ class Matching:
     only_a: int
     """Cells without a partner."""
     only_b: int
+    alone_a: list[Rows] = field(default_factory=list)
+    """Rows of A of each of its cells without a partner."""
     ignored: list[str] = field(default_factory=list)
     """Parameters that one side alone has, always with the same value."""
 
@@ -52,7 +54,8 @@ def match_cells(a: pd.DataFrame, b: pd.DataFrame) -> Matching:
             ignored.append(name)
     cells_a, cells_b = _cells(a, shared), _cells(b, shared)
     pairs = [(rows, cells_b[key]) for key, rows in cells_a.items() if key in cells_b]
-    return Matching(shared, pairs, len(cells_a) - len(pairs), len(cells_b) - len(pairs), ignored)
+    alone = [rows for key, rows in cells_a.items() if key not in cells_b]
+    return Matching(shared, pairs, len(alone), len(cells_b) - len(pairs), alone, ignored)
 
 
 def _cells(trials: pd.DataFrame, columns: list[str]) -> dict[Key, Rows]:

@@ -1,19 +1,18 @@
 """Several sweeps as one: every trial once, with the times of the machine that ran it."""
 
 import json
-import os
-import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
 from freewalk.results.checksums import checked_points, plan_checksum, seal
-from freewalk.results.configuration import canonical_json
+from freewalk.results.configuration import MERGED, SETTINGS, canonical_json, settings_difference
+from freewalk.results.data import DataRow, DataSets, recorded, write_data
 from freewalk.results.database import (
     DATABASE_NAME,
     check_database,
@@ -27,13 +26,15 @@ from freewalk.results.errors import StoreError
 from freewalk.results.export import export_tables, write_csv, write_json
 from freewalk.results.layout import PLAN_CHECKSUM, POINT, STORED_COLUMNS, quoted
 from freewalk.results.migration import open_reader
-from freewalk.results.schema import State
+from freewalk.results.schema import FURTHEST_FIRST, State
 from freewalk.results.sources import ORIGINS_NAME, Source, read_source
 from freewalk.results.store import Store
+from freewalk.results.writing import replacing
 
 _NAMES: Final = [column.name for column in STORED_COLUMNS]
-# What two runs of one trial may differ in: the clock, the memory, and where it ran.
+# What two runs of one walk may differ in: the name, the clock, the memory, and where it ran.
 _CIRCUMSTANCES: Final = {
+    "trial_id",
     "backend",
     "device",
     "dtype",
@@ -46,14 +47,6 @@ _CIRCUMSTANCES: Final = {
     "finished_at",
 }
 _PLANNED: Final = ("task", "method", "seed")
-_PRECEDENCE: Final = [
-    State.COMPLETE.value,
-    State.FAILED.value,
-    State.INTERRUPTED.value,
-    State.RUNNING.value,
-    State.PENDING.value,
-]
-"""Which of two runs of a trial is taken: the one that is further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +55,23 @@ class _Trial:
     fields: dict[str, Any]
     parameters: str
     points: list[tuple[Any, ...]]
+    settings: Mapping[str, Any]
+    """How it was run; empty where nobody knows."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The task, the method and the parameters that apply: the trial's cell."""
+        values = {"task": self.fields["task"], "method": self.fields["method"], **json.loads(self.parameters)}
+        return {key: value for key, value in values.items() if value is not None}
+
+    @property
+    def cell(self) -> str:
+        """The cell in words."""
+        return ", ".join(f"{key}={value}" for key, value in self.values.items())
 
     @property
     def name(self) -> str:
-        values = {"task": self.fields["task"], "method": self.fields["method"], **json.loads(self.parameters)}
-        cell = ", ".join(f"{key}={value}" for key, value in values.items() if value is not None)
-        return f"trial {self.fields['trial_id']} ({cell}, seed={self.fields['seed']})"
+        return f"trial {self.fields['trial_id']} ({self.cell}, seed={self.fields['seed']})"
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,15 @@ class Merged:
     trials: list[_Trial]
     n_repeated: int
     """Trials that came again with equal results."""
+    data: list[DataRow] = field(default_factory=list)
+    """What the trials were trained on."""
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What the merged store is named by: the sweeps that went in."""
-        return {"merged": sorted(self.origins()["sweep_id"].dropna().unique())}
+        """What the merged store is named by: the sweeps that went in, and how each was run."""
+        known = {name: settings for source in self.sources for name, settings in source.settings.items()}
+        merged = {MERGED: sorted(self.origins()["sweep_id"].dropna().unique())}
+        return merged | ({SETTINGS: known} if known else {})
 
     @property
     def machines(self) -> list[str | None]:
@@ -111,36 +119,72 @@ def collect(directories: Sequence[Path]) -> Merged:
     """Read several sweeps and unite their trials, in the order of the sweeps and their plans.
 
     A trial that occurs twice is taken once: the run that is further (complete before failed before unfinished), the
-    first of two that are as far. Times are those of that run.
+    first of two that are as far. Times are those of that run. The same holds for two trials of one cell and seed whose
+    names differ (by a comment in a plug-in, say): the seed decides the walk, and one walk is no evidence twice.
 
     Raises
     ------
     StoreError
-        A folder holds no store, or two complete runs of a trial differ in a result; the trial and the first column
-        that differs are named.
+        A folder holds no store, or other data under a name that an earlier one has too; or two complete runs of a trial
+        differ in a result, the trial and the first column that differs are named; or trials of one cell were run with
+        different epochs, looks, targets or plug-ins, so that they cannot be counted together.
     """
-    sources, found, n_repeated = [], dict[str, _Trial](), 0
+    sources, found, n_repeated, data = [], dict[str, _Trial](), 0, DataSets()
+    places, firsts = dict[str, str](), dict[str, _Trial]()
     for index, directory in enumerate(directories):
         if not (directory / DATABASE_NAME).exists():
             raise StoreError(f"{directory} holds no {DATABASE_NAME}: only whole sweeps can be merged")
         check_database(directory / DATABASE_NAME)
         sources.append(read_source(directory))
-        for trial in _trials(directory / DATABASE_NAME, index):
-            name = trial.fields["trial_id"]
-            earlier = found.get(name)
+        settings = sources[-1].settings_of_trials()
+        own = data.add(directory, recorded(directory), sources[-1].environment)
+        for trial in _trials(directory / DATABASE_NAME, index, settings):
+            trial = _named_alike(trial, data, own) if own else trial
+            cell = canonical_json(trial.values)
+            place = places.setdefault(trial.fields["trial_id"], f"{trial.fields['seed']} {cell}")
+            earlier = found.get(place)
             n_repeated += earlier is not None
-            found[name] = trial if earlier is None else _one_of(earlier, trial, directories)
-    return Merged(sources, list(found.values()), n_repeated)
+            _refuse_other_settings(firsts.setdefault(cell, trial), trial, directories, repeated=earlier is not None)
+            found[place] = trial if earlier is None else _one_of(earlier, trial, directories)
+    return Merged(sources, list(found.values()), n_repeated, data.rows)
 
 
-def _trials(path: Path, source: int) -> Iterator[_Trial]:
+def _named_alike(trial: _Trial, data: DataSets, own: Sequence[DataRow]) -> _Trial:
+    """Return the trial with its data named as in the sweep that had them first, so that they are one cell."""
+    parameters = json.loads(trial.parameters)
+    named = data.named_alike(own, trial.fields["task"], parameters)
+    return trial if named == parameters else replace(trial, parameters=json.dumps(named))
+
+
+def _refuse_other_settings(first: _Trial, trial: _Trial, directories: Sequence[Path], *, repeated: bool) -> None:
+    """Refuse trials of one cell that were not run alike.
+
+    A repeated trial may be of another plug-in's text: its result is compared, and counts once.
+    """
+    targets = [one.fields["target"] for one in (first, trial)]
+    difference = None
+    if None not in targets and targets[0] != targets[1]:
+        difference = ("target", *targets)
+    elif first.settings and trial.settings:
+        difference = settings_difference(first.settings, trial.settings, texts=not repeated)
+    if difference:
+        name, *values = difference
+        there, here = (directories[one.source] for one in (first, trial))
+        raise StoreError(
+            f"{name} is {values[0]} in {there} and {values[1]} in {here} for trials of one cell ({first.cell}), which "
+            "so cannot be counted together: leave one of the two out, or see both with harness compare"
+        )
+
+
+def _trials(path: Path, source: int, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[_Trial]:
     with closing(open_reader(path)) as connection, naming(path), sound(path):
         connection.execute("BEGIN")  # trials and curves of one moment, also beside a writer
         points = _points(connection)
         for position, parameters, *values in connection.execute(
             f"SELECT position, parameters, {quoted(_NAMES)} FROM trials ORDER BY position"
         ):
-            yield _Trial(source, dict(zip(_NAMES, values, strict=True)), parameters, points.get(position, []))
+            fields = dict(zip(_NAMES, values, strict=True))
+            yield _Trial(source, fields, parameters, points.get(position, []), settings.get(fields["trial_id"], {}))
 
 
 def _points(connection: sqlite3.Connection) -> dict[int, list[tuple[Any, ...]]]:
@@ -152,14 +196,14 @@ def _points(connection: sqlite3.Connection) -> dict[int, list[tuple[Any, ...]]]:
 
 def _one_of(first: _Trial, second: _Trial, directories: Sequence[Path]) -> _Trial:
     """Choose between two runs of a trial; refuse those that contradict each other."""
-    far = [_PRECEDENCE.index(trial.fields["state"]) for trial in (first, second)]
+    far = [FURTHEST_FIRST.index(trial.fields["state"]) for trial in (first, second)]
     difference = _difference(first, second, planned_only=far != [0, 0])
     if difference:
         name, *values = difference
         there, here = (directories[trial.source] for trial in (first, second))
         raise StoreError(
             f"{first.name} has {f'{name} {values[0]}'.strip()} in {there} and {values[1]} in {here}: "
-            "merge sweeps of one version, or leave one of them out"
+            "merge sweeps of one version and of the same plug-ins, or leave one of them out"
         )
     return second if far[1] < far[0] else first
 
@@ -210,14 +254,9 @@ def refuse_used(out: Path) -> None:
 
 def save(merged: Merged, out: Path) -> None:
     """Write what was collected; otherwise as ``merge``."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        try:
-            temporary.mkdir(parents=True)
+        with replacing(out, folder=True) as temporary:
             _fill(merged, temporary)
-            os.replace(temporary, out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise StoreError(f"cannot write {out}: {error.strerror or error}; pick another --out") from error
 
@@ -246,6 +285,7 @@ def write(merged: Merged, connection: sqlite3.Connection, path: Path) -> None:
         for place, trial in enumerate(merged.trials):
             if trial.fields["state"] in (State.COMPLETE, State.FAILED):
                 seal(connection, place)
+        write_data(connection, merged.data)
 
 
 def _rows(trials: Iterable[_Trial]) -> Iterator[tuple[Any, ...]]:

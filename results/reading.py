@@ -5,21 +5,17 @@ from pathlib import Path
 import pandas as pd
 
 from freewalk.results.errors import StoreError
-from freewalk.results.frames import build_frame, column_dtypes, parameter_series, typed_series
+from freewalk.results.frames import build_frame, column_dtypes, find_doubt, parameter_series, typed_series
 from freewalk.results.schema import (
     PARAMETER_PREFIX,
     PARAMETERS_AFTER,
     SCHEMA_VERSION,
     DType,
-    Outcome,
-    State,
     TableName,
     column_names,
 )
 
 _TRUTH = {"True": True, "False": False}
-_WORDS: dict[str, type[State] | type[Outcome]] = {"state": State, "outcome": Outcome}
-"""Columns of the trials table that hold no other words."""
 
 
 def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
@@ -40,8 +36,8 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
     Raises
     ------
     StoreError
-        The file is missing, no such table, of a newer layout, or holds a value of the wrong type or a state or outcome
-        that there is not.
+        The file is missing, no such table, of a newer layout, or holds a value of the wrong type, a state or outcome
+        that there is not, or a trial or a point of a curve twice.
     """
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8")
@@ -55,11 +51,21 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
         columns = {name: parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
     except ValueError as error:
         raise StoreError(f"{path} holds a value of the wrong type ({error}): export it again") from error
-    for name, words in _WORDS.items() if table == "trials" else ():
-        if wrong := sorted({*columns[name].dropna()} - {*words}):
-            raise StoreError(f"{path} has the {name} {wrong[0]!r}, not one of {', '.join(words)}: export it again")
     columns |= {PARAMETER_PREFIX + name: parameter_series(raw[PARAMETER_PREFIX + name]) for name in parameters}
-    return build_frame(table, columns, parameters)
+    frame = build_frame(table, columns, parameters)
+    if doubt := _find_doubt(frame, table):
+        raise StoreError(f"{path} is damaged ({doubt}): mend it, or export it again")
+    return frame
+
+
+def _find_doubt(frame: pd.DataFrame, table: TableName) -> str | None:
+    if table == "trials":
+        return find_doubt(frame)
+    keys = ["trial_id", "step", "split", "metric"]
+    if table == "curves" and (doubled := frame.duplicated(keys)).any():
+        point = frame[doubled].iloc[0]
+        return f"trial {point['trial_id']} has two values of {point['metric']} at step {point['step']}"
+    return None
 
 
 def _in_todays_layout(raw: pd.DataFrame, path: Path, table: TableName) -> tuple[pd.DataFrame, list[str]]:

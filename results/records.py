@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from freewalk.results.schema import DType
+from freewalk.results.text import clean_text
 
 Scalar: TypeAlias = str | int | float | bool | None
 SqlValue: TypeAlias = str | int | float | None
@@ -53,16 +54,6 @@ class TrialRecord:
 def plain(value: object) -> object:
     """Turn a NumPy scalar into the Python scalar it stands for; leave anything else alone."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def clean_text(text: str) -> str | None:
-    r"""Make a text that SQLite and CSV both give back unchanged.
-
-    Line ends become ``\n`` (an unquoted ``\r`` ends a CSV row), NUL is dropped, lone surrogates (they come
-    with undecodable file names) are written as escapes, and an empty text is a missing one.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8") or None
 
 
 def encode(name: str, dtype: DType, value: object) -> SqlValue:

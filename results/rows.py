@@ -7,8 +7,9 @@ from typing import Final
 
 from freewalk.results.checksums import plan_checksum
 from freewalk.results.layout import CURVE_CHECKSUM, PLAN_CHECKSUM, POINT, RESULT_CHECKSUM, STORED_COLUMNS, quoted
-from freewalk.results.records import CurvePoint, SqlValue, TrialRecord, clean_text, encode, plain
+from freewalk.results.records import CurvePoint, SqlValue, TrialRecord, encode, plain
 from freewalk.results.schema import CURVE_COLUMNS, DType, Outcome, State
+from freewalk.results.text import clean_text
 
 _DTYPES: Final[dict[str, DType]] = {column.name: column.dtype for column in STORED_COLUMNS}
 _PLANNED: Final = [

@@ -26,6 +26,10 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+FURTHEST_FIRST: Final = (State.COMPLETE, State.FAILED, State.INTERRUPTED, State.RUNNING, State.PENDING)
+"""Which of two runs of a trial is taken: the one that is further."""
+
+
 class Outcome(StrEnum):
     """How a complete trial ended."""
 

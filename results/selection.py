@@ -69,7 +69,11 @@ def select(table: pd.DataFrame, expression: str) -> pd.DataFrame:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         problem = error.msg if isinstance(error, SyntaxError) else str(error) or "too deeply nested"
         raise ExpressionError(f"{_shortened(repr(expression))} cannot be read ({problem}); {HOW_TO_WRITE}") from None
-    return table[_truth(tree, table)]
+    try:
+        return table[_truth(tree, table)]
+    except (RecursionError, OverflowError) as error:
+        problem = "is too deeply nested" if isinstance(error, RecursionError) else "holds too large a number"
+        raise ExpressionError(f"{_shortened(repr(expression))} {problem}; {HOW_TO_WRITE}") from None
 
 
 def _truth(node: ast.expr, table: pd.DataFrame) -> Mask:

@@ -2,36 +2,53 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import pandas as pd
 
 from freewalk.results import rows
 from freewalk.results.checksums import seal
 from freewalk.results.configuration import canonical_json, describe_difference
+from freewalk.results.data import DataRow, write_data
 from freewalk.results.database import (
     DATABASE_NAME,
     check_database,
     connect_writer,
     create_database,
+    describe,
     is_new,
     naming,
     sound,
     transaction,
 )
 from freewalk.results.directory import prepare
-from freewalk.results.errors import StoreError
+from freewalk.results.errors import DamageError, StoreError
 from freewalk.results.lock import WriterLock, locked
 from freewalk.results.migration import bring_up_to_date, open_reader
 from freewalk.results.records import CurvePoint, SqlValue, TrialRecord
 from freewalk.results.schema import State
 from freewalk.results.tables import read_curves, read_curves_in_parts, read_trials
 
-__all__ = ["CurvePoint", "Store", "StoreError", "TrialRecord"]
+__all__ = ["CurvePoint", "Store", "StoreError", "TrialRecord", "another_sweep"]
+
+Accept: TypeAlias = Callable[[Mapping[str, Any]], None]
+
+
+def another_sweep(directory: Path, difference: str, remedy: str = "") -> StoreError:
+    """Make the error for a folder whose sweep is another one than is wanted."""
+    return StoreError(f"{directory} holds another sweep ({difference}): {remedy or 'pick another --out'}")
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Store:
@@ -42,20 +59,20 @@ class Store:
     stored as missing and -0.0 as 0.0.
     """
 
-    def __init__(self, directory: Path, lock: WriterLock | None, expected: str | None = None) -> None:
+    def __init__(self, directory: Path, lock: WriterLock | None, accept: Accept | None = None) -> None:
         self.directory = directory
         self.path = directory / DATABASE_NAME
         self._lock = lock
         check_database(self.path)
         self._connection = connect_writer(self.path) if lock else open_reader(self.path)
+        self._place = _place(self.path)
         try:
-            ((self.sweep_id, self._configuration),) = self._read("SELECT sweep_id, configuration FROM sweep")
-            if expected not in (None, self._configuration):
-                difference = describe_difference(self._configuration, str(expected))
-                raise StoreError(f"{directory} holds another sweep ({difference}): pick another --out")
+            self.sweep_id, self._configuration = self._described()
+            if accept:
+                accept(self.configuration())
             if lock:
                 bring_up_to_date(self._connection, self.path)
-                with transaction(self._connection, self.path):
+                with self._writing():
                     self._reset("WHERE state IN ('running', 'interrupted')", [()], State.PENDING)
         except BaseException:
             self._connection.close()
@@ -103,8 +120,22 @@ class Store:
             return cls(directory, lock)
 
     @classmethod
-    def open_or_create(cls, directory: Path, configuration: Mapping[str, object], sweep_id: str | None = None) -> Self:
+    def open_or_create(
+        cls,
+        directory: Path,
+        configuration: Mapping[str, object],
+        sweep_id: str | None = None,
+        accept: Accept | None = None,
+    ) -> Self:
         """Resume the folder's sweep where its configuration is this one, else start it as ``create`` does.
+
+        Parameters
+        ----------
+        directory, configuration, sweep_id
+            As ``create``.
+        accept : callable, optional
+            Looks at a stored configuration before anything is changed, and raises StoreError for one that cannot be
+            gone on with; without it, only an equal one can.
 
         Raises
         ------
@@ -112,21 +143,40 @@ class Store:
             As ``create`` and ``open``; or the folder holds another sweep (the first differing key is named).
         """
         wanted = canonical_json(configuration)
+
+        def accept_equal(stored: Mapping[str, Any]) -> None:
+            if canonical_json(stored) != wanted:
+                raise another_sweep(directory, describe_difference(stored, json.loads(wanted)))
+
         prepare(directory)
         with locked(directory) as lock:
             if is_new(directory / DATABASE_NAME):
                 create_database(directory / DATABASE_NAME, wanted, sweep_id)
-            return cls(directory, lock, wanted)
+            return cls(directory, lock, accept or accept_equal)
 
-    def add_pending(self, trials: Iterable[TrialRecord]) -> None:
+    def add_pending(
+        self, trials: Iterable[TrialRecord], configuration: Mapping[str, object] | None = None, *, afresh: bool = False
+    ) -> None:
         """Plan trials, in this order; those the store already has stay as they are.
+
+        Parameters
+        ----------
+        trials : iterable of TrialRecord
+        configuration : mapping, optional
+            What describes the sweep from here on.
+        afresh : bool
+            Whether trials in progress start again, since they would go on otherwise than they began.
 
         Raises
         ------
         ValueError
             A value does not fit its column (a seed beyond 64 bits, say).
         """
-        with transaction(self._connection, self.path) as connection:
+        with self._writing() as connection:
+            if configuration is not None:
+                self._configuration = describe(connection, self.sweep_id, canonical_json(configuration))
+            if afresh:
+                connection.execute("DELETE FROM checkpoints")
             (first,) = connection.execute("SELECT coalesce(max(position) + 1, 0) FROM trials").fetchone()
             connection.executemany(rows.INSERT_TRIAL, rows.planned(trials, first))
 
@@ -139,7 +189,7 @@ class Store:
             A trial is unknown or complete.
         """
         keys = [(trial_id,) for trial_id in trial_ids]
-        with transaction(self._connection, self.path) as connection:
+        with self._writing() as connection:
             if self._reset("WHERE trial_id = ? AND state <> 'complete'", keys, State.RUNNING) != len(keys):
                 raise StoreError(f"{self.path}: a trial to be started is unknown or already complete")
             started = rows.now()
@@ -159,7 +209,7 @@ class Store:
             "INSERT OR REPLACE INTO checkpoints (position, step, data) "
             "SELECT position, ?, ? FROM trials WHERE trial_id = ? AND state <> 'complete'"
         )
-        with transaction(self._connection, self.path) as connection:
+        with self._writing() as connection:
             if connection.execute(statement, (step, data, trial_id)).rowcount != 1:
                 raise StoreError(f"{self.path}: a trial to be saved is unknown or already complete")
 
@@ -175,7 +225,7 @@ class Store:
     def mark_interrupted(self, trial_ids: Iterable[str]) -> None:
         """Note that running trials were stopped; trials in any other state stay as they are."""
         statement = "UPDATE trials SET state = 'interrupted' WHERE trial_id = ? AND state = 'running'"
-        with transaction(self._connection, self.path) as connection:
+        with self._writing() as connection:
             connection.executemany(statement, ((trial_id,) for trial_id in trial_ids))
 
     def finish(self, trial_id: str, fields: Mapping[str, object], curve: Sequence[CurvePoint] = ()) -> None:
@@ -220,7 +270,7 @@ class Store:
         row = rows.concluded(state, fields)
         points = rows.curve(trial_id, curve)
         assignments = ", ".join(f'"{name}" = ?' for name in row)
-        with transaction(self._connection, self.path) as connection:
+        with self._writing() as connection:
             found = connection.execute("SELECT position FROM trials WHERE trial_id = ?", (trial_id,)).fetchone()
             if found is None:
                 raise StoreError(f"{self.path} has no trial {trial_id}: add it before it runs")
@@ -230,6 +280,24 @@ class Store:
             connection.executemany(rows.INSERT_POINT, ((*found, *point) for point in points))
             seal(connection, *found)
 
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Write everything in the block or nothing of it, into the file that was opened."""
+        self.check_place()
+        with transaction(self._connection, self.path) as connection:
+            yield connection
+
+    def check_place(self) -> None:
+        """Raise StoreError where the file is no longer where it was opened: what is written there is lost to its user.
+
+        So it is when the folder has been deleted, renamed or replaced by another sweep's.
+        """
+        if _place(self.path) != self._place:
+            raise StoreError(
+                f"{self.path} has been deleted, renamed or replaced while it was in use: nothing more is written; "
+                "give a renamed folder's new name as --out to go on, or start again with another --out"
+            )
+
     def _reset(self, where: str, keys: Sequence[tuple[str, ...]], state: State) -> int:
         """Empty the results of the trials that ``where`` finds for each key; give their number."""
         blank = ", ".join(f'"{name}" = NULL' for name in rows.BLANK)
@@ -237,6 +305,12 @@ class Store:
             f"DELETE FROM curves WHERE position IN (SELECT position FROM trials {where})", keys
         )
         return self._connection.executemany(f"UPDATE trials SET state = '{state}', {blank} {where}", keys).rowcount
+
+    def note_data(self, rows: Sequence[DataRow]) -> None:
+        """Note which data the trials are trained on; what was noted before stays."""
+        if rows:
+            with transaction(self._connection, self.path) as connection:
+                write_data(connection, rows)
 
     def unfinished(self, *, retry_failed: bool = False) -> list[str]:
         """List the trials to run, in plan order: pending and interrupted, and failed ones where asked for."""
@@ -250,10 +324,10 @@ class Store:
         found = dict(self._read("SELECT state, count(*) FROM trials GROUP BY state"))
         return {state: found.get(state, 0) for state in State}
 
-    def count_reached(self) -> int:
-        """Count the complete trials that reached their target."""
-        ((count,),) = self._read("SELECT count(*) FROM trials WHERE reached = 1")
-        return int(count)
+    def count_reached(self, trial_ids: Iterable[str]) -> int:
+        """Count those of some trials that are complete and reached their target."""
+        reached = {trial_id for (trial_id,) in self._read("SELECT trial_id FROM trials WHERE reached = 1")}
+        return len(reached.intersection(trial_ids))
 
     def configuration(self) -> dict[str, Any]:
         """Give the configuration the sweep was started with, as JSON gives it back (tuples are lists)."""
@@ -294,6 +368,17 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _described(self) -> tuple[str, str]:
+        """Read the sweep's name and configuration."""
+        with naming(self.path), sound(self.path):
+            rows = self._read("SELECT sweep_id, configuration FROM sweep")
+            if len(rows) != 1:
+                raise DamageError(f"it describes {len(rows)} sweeps in place of one")
+            name, configuration = rows[0]
+            if not isinstance(name, str) or not isinstance(json.loads(configuration), dict):
+                raise DamageError("what it says of its sweep cannot be read")
+            return name, configuration
 
     def _read(self, query: str, values: Sequence[SqlValue] = ()) -> list[Any]:
         with naming(self.path):

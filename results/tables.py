@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from freewalk.results.checksums import checked_points
-from freewalk.results.frames import build_frame, column_dtypes, parameter_series, typed_series
+from freewalk.results.errors import DamageError
+from freewalk.results.frames import build_frame, column_dtypes, find_doubt, parameter_series, typed_series
 from freewalk.results.layout import POINT, STORED_COLUMNS, quoted
 from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION
 
@@ -19,7 +20,7 @@ def read_trials(connection: sqlite3.Connection, sweep_id: str) -> pd.DataFrame:
     names = [column.name for column in STORED_COLUMNS]
     rows = connection.execute(f"SELECT {quoted(names)}, parameters FROM trials ORDER BY position").fetchall()
     fields = _transposed(rows, len(names) + 1)
-    parameters = [json.loads(text) for text in fields.pop()]
+    parameters = [_parameters(text) for text in fields.pop()]
     parameter_names = list(dict.fromkeys(name for mapping in parameters for name in mapping))
     raw = {
         **dict(zip(names, fields, strict=True)),
@@ -29,7 +30,20 @@ def read_trials(connection: sqlite3.Connection, sweep_id: str) -> pd.DataFrame:
     columns = {name: typed_series(raw[name], dtype) for name, dtype in column_dtypes("trials").items()}
     for name in parameter_names:
         columns[PARAMETER_PREFIX + name] = parameter_series([mapping.get(name) for mapping in parameters])
-    return build_frame("trials", columns, parameter_names)
+    table = build_frame("trials", columns, parameter_names)
+    if doubt := find_doubt(table):
+        raise DamageError(doubt)
+    return table
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise DamageError(f"the parameters {text[:60]!r} of a trial are no names with values")
+    for name, value in found.items():
+        if not (value is None or isinstance(value, str | int | float)):
+            raise DamageError(f"the parameter {name!r} of a trial is no single value")
+    return found
 
 
 def read_curves(connection: sqlite3.Connection) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from freewalk.harness.errors import UsageError
 if TYPE_CHECKING:
     from freewalk.harness.cluster.connection import Cluster
 
-_INSTALL = "pip install 'freewalk[cluster]'"
+_INSTALL = "pip install dask distributed"
 
 
 _LOG = logging.getLogger("freewalk")
@@ -39,6 +39,8 @@ def chosen_cluster(
     option = "--cluster" if address is not None else "--workers"
     if importlib.util.find_spec("distributed") is None:
         raise UsageError(f"{option} needs Dask: {_INSTALL}")
+    if n_workers is not None and importlib.util.find_spec("cryptography") is None:
+        raise UsageError(f"--workers needs cryptography, which keeps other users of this machine out: {_INSTALL}")
     from freewalk.harness.cluster.connection import Cluster
 
     return Cluster(address, n_workers, notify)

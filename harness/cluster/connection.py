@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from freewalk.harness.budget import Budget
+from freewalk.harness.cluster.client import connect
+from freewalk.harness.cluster.keys import Keys
 from freewalk.harness.cluster.local import LocalWorkers
 from freewalk.harness.cluster.members import Members, SchedulerLostError
 from freewalk.harness.cluster.quiet import quiet_dask
@@ -66,6 +67,7 @@ class Cluster:
         self.client: Any = None
         self.local: LocalWorkers | None = None
         self.start_seconds = 0.0
+        self._security: Any = None  # a cluster of somebody else's: what Dask's settings say
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._on_exit = ExitStack()
@@ -179,34 +181,27 @@ class Cluster:
     async def _open(self) -> None:
         address = await self._start_local() if self.address is None else self.address
         self.client = await self._connect(address)
-        self.members = Members(self.client, facts(), self.notify)
+        self.members = Members(self.client, facts(), self.notify, end=self.local.end if self.local else None)
+        self._on_exit_of_loop.push_async_callback(self.members.close)
         self._watch = asyncio.create_task(self._look_again_and_again())
         await self._wait_for_workers(self.n_workers or 1)
 
     async def _start_local(self) -> str:
         from distributed import Scheduler
 
-        scheduler = Scheduler(host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0")
+        keys = Keys.new()
+        self._security = keys.security()
+        listens = {"protocol": "tls://", "host": "127.0.0.1", "port": 0, "security": self._security}
+        scheduler = Scheduler(**listens, dashboard=False, dashboard_address="127.0.0.1:0")
         await self._on_exit_of_loop.enter_async_context(scheduler)
-        self.local = LocalWorkers(self.n_workers or 1, scheduler.address)
+        self.local = LocalWorkers(self.n_workers or 1, scheduler.address, keys)
         return str(scheduler.address)
 
     async def _connect(self, address: str) -> Any:
-        from distributed import Client
-
-        where = {"address": address}
-        if address.endswith(".json"):
-            if not Path(address).exists():  # Dask would wait for it
-                raise UsageError(self._no_scheduler("there is no such file"))
-            where = {"scheduler_file": address}
-        client = Client(**where, asynchronous=True, set_as_default=False, timeout=CONNECT_SECONDS, name="freewalk")
         try:
-            await asyncio.wait_for(client, CONNECT_SECONDS + 1)
-        except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
-            with suppress(Exception):
-                await client.close(timeout=2)
-            client.status = "closed"  # or it tries once more when it is collected, without a loop
-            raise UsageError(self._no_scheduler(_first_line(error))) from None
+            client = await connect(address, self._security, CONNECT_SECONDS)
+        except UsageError as error:
+            raise UsageError(self._no_scheduler(str(error))) from None
         self._on_exit_of_loop.push_async_callback(client.close, timeout=5)
         return client
 
@@ -225,24 +220,28 @@ class Cluster:
         while self.members.is_somebody_coming or len(self.members.by_address) < n_workers:
             if self._watch.done():
                 await self._watch
-            if self.members.refused and not self.members.by_address and not self.members.is_somebody_coming:
-                reason = next(iter(self.members.refused.values()))
-                raise UsageError(
-                    f"{self.option}: no worker can take part: {next(iter(self.members.refused))}: {reason}"
-                )
+            self.refuse_if_all_are_refused()
             if time.monotonic() > deadline:
+                if self.members.by_address:
+                    break  # those that still do not answer are not worth more waiting
                 raise UsageError(self.nobody())
             with suppress(TimeoutError):
                 await asyncio.wait_for(arrived.wait(), 0.2)
             arrived.clear()
         self.members.changed = lambda: None
 
+    def refuse_if_all_are_refused(self) -> None:
+        """Raise UsageError if there are workers, and none can take part."""
+        members = self.members
+        if members.refused and not members.by_address and not members.is_somebody_coming:
+            address, reason = next(iter(members.refused.items()))
+            raise UsageError(f"{self.option}: no worker can take part: {address}: {reason}")
+
     def nobody(self, kind: str = "worker") -> str:
         """Say that there is no worker of a kind."""
-        start = "dask worker ADDRESS" if self.address is None else f"dask worker {self.address}"
+        start = "" if self.address is None else f" start some with `dask worker {self.address}`;"
         return (
-            f"{self.option}: the cluster has had no {kind} for {WORKERS_SECONDS:.0f} s; start some with `{start}`; the"
-            " same command resumes"
+            f"{self.option}: the cluster has had no {kind} for {WORKERS_SECONDS:.0f} s;{start} the same command resumes"
         )
 
     async def _look_again_and_again(self) -> None:
@@ -284,8 +283,3 @@ async def _end_all_others(seconds: float) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-
-
-def _first_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) < 160 else text[:159] + "…"

@@ -8,7 +8,7 @@ import pickle
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from freewalk.harness.budget import Budget
 from freewalk.harness.checkpoint import Checkpoint
 from freewalk.harness.cluster import remote
 from freewalk.harness.cluster.figures import Figures
+from freewalk.harness.cluster.flight import LONGER_EACH_TIME, Flight
 from freewalk.harness.cluster.members import Member, Members
 from freewalk.harness.cluster.remote import Outcome
 from freewalk.harness.cluster.waiting import Piece, Waiting
@@ -31,23 +32,8 @@ _AHEAD = 2
 """Bundles that a thread has at once, so that it need not wait for the next."""
 _SECONDS_TO_STOP = 3.0
 _SIGNS_OF_DEATH = (asyncio.CancelledError, concurrent.futures.CancelledError, OSError)
+_HUNG = "WorkerLost: workers hung one after another while they had this trial; it may never end, or need more memory"
 _DIED = "WorkerLost: workers died one after another while they had this trial; it may need more memory than they have"
-
-
-@dataclass(eq=False)
-class Flight:
-    """A bundle of works on its way to a worker and back."""
-
-    pieces: tuple[Piece, ...]
-    member: Member
-    bytes_out: int
-    task: asyncio.Task[Outcome] | None = None
-    bytes_back: int = 0
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether it is one for a GPU."""
-        return self.pieces[0].on_gpu
 
 
 @dataclass
@@ -89,6 +75,7 @@ class Dispatch:
     _flights: defaultdict[Member, list[Flight]] = field(default_factory=lambda: defaultdict(list))
     _landed: asyncio.Queue[Flight | None] = field(default_factory=asyncio.Queue)
     _open: dict[str, _Progress] = field(default_factory=dict)
+    _longest: float = 0.0
     _stopping: bool = False
 
     def stop(self) -> None:
@@ -148,8 +135,7 @@ class Dispatch:
 
     def _call_back(self, flight: Flight) -> None:
         self._flights[flight.member].remove(flight)
-        if flight.task is not None:
-            flight.task.cancel()
+        flight.cancel()
         self._waiting.put_back(flight.pieces)
 
     def _n_on_gpu(self, member: Member) -> int:
@@ -171,8 +157,9 @@ class Dispatch:
                 self._open[trial.trial_id] = _Progress(trial, time.monotonic())
                 self.emit(Started(trial))
         seconds = min(_SLICE_SECONDS, self.checkpoint_seconds)
-        payload = pickle.dumps((pieces, self.budget, seconds, self._session))
-        flight = Flight(pieces, member, len(payload))
+        flight = Flight(pieces, member)
+        payload = pickle.dumps((pieces, self.budget, seconds, self._session, flight.name))
+        flight.bytes_out = len(payload)
         flight.task = asyncio.create_task(self._fly(flight, payload))
         self._flights[member].append(flight)
 
@@ -183,7 +170,7 @@ class Dispatch:
                 payload,
                 workers=[flight.member.address],
                 allow_other_workers=False,
-                key=f"freewalk-slices-{uuid.uuid4().hex}",
+                key=f"freewalk-slices-{flight.name}",
             )
             flight.bytes_back = len(result)
             outcome: Outcome = pickle.loads(result)
@@ -229,6 +216,7 @@ class Dispatch:
         figures.bytes_out += flight.bytes_out
         figures.bytes_back += flight.bytes_back
         figures.busy_seconds += outcome.seconds
+        self._longest = max(self._longest, outcome.seconds)
 
     def _settle(self, piece: Piece, done: Slice | None) -> list[Piece]:
         """Pass on what a slice tells; return what is left of its work."""
@@ -262,14 +250,42 @@ class Dispatch:
         """Do again elsewhere what a worker had that is gone; what only waited there is not to blame."""
         flights = self._flights.pop(member)
         for flight in flights:
-            if flight.task is not None:
-                flight.task.cancel()
+            flight.cancel()
         for flight in reversed(flights[member.threads :]):
             self.figures.lost += 1
             self._waiting.put_back(flight.pieces)
         for flight in reversed(flights[: member.threads]):
-            self.figures.lost += 1
-            self._fail(self._waiting.died(flight.pieces), _DIED)
+            self._blame(flight, hung=member.hangs)
+
+    def _blame(self, flight: Flight, *, hung: bool) -> None:
+        self.figures.lost += 1
+        self._fail(self._waiting.died(flight.pieces, hung=hung), _HUNG if hung else _DIED)
+
+    def heard(self, member: Member, looks: Mapping[str, int]) -> str | None:
+        """Learn how far the slices of a worker are, and do elsewhere those that no longer move.
+
+        Each has taken a thread of the worker for good; return the reason to give up the worker when it was the last.
+        """
+        for flight in list(self._flights.get(member, ())):
+            flight.heard(looks.get(flight.name))
+            if not flight.is_stuck(self._waiting.hangs(flight.pieces), self._longest, self.budget):
+                continue
+            trial = flight.pieces[0].work.trials[0]
+            reason = f"{trial.cell.task}, seed {trial.seed}, has not moved for {flight.stuck_seconds:.0f} s"
+            flight.cancel()
+            self._flights[member].remove(flight)
+            self._blame(flight, hung=True)
+            self.wake()
+            member.threads -= 1
+            if not member.threads:
+                return reason
+            self.members.notify(f"worker {member.address} loses a thread: {reason}; that is done elsewhere")
+        return None
+
+    def patience(self, member: Member) -> float:
+        """Return how much longer than usual to wait for a worker: its trials may have been given up in vain before."""
+        running = self._flights.get(member, ())[: member.threads]
+        return max((LONGER_EACH_TIME ** self._waiting.hangs(flight.pieces) for flight in running), default=1.0)
 
     def _fail(self, pieces: Iterable[Piece], error: str) -> None:
         for trial in (trial for piece in pieces for trial in piece.work.trials):
@@ -285,6 +301,5 @@ class Dispatch:
         while any(self._flights.values()) and (left := deadline - time.monotonic()) > 0:
             await self._take_in(left)
         for flight in [flight for flights in self._flights.values() for flight in flights]:
-            if flight.task is not None:
-                flight.task.cancel()
+            flight.cancel()
         self._flights.clear()

@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 
@@ -16,11 +16,15 @@ from freewalk.harness.checkpoint import Checkpoint
 from freewalk.harness.cluster import connection
 from freewalk.harness.cluster.connection import Cluster
 from freewalk.harness.cluster.dispatch import Dispatch
+from freewalk.harness.cluster.remote import Kind
+from freewalk.harness.cluster.same_data import TaskData
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.errors import UsageError
 from freewalk.harness.events import Event
 from freewalk.harness.interrupts import patience
 from freewalk.harness.plan import Cell, Trial
+from freewalk.kernels.backend import BackendName
+from freewalk.tasks.registry import TASKS
 
 
 class ClusterEngine:
@@ -69,11 +73,10 @@ class ClusterEngine:
         UsageError
             If the scheduler is lost, or all workers are and none comes for a minute.
         """
-        cluster, members = self._cluster, self._cluster.members
+        cluster, members, dispatch = self._cluster, self._cluster.members, self._dispatch
         pieces = self._pieces(trials, checkpoints)
-        kinds = {(piece.backend, cell.task, cell.method): cell for piece in pieces for cell in [_first_cell(piece)]}
-        members.kinds = [(backend, cell) for (backend, _, _), cell in kinds.items()]
-        members.changed = self._dispatch.wake
+        members.kinds = _kinds(pieces)
+        members.changed, members.heard, members.patience = dispatch.wake, dispatch.heard, dispatch.patience
         running = cluster.submit(self._run(pieces))
         try:
             while (event := self._events.get()) is not None:
@@ -137,13 +140,23 @@ class ClusterEngine:
     async def _miss_workers(self) -> None:
         """Raise UsageError when for long nobody was there for what waits."""
         members, since = self._cluster.members, time.monotonic()
+        was_anybody_ready = False
         while time.monotonic() - since < connection.WORKERS_SECONDS:
             await asyncio.sleep(0.2)
+            was_anybody_ready = was_anybody_ready or bool(members.ready)
+            if not was_anybody_ready:
+                self._cluster.refuse_if_all_are_refused()
             kind = self._dispatch.missing()
             if kind is None or members.is_somebody_coming:
                 since = time.monotonic()
         raise UsageError(self._cluster.nobody(self._dispatch.missing() or "worker"))
 
 
-def _first_cell(piece: Piece) -> Cell:
-    return piece.work.trials[0].cell
+def _kinds(pieces: Sequence[Piece]) -> list[Kind]:
+    """Return what workers prepare for: each method and each task's data once, on every backend."""
+    cells = {(piece.backend, trial.cell): None for piece in pieces for trial in piece.work.trials}
+    by_kind: dict[Hashable, tuple[BackendName, Cell]] = {}
+    for backend, cell in cells:
+        own = tuple(cell.parameters.get(name) for name in TASKS[cell.task].parameters)
+        by_kind.setdefault((backend, cell.task, cell.method, own), (backend, cell))
+    return [Kind(backend, cell, TaskData.of(cell)) for backend, cell in by_kind.values()]

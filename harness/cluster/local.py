@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import freewalk
+from freewalk.harness.cluster.keys import Keys
 from freewalk.harness.errors import UsageError
 
 _MOST_STILLBORN = 3
 """Processes in a row that may end before they served, until it is no accident."""
+_SECONDS_TO_DIE = 5.0
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 """What ended a process that somebody killed, which says nothing of the next one."""
 _POOLS = ("NUMBA", "OMP", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR", "BLIS")
@@ -25,6 +27,7 @@ _ONE_THREAD = {f"{pool}_{'MAXIMUM' if pool == 'VECLIB' else 'NUM'}_THREADS": "1"
 _DASK = {
     # samples every thread a hundred times a second, for a dashboard that is off
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
 }
 
 
@@ -34,17 +37,19 @@ class _Process:
     folder: Path
     place: int
     served: bool = False
+    ended: bool = False
 
 
 class LocalWorkers:
-    """N worker processes of one thread each, for the scheduler at an address.
+    """N worker processes of one thread each, for the scheduler at an address that has the same keys.
 
     Not Dask's nannies: those start processes through `multiprocessing`, which imports the user's script once more in
     each.
     """
 
-    def __init__(self, n_workers: int, address: str) -> None:
+    def __init__(self, n_workers: int, address: str, keys: Keys) -> None:
         self._address = address
+        self._keys = keys
         self._folder = Path(tempfile.mkdtemp(prefix="freewalk-workers-"))
         self._names = itertools.count()
         self._stillborn = 0
@@ -64,7 +69,7 @@ class LocalWorkers:
                 self._stillborn = 0
 
     def tend(self) -> list[int]:
-        """Replace processes that have died; return their ids.
+        """Replace processes that have died; return the ids of those that were not ended here.
 
         Raises
         ------
@@ -79,7 +84,14 @@ class LocalWorkers:
             self._clear(process)
             self._processes.remove(process)
             self._processes.append(self._start(process.place))
-        return [process.popen.pid for process in dead]
+        return [process.popen.pid for process in dead if not process.ended]
+
+    def end(self, pid: int) -> None:
+        """Kill a process that hangs; `tend` replaces it without a word."""
+        for process in self._processes:
+            if process.popen.pid == pid:
+                process.ended = True
+                process.popen.kill()
 
     def close(self) -> None:
         """End all processes and remove their folder; they hold nothing that is worth waiting for."""
@@ -94,7 +106,15 @@ class LocalWorkers:
         name = f"freewalk-{next(self._names)}"
         folder = self._folder / name
         folder.mkdir()
-        command = [sys.executable, "-m", "freewalk.harness.cluster.process", self._address, name, str(folder)]
+        command = [
+            sys.executable,
+            *_import_options(),
+            "-m",
+            "freewalk.harness.cluster.process",
+            self._address,
+            name,
+            str(folder),
+        ]
         with (folder / "log").open("wb") as log:
             popen = subprocess.Popen(
                 command,
@@ -104,6 +124,10 @@ class LocalWorkers:
                 env=self._environment(place),
                 start_new_session=True,  # Ctrl-C is the driver's
             )
+        assert popen.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended already, which is seen to elsewhere
+            popen.stdin.write(self._keys.to_line())
+            popen.stdin.flush()
         return _Process(popen, folder, place)
 
     @staticmethod
@@ -114,7 +138,8 @@ class LocalWorkers:
 
     @staticmethod
     def _clear(process: _Process) -> None:
-        process.popen.wait()
+        with suppress(subprocess.TimeoutExpired):  # no signal reaches a process that waits for a disk
+            process.popen.wait(_SECONDS_TO_DIE)
         if process.popen.stdin is not None:
             process.popen.stdin.close()
         shutil.rmtree(process.folder, ignore_errors=True)
@@ -125,6 +150,11 @@ class LocalWorkers:
         with suppress(OSError):
             lines = (process.folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {process.popen.returncode}")
+
+
+def _import_options() -> list[str]:
+    """Let a worker import from the present folder only where the driver does: others may write there."""
+    return [] if {"", str(Path.cwd())} & set(sys.path) else ["-P"]
 
 
 def _gpu_of(place: int) -> str:

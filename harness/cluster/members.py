@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import pickle
 import pydoc
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from freewalk.harness.cluster import remote
-from freewalk.harness.cluster.remote import Facts
+from freewalk.harness.cluster.pulse import listen
+from freewalk.harness.cluster.remote import Facts, Kind
 from freewalk.harness.errors import UsageError
-from freewalk.harness.plan import Cell
 
 _SECONDS_FOR_AN_ANSWER = 10.0
+_SECONDS_FOR_A_CHECK = 60.0
+_SECONDS_TO_PREPARE = 900.0
+"""Kernels may have to be compiled, on a machine that has much else to do."""
 _SILENCES = 3
 """Questions in a row that the scheduler may leave without an answer."""
 
@@ -33,6 +38,8 @@ class Member:
     facts: Facts
     prepared: bool = False
     """Whether its kernels are loaded, so that it can be given slices."""
+    hangs: bool = False
+    """Whether it was given up because it no longer answered, or its slices no longer ended."""
 
 
 @dataclass
@@ -47,6 +54,8 @@ class Members:
         What the driver is; a worker must have the same freewalk.
     notify
         Takes sentences for the user.
+    end
+        Ends a worker's process, which is then replaced, by its id; None where workers are somebody else's.
     changed
         Called when a worker has become ready or is gone.
     """
@@ -54,9 +63,14 @@ class Members:
     client: Any
     own: Facts
     notify: Callable[[str], None]
+    end: Callable[[int], None] | None = None
     changed: Callable[[], None] = lambda: None
-    kinds: Sequence[tuple[str, Cell]] = ()
-    """Backends and cells whose kernels workers load before they take part."""
+    heard: Callable[[Member, Mapping[str, int]], str | None] = lambda member, looks: None
+    """Takes what a worker says of its slices; a sentence is the reason to give the worker up."""
+    patience: Callable[[Member], float] = lambda member: 1.0
+    """How much longer than usual a worker may be silent, as a factor."""
+    kinds: Sequence[Kind] = ()
+    """What workers load kernels for, and whose data they must have, before they take part."""
     plugins: tuple[str, ...] = ()
     """Files with tasks and methods of one's own, which workers load before that."""
     by_address: dict[str, Member] = field(default_factory=dict)
@@ -65,6 +79,8 @@ class Members:
     prepare_seconds: float = 0.0
     """Spent on compilation by all workers since it was last taken."""
     _coming: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _listening: dict[Member, asyncio.Task[None]] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)
     _first_of_host: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _warm_hosts: set[str] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
@@ -98,8 +114,9 @@ class Members:
         self._silences = 0
         for address in {*self.by_address, *self._coming, *self.refused} - there.keys():
             self._forget(address)
+        known = {*self._coming, *self.refused, *self._ended}
         for address, threads in there.items():
-            if address not in self._coming and address not in self.refused and not self._is_done(address):
+            if address not in known and not self._is_done(address):
                 self._coming[address] = asyncio.create_task(self._welcome(address, threads))
 
     def _is_done(self, address: str) -> bool:
@@ -110,18 +127,38 @@ class Members:
         if (task := self._coming.pop(address, None)) is not None:
             task.cancel()
         self.refused.pop(address, None)
-        if self.by_address.pop(address, None) is not None:
+        if self._drop(address):
             self.changed()
+
+    def _drop(self, address: str) -> bool:
+        """Take a worker out; return whether it was one of ours."""
+        member = self.by_address.pop(address, None)
+        if member is not None and (task := self._listening.pop(member, None)) is not asyncio.current_task() and task:
+            task.cancel()
+        return member is not None
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        tasks = [*self._coming.values(), *self._listening.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _welcome(self, address: str, threads: int) -> None:
         """Check a worker and prepare it as far as it is known what for."""
         try:
             if address not in self.by_address:
-                self.by_address[address] = Member(address, threads, await self._check(address))
+                facts = await asyncio.wait_for(self._check(address), _SECONDS_FOR_A_CHECK)
+                self.by_address[address] = member = Member(address, threads, facts)
+                self._listening[member] = asyncio.create_task(self._listen(member))
             if self.kinds:
-                await self._prepare(self.by_address[address])
+                await asyncio.wait_for(self._prepare(self.by_address[address]), _SECONDS_TO_PREPARE)
         except asyncio.CancelledError:
             raise
+        except concurrent.futures.CancelledError:
+            self._drop(address)  # it has died, or is asked once more
+        except TimeoutError:
+            self._refuse(address, "it has not become ready in time")
         except UsageError as error:
             self._refuse(address, str(error))
         except Exception as error:
@@ -131,8 +168,24 @@ class Members:
                 del self._coming[address]
             self.changed()
 
+    async def _listen(self, member: Member) -> None:
+        """Give a worker up when it hangs: end it if it is ours, else leave it out."""
+        heard, patience = partial(self.heard, member), partial(self.patience, member)
+        reason = await listen(self.client, member.address, heard, patience)
+        member.hangs = True
+        if (task := self._coming.pop(member.address, None)) is not None:
+            task.cancel()
+        if self.end is None:
+            self._refuse(member.address, f"{reason}; what it had is done elsewhere")
+        else:
+            self._drop(member.address)
+            self._ended.add(member.address)
+            self.end(member.facts.pid)
+            self._tell(f"worker {member.address} is ended and replaced: {reason}; what it had is done again")
+        self.changed()
+
     def _refuse(self, address: str, reason: str) -> None:
-        self.by_address.pop(address, None)
+        self._drop(address)
         self.refused[address] = reason
         self._tell(f"worker {address} is left out: {reason}")
 
@@ -178,7 +231,7 @@ class Members:
 
     async def _prepare(self, member: Member) -> None:
         """Load the kernels; one worker of each host goes first, so that the others find them in the cache."""
-        wanted = [(backend, cell) for backend, cell in self.kinds if backend != "cuda" or member.facts.has_gpu]
+        wanted = [kind for kind in self.kinds if kind.backend != "cuda" or member.facts.has_gpu]
         payload = pickle.dumps((self.plugins, wanted))
         host = member.facts.host
         async with self._first_of_host[host]:

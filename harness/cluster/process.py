@@ -1,6 +1,7 @@
 """A worker process of this machine: `python -m freewalk.harness.cluster.process ADDRESS NAME FOLDER`.
 
-Ends when its standard input does, which is the driver's end of a pipe: however the driver dies, no worker outlives it.
+Its standard input is a pipe from the driver. A line with the keys of the sweep comes first, which nothing else holds.
+The process ends when the pipe does: however the driver dies, no worker outlives it.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import os
 import select
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from freewalk.harness.cluster.keys import Keys
 
 _TRIES = 20
 
@@ -21,14 +25,24 @@ _TRIES = 20
 def main(arguments: list[str]) -> None:
     """Serve a scheduler with one thread until the driver ends."""
     address, name, folder = arguments
+    tempfile.tempdir = folder  # where Python wants to read a key from a file, nobody else sees it
+    line = _line()
     watch = threading.Thread(target=_end_with_the_driver, args=(Path(folder),), daemon=True)
     watch.start()
     try:
-        asyncio.run(_serve(address, name, folder))
+        asyncio.run(_serve(address, name, folder, Keys.from_line(line)))
     finally:
         # Dask may have noticed first that the driver is gone; if it is not, it wants to read the log
         if select.select([0], [], [], 1.0)[0]:
             watch.join()
+
+
+def _line() -> bytes:
+    """Read what the driver says first, and no more; less than a line where the driver has died."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return line
 
 
 def _end_with_the_driver(folder: Path) -> None:
@@ -49,7 +63,7 @@ def _remove(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-async def _serve(address: str, name: str, folder: str) -> None:
+async def _serve(address: str, name: str, folder: str, keys: Keys) -> None:
     from distributed import Worker
 
     worker = Worker(
@@ -60,6 +74,7 @@ async def _serve(address: str, name: str, folder: str) -> None:
         local_directory=folder,
         memory_limit=0,
         dashboard=False,
+        security=keys.security(),
         death_timeout=60,
     )
     async with worker:

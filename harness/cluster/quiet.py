@@ -6,12 +6,16 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     # a checkpoint of a large network may well be larger than what Dask thinks a task should be
     "distributed.admin.large-graph-warning-threshold": "1 TB",
     # of a local scheduler: a clock that jumps, after a laptop's sleep say, does not mean that workers are dead
     "distributed.scheduler.worker-ttl": None,
+    # and what it would tell anybody on this machine by HTTP, or about an address that is not its own
+    "distributed.scheduler.http.routes": [],
+    "distributed.scheduler.contact-address": None,
 }
 _LOGGERS = ("distributed", "tornado", "asyncio")
 

@@ -14,6 +14,7 @@ import platform
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,16 +24,19 @@ from threadpoolctl import threadpool_limits
 
 import freewalk
 from freewalk.harness.budget import Budget
+from freewalk.harness.cluster.same_data import TaskData
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.errors import one_line
 from freewalk.harness.events import Failed
+from freewalk.harness.plan import Cell
 from freewalk.harness.plugins import load_plugins
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.slices import Slice, run_slice
-from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.kernels.backend import Backend, BackendName, resolve_backend
 
 _PACKAGES = ("numba", "numpy")
 
+_looks: dict[str, int] = {}
 _stops: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 _one_at_a_time_on_the_gpu = threading.Lock()
 
@@ -68,8 +72,19 @@ class Outcome:
     """The worker's time for all of them."""
 
 
-Job: TypeAlias = tuple[tuple[Piece, ...], Budget, float, str]
-"""Works, the sweep's budget, seconds for all of the works, and the name of the sweep, which can stop them."""
+@dataclass(frozen=True)
+class Kind:
+    """One of the kinds of trials that a worker prepares for."""
+
+    backend: BackendName
+    cell: Cell
+    data: TaskData
+    """The driver's."""
+
+
+Job: TypeAlias = tuple[tuple[Piece, ...], Budget, float, str, str]
+"""Works, the sweep's budget, seconds for all of the works, and the names of the sweep, which can stop them, and of the
+flight that brought them."""
 
 
 def facts() -> Facts:
@@ -100,16 +115,23 @@ def fingerprint() -> str:
 def prepare(payload: bytes) -> float:
     """Load plug-ins, and compile the kernels of some cells or load them from the cache; return the seconds.
 
-    NumPy's matrix products keep to the thread that asks for them from here on: a worker runs as many slices at once as
-    it has Dask threads.
+    Data must be the driver's, and stay what they are from here on: a process reads a file once. NumPy's matrix products
+    keep to the thread that asks for them from here on: a worker runs as many slices at once as it has Dask threads.
+
+    Raises
+    ------
+    UsageError
+        If a plug-in or the data of a task are missing or others.
     """
     plugins, kinds = pickle.loads(payload)
     start = time.perf_counter()
     load_plugins(plugins)
+    for kind in kinds:
+        TaskData.of(kind.cell).refuse_others(kind.data)
     threadpool_limits(limits=1, user_api="blas")
-    for backend, cell in kinds:
-        problem = resolve_problem(cell.task, cell.method, cell.parameters)
-        problem.warm_up(resolve_backend(backend))
+    for kind in kinds:
+        problem = resolve_problem(kind.cell.task, kind.cell.method, kind.cell.parameters)
+        problem.warm_up(resolve_backend(kind.backend))
         problem.data()
     return time.perf_counter() - start
 
@@ -120,23 +142,36 @@ def run(payload: bytes) -> bytes:
     At least one slice is run. An error that a slice does not turn into events itself fails the trials of its work.
     """
     job: Job = pickle.loads(payload)
-    pieces, budget, seconds, session = job
+    pieces, budget, seconds, session, flight = job
     stop = _stops[session]
     start = time.perf_counter()
     slices: list[Slice | None] = []
-    for piece in pieces:
-        left = seconds - (time.perf_counter() - start)
-        over = slices and (left <= 0 or stop.is_set())
-        slices.append(None if over else _run_one(piece, budget, left, stop))
+
+    def looked() -> None:
+        _looks[flight] = _looks.get(flight, 0) + 1
+
+    try:
+        for piece in pieces:
+            looked()
+            left = seconds - (time.perf_counter() - start)
+            over = slices and (left <= 0 or stop.is_set())
+            slices.append(None if over else _run_one(piece, budget, left, stop, looked))
+    finally:
+        _looks.pop(flight, None)
     return pickle.dumps(Outcome(tuple(slices), time.perf_counter() - start))
 
 
-def _run_one(piece: Piece, budget: Budget, seconds: float, stop: threading.Event) -> Slice:
+def _run_one(piece: Piece, budget: Budget, seconds: float, stop: threading.Event, looked: Callable[[], None]) -> Slice:
     try:
         with _one_at_a_time_on_the_gpu if piece.on_gpu else nullcontext():
-            return run_slice(piece.work, budget, piece.backend, seconds, stop)
+            return run_slice(piece.work, budget, piece.backend, seconds, stop, looked)
     except Exception as error:
         return Slice(tuple(Failed(trial, one_line(error)) for trial in piece.work.trials), (), 0.0)
+
+
+def pulse() -> dict[str, int]:
+    """Return how often the flights that run here have looked whether they shall stop, by name."""
+    return dict(_looks)
 
 
 def stop(session: str) -> None:

@@ -16,6 +16,8 @@ _MOST_IN_A_BUNDLE = 256
 _MOST_DEATHS = 10
 """Workers that may die in a row while they have a trial; then it is the trial's fault."""
 _SUSPICIOUS_DEATHS = 2
+_DEATHS_IN_A_HANG = 4
+"""What a worker that hangs counts for: each costs a minute or more, and three in a row are enough."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,17 @@ class Waiting:
         """Forget the deaths: somebody survived this trial."""
         self._deaths.pop(trial_id, None)
 
-    def died(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """Take back what a worker computed when it died; return what is hopeless instead."""
+    def died(self, pieces: Sequence[Piece], *, hung: bool = False) -> list[Piece]:
+        """Take back what a worker computed when it died or hung; return what is hopeless instead."""
         for piece in pieces:
-            self._deaths.update(piece.trial_ids)
+            self._deaths.update(dict.fromkeys(piece.trial_ids, _DEATHS_IN_A_HANG if hung else 1))
         hopeless = [piece for piece in pieces if self._is_hopeless(piece)]
         self.put_back(piece for piece in pieces if piece not in hopeless)
         return hopeless
+
+    def hangs(self, pieces: Sequence[Piece]) -> int:
+        """Count the workers in a row that have hung while they had one of the pieces' trials."""
+        return max(map(self._worst, pieces)) // _DEATHS_IN_A_HANG
 
     def _is_hopeless(self, piece: Piece) -> bool:
         return self._worst(piece) >= _MOST_DEATHS and (piece.on_gpu or len(piece.work.trials) == 1)

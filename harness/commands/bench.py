@@ -23,7 +23,7 @@ EXIT_RED = 3
 
 EPILOG = """\b
 The suite cpu times a step of every kernel beside NumPy, JAX, PyTorch, evosax and
-TensorFlow where they are installed (pip install 'freewalk[peers]'), each checked first
+TensorFlow where they are installed (extra peers), each checked first
 and in a process of its own, in interleaved rounds; then memory, time to a held-out
 loss, and what the processor can do at most. quick: its first table in half a minute.
   samples.csv, timings.csv, target.csv, memory.csv, peaks.csv, figures.csv,

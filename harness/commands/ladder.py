@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.errors import unknown
+from freewalk.harness.errors import unknown_own
 
 EXIT_FAILED = 3
 
@@ -37,7 +37,7 @@ def command(method: str, seed: int, backend: str, quiet: bool, as_json: bool) ->
 
     methods = BuiltInRegistry().method_names()
     if method not in methods:
-        raise unknown("method", method, methods)
+        raise unknown_own("method", method, methods)
     setting = Setting(method, seed, chosen_backend(backend, method))
     rungs = ladder(method)
     results = []

@@ -65,12 +65,10 @@ def command(
 
 
 def _require_parquet() -> None:
-    from freewalk.results.report.parquet import EXTRA, is_available
+    from freewalk.results.report.parquet import is_available
 
     if not is_available():
-        raise UsageError(
-            f"--parquet needs pyarrow, which is not here; install it with: pip install 'freewalk[{EXTRA}]'"
-        )
+        raise UsageError("--parquet needs pyarrow, which is not here; install it with: pip install pyarrow")
 
 
 def _make(directory: Path, out: Path | None, *, png: bool, svg: bool, **options: Any) -> tuple[Report, list[Path]]:

@@ -74,7 +74,7 @@ def command(
 
 
 def _table(directory: str, name: str) -> pd.DataFrame:
-    from freewalk.harness.reading import read_sweep, reading
+    from freewalk.harness.reading import counted_once_note, read_sweep, reading
     from freewalk.results.ranking import ranking
     from freewalk.results.sensitivity import sensitivity
     from freewalk.results.summary import summarise
@@ -84,12 +84,15 @@ def _table(directory: str, name: str) -> pd.DataFrame:
         with reading():
             return source.curves()
     make: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-        "trials": lambda trials: trials,
         "summary": summarise,
         "ranking": ranking,
         "sensitivity": sensitivity,
     }
-    return make[name](source.trials)
+    if name == "trials":
+        return source.trials
+    if doubled := len(source.trials) - len(source.counted):
+        click.echo(f"harness: note: {counted_once_note(doubled)}", err=True)
+    return make[name](source.counted)
 
 
 def _chosen(table: pd.DataFrame, where: str | None, columns: str | None, sort: str | None) -> pd.DataFrame:

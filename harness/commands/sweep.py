@@ -160,9 +160,12 @@ def _print_plan(sweep: Any, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     merged = f" ({facts['n_merged']} equal grid points merged)" if facts["n_merged"] else ""
+    n_seeds = len(sweep.configuration.seeds)
+    is_product = len(sweep.plan.cells) * n_seeds == len(sweep.plan.trials)  # tables may have seeds of their own
+    seeds = f" x {counted(n_seeds, 'seed')}" if is_product else f", up to {counted(n_seeds, 'seed')} each"
     click.echo(
         f"{counted(len(sweep.plan.trials), 'trial')}: {counted(len(sweep.plan.cells), 'cell')}{merged}"
-        f" x {counted(len(sweep.configuration.seeds), 'seed')}\n"
+        f"{seeds}\n"
         f"time: at most {duration(cost.seconds)} on {counted(sweep.backend.workers, 'thread')},"
         " less where trials stop early\n"
         f"memory: about {cost.memory_mb:,.0f} MB\n"
@@ -171,18 +174,14 @@ def _print_plan(sweep: Any, as_json: bool) -> None:
 
 
 def _run(sweep: Any, *, retry_failed: bool, fail_fast: bool, quiet: bool, as_json: bool) -> int:
-    from freewalk.harness.engines import note_of
     from freewalk.harness.progress import make_progress
     from freewalk.harness.summary_table import print_json, print_table
-    from freewalk.harness.sweep import Opened
 
-    interrupted, note = False, note_of(sweep.backend)
+    interrupted = False
     with make_progress(sweep, quiet=quiet) as progress:
         try:
             for event in sweep.run(retry_failed=retry_failed, fail_fast=fail_fast):
                 progress.show(event)
-                if isinstance(event, Opened) and note and not quiet:
-                    click.echo(note, err=True)
         except KeyboardInterrupt:
             interrupted = True
     if interrupted and not sweep.tables:

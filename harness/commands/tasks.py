@@ -23,14 +23,14 @@ def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 
     With NAME, one task, with what is known of how hard it is.
     """
-    from freewalk.harness.errors import unknown
+    from freewalk.harness.errors import unknown_own
     from freewalk.harness.plugins import load_entry_points, load_plugins
     from freewalk.tasks.registry import TASKS
 
     load_entry_points()
     load_plugins(plugins)
     if name is not None and name not in TASKS:
-        raise unknown("task", name, TASKS)
+        raise unknown_own("task", name, TASKS)
     rows = [_row(task) for task in TASKS.values() if name in (None, task.name)]
     if as_json:
         click.echo(json.dumps(rows if name is None else rows[0], indent=2))
@@ -41,9 +41,11 @@ def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _row(task: Any) -> dict[str, Any]:
+    from freewalk.harness.targets import warn_of_task
     from freewalk.tasks.task import METRIC_DESCRIPTIONS
 
     problem = task.problem({})
+    warn_of_task(task, problem)
     return {
         "task": task.name,
         "summary": task.summary,

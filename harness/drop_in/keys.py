@@ -140,6 +140,12 @@ LATER: Mapping[str, Key] = {
 
 KEYS: Mapping[str, Key] = {**ORIGINAL, **LATER}
 
+DERIVED: Mapping[str, tuple[str, ...]] = {
+    "num_from": ("num_input", "num_hidden", "num_output"),
+    "num_to": ("num_hidden", "num_output"),
+}
+"""What the original's constructor adds to the user's dict, which may be handed over here: sums, a 1 for the bias."""
+
 
 def read_keys(config: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Return every key's value, defaults filled in.
@@ -157,13 +163,17 @@ def read_keys(config: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, A
         raise UsageError(f"{twice[0]!r} is given in the configuration and as an argument; leave one out")
     given = {**config, **more}
     for name in given:
-        if name not in KEYS:
+        if name not in KEYS and name not in DERIVED:
             raise unknown("configuration key", str(name), KEYS)
     values: dict[str, Any] = {}
     for name, key in KEYS.items():
         if name not in given and key.is_needed:
             raise UsageError(f"the configuration has no {name!r}: {key.meaning}; give {key.expected}")
         values[name] = _read(name, key, given[name]) if name in given else key.default
+    for name, parts in DERIVED.items():
+        value = sum(values[part] for part in parts) + (name == "num_from")
+        if name in given and given[name] != value:
+            raise UsageError(f"configuration key {name!r} must be {value} with these sizes, got {given[name]!r:.60}")
     return values
 
 

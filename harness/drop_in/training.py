@@ -6,8 +6,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import click
 import numpy as np
@@ -24,6 +25,12 @@ from freewalk.harness.weights_file import SavedWeights, save_weights
 Array = NDArray[np.float64]
 
 _METHOD = "walk"
+
+
+class SupportsNext(Protocol):
+    """What `next` can be called on."""
+
+    def __next__(self) -> Any: ...
 
 
 class NNRndTraining:
@@ -118,7 +125,7 @@ class NNRndTraining:
             self.weights, settings.network, None, settings.parameters, record, _METHOD, settings.widths, timesteps, mask
         )
 
-    def train(self, iterator: Iterable[Any]) -> None:
+    def train(self, iterator: Iterable[Any] | SupportsNext) -> None:
         """Take the configuration's epochs times epoch_steps steps, each on one `next(iterator)`.
 
         Prints the number of weights and the test coverage, then each epoch's number, mean loss of its last step and
@@ -128,7 +135,7 @@ class NNRndTraining:
         Parameters
         ----------
         iterator
-            Gives pairs (x, target) of batch_size datapoints.
+            Gives pairs (x, target) of batch_size datapoints; `__next__` is all that it needs.
 
         Raises
         ------
@@ -137,7 +144,7 @@ class NNRndTraining:
         ArithmeticError
             If a loss is not finite; the weights stay those before that step.
         """
-        batches = _iterator(iterator)
+        batches = _iterator(iterator, "train")
         settings = self._settings
         coverage = 100 * settings.configuration.batch_size / self.n_weights / 2
         self._echo(f"Number of weights: {self.n_weights}")
@@ -216,8 +223,8 @@ class NNRndTraining:
             return self._measured([(data, target)])
         if steps < 1:
             raise UsageError(f"steps must be at least 1, got {steps}")
-        batches = _iterator(data)
-        return self._measured([unpack(item) for _, item in zip(range(steps), batches, strict=False)])
+        batches = _iterator(data, "evaluate")
+        return self._measured([unpack(item) for item in islice(batches, steps)])
 
     def save(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
         """Write the weights and all that is needed to run them, whole or not at all; `freewalk.load` reads them.
@@ -267,8 +274,22 @@ class NNRndTraining:
         return weights
 
 
-def _iterator(iterable: Any) -> Iterator[Any]:
+def _iterator(batches: Any, function: str) -> Iterator[Any]:
+    """Return an iterator; of an object that has `__next__` alone too, which is all that the original program needs."""
     try:
-        return iter(iterable)
+        return iter(batches)
     except TypeError:
-        raise UsageError(f"train needs an iterator of (x, target), got {type(iterable).__name__}") from None
+        if hasattr(type(batches), "__next__"):
+            return _each(batches)
+    name = getattr(batches, "__name__", "") if callable(batches) else ""
+    got = f"{name} itself; hand over {name}()" if name else type(batches).__name__
+    raise UsageError(f"{function} needs an iterator of (x, target), got {got}")
+
+
+def _each(batches: SupportsNext) -> Iterator[Any]:
+    while True:
+        try:
+            item = next(batches)
+        except StopIteration:
+            return
+        yield item

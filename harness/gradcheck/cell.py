@@ -117,6 +117,7 @@ def judge_gradient(
         noise=noise,
         counts=_counts(problem, len(data[0])),
         suspects=partial(faulty_gradients, problem.network, weights, *data, problem.timesteps, problem.layers),
+        weights=weights,
     )
 
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from freewalk.harness.gradcheck.factors import factor_words, number
 from freewalk.harness.gradcheck.layers import Layer
+from freewalk.harness.gradcheck.penalty import Penalty, penalty_of
 
 Array = NDArray[np.float64]
-Kind = Literal["not finite", "zero", "missing bias", "sign", "factor", "derivative", "time", "layer"]
+Kind = Literal["not finite", "zero", "missing bias", "sign", "factor", "penalty", "derivative", "time", "layer"]
 
 _CLOSE = 1e-5
 """A layer is explained if what a factor leaves over is this part of it; central differences are good to about 1e-8."""
@@ -56,6 +57,10 @@ class _Fit(NamedTuple):
     explained: bool
     slack: float = 0.0
     """How far the factor may be off, as a part of itself."""
+    tells: bool = True
+    """Whether there are derivatives enough to tell a factor: any explains one alone."""
+    penalty: Penalty | None = None
+    """What explains the layer in place of a factor."""
 
     @property
     def is_one(self) -> bool:
@@ -79,6 +84,7 @@ def diagnose(
     noise: NDArray[Any] | float = 0.0,
     counts: Mapping[str, float] | None = None,
     suspects: Callable[[], Iterable[Suspect]] | None = None,
+    weights: NDArray[Any] | None = None,
 ) -> tuple[Fault, ...]:
     """Name what is wrong with a gradient that differs from the numerical one.
 
@@ -90,7 +96,7 @@ def diagnose(
         Which weights belong together.
     missed
         (n,) for the flat arrays: which weights differ.
-    tolerance, noise, counts, suspects
+    tolerance, noise, counts, suspects, weights
         As for `freewalk.harness.gradcheck.report.check_gradient`.
 
     Returns
@@ -112,7 +118,8 @@ def diagnose(
     spread = np.broadcast_to(np.asarray(noise, np.float64), np.shape(analytic)).reshape(-1)
     close = max(_CLOSE, 10 * tolerance)
 
-    best = _explanation(None, a, n, layers, missed, spread, close)
+    at = None if weights is None else np.asarray(weights, np.float64).reshape(-1)
+    best = _explanation(None, a, n, layers, missed, spread, close, weights=at)
     for rank, suspect in enumerate(suspects() if suspects is not None else ()):
         tried = _explanation(suspect, a, n, layers, missed, spread, close, rank)
         if tried.cost < best.cost:
@@ -137,24 +144,66 @@ def _explanation(
     noise: Array,
     close: float,
     rank: int = 0,
+    *,
+    weights: Array | None = None,
 ) -> _Explanation:
     candidate = n if suspect is None else np.asarray(suspect.gradient, np.float64).reshape(-1)
-    fits = [_fit(a[at], candidate[at], float(np.linalg.norm(noise[at])), close) for at in (la.indices for la in layers)]
-    if suspect is None:
-        fits = [
-            _doubted(fit, fits) if missed[layer.indices].any() else fit for layer, fit in zip(layers, fits, strict=True)
-        ]
-    cost = _UNEXPLAINED * sum(not fit.explained for fit in fits) + _DIFFERENT_FACTOR * len(_distinct(fits))
+    lengths = [float(np.linalg.norm(noise[layer.indices])) for layer in layers]
+    fits = [
+        _fit(a[layer.indices], candidate[layer.indices], length, close)
+        for layer, length in zip(layers, lengths, strict=True)
+    ]
+    wrong = [bool(missed[layer.indices].any()) for layer in layers]
+    fits = [
+        _doubted(fit, fits, wrong, of_truth=suspect is None) if is_wrong else fit
+        for fit, is_wrong in zip(fits, wrong, strict=True)
+    ]
+    if suspect is None and weights is not None:
+        fits = _with_penalties(fits, a, n, weights, layers, lengths)
+    cost = _UNEXPLAINED * sum(not fit.explained for fit in fits)
+    cost += _DIFFERENT_FACTOR * (len(_distinct(fits)) + len(_distinct_penalties(fits)))
     if suspect is not None:
         cost += _LATER * (1 + rank)  # of equally simple names the truth's comes first
     return _Explanation(suspect, fits, cost)
 
 
-def _doubted(fit: _Fit, fits: Sequence[_Fit]) -> _Fit:
-    """Return the fit of a layer with misses: a factor of 1 explains none, unless it may be that of other layers."""
-    if fit.is_one and not any(fit.agrees(other) for other in fits if not other.is_one):
-        return fit._replace(explained=False)
-    return fit
+def _doubted(fit: _Fit, fits: Sequence[_Fit], wrong: Sequence[bool], *, of_truth: bool) -> _Fit:
+    """Return the fit of a layer with misses, not explained where its factor explains nothing.
+
+    Of the truth a factor of 1 does not, unless it may be that of other layers. One derivative alone has a factor
+    always: it counts if other layers have it, or if nothing else is wrong.
+    """
+    others = [other for other in fits if other.tells and other.explained and not (of_truth and other.is_one)]
+    if of_truth and fit.is_one:
+        return fit if any(map(fit.agrees, others)) else fit._replace(explained=False)
+    if fit.tells or not fit.factor or any(map(fit.agrees, others)):
+        return fit
+    alone = not any(one.tells and is_wrong for one, is_wrong in zip(fits, wrong, strict=True))
+    return fit._replace(explained=alone)
+
+
+def _with_penalties(
+    fits: Sequence[_Fit], a: Array, n: Array, weights: Array, layers: Sequence[Layer], lengths: Sequence[float]
+) -> list[_Fit]:
+    """Return the fits, those that no factor explains with the penalty that does; large layers tell it to small ones."""
+    found = list(fits)
+    sizes = [layer.indices.size for layer in layers]
+    for k in sorted(range(len(layers)), key=lambda k: -sizes[k]):
+        if not found[k].explained or not found[k].tells:
+            at = layers[k].indices
+            penalty = penalty_of(a[at], n[at], weights[at], lengths[k], _distinct_penalties(found))
+            if penalty is not None:
+                found[k] = found[k]._replace(explained=True, factor=None, penalty=penalty)
+    return found
+
+
+def _distinct_penalties(fits: Iterable[_Fit]) -> list[Penalty]:
+    """Return the penalties, those that agree but once."""
+    found: list[Penalty] = []
+    for fit in fits:
+        if fit.penalty is not None and not any(map(fit.penalty.agrees, found)):
+            found.append(fit.penalty)
+    return found
 
 
 def _fit(a: Array, n: Array, noise: float, close: float) -> _Fit:
@@ -166,7 +215,8 @@ def _fit(a: Array, n: Array, noise: float, close: float) -> _Fit:
         return _Fit(0.0, True)
     factor = float(np.vdot(a, n)) / length_n**2
     left = float(np.linalg.norm(a - factor * n))
-    return _Fit(factor, left <= close * length_a + abs(factor) * floor, 2 * (close + floor / length_n))
+    tells = int((np.abs(a) + np.abs(n) > 1e-9 * (length_a + length_n)).sum()) > 1
+    return _Fit(factor, left <= close * length_a + abs(factor) * floor, 2 * (close + floor / length_n), tells)
 
 
 def _distinct(fits: Iterable[_Fit]) -> list[_Fit]:
@@ -195,8 +245,13 @@ def _faults(
     ]
     for kind in _distinct(best.fits):
         having = [layer for layer, fit in comparable if fit.agrees(kind)]
-        whole = len(having) == len(comparable) and all(fit.explained for fit in best.fits)
+        whole = len(having) == len(comparable) and all(fit.explained and not fit.penalty for fit in best.fits)
         yield _factor_fault(kind, having, whole, counts)
+    for penalty in _distinct_penalties(best.fits):
+        under = [
+            la.name for la, fit in zip(layers, best.fits, strict=True) if fit.penalty and fit.penalty.agrees(penalty)
+        ]
+        yield Fault("penalty", tuple(under), penalty.multiple, penalty.sentence(_listed(under), counts))
     wrong = [layer for layer, fit in zip(layers, best.fits, strict=True) if not fit.explained]
     for layer in wrong:
         yield _layer_fault(layer, a, n, layers, missed, close)
@@ -229,6 +284,9 @@ def _layer_fault(
     elif (like := _same_as(layer, a, n, layers, close)) is not None:
         text = f"it equals {like}"
     else:
+        if at.size == 1:
+            text = f"its one derivative is {number(float(a[at][0, 0]))} and should be {number(float(n[at][0, 0]))}"
+            return Fault("layer", (layer.name,), None, f"{layer.name}: {text}")
         product = float(np.linalg.norm(a[at]) * np.linalg.norm(n[at]))
         cosine = float(np.vdot(a[at], n[at])) / product if product else math.nan
         text = f"its direction is wrong (cosine {cosine:.4g} with the numerical gradient){_local(layer, missed)}"

@@ -15,6 +15,8 @@ from freewalk.harness.gradcheck.diagnosis import Suspect
 from freewalk.harness.gradcheck.layers import Layer, array_layers
 from freewalk.harness.gradcheck.planted import backprop, faulty_gradients
 from freewalk.harness.gradcheck.report import TOLERANCE, Report, check_gradient
+from freewalk.harness.gradcheck.smoothness import refuse_other_gradient, refuse_unrepeatable
+from freewalk.harness.gradcheck.undecided import without_the_undecided
 from freewalk.kernels.layered import LayeredNetwork
 from freewalk.kernels.network import Activation
 
@@ -39,7 +41,8 @@ def gradcheck(
     Parameters
     ----------
     loss
-        From weights to a number, the same whenever it is called; it must compute in float64.
+        From weights to a number, the same whenever it is called and smooth at these weights; it must compute in
+        float64.
     gradient
         From weights to the derivatives of the loss, arrays in the same arrangement.
     weights
@@ -67,8 +70,9 @@ def gradcheck(
     Raises
     ------
     ValueError
-        If the gradient is arranged otherwise than the weights, the loss is not a finite float64 number, or the data do
-        not make this loss.
+        If the gradient is arranged otherwise than the weights; if the loss is not a finite float64 number, or nothing
+        that differences can judge: one that differs between calls, or, where the gradient misses it, has a kink or
+        moves in steps; or if the data do not make this loss.
 
     Examples
     --------
@@ -87,11 +91,20 @@ def gradcheck(
     def flat_loss(at: Array) -> float:
         return _checked_loss(loss(arrangement.restore(at)))
 
+    def flat_gradient(at: Array) -> Array:
+        return arrangement.flatten(gradient(arrangement.restore(at)), "gradient")
+
     first = flat_loss(flat)
     if not np.isfinite(first):
         raise ValueError(f"the loss is {first} at these weights; check at weights where it is finite")
-    analytic = arrangement.flatten(gradient(arrangement.restore(flat)), "gradient")
+    refuse_unrepeatable(flat_loss, flat, first)
+    analytic = flat_gradient(flat)
+    refuse_other_gradient(analytic, flat_gradient(flat))
     expected, noise = numerical.judge(flat_loss, flat, analytic, np.arange(flat.size), tolerance, h)
+    refuse_unrepeatable(flat_loss, flat, first)
+    analytic, expected, noise = without_the_undecided(
+        flat_loss, flat, first, analytic, expected, noise, layers, h=h, tolerance=tolerance
+    )
     known = dict(counts or {})
     suspects: Callable[[], Iterable[Suspect]] | None = None
     if data is not None:
@@ -99,7 +112,16 @@ def gradcheck(
         case.check(flat, expected)
         known = {"cases": case.n_cases, "outputs": case.n_output, **known}
         suspects = partial(case.suspects, flat, expected)
-    return check_gradient(analytic, expected, layers, tolerance=tolerance, noise=noise, counts=known, suspects=suspects)
+    return check_gradient(
+        analytic,
+        expected,
+        layers,
+        tolerance=tolerance,
+        noise=noise,
+        counts=known,
+        suspects=suspects,
+        weights=flat,
+    )
 
 
 def _checked_loss(value: Any) -> float:
@@ -212,7 +234,7 @@ class _LayeredCase:
         if self._scale(flat, expected)[1] > 1e-4:
             raise ValueError(
                 "data: squared errors of these sigmoid layers on x and y have another gradient than the loss given;"
-                " check x, y and activation, or leave data out"
+                " check x, y and activation, take penalties on weights out, or leave data out"
             )
 
     def suspects(self, flat: Array, expected: Array) -> Iterable[Suspect]:

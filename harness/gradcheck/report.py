@@ -112,6 +112,7 @@ def check_gradient(
     noise: NDArray[Any] | float = 0.0,
     counts: Mapping[str, float] | None = None,
     suspects: Callable[[], Iterable[Suspect]] | None = None,
+    weights: NDArray[Any] | None = None,
 ) -> Report:
     """Compare an analytic gradient with a numerical one, weight by weight; name what is wrong if they differ.
 
@@ -132,6 +133,8 @@ def check_gradient(
         Numbers that a wrong factor may be made of, by what they count: cases, outputs, timesteps.
     suspects
         Called when the gradients differ: gradients with a known fault in them, to compare with.
+    weights
+        Of the same shape, where the gradients were taken: they tell a penalty on weights that is missing.
 
     Returns
     -------
@@ -154,9 +157,8 @@ def check_gradient(
     results = tuple(_layer_result(layer, a.reshape(-1), n.reshape(-1), errors, missed) for layer in layers)
     faults: tuple[Fault, ...] = ()
     if any(result.n_missed for result in results):
-        faults = diagnose(
-            a, n, layers, missed=missed, tolerance=tolerance, noise=noise, counts=counts or {}, suspects=suspects
-        )
+        options: dict[str, Any] = {"tolerance": tolerance, "noise": noise, "counts": counts or {}}
+        faults = diagnose(a, n, layers, missed=missed, suspects=suspects, weights=weights, **options)
     return Report(tolerance, results, _worst(layers, a.reshape(-1), n.reshape(-1), errors, missed), faults)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -102,6 +103,8 @@ class Box:
         """Return the index of an input's entries."""
         shape = self.lower.shape
         index = place if isinstance(place, tuple) else (place,)
+        if len(index) > 2 or not all(isinstance(number, Integral) for number in index):
+            raise UsageError(f"{where}an input is named by its number, or by (timestep, number), got {place!r}")
         if len(index) == 2 and len(shape) == 1:
             raise UsageError(f"{where}this network sees one row, without timesteps; give the input's number alone")
         sizes = shape if len(index) == 2 else shape[-1:]

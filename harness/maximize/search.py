@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from freewalk.harness.errors import UsageError, unknown
 from freewalk.harness.maximize.ascent import climb, walk
 from freewalk.harness.maximize.box import Box, Place
 from freewalk.harness.maximize.corners import Corner, best_corner
+from freewalk.harness.maximize.given import box_of, fixed_of
 from freewalk.harness.maximize.goal import Goal
 from freewalk.harness.maximize.ranges import box_of_task
 from freewalk.harness.weights_file import SavedWeights, load_sound_weights
@@ -75,8 +77,8 @@ def maximize(
     output: int = 0,
     *,
     target: float = 1.0,
-    bounds: Box | tuple[ArrayLike, ArrayLike] | Literal["none"] | None = None,
-    fixed: Mapping[Place, float] | None = None,
+    bounds: Any = None,
+    fixed: Mapping[Place, float] | Sequence[Any] | None = None,
     method: Method = "gradient",
     restarts: int = 20,
     steps: int | None = None,
@@ -95,10 +97,13 @@ def maximize(
     target
         1: as large as can be; 0: as small; between: as near to it as can be.
     bounds
-        (lower, upper), each a number or an array that broadcasts to an input's shape, (n_input,) or (T, n_input);
-        ``"none"`` for no bounds. None: the range of the task's own inputs.
+        (lower, upper), each a number or an array that broadcasts to an input's shape, (n_input,) or (T, n_input); or
+        as SciPy has them, a (low, high) for each input or `scipy.optimize.Bounds`, None for no bound. Two pairs for two
+        inputs that could be read either way are refused, but in a tuple of two lists, which is (lower, upper).
+        ``"none"`` for no bounds at all. None: the range of the task's own inputs.
     fixed
-        Values of inputs that stay as they are, by number, or by (timestep, number) for a sequence.
+        Values of inputs that stay as they are, by number, or by (timestep, number) for a sequence; or a value for each
+        input, None where it is free.
     method
         ``gradient``: ascent along the exact gradient. ``walk``: along estimates from random perturbations of the input.
     restarts
@@ -123,9 +128,9 @@ def maximize(
         If something does not fit the network, or no bounds are given and none are known.
     """
     saved = _weights_of(weights)
+    _check(method, output=output, target=target, timestep=timestep, restarts=restarts, steps=steps, seed=seed)
     goal = _goal(saved, output, target, timestep)
-    _check(method, restarts, steps, seed)
-    box = _box(saved, bounds).fixed(fixed or {})
+    box = _box(saved, bounds).fixed(fixed_of(input_shape(saved), fixed))
     if not box.free.any():
         raise UsageError("every input is fixed; leave one free")
     if binary and not box.is_bounded:
@@ -174,16 +179,16 @@ def _goal(saved: SavedWeights, output: int, target: float, timestep: int | None)
     return Goal(network, saved.weights, output, read_at + 1, float(target))
 
 
-def _check(method: str, restarts: int, steps: int | None, seed: int) -> None:
+def _check(method: str, **numbers: Any) -> None:
     if method not in get_args(Method):
-        raise unknown("method", method, get_args(Method))
-    for name, number, least in (
-        ("restarts", restarts, 1),
-        ("steps", 1 if steps is None else steps, 1),
-        ("seed", seed, 0),
-    ):
-        if number < least:
-            raise UsageError(f"{name} must be at least {least}, got {number}")
+        raise unknown("method", str(method), get_args(Method))
+    for name, number in numbers.items():
+        kind = Real if name == "target" else Integral
+        if number is not None and (isinstance(number, bool) or not isinstance(number, kind)):
+            raise UsageError(f"{name} must be a {'' if kind is Real else 'whole '}number, got {number!r:.60}")
+    for name, least in (("restarts", 1), ("steps", 1), ("seed", 0)):
+        if numbers[name] is not None and numbers[name] < least:
+            raise UsageError(f"{name} must be at least {least}, got {numbers[name]}")
 
 
 def input_shape(saved: SavedWeights) -> tuple[int, ...]:
@@ -202,19 +207,7 @@ def _box(saved: SavedWeights, bounds: Any) -> Box:
         return Box.unbounded(shape)
     if bounds is None:
         return box_of_task(saved, shape)
-    return _box_of_arrays(shape, bounds)
-
-
-def _box_of_arrays(shape: tuple[int, ...], bounds: Sequence[ArrayLike]) -> Box:
-    try:
-        lower, upper = (np.broadcast_to(np.asarray(side, dtype=np.float64), shape).copy() for side in bounds)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"bounds must be (lower, upper), each a number or an array that fits an input of shape {shape}"
-        ) from None
-    if not (lower <= upper).all():
-        raise UsageError("bounds must have a lower number before an upper one, for every input")
-    return Box(lower, upper, "as given")
+    return box_of(shape, bounds)
 
 
 def _at_bounds(goal: Goal, box: Box, x: Array) -> tuple[AtBound, ...]:

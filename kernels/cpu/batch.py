@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.batch import BatchTrial
+from freewalk.kernels.clock import running_seconds
 from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import Shape, Workspace, aligned, make_workspace
 from freewalk.kernels.cpu.optimizers import Weights
@@ -194,9 +194,9 @@ def _weights_at(trials: Trials, place: int) -> Weights:
 
 
 def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = running_seconds()
     action()
-    return time.perf_counter() - start
+    return running_seconds() - start
 
 
 def compile_batches() -> None:

@@ -5,26 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.jit import SIMULATED, device_function
-from freewalk.kernels.cuda.layout import ARGUMENT, SEED, STDDEV, TIMESTEPS, WARP, Spec
+from freewalk.kernels.cuda.jit import SIMULATED, cuda, device_function
+from freewalk.kernels.cuda.layout import ARGUMENT, SEED, STDDEV, TIMESTEPS, WARP, LaunchShape, Spec
 from freewalk.kernels.cuda.noise import keys, make_draw_column
 from freewalk.kernels.cuda.team import make_meet, make_run_datapoint, team_size_of
 from freewalk.kernels.noise import Stream
 
 _ZERO = np.float32(0.0)
 _DATA = np.uint32(Stream.DATA)
-_WARPS_OF_A_BLOCK = 8
 _SHARED_BYTES = 48 << 10  # that every GPU gives a block
 _OTHER_SHARED_BYTES = 2560  # of the kernels around, at most
 _ALIGNMENT = None if SIMULATED else 16  # bytes: four neighbouring activations come with one load
 
 
-def teams_of(spec: Spec) -> int:
-    """Return how many teams share a block: eight warps, which leaves each thread all the registers it can address."""
-    warps = 2 if SIMULATED else _WARPS_OF_A_BLOCK
+def teams_of(spec: Spec, shape: LaunchShape) -> int:
+    """Return how many teams share a block."""
+    warps = 2 if SIMULATED else shape.warps
     return warps * WARP // team_size_of(spec)
 
 

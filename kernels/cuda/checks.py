@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
+from freewalk.kernels.cuda.jit import cuda
 from freewalk.kernels.cuda.noise import make_noise_kernel
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import Noise

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from numba import cuda
-
-from freewalk.kernels.cuda.jit import SIMULATED
+from freewalk.kernels.cuda.jit import SIMULATED, cuda
 
 
 def device_seconds(work: Callable[[], object]) -> float:

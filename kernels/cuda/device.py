@@ -29,10 +29,10 @@ class GpuInfo:
 def why_unusable() -> str | None:
     """Return None if a GPU can be used, else one line that says what is missing and how to get it."""
     if importlib.util.find_spec("numba_cuda") is None:
-        return "numba-cuda is not installed: pip install 'freewalk[cuda13]' (CUDA 13 drivers) or 'freewalk[cuda12]'"
-    from numba import config, cuda
+        return "numba-cuda is not installed: pip install 'numba-cuda[cu13]' (CUDA 13 drivers) or 'numba-cuda[cu12]'"
+    from freewalk.kernels.cuda.jit import SIMULATED, cuda
 
-    if config.ENABLE_CUDASIM:
+    if SIMULATED:
         return None
     if not cuda.is_available():
         return "no NVIDIA GPU with a working driver was found: see nvidia-smi"
@@ -55,9 +55,9 @@ def gpu() -> GpuInfo:
     reason = why_unusable()
     if reason is not None:
         raise RuntimeError(reason)
-    from numba import config, cuda
+    from freewalk.kernels.cuda.jit import SIMULATED, cuda
 
-    if config.ENABLE_CUDASIM:
+    if SIMULATED:
         return GpuInfo("CUDA simulator", (0, 0), "none", 0.0, 3, 0.0)
     device = cuda.get_current_device()
     major, minor = cuda.cudadrv.driver.get_version()

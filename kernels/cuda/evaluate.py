@@ -6,11 +6,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, types
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.forward import make_layer, make_loss, make_read
-from freewalk.kernels.cuda.jit import cuda_kernel, device_function
+from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
 from freewalk.kernels.cuda.layout import ARGUMENT, SEED, TIMESTEPS, Spec
 from freewalk.kernels.noise import Stream
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.functions import exp, log, sigmoid, tanh
-from freewalk.kernels.cuda.jit import device_function
+from freewalk.kernels.cuda.jit import cuda, device_function
 from freewalk.kernels.cuda.layout import Spec
 from freewalk.kernels.cuda.noise import keys, make_values
 

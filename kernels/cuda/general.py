@@ -12,11 +12,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cuda, types
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.forward import make_pass
-from freewalk.kernels.cuda.jit import SIMULATED, cuda_kernel, device_function
+from freewalk.kernels.cuda.jit import SIMULATED, cuda, cuda_kernel, device_function, types
 from freewalk.kernels.cuda.layout import (
     ARGUMENT,
     BATCH_SIZE,

@@ -37,6 +37,32 @@ MOST_RESIDENT_COLUMNS = 64
 
 
 @dataclass(frozen=True)
+class LaunchShape:
+    """How the kernels of a small network share a multiprocessor out: it has 65,536 registers and four schedulers."""
+
+    warps: int = 8
+    """Of a block."""
+    registers: int | None = None
+    """Of a thread, at most; None for all 255, with which eight warps fill a multiprocessor."""
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"{self.warps} warps a block, {self.registers or 'any'} registers"
+
+
+DEFAULT_SHAPE = LaunchShape()
+OTHER_SHAPES = (
+    LaunchShape(4),
+    LaunchShape(4, 168),
+    LaunchShape(4, 128),
+    LaunchShape(8, 128),
+    LaunchShape(16, 128),
+)
+"""What a GPU may find faster: fewer registers a thread, but three or four warps a scheduler instead of two."""
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a walk's kernels are compiled for."""
 

@@ -1,33 +1,38 @@
-"""Compile every kernel to machine code where there is no GPU, and read off what it costs in registers and memory.
+"""Compile and link every kernel as it is loaded, where there is no GPU, and read off what it costs.
 
-`python -m freewalk.kernels.cuda.machine_code` prints the table. It needs numba-cuda with NVIDIA's compiler packages and
-`ptxas`, which comes with the package nvidia-cuda-nvcc.
+`python -m freewalk.kernels.cuda.machine_code` prints the table. numba-cuda hands LTO-IR to nvJitLink, which inlines,
+assembles, and links CUDA's device runtime where a kernel needs it; both come with the extras cuda12 and cuda13. What
+`ptxas` makes of the kernels' PTX is other code, with other spills.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 
-from freewalk.kernels.cuda.layout import Spec
+from freewalk.kernels.cuda.elf import section_sizes
+from freewalk.kernels.cuda.layout import DEFAULT_SHAPE, OTHER_SHAPES, LaunchShape, Spec
 
-ARCHITECTURE = (9, 0)
-"""Compute capability that is compiled for: Hopper."""
+ARCHITECTURE = (9, 0, "a")
+"""Compute capability that is compiled for: Hopper, with what only Hopper has."""
+_BYTES_OF_AN_INSTRUCTION = 16
+_RESERVED_BYTES = 1024
+"""Of a block's shared memory, for CUDA itself."""
+_COMPILERS = ("numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink")
 
 
 @dataclass(frozen=True)
 class KernelCost:
-    """What `ptxas` says of one kernel."""
+    """What nvJitLink says of one kernel, and what it made."""
 
     network: str
     kernel: str
@@ -38,47 +43,44 @@ class KernelCost:
     spilled_bytes: int
     """Stored to memory because registers ran out, and loaded again."""
     stack_bytes: int
-    """Other memory of a thread's own: the slow paths of library functions."""
+    """All memory of a thread's own: for what is spilled, and for the slow paths of library functions."""
+    instructions: int
+    """In the kernel's own code, each once, however often it runs."""
 
 
-def find_ptxas() -> Path | None:
-    """Return the assembler of the package nvidia-cuda-nvcc, or the one on the PATH; None if there is none."""
-    found = importlib.util.find_spec("nvidia")
-    for folder in found.submodule_search_locations or () if found else ():
-        for path in sorted(Path(folder).glob("*/bin/ptxas")):
-            return path
-    on_path = shutil.which("ptxas")
-    return Path(on_path) if on_path else None
+def why_unlinkable() -> str | None:
+    """Return None if kernels can be linked here, else one line that says what is missing and how to get it."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed: pip install 'freewalk[cuda13]'"
+    from freewalk.kernels.cuda.jit import SIMULATED, cuda
+
+    if SIMULATED:
+        return "the CUDA simulator makes no machine code: unset NUMBA_ENABLE_CUDASIM"
+    if not cuda.cudadrv.driver._have_nvjitlink():
+        return "nvJitLink was not found: pip install 'freewalk[cuda13]'"
+    return None
 
 
-def compile_all(specs: dict[str, Spec], ptxas: Path) -> Iterator[KernelCost]:
-    """Compile the kernels that each network uses; yield what they cost.
+def cost_of_all(specs: dict[str, Spec], shape: LaunchShape = DEFAULT_SHAPE) -> Iterator[KernelCost]:
+    """Link the kernels that each network uses; yield what they cost.
 
     Parameters
     ----------
     specs
         Networks by a name for the table.
-    ptxas
-        The assembler.
-
-    Raises
-    ------
-    RuntimeError
-        If a kernel does not assemble.
+    shape
+        How the kernels of small networks are launched.
     """
-    # a kernel that calls device functions asks the driver what it compiles for, and there may be no driver
-    stand_in = SimpleNamespace(compute_capability=ARCHITECTURE)
-    with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=stand_in):
-        for network, spec in specs.items():
-            for kernel, function, signature in _kernels_of(spec):
-                yield _cost(network, kernel, _assemble(function, signature, ptxas))
+    for network, spec in specs.items():
+        for kernel, function, signature in _kernels_of(spec, shape):
+            yield cost_of(network, kernel, function, signature)
 
 
-def _kernels_of(spec: Spec) -> Iterator[tuple[str, Any, Any]]:
-    from freewalk.kernels.cuda import block, evaluate, general, resident
+def _kernels_of(spec: Spec, shape: LaunchShape) -> Iterator[tuple[str, Any, Any]]:
+    from freewalk.kernels.cuda import evaluate, general, resident
 
     if spec.is_resident:
-        kernels: Any = resident.make_resident(spec, block.teams_of(spec))
+        kernels: Any = resident.make_resident(spec, shape)
         signatures = resident.SIGNATURES
     else:
         kernels, signatures = general.make_general(spec, 256), general.SIGNATURES
@@ -87,46 +89,50 @@ def _kernels_of(spec: Spec) -> Iterator[tuple[str, Any, Any]]:
     yield "evaluate", evaluate.make_evaluate(spec, 32 if spec.is_resident else 256), evaluate.SIGNATURE
 
 
-def _assemble(function: Any, signature: Any, ptxas: Path) -> str:
-    """Return what the assembler prints about a kernel, and the kernel's own declarations of shared memory."""
-    from numba import cuda
-
-    ptx, _ = cuda.compile(function.py_func, signature, cc=ARCHITECTURE, device=False, abi="numba", output="ptx")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernel.ptx"
-        path.write_text(cast(str, ptx))
-        # -c: a grid's meeting point is a function of CUDA's device runtime, which is linked in later
-        command = [
-            ptxas,
-            "-c",
-            f"-arch=sm_{ARCHITECTURE[0]}{ARCHITECTURE[1]}",
-            "-v",
-            path,
-            "-o",
-            path.with_suffix(".o"),
-        ]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"ptxas: {done.stdout}{done.stderr}".strip())
-    declared = re.findall(r"\.shared\s.*\[(\d+)\];", cast(str, ptx))
-    return f"{done.stdout}{done.stderr}\n{sum(map(int, declared))} bytes declared shared"
-
-
-def _cost(network: str, kernel: str, said: str) -> KernelCost:
-    entry = said[said.index("Compiling entry function") :]
+def cost_of(network: str, kernel: str, function: Any, signature: Any) -> KernelCost:
+    """Link one kernel; `network` and `kernel` are names for the table."""
+    entry, machine_code, said = link(function, signature)
+    sizes = section_sizes(machine_code)
 
     def number(pattern: str) -> int:
-        found = re.search(pattern, entry)
+        # the functions that a kernel calls have properties too, before and after its own
+        found = re.search(rf"Function properties for {re.escape(entry)}\n(?:.*\n)?.*?{pattern}", said)
         return int(found.group(1)) if found else 0
 
     return KernelCost(
         network,
         kernel,
         registers=number(r"Used (\d+) registers"),
-        shared_bytes=number(r"(\d+) bytes declared shared"),
+        shared_bytes=max(0, sizes.get(f".nv.shared.{entry}", 0) - _RESERVED_BYTES),
         spilled_bytes=number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads"),
         stack_bytes=number(r"(\d+) bytes stack frame"),
+        instructions=sizes[f".text.{entry}"] // _BYTES_OF_AN_INSTRUCTION,
     )
+
+
+def link(function: Any, signature: Any) -> tuple[str, bytes, str]:
+    """Return what numba-cuda would load for a kernel: its name there, the machine code, and what nvJitLink said."""
+    from freewalk.kernels.cuda.jit import cuda
+
+    with _as_on_a_gpu():
+        kernel = cuda.dispatcher._Kernel(function.py_func, signature.args, **function.targetoptions)
+        machine_code = kernel.library.get_cubin(ARCHITECTURE).code
+        return kernel.entry_name, machine_code, str(kernel.library.get_linkerinfo(ARCHITECTURE))
+
+
+@contextmanager
+def _as_on_a_gpu() -> Iterator[None]:
+    """Answer what is asked of the driver, of which there may be none, and let nvJitLink say what it does."""
+    from freewalk.kernels.cuda.jit import cuda
+
+    device = SimpleNamespace(compute_capability=ARCHITECTURE[:2])
+    talkative = partial(cuda.cudadrv.driver.LinkerOptions, ptxas_options=["-v"])
+    with (
+        mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device),
+        mock.patch("numba.cuda.codegen.CUDACodeLibrary._ensure_cc", return_value=ARCHITECTURE),
+        mock.patch("numba.cuda.cudadrv.driver.LinkerOptions", talkative),
+    ):
+        yield
 
 
 def networks() -> dict[str, Spec]:
@@ -163,16 +169,27 @@ def networks() -> dict[str, Spec]:
 
 
 def main() -> None:
-    """Print the table in Markdown."""
-    ptxas = find_ptxas()
-    if ptxas is None:
-        sys.exit("machine_code: no ptxas was found; pip install nvidia-cuda-nvcc")
-    sys.stdout.write("| network | kernel | registers | shared memory | spilled | stack |\n|---|---|---|---|---|---|\n")
-    for c in compile_all(networks(), ptxas):
+    """Print the tables in Markdown: of every network, then of `train_trials` in every launch shape."""
+    reason = why_unlinkable()
+    if reason is not None:
+        sys.exit(f"machine_code: {reason}")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _COMPILERS)
+    sys.stdout.write(f"{versions}\n")
+    _print("network", cost_of_all(networks()))
+    default = {"hidden 30": networks()["hidden 30"]}
+    by_shape = ((shape, next(cost_of_all(default, shape))) for shape in (DEFAULT_SHAPE, *OTHER_SHAPES))
+    _print("launch shape", (replace(cost, network=shape.name) for shape, cost in by_shape))
+
+
+def _print(first_column: str, costs: Iterable[KernelCost]) -> None:
+    sys.stdout.write(f"\n| {first_column} | kernel | registers | shared memory | spilled | stack | instructions |\n")
+    sys.stdout.write("|---|---|---|---|---|---|---|\n")
+    for c in costs:
         sys.stdout.write(
             f"| {c.network} | `{c.kernel}` | {c.registers} | {c.shared_bytes:,} B | {c.spilled_bytes} B"
-            f" | {c.stack_bytes} B |\n"
+            f" | {c.stack_bytes} B | {c.instructions:,} |\n"
         )
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

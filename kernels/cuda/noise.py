@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.functions import box_muller, philox, sign
-from freewalk.kernels.cuda.jit import cuda_kernel, device_function
+from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function
 from freewalk.kernels.noise import Stream, blocks_per_column
 
 _PERTURBATIONS = np.uint32(Stream.PERTURBATIONS)
@@ -103,6 +103,7 @@ def make_values(*, gaussian: bool) -> Any:
     return rows, gaussian_values if gaussian else rademacher_values
 
 
+@cache
 def make_noise_kernel(*, gaussian: bool) -> Any:
     """Return a kernel that writes unit perturbations, for checks: one thread for each datapoint and column."""
     rows, values = make_values(gaussian=gaussian)

@@ -11,16 +11,15 @@ Sizes are compiled in because an array lives in registers only if every index is
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cuda, types
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.block import make_sum_datapoints
-from freewalk.kernels.cuda.jit import cuda_kernel, device_function
-from freewalk.kernels.cuda.layout import BATCH_SIZE, LOSS, STEP, STEPS_DONE, Spec
+from freewalk.kernels.cuda.block import make_sum_datapoints, teams_of
+from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
+from freewalk.kernels.cuda.layout import BATCH_SIZE, LOSS, STEP, STEPS_DONE, LaunchShape, Spec
 from freewalk.kernels.cuda.optimizers import move
 from freewalk.kernels.cuda.team import team_size_of
 
@@ -45,14 +44,15 @@ class ResidentKernels(NamedTuple):
 
 
 @cache
-def make_resident(spec: Spec, teams: int) -> ResidentKernels:
+def make_resident(spec: Spec, shape: LaunchShape) -> ResidentKernels:
     """Return the kernels of a network that fits into registers."""
+    teams, kernel = teams_of(spec, shape), partial(cuda_kernel, max_registers=shape.registers)
     n_weights, threads = spec.n_from * spec.n_to, teams * team_size_of(spec)
     weights_of_a_round = min(_WEIGHTS_OF_A_ROUND, threads)
     parts = threads // weights_of_a_round
     sum_datapoints = make_sum_datapoints(spec, teams)
 
-    @cuda_kernel
+    @kernel
     def train_trials(
         order: NDArray[np.int32],  # IN (blocks,), the trial of each block
         sizes: NDArray[np.int64],  # IN (n_trials, N_SIZES)
@@ -124,7 +124,7 @@ def make_resident(spec: Spec, teams: int) -> ResidentKernels:
             loss += block_losses[other]
         return loss / batch_size
 
-    @cuda_kernel
+    @kernel
     def train_one(
         sizes: NDArray[np.int64],  # IN (1, N_SIZES)
         numbers: NDArray[np.float64],  # IN (1, N_NUMBERS)
@@ -158,7 +158,7 @@ def make_resident(spec: Spec, teams: int) -> ResidentKernels:
             if not goes_on:
                 break
 
-    @cuda_kernel
+    @kernel
     def sum_step(
         sizes: NDArray[np.int64],  # IN (1, N_SIZES)
         numbers: NDArray[np.float64],  # IN (1, N_NUMBERS)
@@ -179,7 +179,7 @@ def make_resident(spec: Spec, teams: int) -> ResidentKernels:
             if cuda.threadIdx.x == 0:
                 block_losses[block] = loss
 
-    @cuda_kernel
+    @kernel
     def move_step(
         sizes: NDArray[np.int64],  # IN (1, N_SIZES)
         numbers: NDArray[np.float64],  # IN (1, N_NUMBERS)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.forward import make_activation, make_loss, make_read
-from freewalk.kernels.cuda.jit import SIMULATED, device_function
+from freewalk.kernels.cuda.jit import SIMULATED, cuda, device_function
 from freewalk.kernels.cuda.layout import WARP, Spec
 
 _ZERO, _HALF = np.float32(0.0), np.float32(0.5)

@@ -8,20 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numba import cuda
 from numpy.typing import NDArray
 
 from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cuda import evaluate as measuring
 from freewalk.kernels.cuda import general, resident
-from freewalk.kernels.cuda.block import teams_of
 from freewalk.kernels.cuda.clock import device_seconds
 from freewalk.kernels.cuda.device import gpu
 from freewalk.kernels.cuda.evaluate import make_evaluate
 from freewalk.kernels.cuda.general import JUDGES, make_general
-from freewalk.kernels.cuda.jit import SIMULATED
+from freewalk.kernels.cuda.jit import SIMULATED, cuda
 from freewalk.kernels.cuda.layout import (
     BATCH_SIZE,
+    DEFAULT_SHAPE,
     FIRST,
     LOSS,
     MASTER,
@@ -32,11 +31,13 @@ from freewalk.kernels.cuda.layout import (
     STEPS_DONE,
     TIMESTEPS,
     WARP,
+    LaunchShape,
     numbers_of,
     sizes_of,
     spec_of,
 )
 from freewalk.kernels.cuda.resident import make_resident
+from freewalk.kernels.cuda.scratch import Scratch
 from freewalk.kernels.network import FreeNetwork, check_mask
 from freewalk.kernels.noise import initial_weights
 from freewalk.kernels.state import check_state, make_state, moment_names
@@ -65,6 +66,7 @@ class DeviceTrials:
         *,
         evaluation_points: int,
         mask: NDArray[np.bool_] | None = None,
+        shape: LaunchShape = DEFAULT_SHAPE,
     ) -> None:
         check_mask(network, mask)
         specs = {spec_of(network, trial.configuration, data, masked=mask is not None) for trial in trials}
@@ -72,6 +74,7 @@ class DeviceTrials:
             raise ValueError("trials of one batch must agree in noise and sides")
         self.network = network
         self.spec = specs.pop()
+        self.shape = shape
         self.evaluation_points = evaluation_points
         self.kernel_seconds = 0.0
         self.compile_seconds = 0.0
@@ -84,7 +87,7 @@ class DeviceTrials:
         self._single = cuda.to_device(start.astype(np.float32))
         flat = np.zeros(0, np.float32) if mask is None else mask.astype(np.float32).reshape(-1)
         self._mask = cuda.to_device(flat)
-        self._scratch: dict[Any, Any] = {}
+        self._scratch = Scratch()
         self._stopped: set[int] = set()  # by a loss that is not finite
         self._configurations = [trial.configuration for trial in trials]
         self._allowed = mask
@@ -138,7 +141,7 @@ class DeviceTrials:
             kernels: Any = make_general(self.spec, self._threads)
             names, signatures = tuple(general.SIGNATURES), general.SIGNATURES
         else:
-            kernels, signatures = make_resident(self.spec, teams_of(self.spec)), resident.SIGNATURES
+            kernels, signatures = make_resident(self.spec, self.shape), resident.SIGNATURES
             across = ("train_one",) if _grids_can_meet() else ("sum_step", "move_step")
             names = ("train_trials",) if side_by_side else across
         for name in names:
@@ -147,25 +150,26 @@ class DeviceTrials:
 
     def train_side_by_side(self, order: Sequence[int], n_steps: int) -> list[Progress]:
         """Train trials of a small network, a block each, in one launch."""
-        kernels = make_resident(self.spec, teams_of(self.spec))
+        kernels = make_resident(self.spec, self.shape)
         blocks = len(order)
         x, y = self._datapoints(blocks, kernels.teams * WARP)
-        total = self._array("total", (blocks, self.network.n_weights), np.float64)
-        results = cuda.to_device(np.zeros((len(self._sizes), N_RESULTS)))
-        arguments = (cuda.to_device(np.asarray(order, np.int32)), *self._trials(), x, y, total, results, n_steps)
+        total = self._scratch.array("total", (blocks, self.network.n_weights), np.float64)
+        results = self._scratch.sent("results", np.zeros((len(self._sizes), N_RESULTS)))
+        sent = self._scratch.sent("order", np.asarray(order, np.int32))
+        arguments = (sent, *self._trials(), x, y, total, results, n_steps)
         self.kernel_seconds = device_seconds(lambda: kernels.train_trials[blocks, kernels.threads](*arguments))
         return self._progress(order, results.copy_to_host())
 
     def train_across_the_gpu(self, n_steps: int) -> list[Progress]:
         """Train the only trial of a small network with the whole GPU, in one launch."""
-        kernels = make_resident(self.spec, teams_of(self.spec))
+        kernels = make_resident(self.spec, self.shape)
         meets = _grids_can_meet()
         wanted = -(-int(self._sizes[0, BATCH_SIZE]) // kernels.teams)
         blocks = min(wanted, gpu().multiprocessors)  # one fills a multiprocessor, so that all run at once
         x, y = self._datapoints(blocks, kernels.teams * WARP)
-        total = self._array("total", (blocks, self.network.n_weights), np.float64)
-        losses = self._array("block losses", (blocks,), np.float64)
-        results = cuda.to_device(np.zeros((1, N_RESULTS)))
+        total = self._scratch.array("total", (blocks, self.network.n_weights), np.float64)
+        losses = self._scratch.array("block losses", (blocks,), np.float64)
+        results = self._scratch.sent("results", np.zeros((1, N_RESULTS)))
         sizes, numbers, state, single, mask = self._trials()
         grid = (blocks, kernels.threads)
 
@@ -182,7 +186,7 @@ class DeviceTrials:
 
     def train_in_turn(self, order: Sequence[int], n_steps: int) -> list[Progress]:
         """Train trials of a network of any size, each with the whole GPU, one after another."""
-        results = cuda.to_device(np.zeros((len(self._sizes), N_RESULTS)))
+        results = self._scratch.sent("results", np.zeros((len(self._sizes), N_RESULTS)))
 
         def launch() -> None:
             for trial in order:
@@ -200,10 +204,10 @@ class DeviceTrials:
         owner_blocks = -(-owners // _GENERAL_THREADS)
         chunks = max(1, min(-(-batch_size // WARP), 8 * gpu().multiprocessors // owner_blocks))
         x, y = self._datapoints(blocks, 1)
-        activations = self._array("activations", (blocks, 2, 2, network.n_to), np.float32)
-        lowered = self._array("lowered", (batch_size,), np.float32)
-        losses = self._array("losses", (batch_size,), np.float32)
-        partial = self._array("partial", (chunks, network.n_weights), np.float64)
+        activations = self._scratch.array("activations", (blocks, 2, 2, network.n_to))
+        lowered = self._scratch.array("lowered", (batch_size,))
+        losses = self._scratch.array("losses", (batch_size,))
+        partial = self._scratch.array("partial", (chunks, network.n_weights), np.float64)
         sizes, numbers, state, single, mask = self._trials()
         mover_blocks = -(-network.n_weights // _GENERAL_THREADS)
         for k in range(n_steps):
@@ -223,23 +227,15 @@ class DeviceTrials:
         network, trials, threads = self.network, len(order), self._threads
         blocks = min(self.evaluation_points, _EVALUATION_BLOCKS)
         x, y = self._datapoints(blocks * trials, 1)
-        activations = self._array("evaluation", (blocks * trials, 2, 2, network.n_to), np.float32)
-        measures = self._array("measures", (trials, blocks, measuring.N_MEASURES), np.float64)
+        activations = self._scratch.array("evaluation", (blocks * trials, 2, 2, network.n_to))
+        measures = self._scratch.array("measures", (trials, blocks, measuring.N_MEASURES), np.float64)
         n_outputs = y.shape[2] * network.n_output
-        extremes = self._array("extremes", (trials, blocks, 2, n_outputs), np.float32)
+        extremes = self._scratch.array("extremes", (trials, blocks, 2, n_outputs))
         kernel = make_evaluate(self.spec, threads)
         sizes, _, _, single, mask = self._trials()
+        sent = self._scratch.sent("order", np.asarray(order, np.int32))
         kernel[(blocks, trials), threads](
-            cuda.to_device(np.asarray(order, np.int32)),
-            sizes,
-            single,
-            mask,
-            x,
-            y,
-            activations,
-            measures,
-            extremes,
-            self.evaluation_points,
+            sent, sizes, single, mask, x, y, activations, measures, extremes, self.evaluation_points
         )
         found, limits = measures.copy_to_host(), extremes.copy_to_host()
         return [self._evaluation(trial, found[k], limits[k]) for k, trial in enumerate(order)]
@@ -268,7 +264,7 @@ class DeviceTrials:
         )
 
     def _trials(self) -> tuple[Any, ...]:
-        return cuda.to_device(self._sizes), self._numbers, self._state, self._single, self._mask
+        return self._scratch.sent("sizes", self._sizes), self._numbers, self._state, self._single, self._mask
 
     def _progress(self, order: Sequence[int], results: NDArray[np.float64]) -> list[Progress]:
         progress = [Progress(int(results[k, STEPS_DONE]), float(results[k, LOSS])) for k in order]
@@ -283,18 +279,14 @@ class DeviceTrials:
         return [trial for trial in order if trial not in self._stopped]
 
     def _datapoints(self, blocks: int, places: int) -> tuple[Any, Any]:
-        """Return room for the inputs and targets of `places` datapoints a block."""
-        network, timesteps = self.network, int(self._sizes[:, TIMESTEPS].max())
-        x = self._array("x", (blocks, places, network.input_rows(timesteps), network.n_input), np.float32)
-        y = self._array("y", (blocks, places, network.output_rows(timesteps), network.n_output), np.float32)
-        return x, y
+        """Return room for the inputs and targets of `places` datapoints a block.
 
-    def _array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Return scratch memory on the device, kept from call to call."""
-        kept = self._scratch.get(name)
-        if kept is None or kept.shape != shape:
-            kept = self._scratch[name] = cuda.device_array(shape, dtype)
-        return kept
+        It starts with zeros: a place that holds no datapoint is computed too, and thrown away.
+        """
+        network, timesteps = self.network, int(self._sizes[:, TIMESTEPS].max())
+        x = self._scratch.array("x", (blocks, places, network.input_rows(timesteps), network.n_input), zeros=True)
+        y = self._scratch.array("y", (blocks, places, network.output_rows(timesteps), network.n_output), zeros=True)
+        return x, y
 
 
 def _start(network: FreeNetwork, trial: BatchTrial, mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:

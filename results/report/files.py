@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from freewalk.results.errors import StoreError
+from freewalk.results.writing import replacing
 
 REPORT_NAME: Final = "report.html"
 PLOTS_FOLDER: Final = "plots"
@@ -49,13 +50,8 @@ def write_bytes(content: bytes, path: Path) -> None:
     StoreError
         It cannot be written; what stood there before still does.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
             temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}; pick another --out") from error

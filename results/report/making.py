@@ -20,6 +20,7 @@ from freewalk.results.report.heat_maps import heat_maps
 from freewalk.results.report.influence import influence_group
 from freewalk.results.report.inline_svg import to_inline
 from freewalk.results.report.learning import learning_plots
+from freewalk.results.report.numbers import counted
 from freewalk.results.report.outcomes import endings
 from freewalk.results.report.overall import overall
 from freewalk.results.report.page import Section, Shown, ShownGroup, render
@@ -76,6 +77,8 @@ class Report:
     def left_out(self) -> tuple[str, ...]:
         """What the page does not show, in sentences."""
         notes = []
+        if n := self.tables.n_doubled:
+            notes.append(f"{counted(n, 'trial')} left aside: of their cell and seed another one is counted already.")
         if len(self.tasks) > MAX_TASKS_DRAWN:
             notes.append(f"Plots are drawn for the first {MAX_TASKS_DRAWN} of {len(self.tasks)} tasks.")
         if self.tables.curves is None:

@@ -2,11 +2,8 @@
 
 import importlib.util
 import io
-from typing import Final
 
 import pandas as pd
-
-EXTRA: Final = "parquet"
 
 
 def is_available() -> bool:

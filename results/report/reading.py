@@ -35,12 +35,13 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
     """
     source = read_source(path)
     folder = folder_of(path)
-    summary = summarise(source.trials)
-    made = report_tables(source.trials, summary)
-    configuration = _configuration(folder)
+    summary = summarise(source.counted)
+    made = report_tables(source.counted, summary)
+    configuration = _cut(_file(folder) if source.document is None else source.document)
     settings = _settings(configuration)
     return Tables(
-        trials=source.trials,
+        trials=source.counted,
+        n_doubled=len(source.trials) - len(source.counted),
         curves=_curves(source, folder),
         summary=summary,
         ranking=made[RANKING],
@@ -70,11 +71,14 @@ def _sweep_id(trials: pd.DataFrame) -> str:
     return str(names[0]) if len(names) == 1 else hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
 
 
-def _configuration(folder: Path) -> str:
+def _file(folder: Path) -> str:
     try:
-        text = (folder / "sweep.toml").read_text(encoding="utf-8")
+        return (folder / "sweep.toml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""  # the tables say what was run, only not in this form
+
+
+def _cut(text: str) -> str:
     cut = len(text) > _LONGEST_CONFIGURATION
     return f"{text[:_LONGEST_CONFIGURATION]}\n… the rest is in sweep.toml\n" if cut else text
 

@@ -39,7 +39,9 @@ class Tables:
     name: str
     sweep_id: str = ""
     configuration: str = ""
-    """``sweep.toml`` as it is; empty where there is none."""
+    """What ``sweep.toml`` says, from the store where it tells; empty where there is none."""
+    n_doubled: int = 0
+    """Trials that are left aside, since another one of their cell and seed is counted."""
     axes: frozenset[str] = frozenset()
     """The keys of its grid; empty where they are not known."""
     environment: Mapping[str, Any] = field(default_factory=dict)

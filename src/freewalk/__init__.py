@@ -53,3 +53,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'freewalk' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, for completion, whether they have been used or not."""
+    return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING"})

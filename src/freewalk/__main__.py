@@ -1,4 +1,4 @@
-"""`python -m freewalk` is `harness`: it needs no installation, only this package on the path."""
+"""`python -m freewalk` is the command `freewalk`: it needs no installation, only this package on the path."""
 
 from freewalk.harness.cli import main
 

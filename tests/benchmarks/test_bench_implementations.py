@@ -2,7 +2,7 @@
 
 Off by default; `pytest tests/benchmarks --benchmark-only` runs it (`-k default` the default workload alone). Each runs
 in a process of its own, is compared with the reference before it is timed, and takes as many steps a round as the
-others of its workload. What is not installed is skipped with the reason (pip install 'freewalk[peers]').
+others of its workload. What is not installed is skipped with the reason (extra peers).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from numpy.typing import NDArray
 from freewalk.harness.bench.checks.all import all_checks
 from freewalk.harness.bench.checks.cases import CASES, QUICK, Case, random_datapoint
 from freewalk.harness.bench.checks.check import Check, Measure, run_checks
+from freewalk.harness.bench.checks.noise import lost_near_zero
 from freewalk.harness.bench.checks.sweep import Ending, agree
 from freewalk.harness.bench.clock import Deadline
 from freewalk.harness.bench.rows import CheckRow
+from freewalk.kernels import noise
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.data import fill_arrays
+from freewalk.kernels.noise import normal_from_words
 from freewalk.kernels.walk import Evaluation, Progress, WalkConfiguration
 
 
@@ -101,6 +105,33 @@ def test_random_data_are_uniform_and_of_any_shape() -> None:
         np.testing.assert_allclose(values.mean(axis=0), (low + 1) / 2, atol=5 * (1 - low) / math.sqrt(12 * 5000))
         columns = values.reshape(5000, -1)
         assert np.abs(np.corrcoef(columns.T) - np.eye(columns.shape[1])).max() < 0.1
+
+
+def _normals_of_float32(words: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Return the reference's normals for a radius that went through float32, as every device's does."""
+    radius_word, angle_word = words[..., 0::2], words[..., 1::2]
+    u = ((radius_word >> np.uint32(1)) | np.uint32(1)).astype(np.float32).astype(np.float64) / 2.0**31
+    unit = normal_from_words(words).reshape(*angle_word.shape, 2)
+    unit /= np.hypot(unit[..., 0], unit[..., 1])[..., None]
+    return (np.sqrt(-2.0 * np.log(u))[..., None] * unit).reshape(words.shape)
+
+
+class _RadiusOfFloat32(ProcessorAsGpu):
+    def unit_noise(self, *arguments: Any) -> Any:
+        with mock.patch.object(noise, "normal_from_words", _normals_of_float32):
+            return super().unit_noise(*arguments)
+
+
+def test_the_rounding_of_a_right_device_is_no_fault() -> None:
+    """Among so many normals, some have a radius near 0, of which float32 keeps few digits."""
+    words = [[2**32 - 1 - k, angle] for k in range(0, 2**16, 37) for angle in (0, 2**29, 2**31 + 7)]
+    pairs = np.array(words, np.uint32)
+    found, wanted = _normals_of_float32(pairs), normal_from_words(pairs)
+    assert np.abs(found - wanted).max() > 1e-4
+    assert (np.abs(found - wanted) <= 1.001 * lost_near_zero(wanted)).all()
+    assert lost_near_zero(np.array([0.0, 1e-2, -1.0])).tolist() == [2.0**-12, 2.0**-24 / 1e-2, 2.0**-24]
+    rows = run(_RadiusOfFloat32(), "normals", quick=False)
+    assert {row.verdict for row in rows.values()} == {"green"}, rows
 
 
 class _OtherSeed(ProcessorAsGpu):

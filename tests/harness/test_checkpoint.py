@@ -1,7 +1,9 @@
 """Checkpoints: there and back as bytes, damaged ones, and trials that go on from them to the same bits."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,43 @@ def test_damaged_and_foreign_bytes_are_told_apart(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(checkpoint_module, "__version__", "0.0.9")
     with pytest.raises(UnusableCheckpoint, match=r"of version 0\.1\.0"):
         Checkpoint.from_bytes(data)
+
+
+def test_a_checkpoint_says_whose_it_is() -> None:
+    data = Checkpoint({"step": np.array(5)}, {}, (), "cpu").to_bytes("one")
+    assert Checkpoint.from_bytes(data, "one").step == 5
+    for other in ("two", ""):
+        with pytest.raises(UnusableCheckpoint, match="of trial one"):
+            Checkpoint.from_bytes(data, other)
+
+
+def test_checkpoints_that_change_places_are_of_no_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials of one shape could take each other's state: the results must be those of an undisturbed sweep."""
+    monkeypatch.setattr("freewalk.harness.trial.SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("freewalk.harness.group.SECONDS_BETWEEN_LOOKS", 0.0)
+    made = resolve(
+        ["hidden=3", "stddev=0.1", "batch_size=4"],
+        tasks=["xor"],
+        seeds=[1, 2],
+        epochs=4,
+        steps_per_epoch=1000,
+        target=-1.0,
+        backend="cpu",
+    )
+    list(Sweep(made, tmp_path / "whole").run())
+    saved: set[str] = set()
+    for event in Sweep(made, tmp_path / "cut", checkpoint_seconds=1e-6).run():
+        if isinstance(event, Saved):
+            saved.add(event.trial.trial_id)
+        if len(saved) == 2:
+            break
+    with closing(sqlite3.connect(tmp_path / "cut" / "sweep.sqlite")) as connection, connection:
+        connection.execute("UPDATE checkpoints SET position = -1 - position")
+        connection.execute("UPDATE checkpoints SET position = position + 2")
+    list(Sweep(made, tmp_path / "cut").run())
+    whole, cut = (Store.open(tmp_path / name, read_only=True) for name in ("whole", "cut"))
+    with whole, cut:
+        assert cut.trials()["loss_final"].equals(whole.trials()["loss_final"])
 
 
 def test_a_stopped_engine_leaves_checkpoints_that_another_goes_on_from(

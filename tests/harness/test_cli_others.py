@@ -55,6 +55,8 @@ def test_public_names() -> None:
     assert freewalk.SweepResult.__name__ == "SweepResult"
     with pytest.raises(AttributeError, match="no attribute 'swep'"):
         _ = freewalk.swep
+    assert set(freewalk.__all__) <= set(dir(freewalk))
+    assert not {"Any", "TYPE_CHECKING"} & set(dir(freewalk))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], []])
@@ -88,6 +90,25 @@ def test_the_epilog_of_sweep_knows_every_key(harness: Harness) -> None:
     text = harness("sweep", "--help").out
     for word in (*AXIS_KEYS, *preset_names(), "range(a,b,s)", "linspace(a,b,n)", "logspace(a,b,n)", "130"):
         assert word in text
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("/usr/local/bin/harness", "harness"),
+        ("/usr/local/bin/freewalk", "freewalk"),
+        ("/home/me/freewalk/src/freewalk/__main__.py", "python -m freewalk"),
+        ("/usr/lib/pytest/__main__.py", "harness"),
+        ("-c", "harness"),
+    ],
+)
+def test_help_shows_the_name_that_was_called(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, file: str, name: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [file])
+    assert harness("--help").out.startswith(f"Usage: {name} [OPTIONS]")
+    assert harness("sweep", "--help").out.startswith(f"Usage: {name} sweep [OPTIONS]")
+    assert harness("tasks", "--grid").err.endswith(f"see {name} tasks --help\n")
 
 
 def test_version(harness: Harness) -> None:

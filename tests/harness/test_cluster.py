@@ -15,7 +15,7 @@ from freewalk.harness import cli
 from freewalk.kernels.backend import resolve_backend
 from freewalk.results.export import read_csv
 
-pytest.importorskip("distributed", reason="needs Dask: pip install 'freewalk[cluster]'")
+pytest.importorskip("distributed", reason="needs Dask: pip install dask distributed")
 from freewalk.harness.cluster import connection, remote, waiting
 from freewalk.harness.cluster.connection import Cluster
 
@@ -143,7 +143,7 @@ def test_without_dask_the_error_names_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name in missing else find_spec(name, *a))
     for option in (("--workers", 2), ("--cluster", "tcp://a:1")):
         line = refused("sweep", *tiny, *option, "--out", "out")
-        assert line == f"{option[0]} needs Dask: pip install 'freewalk[cluster]'"
+        assert line == f"{option[0]} needs Dask: pip install dask distributed"
 
 
 def make_freewalk(folder: Path, version: str) -> dict[str, str]:
@@ -277,7 +277,7 @@ def test_worker_processes_that_cannot_start_are_one_line(
 
 @pytest.fixture
 def simulated() -> dict[str, str]:
-    pytest.importorskip("numba_cuda", reason="needs numba-cuda: pip install 'freewalk[cuda13]'")
+    pytest.importorskip("numba_cuda", reason="needs numba-cuda: pip install 'numba-cuda[cu13]'")
     return {"NUMBA_ENABLE_CUDASIM": "1"}
 
 

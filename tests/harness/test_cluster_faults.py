@@ -25,7 +25,7 @@ from disturbed import (
 
 from freewalk.results.store import Store
 
-pytest.importorskip("distributed", reason="needs Dask: pip install 'freewalk[cluster]'")
+pytest.importorskip("distributed", reason="needs Dask: pip install dask distributed")
 import psutil  # Dask stands on it
 
 Harness = Callable[..., Any]

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import runpy
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +157,41 @@ def test_as_many_batches_are_taken_as_steps_and_another_call_goes_on() -> None:
     training.train(counting)
     assert (counting.taken, training.step) == (20, 20)
     assert np.array_equal(training.weights, trained(epochs=4).weights)
+
+
+class NextAlone:
+    """An iterator as the original program's README has it: `__next__` and nothing else."""
+
+    def __init__(self, last: int | None = None) -> None:
+        self.counting = Counting(last)
+
+    def __next__(self) -> tuple[Any, Any]:
+        return next(self.counting)
+
+
+def test_next_is_all_that_an_iterator_needs() -> None:
+    training, batches = NNRndTraining(SMALL, echo=None), NextAlone()
+    training.train(batches)
+    assert (batches.counting.taken, training.step) == (10, 10)
+    assert np.array_equal(training.weights, trained().weights)
+    assert training.evaluate(batches, steps=3).n_datapoints == 60
+    assert batches.counting.taken == 13, "none is fetched ahead"
+    training.train(NextAlone(last=7))
+    assert training.step == 17
+
+
+@pytest.mark.parametrize("derived", [{"num_from": 7, "num_to": 4}, {"num_from": 7}, {"num_to": np.int64(4)}])
+def test_what_the_originals_constructor_adds_to_a_configuration_is_taken(derived: dict[str, Any]) -> None:
+    assert np.array_equal(trained(**derived).weights, trained().weights)
+
+
+def test_the_originals_example_in_its_own_form(capsys: pytest.CaptureFixture[str]) -> None:
+    example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "original_readme.py"))
+    iterator = example["DataIterator"]()
+    assert not hasattr(iterator, "__iter__")
+    config = {**example["config"], "epochs": 1, "epoch_steps": 2}
+    NNRndTraining(config).train(iterator)
+    assert capsys.readouterr().out.startswith("Number of weights: 1152\n")
 
 
 def test_an_iterator_that_ends_ends_the_training() -> None:

@@ -1,5 +1,6 @@
 """Wrong keys, values and shapes in the original program's class: one line with the key, what is expected and found."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -147,10 +148,21 @@ def test_of_an_item(item: Any) -> None:
     assert "must give pairs (x, target)" in refusal(NNRndTraining(SMALL, echo=None).train, iter([item]))
 
 
+def batches() -> Iterator[tuple[Any, Any]]:
+    yield X, Y
+
+
+def test_of_a_number_that_follows_from_others() -> None:
+    assert "'num_from' must be 7 with these sizes, got 6" in refusal(NNRndTraining, {**SMALL, "num_from": 6})
+    assert "'num_to' must be 4 with these sizes, got '4'" in refusal(NNRndTraining, {**SMALL, "num_to": "4"})
+
+
 def test_of_an_iterator_noise_and_evaluation() -> None:
     training = NNRndTraining(SMALL, echo=None)
-    assert "needs an iterator of (x, target), got int" in refusal(training.train, 5)
-    assert "needs an iterator" in refusal(training.evaluate, 5)
+    assert "train needs an iterator of (x, target), got int" in refusal(training.train, 5)
+    assert "evaluate needs an iterator of (x, target), got int" in refusal(training.evaluate, 5)
+    assert "got Batches itself; hand over Batches()" in refusal(training.train, type("Batches", (), {}))
+    assert "got batches itself; hand over batches()" in refusal(training.evaluate, batches)
     assert "gave no batch" in refusal(training.evaluate, iter([]))
     assert "steps must be at least 1" in refusal(training.evaluate, iter([]), steps=0)
     assert "as many datapoints, got 4 and 3" in refusal(training.evaluate, X, Y[:3])

@@ -166,7 +166,7 @@ def test_a_clock_that_jumps_changes_nothing_but_the_times(
     jumps: list[float],
 ) -> None:
     if options:
-        pytest.importorskip("distributed", reason="needs Dask: pip install 'freewalk[cluster]'")
+        pytest.importorskip("distributed", reason="needs Dask: pip install dask distributed")
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(JUMPING.format(seconds=seconds, jumps=jumps))
     path = os.pathsep.join([str(tmp_path / "clock"), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -106,9 +106,9 @@ def test_another_plug_in_does_not_resume_a_sweep(harness: Any, refused: Any, wri
     path = write(TASK)
     arguments = ("sweep", "--plugin", path, "--task", "above", "--grid", "stddev=0.1", *SMALL, "--out", "out")
     assert harness(*arguments, "--quiet").code == 0
-    write(TASK + "\n# changed\n")
+    write(TASK + "\nCHANGED = True\n")
     line = refused(*arguments)
-    assert "out holds another sweep (plugins is" in line
+    assert f"{path} has changed since out was begun: put the old text back, add --retry-failed" in line
     line = refused("sweep", "--grid", "out/sweep.toml", "--out", "out")
     assert f"--plugin {path}: the file has changed: its SHA-256 is" in line
     assert "put the old file back" in line

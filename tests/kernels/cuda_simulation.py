@@ -9,8 +9,10 @@ usage: cuda_simulation.py OUT.npz
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -220,10 +222,35 @@ def _simulate_nan(out: dict[str, Any]) -> None:
         out[f"nan/{way}/evaluation"] = np.array(trials.evaluate([0])[0])
 
 
-def _train(trials: Any, way: str, n_steps: int) -> Any:
+def _simulate_scratch(out: dict[str, Any]) -> None:
+    """Note what is allocated while shapes alternate: batch sizes, trials measured, training and evaluation."""
+    from freewalk.kernels.batch import BatchTrial
+    from freewalk.kernels.cuda.jit import cuda
+    from freewalk.kernels.cuda.trials import DeviceTrials
+
+    case = CASES["no hidden neuron"]
+    problem = TASKS[case.task].problem(case.parameters)
+    data = Data(0, problem.argument, problem.datapoint)
+    for way in WAYS:
+        trials = [
+            BatchTrial(WalkConfiguration(stddev=0.3, batch_size=size, timesteps=1), size)
+            for size in ((3,) if way == "across the GPU" else (3, 1))
+        ]
+        made = DeviceTrials(network_of(case), data, trials, evaluation_points=2)
+        places = range(len(trials))
+        with mock.patch.object(cuda, "device_array", wraps=cuda.device_array) as allocate:
+            for when in ("first", "later"):
+                allocate.reset_mock()
+                _train(made, way, 1, places)
+                made.evaluate(places)
+                made.evaluate(places[:1])
+                out[f"allocations/{way}/{when}"] = np.array(allocate.call_count)
+
+
+def _train(trials: Any, way: str, n_steps: int, places: Sequence[int] = (0,)) -> Any:
     if way == "side by side":
-        return trials.train_side_by_side([0], n_steps)
-    return trials.train_across_the_gpu(n_steps) if way == "across the GPU" else trials.train_in_turn([0], n_steps)
+        return trials.train_side_by_side(places, n_steps)
+    return trials.train_across_the_gpu(n_steps) if way == "across the GPU" else trials.train_in_turn(places, n_steps)
 
 
 def _simulate_noise(out: dict[str, Any]) -> None:
@@ -248,6 +275,7 @@ def main(path: str) -> None:
     _simulate_stop(out)
     _simulate_nan(out)
     _simulate_noise(out)
+    _simulate_scratch(out)
     np.savez(path, **out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from cuda_simulation import CASES, POINTS, Case, configuration_of, mask_of, network_of
 
+from freewalk.harness.bench.checks.noise import lost_near_zero
 from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cuda.device import why_unusable
@@ -92,14 +94,17 @@ def test_the_device_draws_the_addressed_noise(noise: Any) -> None:
     datapoints = np.array([0, 1, 12_345, 2**32 - 1])
     found = unit_noise_on_device(network, datapoints=datapoints, noise=noise, **where)  # type: ignore[arg-type]
     wanted = unit_perturbations(network.n_from, network.n_to, datapoints=datapoints, noise=noise, **where)  # type: ignore[arg-type]
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-6)
+    assert found.shape == wanted.shape
+    assert (np.abs(found - wanted) <= 3e-6 + lost_near_zero(wanted)).all()
 
 
+@pytest.mark.skipif("FREEWALK_CUDA_EMULATOR" in os.environ, reason="a million datapoints take the emulator an hour")
 def test_a_step_leaves_no_array_of_batch_times_weights_on_the_device() -> None:
-    from numba import cuda
+    from freewalk.kernels.cuda.jit import cuda
 
     configuration = WalkConfiguration(stddev=0.01, batch_size=1_000_000, timesteps=4)
     case = _case(30)
+    _cuda_walk(case).train(1)  # the driver gives a first launch its threads' own memory, and keeps it
     walk = _cuda_walk(replace(case, walk={**case.walk, "batch_size": 1_000_000}))
     before = cuda.current_context().get_memory_info().free
     walk.train(1)

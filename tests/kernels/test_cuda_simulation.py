@@ -166,3 +166,9 @@ def test_a_loss_that_is_not_finite_moves_nothing(simulated: Mapping[str, Any], w
     assert np.isnan(evaluation.max_error)
     assert np.isnan(evaluation.output_spread)
     assert evaluation.row_accuracy == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_memory_is_allocated_once_however_shapes_alternate(simulated: Mapping[str, Any], way: str) -> None:
+    assert simulated[f"allocations/{way}/first"] > 5
+    assert simulated[f"allocations/{way}/later"] == 0

@@ -1,6 +1,9 @@
 """Folders and files that are not what they should be."""
 
+import errno
+import json
 import os
+import re
 import sqlite3
 import stat
 import tempfile
@@ -10,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from freewalk.results.database import transaction
+from freewalk.results.export import export_tables, read_csv
 from freewalk.results.schema import SCHEMA_VERSION, State
 from freewalk.results.store import CurvePoint, Store, StoreError, TrialRecord
 
@@ -92,6 +97,52 @@ def test_unwritable_folder_is_refused(unwritable: Path) -> None:
     for path in (unwritable, unwritable / "sub"):
         with pytest.raises(StoreError, match=rf"cannot .*{path}: Permission denied; pick another --out"):
             Store.open_or_create(path, CONFIGURATION)
+
+
+def test_a_transaction_that_an_interrupt_left_open_writes_nothing(tmp_path: Path) -> None:
+    """Ctrl-C may come after BEGIN and before the block: nobody's __exit__ runs then."""
+    with closing(sqlite3.connect(tmp_path / "some.sqlite", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO t VALUES (1)")
+        with transaction(connection, tmp_path / "some.sqlite") as own:
+            own.execute("INSERT INTO t VALUES (2)")
+        assert connection.execute("SELECT x FROM t").fetchall() == [(2,)]
+
+
+@pytest.mark.parametrize("name", ["ftruncate", "pwrite"])
+def test_a_lock_on_a_disk_with_no_byte_left_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, full)
+        with pytest.raises(StoreError, match=r"cannot write .*sweep\.lock: No space left"):
+            Store.open_or_create(tmp_path, CONFIGURATION)
+    Store.open_or_create(tmp_path, CONFIGURATION).close()  # the lock was given back
+
+
+HOSTILE = "=HYPERLINK(1) \x1b]0;PWNED\x07\x1b[2J\x9b31m\u202e<script>"
+
+
+def test_text_of_somebody_elses_store_or_table_is_harmless_in_every_table(tmp_path: Path, record: Records) -> None:
+    with Store.create(tmp_path, CONFIGURATION) as store:
+        store.add_pending([record("a"), record("b")])
+        store.fail("a", "ValueError: plain")
+    with closing(sqlite3.connect(tmp_path / "sweep.sqlite")) as connection, connection:
+        connection.execute("UPDATE trials SET plan_checksum = NULL, result_checksum = NULL")
+        connection.execute("UPDATE trials SET error = ?, task = ? WHERE trial_id = 'a'", (HOSTILE, HOSTILE))
+        connection.execute("UPDATE trials SET parameters = ?", (json.dumps({"source": HOSTILE}),))
+    with Store.open(tmp_path, read_only=True) as store:
+        export_tables(store, tmp_path)
+    (tmp_path / "pasted.csv").write_text((tmp_path / "trials.csv").read_text().replace(r"\x1b", "\x1b"))
+    for name in ("trials", "pasted"):
+        row = read_csv(tmp_path / f"{name}.csv", "trials").iloc[0]
+        for column in ("error", "task", "param_source"):
+            assert row[column] == r"'=HYPERLINK(1) \x1b]0;PWNED\x07\x1b[2J\x9b31m\u202e<script>"
+    assert not re.search("[\x1b\x9b\x07\u202e]", (tmp_path / "trials.csv").read_text())
 
 
 def filled(directory: Path, record: Records, curve: Curves) -> Path:

@@ -16,7 +16,7 @@ from freewalk.results.machine import machine_name
 from freewalk.results.merge import merge
 from freewalk.results.reading import read_table
 from freewalk.results.report_schema import ORIGINS
-from freewalk.results.schema import State
+from freewalk.results.schema import FURTHEST_FIRST, State
 from freewalk.results.sources import read_source
 from freewalk.results.store import CurvePoint, Store, TrialRecord
 
@@ -37,6 +37,11 @@ def environment(model: str) -> dict[str, Any]:
     return {"cpu": {"model": model, "logical_processors": 4}, "threads": 2, "memory_gb": 8.0, "gpu": None}
 
 
+def seed_of(name: str) -> int:
+    """Another seed for another name: t2 has seed 2."""
+    return int(name[1:]) if name[1:] else ord(name)
+
+
 @pytest.fixture
 def sweep(tmp_path: Path, record: Records) -> Callable[..., Path]:
     """Make a sweep's folder from trials (name, fields or None for a pending one, curve)."""
@@ -44,7 +49,7 @@ def sweep(tmp_path: Path, record: Records) -> Callable[..., Path]:
     def make(name: str, trials: Sequence[Any], model: str | None = None) -> Path:
         with Store.create(tmp_path / name, {"name": name}, name) as store:
             store.add_pending(
-                record(t[0], seed=seed, parameters={"stddev": 0.1, "absent": None}) for seed, t in enumerate(trials)
+                record(t[0], seed=seed_of(t[0]), parameters={"stddev": 0.1, "absent": None}) for t in trials
             )
             for trial_id, fields, *curve in trials:
                 if fields == "failed":
@@ -243,4 +248,4 @@ def test_machines_are_told_apart_by_what_decides_speed() -> None:
 
 
 def test_states_are_what_the_store_knows() -> None:
-    assert set(merge_module._PRECEDENCE) == {state.value for state in State}
+    assert set(FURTHEST_FIRST) == set(State)

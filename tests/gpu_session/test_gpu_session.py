@@ -1,0 +1,164 @@
+"""The first run on a GPU stays ready: its smoke test passes in the simulator, its scripts name what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import inspect
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import launches
+import pytest
+import smoke
+import summary
+import timings
+
+from freewalk.harness import cli
+from freewalk.harness.bench import report
+from freewalk.harness.bench.peers.table import PEERS
+from freewalk.harness.bench.rows import CheckRow
+from freewalk.harness.bench.suite import FILES
+from freewalk.results.schema import TRIAL_COLUMNS
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SCRIPTS = ("setup.sh", "check.sh", "time.sh")
+OWN = ("smoke.py", "launches.py", "timings.py", "summary.py")
+SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
+needs_numba_cuda = pytest.mark.skipif(
+    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed (extra cuda13 or cuda12)"
+)
+
+
+def _simulated(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    # a place that holds no datapoint is computed from what lies in memory, and thrown away
+    arguments = [sys.executable, "-W", "ignore::RuntimeWarning", *command]
+    environment = os.environ | SIMULATOR | {"OUT": str(folder)}
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=900)
+
+
+@pytest.mark.slow
+@needs_numba_cuda
+def test_the_smoke_test_passes_in_the_simulator(tmp_path: Path) -> None:
+    done = _simulated(tmp_path, "tests/gpu_session/smoke.py")
+    rows = json.loads((tmp_path / "smoke.json").read_text(encoding="utf-8"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["name"] for row in rows] == ["environment", "noise", *smoke.SMALL]
+    assert all(row["ok"] for row in rows)
+
+
+@needs_numba_cuda
+def test_a_case_that_is_wrong_is_named(tmp_path: Path) -> None:
+    """A tolerance that nothing keeps makes every error a fault, and the exit code says so."""
+    code = "import smoke; smoke.TOLERANCE = -1.0; sys.exit(smoke.main())"
+    path = f"import sys; sys.path.insert(0, {str(HERE)!r})"
+    done = _simulated(tmp_path, "-c", f"{path}; {code}", "--case", "softmax, in turn")
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout.removeprefix("RESULT "))["detail"].startswith("WRONG update, loss, evaluation: ")
+
+
+@needs_numba_cuda
+@pytest.mark.parametrize("trials", ["2", "1"])
+def test_a_launch_shape_is_timed(tmp_path: Path, trials: str) -> None:
+    done = _simulated(tmp_path, "tests/gpu_session/launches.py", "--shape", "0", "--trials", trials)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert row["shape"] == "8 warps a block, any registers"
+    assert row["trials"] == int(trials)
+    assert row["us"] > 0
+
+
+def _commands(script: str) -> Iterator[list[str]]:
+    """Yield the words of each command, with a loop's variable as its first value."""
+    text = (HERE / script).read_text(encoding="utf-8").replace("\\\n", " ").replace("$here", "tests/gpu_session")
+    text = text.replace(" 2>", " >")
+    lines = [line.split("  # ")[0] for line in text.splitlines() if not line.lstrip().startswith("#")]
+    words = shlex.shlex(";".join(lines), posix=True, punctuation_chars=";|&<>()")
+    words.whitespace_split, words.commenters = True, ""
+    command: list[str] = []
+    for word in words:
+        if set(word) <= set(";|&<>()"):
+            yield command
+            command = []
+        else:
+            command.append(word)
+    yield command
+
+
+def _python_commands() -> list[tuple[str, list[str]]]:
+    values = {"$backend": "cuda", "$trials": "132"}
+    found = []
+    for script in SCRIPTS:
+        for command in _commands(script):
+            if "python3" in command:
+                words = [values.get(word, word) for word in command[command.index("python3") + 1 :]]
+                found.append((script, [word for word in words if word != "$parallel"]))
+    return found
+
+
+def test_the_scripts_are_bash() -> None:
+    for script in SCRIPTS:
+        subprocess.run(["bash", "-n", HERE / script], check=True)
+
+
+def test_the_commands_of_the_scripts_are_found() -> None:
+    firsts = {" ".join(command[: 2 if command[0] == "-m" else 1]) for _, command in _python_commands()}
+    assert firsts >= {"-m pip", "-m pytest", "-m freewalk", *(f"tests/gpu_session/{name}" for name in OWN)}
+
+
+@pytest.mark.parametrize(
+    ("script", "command"), [pytest.param(*found, id=" ".join(found[1])[:70]) for found in _python_commands()]
+)
+def test_every_command_of_the_scripts_exists(script: str, command: list[str], tmp_path: Path) -> None:
+    program, *rest = command[1:] if command[0] == "-m" else command
+    match program:
+        case "freewalk" | "tests/gpu_session/timings.py":
+            name, *options = rest
+            found = cli.harness.get_command(click.Context(cli.harness), name)
+            assert found is not None
+            found.make_context(name, options)
+        case "tests/gpu_session/smoke.py":
+            smoke.make_parser().parse_args(rest)
+        case "tests/gpu_session/launches.py":
+            launches.make_parser().parse_args(rest)
+        case "tests/gpu_session/summary.py":
+            inspect.signature(summary.SUMMARIES[rest[0]]).bind(*rest[1:])
+        case "pytest":
+            assert all((ROOT / word).exists() for word in rest if word.startswith("tests/"))
+        case "-c":
+            compile(rest[0], script, "exec")
+        case _:
+            assert program == "pip"
+
+
+def test_the_files_and_columns_that_the_scripts_read_exist() -> None:
+    for script in SCRIPTS:
+        for command in _commands(script):
+            copied = [Path(word).name for word in command[1:-1]] if command[:1] == ["cp"] else []
+            assert set(copied) <= set(FILES)
+    assert "## Timings" in inspect.getsource(report)
+    assert {"check", "case", "measured", "allowed", "verdict", "note"} <= {f.name for f in dataclasses.fields(CheckRow)}
+    columns = {column.name for column in TRIAL_COLUMNS}
+    assert columns >= {"trial_id", "outcome", "backend", "train_seconds", "compile_seconds"}
+    assert set(timings.SLOW) < set(PEERS)
+
+
+def test_summaries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "checks.csv").write_text("check,case,measured,allowed,verdict,note\na,b,1,2,green,\nc,d,3,2,red,why\n")
+    summary.checks(str(tmp_path / "checks.csv"))
+    assert capsys.readouterr().out == "checks: {'green': 1, 'red': 1}\nRED c: d: 3 of 2: why\n"
+    for name, outcome in (("gpu", "reached"), ("cpu", "plateau")):
+        (tmp_path / name).mkdir()
+        head = "trial_id,outcome,backend,train_seconds,compile_seconds\n"
+        (tmp_path / name / "trials.csv").write_text(f"{head}x,reached,{name},1,0.5\ny,{outcome},{name},2,\n")
+    summary.sweeps(str(tmp_path / "gpu"), str(tmp_path / "cpu"))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "2 trials on both, 1 with one outcome"
+    assert said[1] == "GPU: 2 trials, backends {'gpu': 2}, train_seconds 3.00, compile_seconds 0.50"
