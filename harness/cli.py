@@ -104,9 +104,12 @@ def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
     guard_streams()
     end_on_request()
-    code = run(sys.argv[1:])
-    if (error := lost_output()) is not None:
-        code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    try:
+        code = run(sys.argv[1:])
+        if (error := lost_output()) is not None:
+            code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    except KeyboardInterrupt:  # once more, while the first was reported
+        code = EXIT_INTERRUPTED
     leave(code)
 
 
