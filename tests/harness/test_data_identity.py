@@ -252,3 +252,13 @@ def test_a_text_that_is_written_anew_is_read_anew(text: Path) -> None:
     first = plan_of("data/text.txt").trials[0].trial_id
     text.write_text(OTHER + "and more.")
     assert plan_of("data/text.txt").trials[0].trial_id != first
+
+
+def test_a_message_about_data_speaks_of_data_alone(refused: Any, tmp_path: Path) -> None:
+    (write_digits(tmp_path / "digits") / "train-images-idx3-ubyte").write_text("<html>")
+    for command in (["sweep", "--grid", "hidden=2", "--grid", "source=digits"], ["train", "--source", "digits"]):
+        line = refused(*command, "--task", "mnist")
+        assert line.startswith("task 'mnist': ")
+        assert "is no IDX file of bytes (it looks like a web page); give MNIST's own files" in line
+        assert "cell" not in line
+        assert "[[grid]]" not in line
