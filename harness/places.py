@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from freewalk.harness.configuration import SweepConfiguration
+from freewalk.harness.configuration import SweepConfiguration, identity, sweep_id
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import Axes, Scalar
+from freewalk.results.configuration import canonical_json
+from freewalk.results.data import recorded
 from freewalk.tasks.errors import DataError
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Place
@@ -43,6 +46,24 @@ def by_content(configuration: SweepConfiguration) -> SweepConfiguration:
 def content_name(place: Place) -> str:
     """Name data by what they are."""
     return f"sha256:{place.content}"
+
+
+def naming(configuration: SweepConfiguration, directory: Path) -> SweepConfiguration:
+    """Return what names a sweep: by the content of its data, but by the paths as written where its store is older."""
+    content = by_content(configuration)
+    if content.grid == configuration.grid:
+        return configuration
+    kept, _ = recorded(directory)
+    return configuration if kept == canonical_json(identity(configuration)) else content
+
+
+def default_directory(configuration: SweepConfiguration) -> Path:
+    """Return the folder of a sweep that was given none: the same for the same configuration, so that it resumes."""
+    first, older = (
+        Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(one)}"
+        for one in (by_content(configuration), configuration)
+    )
+    return older if older.exists() and not first.exists() else first
 
 
 def _renamed(configuration: SweepConfiguration, name: Callable[[Place], str]) -> SweepConfiguration:

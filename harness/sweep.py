@@ -32,14 +32,12 @@ from freewalk.harness.environment import environment
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.inputs import data_rows, inputs, refuse_other_data
-from freewalk.harness.places import by_content, located
+from freewalk.harness.places import located, naming
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.targets import warn_of_targets
 from freewalk.kernels.backend import Backend
-from freewalk.results.configuration import canonical_json
-from freewalk.results.data import recorded
 from freewalk.results.export import export_tables, write_json, write_text
 from freewalk.results.records import TrialRecord
 from freewalk.results.schema import TableName
@@ -89,7 +87,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         registry = BuiltInRegistry()
-        self.named = _naming(self.configuration, self.directory)
+        self.named = naming(self.configuration, self.directory)
         self.plan = expand(self.configuration, registry, as_spelled=self.named is self.configuration)
         choice = self.configuration.backend
         refuse_methods_without_kernels(choice, self.configuration.methods)
@@ -250,24 +248,6 @@ class Sweep:
             write_text(to_toml(located(self.configuration)), self.directory / "sweep.toml")
         if not (self.directory / "environment.json").exists():
             write_json({**environment(self.backend), **read}, self.directory / "environment.json")
-
-
-def _naming(configuration: SweepConfiguration, directory: Path) -> SweepConfiguration:
-    """Return what names a sweep: by the content of its data, but by the paths as written where its store is older."""
-    content = by_content(configuration)
-    if content.grid == configuration.grid:
-        return configuration
-    kept, _ = recorded(directory)
-    return configuration if kept == canonical_json(identity(configuration)) else content
-
-
-def default_directory(configuration: SweepConfiguration) -> Path:
-    """Return the folder of a sweep that was given none: the same for the same configuration, so that it resumes."""
-    first, older = (
-        Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(one)}"
-        for one in (by_content(configuration), configuration)
-    )
-    return older if older.exists() and not first.exists() else first
 
 
 @dataclass(frozen=True)

@@ -239,6 +239,19 @@ def test_digits_in_folders_are_told_by_what_they_hold(tmp_path: Path, monkeypatc
     assert [cell.parameters["source"] for cell in made.cells] == [str(plain), str(other)]
 
 
+def test_a_path_with_commas_is_one(harness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a, b(1,2)" / "1,2"
+    path.parent.mkdir()
+    path.write_text(TEXT)
+    for source in ("a, b(1,2)/1,2", path):
+        assert harness(*COMMON, "--grid", f"source={source}", "--seeds", "0", "--out", "out").code == 0
+    assert harness("sweep", "--grid", "out/sweep.toml", "--out", "out", "--quiet").code == 0
+    monkeypatch.chdir(path.parent)
+    training = ["train", "--task", "characters", "--source", "1,2", "--hidden", "3", "--batch-size", "8"]
+    assert harness(*training, "--epochs", "1", "--steps-per-epoch", "2", "--quiet").code == 0
+
+
 def test_weights_know_where_their_data_lie(harness: Any, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = ["train", "--task", "characters", "--source", "data/text.txt", "--hidden", "3", "--batch-size", "8"]
     found = harness(*training, "--epochs", "1", "--steps-per-epoch", "2", "--quiet", "--save", "w.npz")
