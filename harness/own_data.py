@@ -23,13 +23,13 @@ def load_pair(data: Path, targets: Path | None) -> tuple[NDArray[Any], NDArray[A
     UsageError
         If a file is missing, damaged, too large, or y is nowhere.
     """
-    kind = data.suffix.lower()
-    if kind in _TEXTS:
-        raise UsageError(
-            f"{data} is a table of text (CSV); read it with NumPy and save inputs and targets as a .npz: "
-            f"t = np.loadtxt({data.name!r}, delimiter=',', skiprows=1); np.savez('data.npz', x=t[:, :-1], y=t[:, -1])"
-        )
-    if kind == ".npz":
+    for path in (data, targets):
+        if path is not None and path.suffix.lower() in _TEXTS:
+            raise UsageError(
+                f"{path} is a table of text (CSV); read it with NumPy and save inputs and targets as a .npz: t ="
+                f" np.loadtxt({path.name!r}, delimiter=',', skiprows=1); np.savez('data.npz', x=t[:, :-1], y=t[:, -1])"
+            )
+    if data.suffix.lower() == ".npz":
         if targets is not None:
             raise UsageError(f"--targets has no effect beside {data}, which holds both x and y; leave it out")
         remedy = "save it with np.savez(FILE, x=x, y=y)"

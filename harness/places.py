@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from freewalk.harness.configuration import SweepConfiguration
+from freewalk.harness.configuration import SweepConfiguration, sweep_id
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import Axes, Scalar
 from freewalk.results.data import DataRow
@@ -82,6 +83,15 @@ def stored_names(noted: Sequence[DataRow], here: SweepConfiguration) -> dict[tup
 def content_name(place: Place) -> str:
     """Name data by what they are."""
     return f"sha256:{place.content}"
+
+
+def default_directory(configuration: SweepConfiguration) -> Path:
+    """Return the folder of a sweep that was given none: the same for the same configuration, so that it resumes."""
+    first, older = (
+        Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(one)}"
+        for one in (by_content(configuration), configuration)
+    )
+    return older if older.exists() and not first.exists() else first
 
 
 def _renamed(configuration: SweepConfiguration, name: Callable[[Place], str]) -> SweepConfiguration:

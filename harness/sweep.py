@@ -318,15 +318,6 @@ def _planned(configuration: SweepConfiguration, directory: Path, registry: Regis
     return False, plan
 
 
-def default_directory(configuration: SweepConfiguration) -> Path:
-    """Return the folder of a sweep that was given none: the same for the same configuration, so that it resumes."""
-    first, older = (
-        Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(one)}"
-        for one in (by_content(configuration), configuration)
-    )
-    return older if older.exists() and not first.exists() else first
-
-
 @dataclass(frozen=True)
 class SweepResult:
     """The tables of a sweep; the columns are those of the CSV files."""

@@ -36,6 +36,7 @@ TIMESTEPS = 16
 N_MADE = 2**18
 _SHARES = (8, 1, 1)  # of a text: training, validation, test, one after the other
 _MOST_CHARACTERS = 256
+_MARK = b"\xef\xbb\xbf"  # that some editors put before UTF-8
 _N_TRAINING, _N_VALIDATION = range(2)  # places in the header
 _EVALUATION = np.uint32(Stream.EVALUATION_DATA)
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -158,17 +159,20 @@ def read_text(path: str) -> Text:
     """
     content = read_file(Path(path), f"{MARKOV} or a UTF-8 file")
     try:
-        text = content.decode().removeprefix("\ufeff")
+        text = content.decode()
     except UnicodeDecodeError as error:
         raise DataError(
             f"source={path} is not UTF-8 at byte {error.start}{kind_of(content)}; save the file as UTF-8"
         ) from None
+    unmarked = content.removeprefix(_MARK)
+    text = text.removeprefix(_MARK.decode())
     characters = "".join(sorted(set(text)))
     if not 2 <= len(characters) <= _MOST_CHARACTERS:
         raise DataError(f"source={path} has {len(characters)} different characters; from 2 to {_MOST_CHARACTERS} fit")
     places = {character: k for k, character in enumerate(characters)}
     codes = np.fromiter((places[character] for character in text), dtype=np.int64, count=len(text))
-    return Text((Source(path, hashlib.sha256(content).hexdigest()),), characters, codes)
+    digests = (hashlib.sha256(one).hexdigest() for one in (content, unmarked))
+    return Text((Source(path, *digests),), characters, codes)
 
 
 def _make_problem(source: str) -> Problem:

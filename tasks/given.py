@@ -108,7 +108,7 @@ def warn_unreachable(y: NDArray[Any], name: str, *, stacklevel: int = 2) -> None
     Parameters
     ----------
     y
-        Finite numbers.
+        Numbers; those that are not finite are somebody else's to name.
     name
         What the message calls them.
     stacklevel
@@ -117,7 +117,7 @@ def warn_unreachable(y: NDArray[Any], name: str, *, stacklevel: int = 2) -> None
     if not y.size:
         return
     low, high = float(y.min()), float(y.max())
-    if low >= -_TOLERANCE and high <= 1 + _TOLERANCE:
+    if not math.isfinite(low + high) or (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
         return
     scaled = f"(y - {low:g}) / {high - low:g}" if high > low else f"y / {high:g}" if high > 0 else "y + 1"
     if low < 0:

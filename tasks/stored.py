@@ -73,7 +73,7 @@ class Source:
     sha256: str
     """Of the file's bytes, or of the data set's numbers, in hex digits."""
     unpacked: str | None = None
-    """Of what a packed file holds; None for a file that holds what it is."""
+    """Of what is learned from, where that is not the file as it lies: what a packed one holds, say."""
 
 
 @dataclass(frozen=True, eq=False)

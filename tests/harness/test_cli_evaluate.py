@@ -158,7 +158,10 @@ def test_a_table_of_text_is_named_with_the_way_out(
 ) -> None:
     (tmp_path / name).write_text("a,b,y\n0,1,1\n")
     line = refused("evaluate", "--weights", "w.npz", "--data", name)
-    assert f"{name} is a table of text (CSV); read it with NumPy and save inputs and targets as a .npz" in line
+    wanted = f"{name} is a table of text (CSV); read it with NumPy and save inputs and targets as a .npz"
+    assert wanted in line
+    np.save(tmp_path / "x.npy", np.zeros((1, 2)))
+    assert wanted in refused("evaluate", "--weights", "w.npz", "--data", "x.npy", "--targets", name)
 
 
 @pytest.mark.filterwarnings("always::freewalk.tasks.UnreachableTargets")

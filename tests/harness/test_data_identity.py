@@ -239,6 +239,19 @@ def test_digits_in_folders_are_told_by_what_they_hold(tmp_path: Path, monkeypatc
     assert [cell.parameters["source"] for cell in made.cells] == [str(plain), str(other)]
 
 
+def test_a_path_with_commas_is_one(harness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a, b(1,2)" / "1,2"
+    path.parent.mkdir()
+    path.write_text(TEXT)
+    for source in ("a, b(1,2)/1,2", path):
+        assert harness(*COMMON, "--grid", f"source={source}", "--seeds", "0", "--out", "out").code == 0
+    assert harness("sweep", "--grid", "out/sweep.toml", "--out", "out", "--quiet").code == 0
+    monkeypatch.chdir(path.parent)
+    training = ["train", "--task", "characters", "--source", "1,2", "--hidden", "3", "--batch-size", "8"]
+    assert harness(*training, "--epochs", "1", "--steps-per-epoch", "2", "--quiet").code == 0
+
+
 def test_weights_know_where_their_data_lie(harness: Any, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = ["train", "--task", "characters", "--source", "data/text.txt", "--hidden", "3", "--batch-size", "8"]
     found = harness(*training, "--epochs", "1", "--steps-per-epoch", "2", "--quiet", "--save", "w.npz")
@@ -252,3 +265,13 @@ def test_a_text_that_is_written_anew_is_read_anew(text: Path) -> None:
     first = plan_of("data/text.txt").trials[0].trial_id
     text.write_text(OTHER + "and more.")
     assert plan_of("data/text.txt").trials[0].trial_id != first
+
+
+def test_a_message_about_data_speaks_of_data_alone(refused: Any, tmp_path: Path) -> None:
+    (write_digits(tmp_path / "digits") / "train-images-idx3-ubyte").write_text("<html>")
+    for command in (["sweep", "--grid", "hidden=2", "--grid", "source=digits"], ["train", "--source", "digits"]):
+        line = refused(*command, "--task", "mnist")
+        assert line.startswith("task 'mnist': ")
+        assert "is no IDX file of bytes (it looks like a web page); give MNIST's own files" in line
+        assert "cell" not in line
+        assert "[[grid]]" not in line
