@@ -57,7 +57,6 @@ from freewalk.results.records import TrialRecord
 from freewalk.results.rows import now
 from freewalk.results.schema import TableName
 from freewalk.results.store import Store
-from freewalk.tasks.files import forget_files
 from freewalk.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -417,7 +416,6 @@ def sweep(
     if most is not None and most < 1:
         raise UsageError(f"threads must be at least 1, got {most}")
     with lent(own), limited_threads(most):
-        forget_files()
         configuration = resolve(
             specs,
             tables=tables,
