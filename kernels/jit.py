@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast, cast
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.ccallback import CFunc
