@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +19,7 @@ from freewalk.harness.errors import UsageError, nearest
 from freewalk.harness.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.streams import guard_streams, lost_output
 from freewalk.results.text import printable
+from freewalk.tasks.errors import UnreachableTargets
 
 EXIT_USAGE = 2
 
@@ -56,11 +58,23 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise UsageError(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; there are: {', '.join(COMMANDS)}")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            _refuse_repeated(ctx, name, command, rest)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _refuse_repeated(parent: click.Context, name: str | None, command: click.Command, args: list[str]) -> None:
+    """Raise UsageError if an option that has one value is given several: click takes the last without a word."""
+    order = command.make_parser(click.Context(command, parent, name)).parse_args(list(args))[2]
+    for option in order:
+        is_single = isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count)
+        if is_single and order.count(option) > 1:
+            raise UsageError(f"{max(option.opts, key=len)} is given {order.count(option)} times; give it once")
 
 
 # No docstring: a \b there is either two characters, which click does not know, or refused by the linter.
@@ -90,19 +104,36 @@ def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
     guard_streams()
     end_on_request()
-    code = run(sys.argv[1:])
-    if (error := lost_output()) is not None:
-        code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    try:
+        code = run(sys.argv[1:])
+        if (error := lost_output()) is not None:
+            code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    except KeyboardInterrupt:  # once more, while the first was reported
+        code = EXIT_INTERRUPTED
     leave(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line; return its exit code, with errors as one line on stderr."""
+    """Run the command line; return its exit code, with errors, and warnings of ours, as one line each on stderr."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_ours(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, UnreachableTargets):
+                click.echo(f"harness: {message}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_ours
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = harness.main(args=arguments or ["--help"], prog_name=_program(), standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        return _complain(_one_line(error))
+        return _complain(_one_line(error, arguments))
     except (click.Abort, KeyboardInterrupt) as error:
         if isinstance(error.__cause__, EOFError):  # click takes the end of any file for a Ctrl-D
             raise error.__cause__ from None
@@ -134,10 +165,38 @@ def _complain(message: str) -> int:
     return EXIT_USAGE
 
 
-def _one_line(error: click.ClickException) -> str:
+def _one_line(error: click.ClickException, arguments: list[str]) -> str:
     message = " ".join(error.format_message().split())
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
-        hint = nearest(error.option_name, error.possibilities or ())
+        hint = _parameter_hint(error, arguments) or nearest(error.option_name, error.possibilities or ())
         message = f"no option {error.option_name}{hint}"
     return f"{message.rstrip('.')}; see {command} --help"
+
+
+def _parameter_hint(error: click.NoSuchOption, arguments: list[str]) -> str:
+    """Return how a command takes a parameter that is no option of it; empty if it takes none such."""
+    from freewalk.harness.parameters import AXIS_KEYS
+
+    key = error.option_name.lstrip("-").replace("-", "_")
+    command = error.ctx.info_name if error.ctx else None
+    is_known, may_be_own = key in AXIS_KEYS, "--plugin" in arguments
+    if command == "sweep" and (is_known or may_be_own):
+        return f"; write --grid {key}={_value_of(error.option_name, arguments)}"
+    if command == "show" and is_known:
+        return f'; write --where "{key} == {_value_of(error.option_name, arguments)}"'
+    if command == "gradcheck" and is_known:
+        return ": no gradient depends on it"
+    if command in ("train", "gradcheck", "ladder") and may_be_own:
+        return f"; write --set {key}={_value_of(error.option_name, arguments)} for a parameter of a plug-in"
+    return ""
+
+
+def _value_of(option: str, arguments: list[str]) -> str:
+    """Return the value that follows an option on the command line; VALUE if there is none."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2] or "VALUE"
+        if argument == option and following and not following.startswith("--"):
+            return following
+    return "VALUE"

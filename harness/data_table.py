@@ -15,12 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from freewalk.harness.text import counted
+from freewalk.harness.text import counted, significant
 from freewalk.results.schema import PARAMETER_PREFIX
 
 _ROWS_SHOWN = 40
 _WIDTH_OF_A_PIPE = 160
 _LONGEST_CELL = 60
+_KEPT = ("task", "success_rate", "ert_evaluations")
+"""Columns that have room before others: what a table of cells is looked at for, however many parameters vary."""
 
 
 def print_csv(table: pd.DataFrame) -> None:
@@ -81,20 +83,26 @@ def _tells(column: pd.Series[Any]) -> bool:
 
 
 def _fitting(names: Sequence[str], texts: dict[str, list[str]], headings: dict[str, str], width: int) -> list[str]:
-    fitting: list[str] = []
-    used = 1
+    """Return the first columns that there is room for; before parameters go, in whose midst it ends, the cost does."""
+    widths = {name: max([len(headings[name]), *map(len, texts[name])]) + 3 for name in names}
+    kept = [name for name in names if name in _KEPT]
+    fitting = list(kept)
+    used = 1 + sum(widths[name] for name in kept)
     for name in names:
-        used += max([len(headings[name]), *map(len, texts[name])]) + 3
+        if name in kept:
+            continue
+        used += widths[name]
         if used > width and fitting:
             break
         fitting.append(name)
-    return fitting
+    return [name for name in names if name in fitting]
 
 
 def _text(value: Any) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    is_finite = isinstance(value, float) and math.isfinite(value)
+    text = significant(value, 4) if is_finite else str(value)
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
 

@@ -1,7 +1,9 @@
 """The one error that a user can cause and mend."""
 
+import sysconfig
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from freewalk.results.text import printable
 
@@ -63,6 +65,20 @@ def unknown_own(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's kind and message on one line, shortened and printable."""
+    """Return an error's kind and message on one line, shortened and printable, and the user's line that raised it."""
+    place = _place(error)
+    most = _LONGEST_ERROR - len(place)
     text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
-    return text if len(text) <= _LONGEST_ERROR else text[: _LONGEST_ERROR - 1] + "…"
+    return (text if len(text) <= most else text[: most - 1] + "…") + place
+
+
+def _place(error: BaseException) -> str:
+    """Return the innermost line that is neither ours nor a library's, such as `` (own.py, line 12)``; empty if none."""
+    libraries = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code, module = trace.tb_frame.f_code, trace.tb_frame.f_globals.get("__name__", "")
+        if not module.startswith("freewalk.") and not code.co_filename.startswith((*libraries, "<")):
+            place = printable(f" ({Path(code.co_filename).name}, line {trace.tb_lineno})")
+        trace = trace.tb_next
+    return place

@@ -145,6 +145,12 @@ def _powers(exponents: list[Fraction], where: str) -> list[float]:
 
 
 def _logspace(first: Fraction, last: Fraction, n: Fraction, *, where: str) -> list[Scalar]:
+    low, high = sorted((float(first), float(last)))
+    if low > 0 and high < 1 and high >= 10 * low:  # values, not exponents: all that they make is 1 to 10
+        raise UsageError(
+            f"{where}logspace(a,b,n) takes exponents of ten, so these are values from {10**low:.4g} to {10**high:.4g};"
+            f" write geomspace({float(first):g},{float(last):g},{int(n)}) for values between these two"
+        )
     return [*_powers(_between(first, last, n, where), where)]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -187,15 +189,31 @@ def resolve_backend(name: str) -> Backend:
     return replace(cpu, note=reason)
 
 
+_most_threads: int | None = None
+
+
+@contextmanager
+def limited_threads(most: int | None) -> Iterator[None]:
+    """Let `usable_threads` give no more than so many, for as long as the context lasts; None changes nothing."""
+    global _most_threads
+    before, _most_threads = _most_threads, most or _most_threads
+    try:
+        yield
+    finally:
+        _most_threads = before
+
+
 def usable_threads() -> int:
     """Return how many threads to use: Numba's setting, but no more processors than this process may use.
+
+    `limited_threads` may set fewer.
 
     Raises
     ------
     ValueError
         If the setting of Numba names threads that it cannot use here.
     """
-    threads = n_threads()
+    threads = min(n_threads(), _most_threads or sys.maxsize)
     return min(threads, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else threads
 
 

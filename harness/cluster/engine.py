@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import threading
 import time
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -22,7 +21,6 @@ from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.errors import UsageError
 from freewalk.harness.events import Event
 from freewalk.harness.group import Work
-from freewalk.harness.interrupts import patience
 from freewalk.harness.plan import Cell, Trial
 from freewalk.kernels.backend import BackendName
 from freewalk.tasks.registry import TASKS
@@ -88,8 +86,8 @@ class ClusterEngine:
                 yield event
         finally:
             self.stop()
-            with suppress(CancelledError, TimeoutError):
-                running.result(min(patience(), threading.TIMEOUT_MAX))
+            with suppress(CancelledError):
+                running.result()
             self._take_compile_seconds()
 
     def stop(self) -> None:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import click
 
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import CONDITIONS, PARAMETERS
 
 _FOLLOWS_OPTIMIZER = ("learning_rate", "momentum")
 """Values that suit one optimizer only."""
+
+
+def weights_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a file of weights, as an argument or as --weights, as other commands take it."""
+    option = click.option(
+        "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Trained weights, from train --save."
+    )
+    return click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")(option(function))
+
+
+def weights_given(file: Path | None, weights: Path | None) -> Path:
+    """Return the one file of weights that a command was given."""
+    if file is not None and weights is not None:
+        raise UsageError(f"{file} and --weights {weights}: give one file of weights")
+    found = weights if file is None else file
+    if found is None:
+        raise click.UsageError("missing option '--weights'", click.get_current_context())
+    return found
 
 
 def load_for(path: Path, task: str | None) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.errors import UsageError, unknown
 from freewalk.harness.parameters import METHOD_PARAMETERS, PARAMETERS
 
 
@@ -36,13 +36,41 @@ def cell_options(
     return add
 
 
+def set_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option for parameters that a plug-in brings, which are not known before it is loaded."""
+    return click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter that a plug-in brings; repeatable."
+    )(function)
+
+
+def own_settings(texts: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return what --set says, by parameter; `given` are options of the same command.
+
+    Raises
+    ------
+    UsageError
+        If a text is none, or a parameter is given twice.
+    """
+    settings: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (key and equals and value) or key in ("task", "method"):
+            raise UsageError(f"--set {text!r}: write a parameter and its value, such as --set rate=0.1")
+        if key not in PARAMETERS:
+            raise UsageError(f"--set {text!r}: {unknown('parameter', key, PARAMETERS)}")
+        if key in settings or key in given:
+            raise UsageError(f"--set {text!r}: {key} is given twice; leave one out")
+        settings[key] = value
+    return settings
+
+
 def axis(name: str, value: str) -> str:
     """Return a parameter's option as the grid wants it; what is wrong with it is said of the option itself."""
+    from freewalk.harness.grid import axis_values
     from freewalk.harness.parameters import check_axis
-    from freewalk.harness.values import parse_values
 
     where = f"--{name.replace('_', '-')} {value!r}: "
-    check_axis(name, parse_values(value, where), where)
+    check_axis(name, axis_values(name, value, where), where)
     return f"{name}={value}"
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.carried import weights_given, weights_options
+from freewalk.harness.commands.options import is_on_the_line, plugin_option
 from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.errors import UsageError
 
@@ -16,36 +17,40 @@ _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
 
 
 @click.command("evaluate")
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="Trained weights, from train --save.",
-)
+@weights_options
 @click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="Whose data.  [default: the file's own task]")
 @click.option(
+    "--evaluation-points",
     "--points",
+    "points",
     type=int,
     metavar="N",
-    envvar="HARNESS_POINTS",
+    envvar=["HARNESS_EVALUATION_POINTS", "HARNESS_POINTS"],
     help=f"Held-out datapoints of the task.  [default: {_POINTS}]",
 )
 @click.option(
     "--seed",
     type=int,
-    metavar="S",
+    metavar="SEED",
     envvar="HARNESS_SEED",
     help="Of the held-out data.  [default: that of the training]",
 )
 @click.option(
     "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your own data: a .npz with x and y, or x as .npy."
 )
-@click.option("--targets", type=click.Path(path_type=Path), metavar="FILE", help="y as .npy, where --data is x alone.")
+@click.option(
+    "--y",
+    "--targets",
+    "targets",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The targets as .npy, where --data is x alone.",
+)
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
 def command(
-    weights: Path,
+    file: Path | None,
+    weights: Path | None,
     task: str | None,
     points: int | None,
     seed: int | None,
@@ -62,6 +67,7 @@ def command(
     from freewalk.harness.plugins import load_entry_points, load_plugins
     from freewalk.harness.weights_file import load_sound_weights
 
+    weights = weights_given(file, weights)
     load_entry_points()
     load_plugins(plugins)
     saved = load_sound_weights(weights, "--weights ")
@@ -69,7 +75,7 @@ def command(
         raise UsageError("--targets needs --data, the inputs that they belong to")
     if data is not None:
         for name in ("task", "points", "seed"):
-            if _is_on_the_line(name):
+            if is_on_the_line(name):
                 raise UsageError(f"--{name} has no effect with --data; leave one out")
         source: dict[str, Any] = {"data": str(data)}
         measures = saved.evaluate(*load_pair(data, targets))
@@ -83,11 +89,6 @@ def command(
     else:
         _print(measures, source)
     return 0
-
-
-def _is_on_the_line(name: str) -> bool:
-    """Return whether an option was given, not only set in the environment for other commands."""
-    return click.get_current_context().get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
 
 
 def _print(measures: Any, source: dict[str, Any]) -> None:

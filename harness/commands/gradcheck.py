@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from freewalk.harness.commands.carried import carried_network, load_for
-from freewalk.harness.commands.cell_options import cell_options, single_trial
+from freewalk.harness.commands.cell_options import cell_options, own_settings, set_option, single_trial
+from freewalk.harness.commands.options import plugin_option, threads_option
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
 
@@ -34,9 +35,12 @@ _DEFAULTS = {"batch_size": "16"}
     envvar="HARNESS_SAMPLES",
     default=500,
     show_default=True,
-    help="Steps that the estimates of walk and synthetic come from.",
+    help="Steps that the estimates of walk and synthetic come from, and the direction of a method of your own.",
 )
 @click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="Whose steps to check.")
+@plugin_option
+@threads_option
+@set_option
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of tables.")
 @cell_options(_NAMES, _DEFAULTS)
 def command(
@@ -46,6 +50,8 @@ def command(
     weights: Path | None,
     samples: int,
     backend: str,
+    plugins: tuple[str, ...],
+    settings: tuple[str, ...],
     as_json: bool,
     **given: str | None,
 ) -> int:
@@ -53,13 +59,17 @@ def command(
 
     The relative error of every weight, |a - n| / max(1e-8, |a| + |n|) in float64 with h = 1e-5, must stay below 1e-6.
     A gradient that misses is named: a constant factor, a sign, a derivative of the wrong thing, a layer, a bias. Of the
-    walk the bias along the gradient is measured. Exit code 3 if something is wrong.
+    walk the bias along the gradient is measured, of a method of your own whether its steps lead down. Exit code 3 if
+    something is wrong.
     """
     from freewalk.harness.gradcheck.cell import check_cell
     from freewalk.harness.gradcheck.table import as_json as found_as_json
     from freewalk.harness.gradcheck.table import print_check
+    from freewalk.harness.plugins import load_plugins
 
+    load_plugins(plugins)
     options = {name: value for name in _NAMES if (value := given.get(name)) is not None}
+    options |= own_settings(settings, options)
     initial = None
     if weights is not None:
         saved = load_for(weights, task)
@@ -117,6 +127,7 @@ def _print(check: Any, problem: Any, backend: Any, print_check: Any) -> None:
         check,
         console,
         f"{part} of {problem.method} ({words}) against the analytic one",
-        f"the estimate of {problem.method} ({words}) against the analytic gradient",
+        f"{'the estimate' if check.direction is None else 'the steps'} of {problem.method} ({words}) against the"
+        " analytic gradient",
     )
     click.echo("passed" if check.passed else "failed: see above")

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-from freewalk.harness.errors import unknown_own
+from freewalk.harness.commands.cell_options import own_settings, set_option
+from freewalk.harness.commands.options import plugin_option, threads_option
+from freewalk.harness.errors import UsageError, unknown_own
 
 EXIT_FAILED = 3
 
@@ -20,25 +22,51 @@ EXIT_FAILED = 3
     "--method", default="backprop", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method."
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, envvar="HARNESS_SEED", help="Seed."
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    metavar="SEED",
+    default=0,
+    show_default=True,
+    envvar="HARNESS_SEED",
+    help="Seed.",
 )
 @click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="What computes.")
+@plugin_option
+@threads_option
+@set_option
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Do not tell which rung is being tried.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")
-def command(method: str, seed: int, backend: str, quiet: bool, as_json: bool) -> int:
+def command(
+    method: str,
+    seed: int,
+    backend: str,
+    plugins: tuple[str, ...],
+    settings: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+) -> int:
     """Try a method on ever harder things: AND with one neuron, gradients, a hidden layer, XOR, sign, digits.
 
-    The first rung that fails ends the climb and says what to look at next. Exit code 3 if one fails.
+    The first rung that fails ends the climb and says what to look at next. Exit code 3 if one fails. A method of your
+    own climbs with its default parameters, or those of --set.
     """
     from freewalk.harness.commands.gradcheck import chosen_backend
     from freewalk.harness.ladder.rung import Setting, climb
     from freewalk.harness.ladder.rungs import ladder
+    from freewalk.harness.ladder.tasks import checked_values
+    from freewalk.harness.methods import BUILT_IN
+    from freewalk.harness.plugins import load_plugins
     from freewalk.harness.registry import BuiltInRegistry
 
+    load_plugins(plugins)
     methods = BuiltInRegistry().method_names()
     if method not in methods:
         raise unknown_own("method", method, methods)
-    setting = Setting(method, seed, chosen_backend(backend, method))
+    own = own_settings(settings, {})
+    if own and method in BUILT_IN:
+        raise UsageError(f"--set {next(iter(own))}=...: {method} climbs with settings of its own; leave --set out")
+    checked_values(own)
+    setting = Setting(method, seed, chosen_backend(backend, method), own)
     rungs = ladder(method)
     results = []
     for result in climb(rungs, setting):

@@ -8,19 +8,14 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.carried import weights_given, weights_options
 from freewalk.harness.commands.options import plugin_option
 
 _AS_LARGE, _AS_SMALL = 1.0, 0.0
 
 
 @click.command("maximize")
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="Trained weights, from train --save.",
-)
+@weights_options
 @click.option(
     "--output",
     type=int,
@@ -31,8 +26,11 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     help="Which output, from 0.",
 )
 @click.option(
+    "--value",
     "--target",
+    "target",
     type=float,
+    metavar="VALUE",
     default=1.0,
     show_default=True,
     help="1: as large as can be; 0: as small; between: as near to it as can be.",
@@ -68,6 +66,7 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     "--seed",
     type=int,
     envvar="HARNESS_SEED",
+    metavar="SEED",
     default=0,
     show_default=True,
     help="Of starting points and perturbations.",
@@ -75,7 +74,8 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
 def command(
-    weights: Path,
+    file: Path | None,
+    weights: Path | None,
     output: int,
     bounds: tuple[str, ...],
     fix: tuple[str, ...],
@@ -93,6 +93,7 @@ def command(
     from freewalk.harness.plugins import load_entry_points, load_plugins
     from freewalk.harness.weights_file import load_sound_weights
 
+    weights = weights_given(file, weights)
     load_entry_points()
     load_plugins(plugins)
     saved = load_sound_weights(weights, "--weights ")

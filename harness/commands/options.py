@@ -52,6 +52,31 @@ class _Paths(click.types.StringParamType):
     envvar_list_splitter = os.pathsep
 
 
+def threads_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option that limits the threads of this process, whatever it computes."""
+
+    def limit(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
+        if value is not None:
+            from freewalk.kernels.backend import limited_threads
+
+            context.with_resource(limited_threads(value))
+
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        envvar="HARNESS_THREADS",
+        expose_value=False,
+        callback=limit,
+        help="Threads to compute on, at most; the results are the same on any number.  [default: all]",
+    )(function)
+
+
+def is_on_the_line(name: str) -> bool:
+    """Return whether an option was given, not only set in the environment for other commands."""
+    return click.get_current_context().get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+
+
 def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option that loads plug-ins."""
     return click.option(

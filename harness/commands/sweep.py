@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.options import plugin_option, run_options, without_overridden
+from freewalk.harness.commands.options import (
+    is_on_the_line,
+    plugin_option,
+    run_options,
+    threads_option,
+    without_overridden,
+)
 from freewalk.harness.errors import UsageError
 
 EPILOG = """\b
@@ -48,6 +54,7 @@ class _Spec(click.types.StringParamType):
 @click.option("--task", "tasks", multiple=True, metavar="NAME", envvar="HARNESS_TASK", help="Task; repeatable.")
 @click.option("--method", "methods", multiple=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method; repeatable.")
 @plugin_option
+@threads_option
 @click.option(
     "--seeds",
     metavar="SEEDS",
@@ -120,12 +127,15 @@ def command(
     """
     from freewalk.harness.cluster.choice import chosen_cluster
     from freewalk.harness.configuration import resolve
+    from freewalk.harness.places import default_directory
     from freewalk.harness.registry import BuiltInRegistry
-    from freewalk.harness.sweep import Sweep, default_directory
+    from freewalk.harness.sweep import Sweep
     from freewalk.results.errors import StoreError
 
     if out == "":
         raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/NAME-ID")
+    if (workers is not None or cluster_address is not None) and is_on_the_line("threads"):
+        raise UsageError("--threads has no effect with --workers or --cluster, whose processes compute on one each")
     configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **without_overridden(given))
     directory = Path(out) if out else default_directory(configuration)
     cluster = chosen_cluster(cluster_address, workers, (lambda text: None) if quiet else _say)

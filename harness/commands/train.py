@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for
-from freewalk.harness.commands.cell_options import axis, cell_options
-from freewalk.harness.commands.options import plugin_option, run_options, without_overridden
+from freewalk.harness.commands.cell_options import axis, cell_options, own_settings, set_option
+from freewalk.harness.commands.options import plugin_option, run_options, threads_option, without_overridden
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import PARAMETERS
 
@@ -27,9 +27,8 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 @click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: walk]")
 @click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
 @plugin_option
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter that a plug-in brings; repeatable."
-)
+@threads_option
+@set_option
 @run_options
 @click.option(
     "--weights",
@@ -63,13 +62,14 @@ def command(
 
     options = {name: value for name in PARAMETERS if (value := given.pop(name, None)) is not None}
     given = without_overridden(given) | {"plugins": load_plugins(plugins)}
-    saved = None
+    given_options, saved = dict(options), None
     if weights is not None:
         saved = load_for(weights, task)
         task, method, options = _taken_over(saved, task, method, options)
     if task is None:
         raise click.UsageError("missing option '--task', or --weights of a task", click.get_current_context())
-    grid = [axis(name, value) for name, value in options.items()] + [_setting(text) for text in settings]
+    options |= own_settings(settings, given_options)
+    grid = [axis(name, value) for name, value in options.items()]
     configuration = resolve(
         grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or "walk"], seeds=seed, **given
     )
@@ -114,20 +114,13 @@ def _taken_over(
     return task or saved.task, method or saved.method, {**carried, **options}
 
 
-def _setting(text: str) -> str:
-    """Return what --set says as the grid wants it."""
-    key, equals, value = (part.strip() for part in text.partition("="))
-    if not (key and equals and value) or key in ("task", "method"):
-        raise UsageError(f"--set {text!r}: write a parameter and its value, such as --set rate=0.1")
-    return f"{key}={value}"
-
-
 def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool, as_json: bool) -> int:
     from freewalk.harness.budget import Budget
     from freewalk.harness.engines import backend_of, note_of, refuse_methods_without_kernels, usable_backend
     from freewalk.harness.estimate import refuse_too_large
     from freewalk.harness.plan import expand
     from freewalk.harness.registry import BuiltInRegistry
+    from freewalk.harness.targets import warn_of_targets
     from freewalk.harness.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
     from freewalk.harness.weights_file import SavedWeights, save_weights
     from freewalk.results.explanation import explain
@@ -139,6 +132,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     refuse_methods_without_kernels(configuration.backend, configuration.methods)
     backend = backend_of(usable_backend(configuration.backend, plan.cells), trial.cell.method)
     refuse_too_large(plan, backend)
+    warn_of_targets(plan.cells)
     path = _free_path(save, trial.cell.task, trial.trial_id)
     budget = Budget.of(configuration)
     initial = start.weights_for(resolve_trial(trial.cell, budget))

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.errors import UsageError
 from freewalk.harness.gradcheck import numerical
+from freewalk.harness.gradcheck.direction import Direction, check_direction
 from freewalk.harness.gradcheck.estimate import EstimateReport, check_estimate
 from freewalk.harness.gradcheck.layers import Layer, free_layers, layered_layers
 from freewalk.harness.gradcheck.planted import faulty_gradients
 from freewalk.harness.gradcheck.report import TOLERANCE, Report, check_gradient
+from freewalk.harness.methods import OwnConfiguration
 from freewalk.harness.problem import ResolvedProblem
 from freewalk.kernels import reference
 from freewalk.kernels.backend import Backend
@@ -50,11 +51,14 @@ class CellCheck:
     """The estimates of training steps against the analytic gradient, of `walk` and `synthetic`."""
     estimate_must_pass: bool
     """Whether a bias of the estimate is a fault: not of synthetic gradients, which are guesses."""
+    direction: Direction | None = None
+    """Where the steps of a plug-in's method lead, whose gradient is not known."""
 
     @property
     def passed(self) -> bool:
         """Whether nothing is wrong."""
         reports = [self.exact.passed, self.stepped is None or self.stepped.passed]
+        reports.append(self.direction is None or self.direction.passed)
         return all(reports) and (self.estimate is None or not self.estimate_must_pass or self.estimate.passed)
 
 
@@ -77,12 +81,16 @@ def check_cell(
     seed
         Key of the initial weights, the data and the noise.
     samples
-        Training steps that the estimates of `walk` and `synthetic` come from, at least 2.
+        Training steps that the estimates of `walk` and `synthetic` come from, and the direction of a plug-in's method,
+        at least 2.
     initial
         (n_from, n_to) weights to check at; None: those before training.
     """
     at = problem.initial_weights(seed) if initial is None else initial
     exact = check_exact(problem, at, _batch(problem, seed, 0))
+    if isinstance(problem.configuration, OwnConfiguration):
+        direction = check_direction(first_steps(problem, backend, seed, at, samples))
+        return CellCheck(exact, None, None, estimate_must_pass=False, direction=direction)
     if problem.method == "walk":
         estimate = check_estimate(step_gradients(problem, backend, seed, at, samples, _SHORT_STEP), layers_of(problem))
         return CellCheck(exact, None, estimate, estimate_must_pass=True)
@@ -161,6 +169,17 @@ def step_gradients(
         yield (before - trainer.weights) / learning_rate, exact
 
 
+def first_steps(
+    problem: ResolvedProblem, backend: Backend, seed: int, initial: Array, n: int
+) -> Iterator[tuple[Array, Array]]:
+    """Yield, for n seeds, the move of a plug-in's method in its first step, and the exact gradient of its data."""
+    for one in range(seed, seed + n):
+        trainer = problem.start(backend, seed=one, evaluation_points=1, initial=initial)
+        trainer.train(1)
+        exact = loss_gradient(problem.network, initial, *_batch(problem, one, 0), problem.timesteps, problem.mask)[1]
+        yield initial - trainer.weights, exact
+
+
 def _start(problem: ResolvedProblem, backend: Backend, seed: int, initial: Array, learning_rate: float) -> Trainer:
     plain = {"optimizer": "sgd", "learning_rate": learning_rate, "schedule": "constant"}
     options: dict[str, Any] = {"seed": seed, "evaluation_points": 1, "initial": initial}
@@ -168,8 +187,7 @@ def _start(problem: ResolvedProblem, backend: Backend, seed: int, initial: Array
     if isinstance(configuration, WalkConfiguration):
         walk = replace(configuration, **plain, update="normalised")  # type: ignore[arg-type]
         return backend.make_walk(problem.network, walk, problem.data(), mask=problem.mask, **options)
-    if not isinstance(configuration, DescentConfiguration):
-        raise UsageError(f"method {problem.method!r} is a plug-in's, and what gradient it takes is not known")
+    assert isinstance(configuration, DescentConfiguration)
     descent = replace(configuration, **plain)  # type: ignore[arg-type]
     return backend.make_descent(problem.network, descent, problem.data(), layers=problem.layers, **options)
 

@@ -32,6 +32,9 @@ def print_check(check: CellCheck, console: Console, stepped: str, estimated: str
         _print_report(check.stepped, stepped, console)
     if check.estimate is not None:
         _print_estimate(check.estimate, estimated, console, must_pass=check.estimate_must_pass)
+    if check.direction is not None:
+        console.print(estimated, style="bold", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {check.direction.sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
 def as_json(check: CellCheck) -> dict[str, Any]:
@@ -41,6 +44,7 @@ def as_json(check: CellCheck) -> dict[str, Any]:
         "exact": check.exact.as_dict(),
         "stepped": None if check.stepped is None else check.stepped.as_dict(),
         "estimate": None if check.estimate is None else check.estimate.as_dict(),
+        "direction": None if check.direction is None else check.direction.as_dict(),
     }
     plain: dict[str, Any] = _plain(found)
     return plain

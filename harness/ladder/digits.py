@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,11 @@ from numpy.typing import NDArray
 from freewalk.harness.gradcheck.cell import layered_forward
 from freewalk.harness.ladder.arrays import ArrayProblem, Rows, split
 from freewalk.harness.ladder.rung import Attempt, Setting, Skip
-from freewalk.harness.ladder.tasks import Recipe
-from freewalk.harness.methods import Configuration
+from freewalk.harness.ladder.tasks import Recipe, checked_values
+from freewalk.harness.methods import METHODS, Configuration
 from freewalk.harness.problem import ResolvedProblem
 from freewalk.harness.text import counted
-from freewalk.kernels.descent import DescentConfiguration
 from freewalk.kernels.layered import LayeredNetwork
-from freewalk.kernels.walk import WalkConfiguration
 from freewalk.tasks.task import Task
 
 SEGMENTS = (
@@ -105,13 +102,7 @@ def class_problem(method: str, rows: tuple[Rows, Rows], layers: LayeredNetwork, 
 
 
 def _configuration(method: str, layers: LayeredNetwork, recipe: Recipe) -> Configuration:
-    values: dict[str, Any] = {
-        name: float(text) if name in ("stddev", "learning_rate", "momentum", "predictor_learning_rate") else text
-        for name, text in recipe.options.items()
-    }
-    values |= {"timesteps": layers.depth, "schedule_steps": recipe.steps}
-    values["batch_size"] = int(values["batch_size"])
-    return WalkConfiguration(**values) if method == "walk" else DescentConfiguration(method=method, **values)  # type: ignore[arg-type]
+    return METHODS[method].configure(checked_values(recipe.options), timesteps=layers.depth, steps=recipe.steps)
 
 
 def accuracy(layers: LayeredNetwork, weights: NDArray[np.float64], rows: Rows) -> float:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from freewalk.harness.gradcheck.cell import CellCheck, check_cell, judge_gradient, layers_of
 from freewalk.harness.gradcheck.report import Report
 from freewalk.harness.ladder.rung import Attempt, Setting
+from freewalk.harness.ladder.tasks import checked_values
+from freewalk.harness.methods import BUILT_IN
+from freewalk.harness.parameters import Scalar
 from freewalk.harness.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.text import counted
 from freewalk.kernels.datapoints import draw
@@ -17,7 +22,7 @@ _SAMPLES = 200
 
 def neuron_gradient(setting: Setting) -> Attempt:
     """Check the derivative by the weighted sum of one neuron, which is that by its bias."""
-    problem = _problem("backprop", NEURON)
+    problem = _problem("backprop", NEURON, {})
     weights = problem.initial_weights(setting.seed)
     data = draw(
         problem.network,
@@ -44,18 +49,15 @@ def hidden_gradient(setting: Setting) -> Attempt:
     return _check(setting, HIDDEN_LAYER)
 
 
-def _problem(method: str, architecture: str) -> ResolvedProblem:
-    parameters: dict[str, int | float | str] = {
-        "architecture": architecture,
-        "batch_size": 16,
-        "stddev": 0.01,
-        "sides": "two",
-    }
-    return resolve_problem("and", method, parameters)
+def _problem(method: str, architecture: str, own: Mapping[str, str]) -> ResolvedProblem:
+    parameters: dict[str, Scalar] = {"architecture": architecture, "batch_size": 16}
+    if method in BUILT_IN:
+        parameters |= {"stddev": 0.01, "sides": "two"}
+    return resolve_problem("and", method, {**parameters, **checked_values(own)})
 
 
 def _check(setting: Setting, architecture: str) -> Attempt:
-    problem = _problem(setting.method, architecture)
+    problem = _problem(setting.method, architecture, setting.own)
     found = check_cell(problem, setting.backend, seed=setting.seed, samples=_SAMPLES)
     return Attempt(found.passed, _all_figures(found), _all_faults(found))
 
@@ -72,6 +74,8 @@ def _all_figures(found: CellCheck) -> str:
     if found.estimate is not None:
         whole = found.estimate.whole
         parts.append(f"estimate's cosine {whole.cosine:.3f}, bias {whole.bias:+.3f} ± {whole.standard_error:.3f}")
+    if found.direction is not None:
+        parts.append(found.direction.sentence)
     return "; ".join(parts)
 
 
@@ -85,4 +89,6 @@ def _all_faults(found: CellCheck) -> str:
         parts.append(f"in a training step: {_faults(found.stepped)}")
     if found.estimate is not None and found.estimate_must_pass and not found.estimate.passed:
         parts.append(f"the estimate is biased by {found.estimate.whole.bias:+.2f} along the gradient")
+    if found.direction is not None and not found.direction.passed:
+        parts.append(found.direction.sentence)
     return "; ".join(part for part in parts if part)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from freewalk.kernels.backend import Backend
@@ -19,6 +19,8 @@ class Setting:
     method: str
     seed: int
     backend: Backend
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of a plug-in's method."""
 
 
 @dataclass(frozen=True)

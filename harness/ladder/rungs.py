@@ -21,7 +21,7 @@ from freewalk.harness.ladder.gradients import (
     neuron_gradient,
     weight_gradient,
 )
-from freewalk.harness.ladder.rung import Attempt, Rung, Setting, Skip
+from freewalk.harness.ladder.rung import Attempt, Rung, Setting
 from freewalk.harness.ladder.tasks import Recipe, learn
 
 _EXACT = {"optimizer": "adam", "learning_rate": "0.05", "batch_size": "16"}
@@ -68,14 +68,14 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = {
 XOR_WIDTHS, SIGN_WIDTHS = "2-8-1", "1-4-1"
 
 
-def _recipe(rung: str, method: str) -> Recipe:
-    if method not in RECIPES[rung]:
-        raise Skip(f"no settings are known with which {method} climbs it")
-    return RECIPES[rung][method]
+def _recipe(rung: str, setting: Setting) -> Recipe:
+    """Return with which settings a method climbs; one of a plug-in with its defaults, as long as the walk."""
+    recipes = RECIPES[rung]
+    return recipes.get(setting.method) or Recipe(recipes["walk"].steps, {"batch_size": "64", **setting.own})
 
 
 def _learn(task: str, architecture: str, setting: Setting) -> Attempt:
-    return learn(setting, setting.method, task, architecture, _recipe(task, setting.method))
+    return learn(setting, setting.method, task, architecture, _recipe(task, setting))
 
 
 def _first_neuron(setting: Setting) -> Attempt:
@@ -83,12 +83,12 @@ def _first_neuron(setting: Setting) -> Attempt:
 
 
 def _segments(setting: Setting) -> Attempt:
-    recipe = _recipe("segments", setting.method)
+    recipe = _recipe("segments", setting)
     return learn_classes(setting, seven_segments(), SEGMENTS_NETWORK, recipe, SEGMENTS_TARGET)
 
 
 def _digits(setting: Setting) -> Attempt:
-    recipe = _recipe("digits", setting.method)
+    recipe = _recipe("digits", setting)
     return learn_classes(setting, scikit_digits(), DIGITS_NETWORK, recipe, DIGITS_TARGET)
 
 

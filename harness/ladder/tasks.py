@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from freewalk.harness.budget import Budget
 from freewalk.harness.commands.cell_options import single_trial
 from freewalk.harness.engines import backend_of
+from freewalk.harness.errors import UsageError
 from freewalk.harness.ladder.rung import Attempt, Setting
+from freewalk.harness.parameters import Scalar, check_axis
 from freewalk.harness.text import counted, significant
 from freewalk.harness.trial import run_trial, start_trial
+from freewalk.harness.values import parse_values
 from freewalk.results.explanation import explain
 
 _EPOCHS = 50
@@ -23,6 +26,18 @@ class Recipe:
 
     steps: int
     options: Mapping[str, str]
+
+
+def checked_values(options: Mapping[str, str]) -> dict[str, Scalar]:
+    """Return options as the values that they say."""
+    values: dict[str, Scalar] = {}
+    for name, text in options.items():
+        where = f"--set {name}={text}: "
+        found = check_axis(name, parse_values(text, where), where)
+        if len(found) > 1:
+            raise UsageError(f"{where}a climb has one value of each; give one")
+        values[name] = found[0]
+    return values
 
 
 def learn(setting: Setting, method: str, task: str, architecture: str, recipe: Recipe) -> Attempt:
