@@ -1,4 +1,4 @@
-"""Options that commands share: one value each, hints from parameters to their options, threads, weights, old spellings."""
+"""What commands share: options with one value, hints from parameters to options, threads, weights, old spellings."""
 
 from __future__ import annotations
 
