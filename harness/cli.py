@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +19,7 @@ from freewalk.harness.errors import UsageError, nearest
 from freewalk.harness.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.streams import guard_streams, lost_output
 from freewalk.results.text import printable
+from freewalk.tasks.errors import UnreachableTargets
 
 EXIT_USAGE = 2
 
@@ -102,14 +104,31 @@ def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
     guard_streams()
     end_on_request()
-    code = run(sys.argv[1:])
-    if (error := lost_output()) is not None:
-        code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    try:
+        code = run(sys.argv[1:])
+        if (error := lost_output()) is not None:
+            code = code or _complain(f"cannot write to standard output: {error.strerror}; send it elsewhere")
+    except KeyboardInterrupt:  # once more, while the first was reported
+        code = EXIT_INTERRUPTED
     leave(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line; return its exit code, with errors as one line on stderr."""
+    """Run the command line; return its exit code, with errors, and warnings of ours, as one line each on stderr."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_ours(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, UnreachableTargets):
+                click.echo(f"harness: {message}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_ours
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = harness.main(args=arguments or ["--help"], prog_name=_program(), standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -174,15 +174,10 @@ def _target_complaints(task: Task, problem: Problem, held_out: Datapoints) -> Co
     y = held_out[1] if network.sequence_output else held_out[1][:, 0]
     best = task.measure(measure(network, y.astype(np.float64), y))
     target = f"{task.comparison} {task.target:g}"
-    if not _meets(task, best):
+    if not task.is_met_by(best):
         yield f"the right answers have {task.metric} {best:g}, which misses the target {target}"
-    if task.baseline is not None and _meets(task, task.baseline):
+    if task.baseline is not None and task.is_met_by(task.baseline):
         yield f"the baseline {task.baseline:g} meets the target {target}"
-
-
-def _meets(task: Task, value: float) -> bool:
-    sign = 1 if task.direction == "maximize" else -1
-    return sign * value > sign * task.target or (value == task.target and not task.strict)
 
 
 def check_method(

@@ -187,11 +187,21 @@ def _short_step(cell: Cell) -> Cell:
     """Return the cell with sizes so small that a step, which nothing can interrupt, takes a moment."""
     batch_size = _integer(cell.parameters, "batch_size")
     fitting = int(_MEASURED_SECONDS * batch_size / seconds_per_step(cell))
-    cell = replace(cell, parameters={**cell.parameters, "batch_size": min(batch_size, max(fitting, 1))})
+    cell = _with_batch(cell, min(batch_size, max(fitting, LANES)))
     for name in ("timesteps", "hidden", "architecture"):
-        while seconds_per_step(cell) > 2 * _MEASURED_SECONDS and (smaller := _halved(cell, name)) is not None:
+        while _long(cell) and (smaller := _halved(cell, name)) is not None:
             cell = smaller
     return cell
+
+
+def _long(cell: Cell) -> bool:
+    """Tell whether a step takes more than a moment; one datapoint takes what a vector of them does."""
+    batch_size = max(LANES, _integer(cell.parameters, "batch_size"))
+    return seconds_per_step(_with_batch(cell, batch_size)) > _MEASURED_SECONDS
+
+
+def _with_batch(cell: Cell, batch_size: int) -> Cell:
+    return replace(cell, parameters={**cell.parameters, "batch_size": batch_size})
 
 
 def _timed(trainer: Trainer, n_steps: int) -> tuple[float, int]:

@@ -183,7 +183,14 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
         raise UsageError(f"{where}{unknown('parameter', key, AXIS_KEYS)}")
     if not text:
         raise UsageError(f"{where}no values; write {key}=v1,v2")
-    return key, check_axis(key, parse_values(text, where), where)
+    return key, check_axis(key, axis_values(key, text, where), where)
+
+
+def axis_values(key: str, text: str, where: str) -> tuple[Scalar, ...]:
+    """Read an axis's values as `parse_values` does; the path of a source that is there is one, commas and all."""
+    if key == "source" and os.path.exists(os.path.expanduser(text)):
+        return (text,)
+    return parse_values(text, where)
 
 
 def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
@@ -216,7 +223,7 @@ def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:
     """Give the values of an axis in a file: a list or a scalar, texts in the command line's syntax."""
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str):
-            yield from parse_values(item, f"{where}{key} = {item!r}: ")
+            yield from axis_values(key, item, f"{where}{key} = {item!r}: ")
         elif isinstance(item, int | float) and not isinstance(item, bool):
             yield item
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from freewalk.harness.configuration import SweepConfiguration
 from freewalk.harness.errors import UsageError
 from freewalk.harness.plan import Plan
 from freewalk.harness.plugins import Plugin, entry_point_facts
+from freewalk.results.data import DataRow, file_entries, recorded
 from freewalk.results.environment import read_environment
+from freewalk.results.text import clean_text
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.stored import Source
 
@@ -31,28 +34,51 @@ def _entry(path: str, sha256: str) -> dict[str, str]:
     return {"path": path, "sha256": sha256}
 
 
-def refuse_other_data(directory: Path, present: dict[str, Any]) -> None:
+def data_rows(plan: Plan) -> list[DataRow]:
+    """Return which data the cells are trained on, as a store notes it; loads the data."""
+    rows: dict[str, DataRow] = {}
+    for cell in plan.cells:
+        task = TASKS[cell.task]
+        problem = task.problem(cell.parameters)
+        own = {name: cell.parameters.get(name) for name in task.parameters}
+        name = f"{cell.task} {own}"
+        if name not in rows and (content := problem.content) is not None:
+            plain = {key: clean_text(value) if isinstance(value, str) else value for key, value in own.items()}
+            rows[name] = DataRow(cell.task, plain, list(task.places), content)
+    return list(rows.values())
+
+
+def refuse_other_data(directory: Path, present: dict[str, Any], rows: Sequence[DataRow]) -> None:
     """Refuse to go on with a sweep whose data have changed since it began.
+
+    Parameters
+    ----------
+    directory
+        Of the sweep.
+    present, rows
+        What `inputs` and `data_rows` give now.
 
     Raises
     ------
     UsageError
         Naming the task and its source.
     """
-    then = (read_environment(directory) or {}).get("data")
-    if not isinstance(then, dict):
-        return  # a new sweep, or one of a time before
-    for task, entries in present["data"].items():
-        for entry in entries:
-            before = _sha256_of(entry["path"], then.get(task, ()))
-            if before not in (None, entry["sha256"]):
-                raise UsageError(
-                    f"--out {directory}: the data of task {task!r} have changed since this sweep began:"
-                    f" {entry['path']} has the SHA-256 {entry['sha256'][:12]}… and had {str(before)[:12]}…;"
-                    " put the old data back, or choose another --out"
-                )
+    then = {(task, path): sha256 for task, path, sha256 in file_entries(read_environment(directory))}
+    for task, path, sha256 in file_entries(present):
+        before = then.get((task, path), sha256)
+        if before != sha256:
+            raise _changed(directory, task, path, sha256, before)
+    noted = recorded(directory)
+    for row in rows:
+        for one in noted:
+            if (one.task, one.parameters) == (row.task, row.parameters) and one.content != row.content:
+                where = ", ".join(str(row.parameters[key]) for key in row.places) or "what they come from"
+                raise _changed(directory, row.task, where, row.content, one.content)
 
 
-def _sha256_of(path: str, entries: object) -> object:
-    known = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return next((entry.get("sha256") for entry in known if entry.get("path") == path), None)
+def _changed(directory: Path, task: str, where: str, now: str, before: str) -> UsageError:
+    return UsageError(
+        f"--out {directory}: the data of task {task!r} have changed since this sweep began:"
+        f" {where} has the SHA-256 {now[:12]}… and had {before[:12]}…;"
+        " put the old data back, or choose another --out"
+    )

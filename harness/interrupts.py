@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
@@ -21,30 +22,44 @@ EXIT_INTERRUPTED = 130
 TRAINING = "freewalk-training"
 """What the names of threads begin with that may be inside a kernel."""
 
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _GRACE_SECONDS = 2.0
+_SECONDS_TO_ASK_AGAIN = 0.05
+_DEAF = ("_raw_object_cache_notify", "_raw_object_cache_getbuffer", "__del__")
+"""Functions that C calls, LLVM while it compiles among them: what they raise is printed and lost."""
+
 _unheard: int | None = None
 """File descriptor from which signals can be read that no handler has heard; None outside the command line."""
 
 
 def end_on_request() -> None:
-    """Let SIGTERM, Ctrl-C or a hang-up end this process by `KeyboardInterrupt`, or without where nothing can raise it."""
+    """Let SIGTERM, Ctrl-C and hang-ups raise `KeyboardInterrupt`, and end this process where nothing can raise it."""
     global _unheard
     _unheard, tells = os.pipe()
     for end in (_unheard, tells):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _ENDS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves hang-ups, and & Ctrl-C
             signal.signal(number, interrupt)
     threading.Thread(target=_watch, args=(_unheard,), name="freewalk-signals", daemon=True).start()
 
 
-def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def interrupt(number: int, frame: FrameType | None) -> None:
     """Treat a request to end like Ctrl-C: what is finished is in the store."""
+    if any(name in _DEAF for name in _names(frame)):
+        threading.Timer(_SECONDS_TO_ASK_AGAIN, os.kill, [os.getpid(), number]).start()
+        return
     if _unheard is not None:
         with suppress(BlockingIOError):
             os.read(_unheard, 4096)
     raise KeyboardInterrupt
+
+
+def _names(frame: FrameType | None) -> Iterator[str]:
+    while frame is not None:
+        yield frame.f_code.co_name
+        frame = frame.f_back
 
 
 def patience() -> float:
@@ -57,6 +72,8 @@ def patience() -> float:
 
 def leave(code: int) -> NoReturn:
     """End the process with an exit code, also while threads are inside kernels, whose memory must not go first."""
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)  # it is ending
     if any(thread.name.startswith(TRAINING) for thread in threading.enumerate()):
         _end(code)
     sys.exit(code)

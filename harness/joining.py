@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from freewalk.harness.configuration import SweepConfiguration, identity, to_toml
 from freewalk.harness.errors import UsageError, one_line
 from freewalk.harness.grid import SEEDS
-from freewalk.harness.parameters import PARAMETERS, Registry
-from freewalk.harness.plan import Cell, Plan, expand
+from freewalk.harness.parameters import PARAMETERS
+from freewalk.harness.plan import Cell, Plan
 from freewalk.harness.plugins import text_of
 from freewalk.harness.seeds import read_seeds
 from freewalk.harness.text import counted
@@ -33,6 +33,13 @@ from freewalk.results.export import write_text
 from freewalk.results.store import another_sweep
 
 _SHOWN = 6
+
+
+class Expand(Protocol):
+    """`plan.expand` for the tasks and methods there are."""
+
+    def __call__(self, configuration: SweepConfiguration, *, plugins: Sequence[str] | None) -> Plan:
+        """Write a configuration out as trials."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def join(
     stored: Mapping[str, Any],
     configuration: SweepConfiguration,
     plan: Plan,
-    registry: Registry,
+    expand: Expand,
     *,
     retry_failed: bool,
 ) -> Joined:
@@ -83,8 +90,8 @@ def join(
         What its store says.
     configuration, plan
         The command's.
-    registry
-        As for `expand`.
+    expand
+        Makes a plan of a configuration and the names of plug-ins' texts.
     retry_failed : bool
         Whether failed trials are run again, so that a mended plug-in is meant.
 
@@ -101,10 +108,10 @@ def join(
     changed, other_code = _changed_files(directory, stored, wanted, retry_failed=retry_failed)
     names = stored.get(PLUGINS, [])
     if names != wanted.get(PLUGINS, []):
-        plan = expand(configuration, registry, names)
+        plan = expand(configuration, plugins=names)
     whole, n_added = (configuration, plan), 0
     if any(stored.get(key) != wanted[key] for key in ("seeds", "grid")):
-        whole, n_added = _united(directory, stored, configuration, plan, registry, names)
+        whole, n_added = _united(directory, stored, configuration, plan, expand, names)
     notes = [f"{counted(n_added, 'trial')} more than {directory} held before"] if n_added else []
     if other_code:
         notes.append(
@@ -145,13 +152,13 @@ def _united(
     stored: Mapping[str, Any],
     configuration: SweepConfiguration,
     plan: Plan,
-    registry: Registry,
+    expand: Expand,
     names: Sequence[str],
 ) -> tuple[tuple[SweepConfiguration, Plan], int]:
     """Put a folder's sweep and a command's together; also give the number of new trials."""
     try:
         old_configuration = _stored_configuration(stored, configuration)
-        old = expand(old_configuration, registry, names)
+        old = expand(old_configuration, plugins=names)
     except (UsageError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise another_sweep(directory, f"whose cells cannot be read: {one_line(error)}") from None
     there, here = ({trial.trial_id for trial in one.trials} for one in (old, plan))
@@ -169,7 +176,7 @@ def _united(
     seeds = tuple(sorted({*old_configuration.seeds, *configuration.seeds}))
     different = {canonical_json(table): table for table in tables}
     both = configuration.model_copy(update={"seeds": seeds, "grid": tuple(different.values())})
-    return (both, expand(both, registry, names)), len(here - there)
+    return (both, expand(both, plugins=names)), len(here - there)
 
 
 def _stored_configuration(stored: Mapping[str, Any], configuration: SweepConfiguration) -> SweepConfiguration:

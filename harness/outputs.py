@@ -16,6 +16,8 @@ from freewalk.kernels.layered_pass import forward_layers, make_parameters, set_p
 from freewalk.kernels.layered_pass import outputs_of as read_last
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.reference_trainer import measure as measure_all
+from freewalk.tasks.given import as_array, place, warn_unreachable
+from freewalk.tasks.labels import one_hot, read_labels
 
 Array = NDArray[np.float64]
 
@@ -68,17 +70,44 @@ def inputs_of(network: FreeNetwork, x: ArrayLike, timesteps: int) -> Array:
 
 
 def targets_of(network: FreeNetwork, y: ArrayLike, timesteps: int) -> Array:
-    """Return targets as float64, (B, n_output) or (B, T, n_output); see `inputs_of`."""
-    return _fitting("y", y, network.sequence_output, timesteps, network.n_output, "n_output")
+    """Return targets as float64, (B, n_output) or (B, T, n_output); see `inputs_of`.
+
+    Labels, (B,) or a column, are made one-hot where the network has classes: whole numbers from 0, True and False, or
+    -1 and 1 for two. Targets beyond 0 to 1 are warned of.
+    """
+    dense = _fitting("y", _classes(network, y), network.sequence_output, timesteps, network.n_output, "n_output")
+    warn_unreachable(dense, "y", stacklevel=3)
+    return dense
+
+
+def _classes(network: FreeNetwork, y: ArrayLike) -> ArrayLike:
+    """Return labels of a network with classes one-hot, (B, n_output); anything else as it is."""
+    if not network.softmax or network.sequence_output or network.n_output < 2:
+        return y
+    try:
+        labels = read_labels(as_array(y, "y"), wanted=True)
+        if labels is None:
+            return y
+        if labels.dtype.kind == "O":
+            raise ValueError(
+                f"y holds words, and the network knows its classes by number: give 0 to {network.n_output - 1}, as"
+                " from_arrays numbers words in alphabetical order"
+            )
+        signed = network.n_output == 2 and len(labels) and set(labels.tolist()) <= {-1, 1} and labels.min() < 0
+        return one_hot(labels, (-1, 1) if signed else range(network.n_output))[:, 0]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _fitting(name: str, given: ArrayLike, is_sequence: bool, timesteps: int, n: int, what: str) -> Array:
     try:
-        array = np.asarray(given)
+        array = as_array(given, name)
     except ValueError as error:
-        raise UsageError(f"{name} is no array: {' '.join(str(error).split())}") from None
+        raise UsageError(str(error)) from None
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{name} must hold numbers, got {array.dtype}; convert it")
+    if array.ndim == 1 and n == 1 and not is_sequence:
+        array = array[:, None]
     if is_sequence and array.ndim == 2 and array.dtype.kind in "iu" and array.shape[1] == timesteps:
         try:
             return reference.one_hot(array, n)
@@ -90,8 +119,10 @@ def _fitting(name: str, given: ArrayLike, is_sequence: bool, timesteps: int, n: 
         expected = f"(B, {', '.join(f'{axis}={size}' for axis, size in zip(axes, wanted, strict=True))})"
         raise UsageError(f"{name} must have shape {expected} with B of at least 1, got {array.shape}")
     dense: Array = array.astype(np.float64)
-    if not np.isfinite(dense).all():
-        raise UsageError(f"{name} holds numbers that are not finite; remove those datapoints")
+    if not (finite := np.isfinite(dense)).all():
+        raise UsageError(
+            f"{name} holds numbers that are not finite, the first in {place(~finite)}; remove those datapoints"
+        )
     return dense
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from freewalk.harness.archive import read_npy, read_npz
 from freewalk.harness.errors import UsageError
 
+_TEXTS = (".csv", ".tsv", ".txt", ".dat")
 _ANY_SIZE = 1 << 62
 """That is stored as it is: what is compressed has a limit of its own."""
 
@@ -22,7 +23,13 @@ def load_pair(data: Path, targets: Path | None) -> tuple[NDArray[Any], NDArray[A
     UsageError
         If a file is missing, damaged, too large, or y is nowhere.
     """
-    if data.suffix == ".npz":
+    for path in (data, targets):
+        if path is not None and path.suffix.lower() in _TEXTS:
+            raise UsageError(
+                f"{path} is a table of text (CSV); read it with NumPy and save inputs and targets as a .npz: t ="
+                f" np.loadtxt({path.name!r}, delimiter=',', skiprows=1); np.savez('data.npz', x=t[:, :-1], y=t[:, -1])"
+            )
+    if data.suffix.lower() == ".npz":
         if targets is not None:
             raise UsageError(f"--targets has no effect beside {data}, which holds both x and y; leave it out")
         remedy = "save it with np.savez(FILE, x=x, y=y)"

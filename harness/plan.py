@@ -27,7 +27,9 @@ from freewalk.harness.parameters import (
     default_of,
     uses,
 )
+from freewalk.harness.places import content_name, located, place_of
 from freewalk.harness.values import MAX_TRIALS
+from freewalk.tasks.errors import DataError
 
 __all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
 
@@ -81,7 +83,13 @@ class Plan:
         return tuple(name for name in PARAMETERS if name in used)
 
 
-def expand(configuration: SweepConfiguration, registry: Registry, plugins: Sequence[str] | None = None) -> Plan:
+def expand(
+    configuration: SweepConfiguration,
+    registry: Registry,
+    plugins: Sequence[str] | None = None,
+    *,
+    as_spelled: bool = False,
+) -> Plan:
     """Write a configuration out as trials.
 
     Parameters
@@ -92,6 +100,9 @@ def expand(configuration: SweepConfiguration, registry: Registry, plugins: Seque
         The tasks and methods there are.
     plugins : sequence of str, optional
         The SHA-256 of the plug-ins that the trials are named by; those of their present texts unless given.
+    as_spelled : bool
+        Whether trials are named by the paths of their data as they are written, as stores of before have them, and not
+        by what lies there.
 
     Returns
     -------
@@ -113,6 +124,7 @@ def expand(configuration: SweepConfiguration, registry: Registry, plugins: Seque
                 raise unknown_own(kind, name, known)
     _refuse_without_effect(configuration.grid, registry)
     _refuse_too_large(configuration)
+    configuration = configuration if as_spelled else located(configuration)
     task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
     cells: dict[Cell, tuple[int, ...]] = {}
     n_points = 0
@@ -128,7 +140,8 @@ def expand(configuration: SweepConfiguration, registry: Registry, plugins: Seque
             elif cells[cell] != seeds:
                 cells[cell] = tuple(dict.fromkeys((*cells[cell], *seeds)))
     digests = plugin_digests(configuration) if plugins is None else plugins
-    return Plan(tuple(cells), tuple(_trials(cells, configuration, digests)), n_points - len(cells))
+    trials = tuple(_trials(cells, configuration, digests, as_spelled))
+    return Plan(tuple(cells), trials, n_points - len(cells))
 
 
 def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
@@ -218,12 +231,20 @@ def _refusing(cell: Cell) -> Iterator[None]:
     """Turn what a task says against a cell's values into one line with the cell."""
     try:
         yield
+    except DataError as error:  # it names the data; no other value of the cell has to do with it
+        raise UsageError(f"task {cell.task!r}: {error}") from None
     except ValueError as error:
         values = ", ".join(f"{name}={value}" for name, value in cell.parameters.items() if value is not None)
         raise UsageError(
             f"task {cell.task!r}: {error} (cell: {cell.method}, {values}); change the value, or give it a "
             "[[grid]] table of its own in a TOML file"
         ) from None
+
+
+def _content(task: str, name: str, value: Scalar) -> Scalar:
+    """Return what a parameter's value stands for: the data of a path, wherever they lie."""
+    place = place_of(task, name, value)
+    return value if place is None else content_name(place)
 
 
 def _refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
@@ -278,7 +299,7 @@ def _refuse_too_large(configuration: SweepConfiguration) -> None:
 
 
 def _trials(
-    cells: Mapping[Cell, Sequence[int]], configuration: SweepConfiguration, plugins: Sequence[str]
+    cells: Mapping[Cell, Sequence[int]], configuration: SweepConfiguration, plugins: Sequence[str], as_spelled: bool
 ) -> Iterator[Trial]:
     budget: dict[str, int | float | str | None] = {
         "epochs": configuration.epochs,
@@ -295,7 +316,7 @@ def _trials(
     position = itertools.count()
     for cell, seeds in cells.items():
         applicable = {
-            name: value
+            name: value if as_spelled else _content(cell.task, name, value)
             for name, value in cell.parameters.items()
             if value is not None and value != LATER_PARAMETERS.get(name)
         }

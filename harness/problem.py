@@ -137,7 +137,8 @@ _PACKAGES = {"sklearn": "scikit-learn"}
 
 @cache
 def _is_installed(module: str) -> bool:
-    return find_spec(module) is not None
+    found = find_spec(module)
+    return found is not None and found.origin is not None  # a folder of that name is none
 
 
 def _refuse_without_data(task: str, problem: Problem) -> None:

@@ -13,7 +13,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from freewalk.harness.configuration import sweep_id
 from freewalk.harness.leaderboard import varying_parameters
 from freewalk.harness.sweep import Sweep
 from freewalk.harness.text import counted, duration, significant
@@ -142,7 +141,7 @@ def print_json(sweep: Sweep) -> None:
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     rows = json.loads(summary.to_json(orient="records", double_precision=15))
     result = {
-        "sweep_id": sweep_id(sweep.configuration),
+        "sweep_id": sweep.sweep_id,
         "directory": str(sweep.directory),
         "n_trials": len(trials),
         "states": _counts(trials["state"]),

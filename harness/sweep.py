@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -39,19 +40,24 @@ from freewalk.harness.environment import environment
 from freewalk.harness.errors import UsageError
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
-from freewalk.harness.inputs import inputs, refuse_other_data
+from freewalk.harness.inputs import data_rows, inputs, refuse_other_data
 from freewalk.harness.joining import Joined, described, join, keep_document
+from freewalk.harness.parameters import Registry, Scalar
+from freewalk.harness.places import by_content, located, named_as_here, stored_names
 from freewalk.harness.plan import Plan, Trial, expand
 from freewalk.harness.plugins import lent
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
+from freewalk.harness.targets import warn_of_targets
 from freewalk.kernels.backend import Backend, limited_threads
+from freewalk.results.data import has_trials, recorded
 from freewalk.results.environment import ENVIRONMENT_NAME, read_environment
 from freewalk.results.export import export_tables, write_json
 from freewalk.results.records import TrialRecord
 from freewalk.results.rows import now
 from freewalk.results.schema import TableName
 from freewalk.results.store import Store
+from freewalk.tasks.files import forget_files
 from freewalk.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -95,17 +101,28 @@ class Sweep:
     whole: tuple[SweepConfiguration, Plan] = field(init=False)
     """Everything that the folder holds, which may be more than is asked for; known once `run` has begun."""
     backend: Backend = field(init=False)
+    as_spelled: bool = field(init=False)
+    """Whether the folder is of a time when trials were named by the paths of their data, and not by what lies there."""
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
     """trials and summary, once `run` has ended."""
     compile_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self.plan = expand(self.configuration, BuiltInRegistry())
+        registry = BuiltInRegistry()
+        self.as_spelled, self.plan = _planned(self.configuration, self.directory, registry)
+        if not self.as_spelled:
+            self.configuration = located(self.configuration)
         self.whole = self.configuration, self.plan
         choice = self.configuration.backend
         refuse_methods_without_kernels(choice, self.configuration.methods)
         self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice, self.plan.cells)
         refuse_too_large(self.plan, self.backend)
+        warn_of_targets(self.plan.cells)
+
+    @property
+    def sweep_id(self) -> str:
+        """The sweep's name, the same wherever its data lie."""
+        return sweep_id(self.configuration if self.as_spelled else by_content(self.configuration))
 
     @property
     def budget(self) -> Budget:
@@ -129,20 +146,24 @@ class Sweep:
         with ExitStack() as stack:
             if self.cluster is not None and self.cluster.address is not None:
                 stack.enter_context(self.cluster)  # a wrong address leaves no folder behind
+            rows, noted = data_rows(self.plan), recorded(self.directory)
+            read = inputs(c, self.plan)
+            refuse_other_data(self.directory, read, rows)
             joined: list[Joined] = []
 
             def accept(stored: Mapping[str, Any]) -> None:
-                registry, plan = BuiltInRegistry(), self.plan
-                joined.append(join(self.directory, stored, c, plan, registry, retry_failed=retry_failed))
+                plan_again = partial(expand, registry=BuiltInRegistry(), as_spelled=self.as_spelled)
+                here = named_as_here(stored, noted, c)
+                joined.append(join(self.directory, here, c, self.plan, plan_again, retry_failed=retry_failed))
 
-            store = stack.enter_context(Store.open_or_create(self.directory, described(c), sweep_id(c), accept))
+            store = stack.enter_context(Store.open_or_create(self.directory, described(c), self.sweep_id, accept))
             (found,) = joined
             self.plan, self.whole = found.plan, found.whole
-            notes = (
-                *found.notes,
-                *self._describe(found, store.configuration()),
-            )  # may refuse: before anything is added
-            records = (self._record(trial) for trial in self.plan.trials)
+            # may refuse: before anything is added
+            notes = (*found.notes, *self._describe(found, store.configuration(), read))
+            store.note_data(rows)
+            names = stored_names(noted, c)
+            records = (self._record(trial, names) for trial in self.plan.trials)
             store.add_pending(records, found.described, afresh=found.other_code)
             left = set(store.unfinished(retry_failed=retry_failed))
             trials = [trial for trial in self.plan.trials if trial.trial_id in left]
@@ -252,7 +273,8 @@ class Sweep:
             case Stopped():
                 store.mark_interrupted([trial_id])
 
-    def _record(self, trial: Trial) -> TrialRecord:
+    def _record(self, trial: Trial, names: Mapping[tuple[str, str, Scalar | None], Scalar]) -> TrialRecord:
+        """Return what the store is told of a trial; `names` are those that the store has for data already."""
         task = TASKS[trial.cell.task]
         target = self.configuration.target
         return TrialRecord(
@@ -260,15 +282,17 @@ class Sweep:
             task=trial.cell.task,
             method=trial.cell.method,
             seed=trial.seed,
-            parameters={name: trial.cell.parameters[name] for name in self.plan.parameter_names},
+            parameters={
+                name: names.get((trial.cell.task, name, value), value)
+                for name in self.plan.parameter_names
+                for value in [trial.cell.parameters[name]]
+            },
             metric_name=task.metric,
             target=task.target if target is None else target,
         )
 
-    def _describe(self, found: Joined, stored: Mapping[str, Any]) -> list[str]:
+    def _describe(self, found: Joined, stored: Mapping[str, Any], read: Mapping[str, Any]) -> list[str]:
         """Write down what is run and on what; what an earlier run wrote stays as far as it holds. Return notes."""
-        read = inputs(self.configuration, self.plan)
-        refuse_other_data(self.directory, read)
         path = self.directory / ENVIRONMENT_NAME
         if not path.exists():
             write_json({**environment(self.backend), **read}, path)
@@ -284,9 +308,14 @@ class Sweep:
         return keep_document(self.directory, stored, found)
 
 
-def default_directory(configuration: SweepConfiguration) -> Path:
-    """Return the folder of a sweep that was given none: the same for the same configuration, so that it resumes."""
-    return Path("runs") / f"{configuration.name or 'sweep'}-{sweep_id(configuration)}"
+def _planned(configuration: SweepConfiguration, directory: Path, registry: Registry) -> tuple[bool, Plan]:
+    """Return the plan, and whether its trials are named by paths as they are spelled, as those of an older store."""
+    plan = expand(configuration, registry)
+    if by_content(configuration).grid != configuration.grid:
+        spelled = expand(configuration, registry, as_spelled=True)
+        if has_trials(directory, (trial.trial_id for trial in spelled.trials)):
+            return True, spelled
+    return False, plan
 
 
 @dataclass(frozen=True)
@@ -388,6 +417,7 @@ def sweep(
     if most is not None and most < 1:
         raise UsageError(f"threads must be at least 1, got {most}")
     with lent(own), limited_threads(most):
+        forget_files()
         configuration = resolve(
             specs,
             tables=tables,

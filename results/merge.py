@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from freewalk.results.checksums import checked_points, plan_checksum, seal
 from freewalk.results.configuration import MERGED, SETTINGS, canonical_json, settings_difference
+from freewalk.results.data import DataRow, DataSets, recorded, write_data
 from freewalk.results.database import (
     DATABASE_NAME,
     check_database,
@@ -81,6 +82,8 @@ class Merged:
     trials: list[_Trial]
     n_repeated: int
     """Trials that came again with equal results."""
+    data: list[DataRow] = field(default_factory=list)
+    """What the trials were trained on."""
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -122,11 +125,11 @@ def collect(directories: Sequence[Path]) -> Merged:
     Raises
     ------
     StoreError
-        A folder holds no store; or two complete runs of a trial differ in a result, the trial and the first column that
-        differs are named; or trials of one cell were run with different epochs, looks, targets or plug-ins, so that
-        they cannot be counted together.
+        A folder holds no store, or other data under a name that an earlier one has too; or two complete runs of a trial
+        differ in a result, the trial and the first column that differs are named; or trials of one cell were run with
+        different epochs, looks, targets or plug-ins, so that they cannot be counted together.
     """
-    sources, found, n_repeated = [], dict[str, _Trial](), 0
+    sources, found, n_repeated, data = [], dict[str, _Trial](), 0, DataSets()
     places, firsts = dict[str, str](), dict[str, _Trial]()
     for index, directory in enumerate(directories):
         if not (directory / DATABASE_NAME).exists():
@@ -134,14 +137,23 @@ def collect(directories: Sequence[Path]) -> Merged:
         check_database(directory / DATABASE_NAME)
         sources.append(read_source(directory))
         settings = sources[-1].settings_of_trials()
+        own = data.add(directory, recorded(directory), sources[-1].environment)
         for trial in _trials(directory / DATABASE_NAME, index, settings):
+            trial = _named_alike(trial, data, own) if own else trial
             cell = canonical_json(trial.values)
             place = places.setdefault(trial.fields["trial_id"], f"{trial.fields['seed']} {cell}")
             earlier = found.get(place)
             n_repeated += earlier is not None
             _refuse_other_settings(firsts.setdefault(cell, trial), trial, directories, repeated=earlier is not None)
             found[place] = trial if earlier is None else _one_of(earlier, trial, directories)
-    return Merged(sources, list(found.values()), n_repeated)
+    return Merged(sources, list(found.values()), n_repeated, data.rows)
+
+
+def _named_alike(trial: _Trial, data: DataSets, own: Sequence[DataRow]) -> _Trial:
+    """Return the trial with its data named as in the sweep that had them first, so that they are one cell."""
+    parameters = json.loads(trial.parameters)
+    named = data.named_alike(own, trial.fields["task"], parameters)
+    return trial if named == parameters else replace(trial, parameters=json.dumps(named))
 
 
 def _refuse_other_settings(first: _Trial, trial: _Trial, directories: Sequence[Path], *, repeated: bool) -> None:
@@ -273,6 +285,7 @@ def write(merged: Merged, connection: sqlite3.Connection, path: Path) -> None:
         for place, trial in enumerate(merged.trials):
             if trial.fields["state"] in (State.COMPLETE, State.FAILED):
                 seal(connection, place)
+        write_data(connection, merged.data)
 
 
 def _rows(trials: Iterable[_Trial]) -> Iterator[tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """A sweep to read from: its folder, with a store or with CSV files alone, or a ``trials.csv``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,7 @@ import pandas as pd
 
 from freewalk.results.cells import counted_once
 from freewalk.results.configuration import DOCUMENT, run_settings
+from freewalk.results.data import DataRow, DataSets, recorded
 from freewalk.results.database import DATABASE_NAME
 from freewalk.results.environment import read_environment
 from freewalk.results.errors import StoreError
@@ -17,7 +18,7 @@ from freewalk.results.frames import build_frame, column_dtypes
 from freewalk.results.machine import machine_name
 from freewalk.results.reading import read_table
 from freewalk.results.report_schema import ORIGINS
-from freewalk.results.schema import SCHEMA_VERSION, State
+from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION, State
 from freewalk.results.store import Store
 
 ORIGINS_NAME: Final = "origins.csv"
@@ -38,6 +39,9 @@ class Source:
     """How the trials of each sweep were run, by sweep_id, see ``run_settings``; only a store tells."""
     document: str | None = field(default=None, repr=False)
     """The text of ``sweep.toml`` as the store has it, where it does: the file may have been edited."""
+
+    data: list[DataRow] = field(default_factory=list, repr=False)
+    """Which data the trials were trained on, as the store has it; nothing without one."""
 
     @cached_property
     def counted(self) -> pd.DataFrame:
@@ -97,7 +101,31 @@ def read_source(path: Path) -> Source:
         raise StoreError(f"{path} holds no sweep: check the path")
     else:
         trials = read_table(folder / "trials.csv" if path.is_dir() else path)
-    return Source(path, trials, _origins(trials, path, folder, environment), environment, settings, document)
+    data = recorded(folder) if path.is_dir() else []
+    origins = _origins(trials, path, folder, environment)
+    return Source(path, trials, origins, environment, settings, document, data)
+
+
+def named_alike(a: Source, b: Source) -> Source:
+    """Return B with its data named as A names them where they are equal, so that their cells are the same.
+
+    Raises
+    ------
+    StoreError
+        A and B have other data under the same name.
+    """
+    sets = DataSets()
+    for source in (a, b):
+        sets.add(source.path, source.data, source.environment)
+    names = [name for name in b.trials.columns if name.startswith(PARAMETER_PREFIX)]
+    keys = [name.removeprefix(PARAMETER_PREFIX) for name in names]
+    trials = b.trials.copy() if any(row.places for row in b.data) else b.trials
+    for place in {f"{PARAMETER_PREFIX}{place}" for row in b.data for place in row.places} & set(names):
+        columns = [b.trials[name].astype(object).where(b.trials[name].notna(), None) for name in names]
+        rows = zip(b.trials["task"], *columns, strict=True)
+        found = [sets.named_alike(b.data, task, dict(zip(keys, values, strict=True))) for task, *values in rows]
+        trials[place] = pd.Series([one[place.removeprefix(PARAMETER_PREFIX)] for one in found], dtype="string")
+    return replace(b, trials=trials)
 
 
 def _origins(trials: pd.DataFrame, path: Path, folder: Path, environment: dict[str, Any] | None) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 from freewalk.results import rows
 from freewalk.results.checksums import seal
 from freewalk.results.configuration import canonical_json, describe_difference
+from freewalk.results.data import DataRow, write_data
 from freewalk.results.database import (
     DATABASE_NAME,
     check_database,
@@ -304,6 +305,12 @@ class Store:
             f"DELETE FROM curves WHERE position IN (SELECT position FROM trials {where})", keys
         )
         return self._connection.executemany(f"UPDATE trials SET state = '{state}', {blank} {where}", keys).rowcount
+
+    def note_data(self, rows: Sequence[DataRow]) -> None:
+        """Note which data the trials are trained on; what was noted before stays."""
+        if rows:
+            with transaction(self._connection, self.path) as connection:
+                write_data(connection, rows)
 
     def unfinished(self, *, retry_failed: bool = False) -> list[str]:
         """List the trials to run, in plan order: pending and interrupted, and failed ones where asked for."""

@@ -6,15 +6,29 @@ if TYPE_CHECKING:
     from freewalk.kernels.data import data_words, uniform
     from freewalk.tasks.arrays import from_arrays
     from freewalk.tasks.bits import random_bit
+    from freewalk.tasks.errors import DataError, UnreachableTargets
     from freewalk.tasks.registry import register
     from freewalk.tasks.stored import drawn
     from freewalk.tasks.task import Problem, Task
 
-__all__ = ["Problem", "Task", "data_words", "drawn", "from_arrays", "random_bit", "register", "uniform"]
+__all__ = [
+    "DataError",
+    "Problem",
+    "Task",
+    "UnreachableTargets",
+    "data_words",
+    "drawn",
+    "from_arrays",
+    "random_bit",
+    "register",
+    "uniform",
+]
 
 _HOMES = {
+    "DataError": "freewalk.tasks.errors",
     "Problem": "freewalk.tasks.task",
     "Task": "freewalk.tasks.task",
+    "UnreachableTargets": "freewalk.tasks.errors",
     "data_words": "freewalk.kernels.data",
     "drawn": "freewalk.tasks.stored",
     "from_arrays": "freewalk.tasks.arrays",

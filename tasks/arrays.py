@@ -1,19 +1,25 @@
-"""Tasks made of arrays: classes for whole numbers, values for others."""
+"""Tasks made of arrays: classes for labels, values for other numbers."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from freewalk.kernels.reference_trainer import measure
+from freewalk.tasks.errors import DataError
+from freewalk.tasks.given import as_array, as_float32, warn_unreachable
+from freewalk.tasks.labels import Names, listed, names_of, one_hot, read_labels
 from freewalk.tasks.stored import Array32, Rows, Source
 from freewalk.tasks.table import SHARES, Table, datapoint, stratified
-from freewalk.tasks.task import Metric, Problem, Task
+from freewalk.tasks.task import METRIC_DESCRIPTIONS, Metric, Problem, Task
 
 Given = tuple[ArrayLike, ArrayLike]
+_FOR_CLASSES = "labels of classes have shape (n,), and their target is the share of them found"
 
 
 def from_arrays(
@@ -31,8 +37,8 @@ def from_arrays(
 ) -> Task:
     """Return a task whose datapoints are rows of arrays.
 
-    Whole numbers as y are classes: the network ends in a softmax, the loss is the categorical cross-entropy and the
-    metric the share of classes found. Other numbers are values: squared errors, and the metric is their mean sum.
+    Labels as y are classes: the network ends in a softmax, the loss is the categorical cross-entropy and the metric the
+    share of classes found. Other numbers are values: squared errors, and the metric is their mean sum.
 
     Parameters
     ----------
@@ -41,8 +47,9 @@ def from_arrays(
     x
         (n, n_input), or (n, T, n_input) for an input a timestep.
     y
-        (n,) whole numbers of at least 0, a class each; or (n, n_output) numbers, or (n, T, n_output) for an output a
-        timestep. Outputs lie between 0 and 1: scale values into that range.
+        (n,) labels, a class each: whole numbers of at least 0, True and False, -1 and 1, or words, whose classes are in
+        alphabetical order. Or values between 0 and 1, as outputs are: (n, n_output), (n,) for one output, or
+        (n, T, n_output) for an output a timestep. Others are taken with an `UnreachableTargets` warning.
     validation, test
         (x, y) held out, measured after every epoch, or once at a trial's end. Without `validation`, rows of x and y are
         held out for both, every class in the same proportions, the same rows always.
@@ -58,19 +65,21 @@ def from_arrays(
 
     Raises
     ------
-    ValueError
-        If shapes do not fit each other, a number is not finite, classes are missing or there is no target.
+    DataError
+        A ValueError: if shapes do not fit each other, a number or a label is missing or not finite, there is no target,
+        or one that cannot be met or is met without learning.
     """
-    ys = np.asarray(y)
-    is_class = ys.ndim == 1 and np.issubdtype(ys.dtype, np.integer)
-    n_classes = int(ys.max()) + 1 if is_class and len(ys) else 0
-    if target is None and not is_class:
-        raise ValueError(f"task {name!r}: give a target, the metric's value at which it counts as learned")
     try:
-        table = _table(x, ys, validation, test, shares, n_classes)
+        labels = read_labels(as_array(y, "y"))
+        names = None if labels is None or not len(labels) else names_of(labels)
+        table = _table(x, y, labels, names, validation, test, shares)
+        chosen = _metric(metric, names, table)
+        goal = _goal(chosen, target, names)
     except ValueError as error:
-        raise ValueError(f"task {name!r}: {error}") from None
-    inputs, targets = (np.ndim(x) == 3), (ys.ndim == 3)
+        raise DataError(f"task {name!r}: {error}") from None
+    warn_unreachable(np.concatenate([rows[1] for rows in table.parts.values()]), f"task {name!r}: y")
+    is_class = names is not None
+    inputs, targets = np.ndim(x) == 3, np.ndim(y) == 3
     problem = Problem(
         n_input=table.training[0].shape[2],
         n_output=table.training[1].shape[2],
@@ -86,34 +95,95 @@ def from_arrays(
         load_stored=lambda: table,
     )
     held_out = table.validation[1]
-    return Task(
+    task = Task(
         name=name,
-        summary=summary or (f"{n_classes} classes of rows" if is_class else "values of rows"),
-        metric=metric or ("accuracy" if is_class else "loss"),
-        target=0.9 if target is None else target,
+        summary=summary or _summary(names),
+        metric=chosen,
+        target=goal,
         make_problem=lambda: problem,
         baseline=float(held_out.mean(axis=(0, 1)).max()) if baseline is None and is_class else baseline,
         baseline_text="the largest class always" if is_class and baseline is None else "",
     )
+    _refuse_met(task, problem, held_out)
+    return task
+
+
+def _summary(names: Names | None) -> str:
+    if names is None:
+        return "values of rows"
+    said = "" if isinstance(names, range) else f": {listed(names)}"
+    return f"{len(names)} classes of rows{said}"
+
+
+def _metric(metric: Metric | None, names: Names | None, table: Table) -> Metric:
+    if metric is None:
+        return "loss" if names is None else "accuracy"
+    if metric not in METRIC_DESCRIPTIONS:
+        raise ValueError(f"metric {metric!r} is unknown; known: {', '.join(METRIC_DESCRIPTIONS)}")
+    if metric == "accuracy" and table.training[1].shape[2] == 1:
+        raise ValueError("metric 'accuracy' is the share of classes found, and one output has none; give bit_accuracy")
+    return metric
+
+
+def _goal(metric: Metric, target: float | None, names: Names | None) -> float:
+    """Return the target, given or the usual one of classes; refuse one that the metric never has."""
+    if target is None and names is None:
+        raise ValueError(f"give a target, the metric's value at which it counts as learned; {_FOR_CLASSES}")
+    try:
+        goal = 0.9 if target is None else float(target)
+    except (TypeError, ValueError):
+        goal = math.nan
+    is_share = metric not in ("loss", "max_error")
+    if not (0 < goal <= 1 if is_share else 0 <= goal < math.inf):
+        meant = "a share above 0 and at most 1" if is_share else "a finite number of at least 0"
+        raise ValueError(f"target={target!r} does not fit metric {metric!r}, which needs {meant}")
+    return goal
+
+
+def _refuse_met(task: Task, problem: Problem, held_out: Array32) -> None:
+    """Refuse a target that is met before anything is learned."""
+    y = held_out if problem.sequence_output else held_out[:, 0]
+    if task.direction == "maximize":
+        answer, what, remedy = y.mean(axis=0), "one answer always", "higher"
+    else:
+        answer, remedy = np.full(y.shape[1:], 1 / problem.n_output if problem.softmax else 0.5), "lower"
+        what = "equal chances for all classes" if problem.softmax else "an output of 1/2 always"
+    outputs = np.broadcast_to(answer.astype(np.float64), y.shape)
+    value = task.measure(measure(problem.network(0), outputs, y.astype(np.float64)))
+    if task.is_met_by(value):
+        otherwise = "" if problem.softmax else f"; {_FOR_CLASSES}"
+        raise DataError(
+            f"task {task.name!r}: the target, {task.metric} {task.comparison} {task.target:g}, is met without"
+            f" learning: {what} has {value:.4g}; give a {remedy} target{otherwise}"
+        )
 
 
 def _table(
-    x: ArrayLike, y: NDArray[Any], validation: Given | None, test: Given | None, shares: Sequence[float], n_classes: int
+    x: ArrayLike,
+    y: ArrayLike,
+    labels: NDArray[Any] | None,
+    names: Names | None,
+    validation: Given | None,
+    test: Given | None,
+    shares: Sequence[float],
 ) -> Table:
     all_x = _dense(x, "x")
-    all_y = _targets(y, n_classes)
+    all_y = _targets(y, labels, names, "y")
     if len(all_x) != len(all_y):
         raise ValueError(f"x and y must have as many rows, got {len(all_x)} and {len(all_y)}")
-    if n_classes and (y.min() < 0 or n_classes < 2):
-        raise ValueError(f"classes must be whole numbers from 0 to at least 1, got {y.min()} to {y.max()}")
+    if not len(all_x):
+        raise ValueError("x and y have no rows")
     if validation is not None:
-        parts = [(all_x, all_y), _rows(validation, n_classes)]
-        parts.append((all_x[:0], all_y[:0]) if test is None else _rows(test, n_classes))
+        parts = [(all_x, all_y), _rows(validation, names, "validation")]
+        parts.append((all_x[:0], all_y[:0]) if test is None else _rows(test, names, "test"))
     elif test is not None:
         raise ValueError("give validation rows too; with test rows alone it is not clear what a trial is judged by")
     else:
-        labels = y if n_classes else np.zeros(len(all_y), dtype=np.int64)
-        parts = [(all_x[rows], all_y[rows]) for rows in stratified(labels, _checked(shares))]
+        of_one = np.zeros(len(all_y), dtype=np.int64)
+        classes = of_one if names is None else all_y.argmax(axis=2)[:, 0]
+        parts = [(all_x[rows], all_y[rows]) for rows in stratified(classes, _checked(shares))]
+        if not all(len(rows[0]) for rows in parts[:2]):
+            raise ValueError(f"{len(all_x)} rows are too few to hold some out; give more, or validation rows")
     digest = hashlib.sha256()
     for part in parts:
         for values in part:
@@ -128,31 +198,27 @@ def _checked(shares: Sequence[float]) -> Sequence[float]:
     return shares
 
 
-def _rows(given: Given, n_classes: int) -> Rows:
-    return _dense(given[0], "x"), _targets(np.asarray(given[1]), n_classes)
+def _rows(given: Given, names: Names | None, part: str) -> Rows:
+    x, y = given
+    called = f"y of the {part} rows"
+    labels = None if names is None else read_labels(as_array(y, called), called, wanted=True)
+    return _dense(x, f"x of the {part} rows"), _targets(y, labels, names, called)
 
 
 def _dense(values: ArrayLike, name: str) -> Array32:
     """Return (n, rows, numbers) float32."""
-    array = np.asarray(values, dtype=np.float32)
+    array = as_float32(values, name)
     if array.ndim not in (2, 3) or not array.shape[-1]:
-        raise ValueError(f"{name} must have shape (n, numbers) or (n, timesteps, numbers), got {array.shape}")
+        column = f"; one number a row is {name.split()[0]}[:, None]" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (n, numbers) or (n, timesteps, numbers), got {array.shape}{column}")
     return np.ascontiguousarray(array if array.ndim == 3 else array[:, None])
 
 
-def _targets(y: NDArray[Any], n_classes: int) -> Array32:
-    return classes(y, n_classes) if n_classes else _dense(y, "y")
-
-
-def classes(labels: NDArray[Any], n: int) -> Array32:
-    """Return labels 0..n-1 as rows with a one at each, (len, 1, n) float32.
-
-    Raises
-    ------
-    ValueError
-        If a label is another.
-    """
-    if len(labels) and not (labels.min() >= 0 and labels.max() < n):
-        raise ValueError(f"classes must be whole numbers from 0 to {n - 1}, got {labels.min()} to {labels.max()}")
-    rows: Array32 = np.eye(n, dtype=np.float32)[labels][:, None]
-    return rows
+def _targets(y: ArrayLike, labels: NDArray[Any] | None, names: Names | None, name: str) -> Array32:
+    """Return (n, rows, numbers) float32: a one at each class, or values."""
+    if labels is not None and names is not None:
+        return one_hot(labels, names, name)
+    array = as_float32(y, name)
+    if names is not None:
+        raise ValueError(f"{name} must have shape (n,), a label each as y has, got {array.shape}")
+    return _dense(array[:, None] if array.ndim == 1 else array, name)

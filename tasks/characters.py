@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.data import data_words
 from freewalk.kernels.noise import Stream, counters, philox, uniform_from_words
+from freewalk.tasks.errors import DataError
+from freewalk.tasks.files import kind_of, located, read_file, read_once
 from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Source, Stored, drawn, float_at, whole_at
-from freewalk.tasks.task import Problem, Task
+from freewalk.tasks.task import Place, Problem, Task
 
 MARKOV = "markov"
 """The value of `source` that stands for the chain's text."""
@@ -34,6 +36,7 @@ TIMESTEPS = 16
 N_MADE = 2**18
 _SHARES = (8, 1, 1)  # of a text: training, validation, test, one after the other
 _MOST_CHARACTERS = 256
+_MARK = b"\xef\xbb\xbf"  # that some editors put before UTF-8
 _N_TRAINING, _N_VALIDATION = range(2)  # places in the header
 _EVALUATION = np.uint32(Stream.EVALUATION_DATA)
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -145,38 +148,51 @@ def markov_text() -> Text:
     return Text((Source("the chain's text", digest),), LETTERS, codes)
 
 
-@cache
+@read_once
 def read_text(path: str) -> Text:
-    """Return the text of a UTF-8 file.
+    """Return the text of a UTF-8 file, without the mark at its beginning that some editors put there.
 
     Raises
     ------
-    ValueError
+    DataError
         If it cannot be read, or has one character only or too many different ones.
     """
+    content = read_file(Path(path), f"{MARKOV} or a UTF-8 file")
     try:
-        content = Path(path).read_bytes()
         text = content.decode()
-    except OSError as error:
-        raise ValueError(f"source={path} cannot be read ({error.strerror}); give {MARKOV} or a UTF-8 file") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"source={path} is not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+        raise DataError(
+            f"source={path} is not UTF-8 at byte {error.start}{kind_of(content)}; save the file as UTF-8"
+        ) from None
+    unmarked = content.removeprefix(_MARK)
+    text = text.removeprefix(_MARK.decode())
     characters = "".join(sorted(set(text)))
     if not 2 <= len(characters) <= _MOST_CHARACTERS:
-        raise ValueError(f"source={path} has {len(characters)} different characters; from 2 to {_MOST_CHARACTERS} fit")
+        raise DataError(f"source={path} has {len(characters)} different characters; from 2 to {_MOST_CHARACTERS} fit")
     places = {character: k for k, character in enumerate(characters)}
     codes = np.fromiter((places[character] for character in text), dtype=np.int64, count=len(text))
-    return Text((Source(str(Path(path).resolve()), hashlib.sha256(content).hexdigest()),), characters, codes)
+    digests = (hashlib.sha256(one).hexdigest() for one in (content, unmarked))
+    return Text((Source(path, *digests),), characters, codes)
 
 
 def _make_problem(source: str) -> Problem:
     if source == MARKOV:
         return _problem(len(LETTERS), 0, markov_text, N_MADE // 10 - 2)
-    text = read_text(str(Path(source).expanduser().absolute()))  # as given: a link may be moved while a sweep runs
-    if text.longest_window < 2:
-        raise ValueError(f"source={source} has {len(text.codes)} characters; give a text of at least 30")
+    text = _text_of(source)
     argument = int(text.sources[0].sha256[:15], 16)
     return _problem(len(text.characters), argument, lambda: text, text.longest_window)
+
+
+def _text_of(source: str) -> Text:
+    path = located(source)
+    text = read_text(str(path))
+    if text.longest_window < 2:
+        raise DataError(f"source={source} has {len(text.codes)} characters; give a text of at least 30")
+    return text
+
+
+def _place(source: str) -> Place | None:
+    return None if source == MARKOV else Place(str(located(source)), _text_of(source).content)
 
 
 def _problem(n: int, argument: int, load: Any, longest: int) -> Problem:
@@ -206,6 +222,7 @@ TASK = Task(
     target=_target(),
     make_problem=_make_problem,
     parameters={"source": MARKOV},
+    places={"source": _place},
     baseline=1 / len(LETTERS),
     baseline_text="one letter always: the chain shows all eight equally often",
     difficulty=(

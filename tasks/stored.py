@@ -72,6 +72,8 @@ class Source:
     """The file, or the name of the data set in the package that holds it."""
     sha256: str
     """Of the file's bytes, or of the data set's numbers, in hex digits."""
+    unpacked: str | None = None
+    """Of what is learned from, where that is not the file as it lies: what a packed one holds, say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,12 @@ class Stored(ABC):
 
     sources: tuple[Source, ...]
     """What they came from."""
+
+    @property
+    def content(self) -> str:
+        """The SHA-256 of the data, in hex digits: the same wherever files lie, whatever their names, packed or not."""
+        digests = [source.unpacked or source.sha256 for source in self.sources]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     @abstractmethod
     def _header(self) -> Sequence[int]:

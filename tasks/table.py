@@ -58,11 +58,12 @@ class Table(Stored):
     test: Rows
 
     def __post_init__(self) -> None:
-        for part, rows in self._parts.items():
+        for part, rows in self.parts.items():
             _check_rows(part, rows, self.training)
 
     @property
-    def _parts(self) -> dict[str, Rows]:
+    def parts(self) -> dict[str, Rows]:
+        """The rows by the name of their part."""
         return {"training": self.training, "validation": self.validation, "test": self.test}
 
     @property
@@ -72,11 +73,11 @@ class Table(Stored):
 
     def _header(self) -> Sequence[int]:
         x, y = self.training
-        n_rows = sum(len(rows[0]) for rows in self._parts.values())
+        n_rows = sum(len(rows[0]) for rows in self.parts.values())
         return len(x), self.n_validation, n_rows, x.shape[1], y.shape[1], x.shape[2], y.shape[2]
 
     def _words(self) -> Sequence[Array32]:
-        return [rows[k].reshape(-1) for k in (0, 1) for rows in self._parts.values()]
+        return [rows[k].reshape(-1) for k in (0, 1) for rows in self.parts.values()]
 
     def test_rows(self, timesteps: int) -> Rows | None:
         """Return the test rows, those of sequences with zeros up to so many timesteps; None if there are none."""

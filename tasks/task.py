@@ -30,6 +30,16 @@ def check_form(task: str, form: str) -> None:
 
 
 @dataclass(frozen=True)
+class Place:
+    """What a value of a parameter means that names a file or a folder."""
+
+    path: str
+    """Where it lies, absolute."""
+    content: str
+    """`Stored.content` of what it holds: what counts, wherever it lies."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """A task with its parameters filled in: what a trial learns."""
 
@@ -84,6 +94,11 @@ class Problem:
         """What the data came from; empty for data that the program makes."""
         return () if self.load_stored is None else self.load_stored().sources
 
+    @property
+    def content(self) -> str | None:
+        """`Stored.content` of the data; None for data that the program makes."""
+        return None if self.load_stored is None else self.load_stored().content
+
     def evaluation_points(self, wanted: int) -> int:
         """Return how many held-out datapoints to use: `wanted`, or every datapoint there is if fewer."""
         return wanted if self.domain_size is None else min(wanted, self.domain_size)
@@ -105,6 +120,8 @@ class Task:
     """The parameters with their defaults."""
     parameter_help: Mapping[str, str] = field(default_factory=dict)
     """What those parameters mean that no task of freewalk has."""
+    places: Mapping[str, Callable[[str], Place | None]] = field(default_factory=dict)
+    """Parameters that may name a file or a folder: what a value names, None for a name of the task's own."""
     strict: bool = False
     """Whether the target itself is not enough: below it, or above it."""
     also_recorded: tuple[Metric, ...] = ()
@@ -130,6 +147,11 @@ class Task:
     def comparison(self) -> str:
         """How the metric must compare with the target, for people."""
         return {"minimize": "<", "maximize": ">"}[self.direction] + ("" if self.strict else "=")
+
+    def is_met_by(self, value: float) -> bool:
+        """Return whether a value of the metric meets the target."""
+        sign = 1 if self.direction == "maximize" else -1
+        return sign * value > sign * self.target or (value == self.target and not self.strict)
 
     def problem(self, parameters: Mapping[str, Any]) -> Problem:
         """Return the problem for the parameters of a cell; those that are None or foreign to the task are ignored.

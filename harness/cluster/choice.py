@@ -40,7 +40,9 @@ def chosen_cluster(
     if importlib.util.find_spec("distributed") is None:
         raise UsageError(f"{option} needs Dask: {_INSTALL}")
     if n_workers is not None and importlib.util.find_spec("cryptography") is None:
-        raise UsageError(f"--workers needs cryptography, which keeps other users of this machine out: {_INSTALL}")
+        raise UsageError(
+            "--workers needs cryptography, which keeps other users of this machine out: pip install cryptography"
+        )
     from freewalk.harness.cluster.connection import Cluster
 
     return Cluster(address, n_workers, notify)

@@ -10,7 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from freewalk.harness.budget import Budget
@@ -21,7 +21,7 @@ from freewalk.harness.cluster.flight import LONGER_EACH_TIME, Flight
 from freewalk.harness.cluster.members import Member, Members
 from freewalk.harness.cluster.remote import Outcome
 from freewalk.harness.cluster.waiting import Piece, Waiting
-from freewalk.harness.errors import one_line
+from freewalk.harness.errors import UsageError, one_line
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.plan import Trial
 from freewalk.harness.slices import Slice
@@ -197,6 +197,10 @@ class Dispatch:
         if isinstance(error, _SIGNS_OF_DEATH) or type(error).__name__ == "KilledWorker":
             self._give_up(flight.member)  # all of its flights are lost, and the first of them are to blame
             return
+        if isinstance(error, UsageError):  # it is the worker that is not fit
+            self.members.refuse(flight.member.address, str(error))
+            self._give_up(flight.member)
+            return
         self._flights[flight.member].remove(flight)
         if error is not None:
             self._fail(flight.pieces, one_line(error))
@@ -229,7 +233,7 @@ class Dispatch:
             self._waiting.progressed(trial.trial_id)
             if checkpoint is not None:
                 self._save(trial, checkpoint)
-        return [Piece(work, piece.backend) for work in done.left]
+        return [replace(piece, work=work) for work in done.left]
 
     def _save(self, trial: Trial, checkpoint: Checkpoint) -> None:
         """Pass a checkpoint on when it is time, else keep it for the case that the sweep is stopped."""

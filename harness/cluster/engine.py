@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import threading
 import time
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -21,10 +20,11 @@ from freewalk.harness.cluster.same_data import TaskData
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.errors import UsageError
 from freewalk.harness.events import Event
-from freewalk.harness.interrupts import patience
+from freewalk.harness.group import Work
 from freewalk.harness.plan import Cell, Trial
 from freewalk.kernels.backend import BackendName
 from freewalk.tasks.registry import TASKS
+from freewalk.tasks.stored import Source
 
 
 class ClusterEngine:
@@ -86,8 +86,8 @@ class ClusterEngine:
                 yield event
         finally:
             self.stop()
-            with suppress(CancelledError, TimeoutError):
-                running.result(min(patience(), threading.TIMEOUT_MAX))
+            with suppress(CancelledError):
+                running.result()
             self._take_compile_seconds()
 
     def stop(self) -> None:
@@ -109,7 +109,7 @@ class ClusterEngine:
             own = [trial for trial in trials if homes[trial.cell.method] == backend]
             whole = [trial for trial in self._plan if homes[trial.cell.method] == backend]
             works = works_of(own, self._budget, backend, checkpoints=checkpoints, plan=whole)
-            pieces += [Piece(work, backend.name) for work in works]
+            pieces += [Piece(work, backend.name, _sources(work)) for work in works]
         return pieces
 
     def _take_compile_seconds(self) -> None:
@@ -150,6 +150,11 @@ class ClusterEngine:
             if kind is None or members.is_somebody_coming:
                 since = time.monotonic()
         raise UsageError(self._cluster.nobody(self._dispatch.missing() or "worker"))
+
+
+def _sources(work: Work) -> tuple[Source, ...]:
+    cell = work.trials[0].cell
+    return TASKS[cell.task].problem(cell.parameters).sources
 
 
 def _kinds(pieces: Sequence[Piece]) -> list[Kind]:

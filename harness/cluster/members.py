@@ -158,11 +158,11 @@ class Members:
         except concurrent.futures.CancelledError:
             self._drop(address)  # it has died, or is asked once more
         except TimeoutError:
-            self._refuse(address, "it has not become ready in time")
+            self.refuse(address, "it has not become ready in time")
         except UsageError as error:
-            self._refuse(address, str(error))
+            self.refuse(address, str(error))
         except Exception as error:
-            self._refuse(address, f"it cannot take part: {' '.join(f'{type(error).__name__}: {error}'.split())}")
+            self.refuse(address, f"it cannot take part: {' '.join(f'{type(error).__name__}: {error}'.split())}")
         finally:
             if self._coming.get(address) is asyncio.current_task():
                 del self._coming[address]
@@ -176,7 +176,7 @@ class Members:
         if (task := self._coming.pop(member.address, None)) is not None:
             task.cancel()
         if self.end is None:
-            self._refuse(member.address, f"{reason}; what it had is done elsewhere")
+            self.refuse(member.address, f"{reason}; what it had is done elsewhere")
         else:
             self._drop(member.address)
             self._ended.add(member.address)
@@ -184,7 +184,8 @@ class Members:
             self._tell(f"worker {member.address} is ended and replaced: {reason}; what it had is done again")
         self.changed()
 
-    def _refuse(self, address: str, reason: str) -> None:
+    def refuse(self, address: str, reason: str) -> None:
+        """Leave a worker out, as long as it is there."""
         self._drop(address)
         self.refused[address] = reason
         self._tell(f"worker {address} is left out: {reason}")

@@ -1,6 +1,6 @@
 """A worker process of this machine: `python -m freewalk.harness.cluster.process ADDRESS NAME FOLDER`.
 
-Its standard input is a pipe from the driver. A line with the keys of the sweep comes first, which nothing else holds. The
+Its standard input is a pipe from the driver. A line with the sweep's keys comes first; nothing else holds them. The
 process ends when the pipe does: however the driver dies, no worker outlives it.
 """
 

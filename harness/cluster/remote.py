@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 import freewalk
 from freewalk.harness.budget import Budget
-from freewalk.harness.cluster.same_data import TaskData
+from freewalk.harness.cluster.same_data import TaskData, refuse_other_sources
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.errors import one_line
 from freewalk.harness.events import Failed
@@ -33,6 +33,7 @@ from freewalk.harness.plugins import load_plugins
 from freewalk.harness.problem import resolve_problem
 from freewalk.harness.slices import Slice, run_slice
 from freewalk.kernels.backend import Backend, BackendName, resolve_backend
+from freewalk.tasks.registry import TASKS
 
 _PACKAGES = ("numba", "numpy")
 
@@ -115,8 +116,8 @@ def fingerprint() -> str:
 def prepare(payload: bytes) -> float:
     """Load plug-ins, and compile the kernels of some cells or load them from the cache; return the seconds.
 
-    Data must be the driver's, and stay what they are from here on: a process reads a file once. NumPy's matrix products
-    keep to the thread that asks for them from here on: a worker runs as many slices at once as it has Dask threads.
+    Data must be the driver's. NumPy's matrix products keep to the thread that asks for them from here on: a worker runs
+    as many slices at once as it has Dask threads.
 
     Raises
     ------
@@ -140,6 +141,11 @@ def run(payload: bytes) -> bytes:
     """Run the works of a pickled `Job` one after another until its time is over; return a pickled `Outcome`.
 
     At least one slice is run. An error that a slice does not turn into events itself fails the trials of its work.
+
+    Raises
+    ------
+    UsageError
+        If the data have changed since the worker was prepared.
     """
     job: Job = pickle.loads(payload)
     pieces, budget, seconds, session, flight = job
@@ -153,12 +159,19 @@ def run(payload: bytes) -> bytes:
     try:
         for piece in pieces:
             looked()
+            _refuse_changed_data(piece)
             left = seconds - (time.perf_counter() - start)
             over = slices and (left <= 0 or stop.is_set())
             slices.append(None if over else _run_one(piece, budget, left, stop, looked))
     finally:
         _looks.pop(flight, None)
     return pickle.dumps(Outcome(tuple(slices), time.perf_counter() - start))
+
+
+def _refuse_changed_data(piece: Piece) -> None:
+    if piece.sources:
+        cell = piece.work.trials[0].cell
+        refuse_other_sources(cell.task, TASKS[cell.task].problem(cell.parameters).sources, piece.sources)
 
 
 def _run_one(piece: Piece, budget: Budget, seconds: float, stop: threading.Event, looked: Callable[[], None]) -> Slice:

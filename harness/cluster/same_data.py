@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from types import CodeType, FunctionType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from freewalk.tasks.stored import Source
 from freewalk.tasks.task import Problem
 
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, frozenset, np.generic)
+_REMEDY = "; put the same there and start the worker again"
 _FUNCTIONS = ("datapoint", "load_stored")
 """Fields of a problem that are functions, of which only what they hold can be compared."""
 
@@ -58,17 +59,29 @@ class TaskData:
         UsageError
             Naming the task, and where they are known, the file and both SHA-256.
         """
-        remedy = "; put the same there and start the worker again"
-        for here, there in zip(self.sources, driver.sources, strict=False):
-            if here.sha256 != there.sha256:
-                raise UsageError(
-                    f"its data of task {self.task!r} are others: {here.path} has the SHA-256 {here.sha256[:12]}…, the"
-                    f" driver's {there.sha256[:12]}…{remedy}"
-                )
+        refuse_other_sources(self.task, self.sources, driver.sources)
         different = [name for name, text in self.sizes.items() if text != driver.sizes[name]]
-        if len(self.sources) != len(driver.sources) or different or self.held != driver.held:
+        if different or self.held != driver.held:
             which = f" ({', '.join(different)})" if different else ""
-            raise UsageError(f"its data of task {self.task!r} are others{which}{remedy}")
+            raise UsageError(f"its data of task {self.task!r} are others{which}{_REMEDY}")
+
+
+def refuse_other_sources(task: str, own: Sequence[Source], driver: Sequence[Source]) -> None:
+    """Refuse data of a task that come from other files or data sets than the driver's, whatever their paths.
+
+    Raises
+    ------
+    UsageError
+        Naming the first file that differs, and both SHA-256.
+    """
+    for here, there in zip(own, driver, strict=False):
+        if here.sha256 != there.sha256:
+            raise UsageError(
+                f"its data of task {task!r} are others: {here.path} has the SHA-256 {here.sha256[:12]}…, the driver's"
+                f" {there.sha256[:12]}…{_REMEDY}"
+            )
+    if len(own) != len(driver):
+        raise UsageError(f"its data of task {task!r} are others{_REMEDY}")
 
 
 def _held(problem: Problem) -> str:

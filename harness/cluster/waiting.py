@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from freewalk.harness.group import Work
 from freewalk.kernels.backend import BackendName
+from freewalk.tasks.stored import Source
 
 _BUNDLE_SECONDS = 0.5
 """Works of milliseconds travel together, as many as fill this time: each journey costs several milliseconds."""
@@ -26,6 +27,8 @@ class Piece:
 
     work: Work
     backend: BackendName
+    sources: tuple[Source, ...] = ()
+    """Of the data of its trials, as the driver has them: they are of one task with the same parameters."""
 
     @property
     def on_gpu(self) -> bool:

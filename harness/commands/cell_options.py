@@ -66,11 +66,11 @@ def own_settings(texts: Iterable[str], given: Mapping[str, str]) -> dict[str, st
 
 def axis(name: str, value: str) -> str:
     """Return a parameter's option as the grid wants it; what is wrong with it is said of the option itself."""
+    from freewalk.harness.grid import axis_values
     from freewalk.harness.parameters import check_axis
-    from freewalk.harness.values import parse_values
 
     where = f"--{name.replace('_', '-')} {value!r}: "
-    check_axis(name, parse_values(value, where), where)
+    check_axis(name, axis_values(name, value, where), where)
     return f"{name}={value}"
 
 

@@ -41,13 +41,17 @@ def command(a: str, b: str, check: float | None, as_csv: bool, as_json: bool) ->
     """
     from freewalk.harness.comparison_table import Comparison, print_comparison, print_comparison_json
     from freewalk.harness.data_table import print_csv
-    from freewalk.harness.reading import read_sweep
+    from freewalk.harness.reading import read_sweep, reading
+    from freewalk.results.sources import named_alike
 
     if as_csv and as_json:
         raise UsageError("--csv and --json: give one of them")
     if check is not None and not (math.isfinite(check) and check >= 1):
         raise UsageError(f"--check {check:g}: must be a ratio of B over A from 1 on, such as 1.1 for a tenth more")
-    found = Comparison.of(read_sweep(a), read_sweep(b), check)
+    first, second = read_sweep(a), read_sweep(b)
+    with reading():
+        second = named_alike(first, second)
+    found = Comparison.of(first, second, check)
     for note in found.notes():
         click.echo(f"harness: note: {note}", err=True)
     if as_csv:

@@ -127,8 +127,9 @@ def command(
     """
     from freewalk.harness.cluster.choice import chosen_cluster
     from freewalk.harness.configuration import resolve
+    from freewalk.harness.places import default_directory
     from freewalk.harness.registry import BuiltInRegistry
-    from freewalk.harness.sweep import Sweep, default_directory
+    from freewalk.harness.sweep import Sweep
     from freewalk.results.errors import StoreError
 
     if out == "":

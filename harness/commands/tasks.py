@@ -41,9 +41,11 @@ def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _row(task: Any) -> dict[str, Any]:
+    from freewalk.harness.targets import warn_of_task
     from freewalk.tasks.task import METRIC_DESCRIPTIONS
 
     problem = task.problem({})
+    warn_of_task(task, problem)
     return {
         "task": task.name,
         "summary": task.summary,

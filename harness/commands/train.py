@@ -120,6 +120,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     from freewalk.harness.estimate import refuse_too_large
     from freewalk.harness.plan import expand
     from freewalk.harness.registry import BuiltInRegistry
+    from freewalk.harness.targets import warn_of_targets
     from freewalk.harness.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
     from freewalk.harness.weights_file import SavedWeights, save_weights
     from freewalk.results.explanation import explain
@@ -131,6 +132,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     refuse_methods_without_kernels(configuration.backend, configuration.methods)
     backend = backend_of(usable_backend(configuration.backend, plan.cells), trial.cell.method)
     refuse_too_large(plan, backend)
+    warn_of_targets(plan.cells)
     path = _free_path(save, trial.cell.task, trial.trial_id)
     budget = Budget.of(configuration)
     initial = start.weights_for(resolve_trial(trial.cell, budget))

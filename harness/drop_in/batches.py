@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from freewalk.harness.drop_in.settings import Settings
 from freewalk.harness.errors import UsageError
+from freewalk.tasks.given import as_array, warn_unreachable
 
 Rows = NDArray[np.float32]
 
@@ -44,6 +45,7 @@ def batch_of(settings: Settings, x: Any, target: Any, n: int | None) -> tuple[Ro
     xs, ys = inputs_of(settings, x, n), _targets_of(settings, target, n)
     if len(xs) != len(ys):
         raise UsageError(f"x and target must have as many datapoints, got {len(xs)} and {len(ys)}")
+    warn_unreachable(ys, "target", stacklevel=3)
     return xs, ys
 
 
@@ -64,9 +66,9 @@ def _rows(
     name: str, values: Any, n: int | None, timesteps: int, key: str, size: int, is_sequence: bool, is_onehot: bool
 ) -> Rows:
     try:
-        array = np.asarray(values)
+        array = as_array(values, name)
     except ValueError as error:
-        raise UsageError(f"{name} is no array: {' '.join(str(error).split())}") from None
+        raise UsageError(str(error)) from None
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{name} must hold numbers, got {array.dtype}")
     axes = {"timesteps": timesteps} if is_sequence else {}

@@ -21,12 +21,13 @@ class Scratch:
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
 
-    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float32, *, zeros: bool = False) -> Any:
-        """Return an array with whatever is in it, `zeros` at first; it is the caller's until the name's next."""
+    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float32, *, zeroed: bool = False) -> Any:
+        """Return an array with whatever is in it, perhaps zeros at first; it is the caller's until the name's next."""
         size = math.prod(shape)
         if name not in self._kept or self._kept[name].size < size:
             self._kept.pop(name, None)  # first, so that there is room
-            self._kept[name] = cuda.to_device(np.zeros(size, dtype)) if zeros else cuda.device_array(size, dtype)
+            made = cuda.to_device(np.zeros(size, dtype)) if zeroed else cuda.device_array(size, dtype)
+            self._kept[name] = made
         return self._kept[name][:size].reshape(shape)
 
     def sent(self, name: str, values: NDArray[Any]) -> Any:

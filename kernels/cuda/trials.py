@@ -284,8 +284,8 @@ class DeviceTrials:
         It starts with zeros: a place that holds no datapoint is computed too, and thrown away.
         """
         network, timesteps = self.network, int(self._sizes[:, TIMESTEPS].max())
-        x = self._scratch.array("x", (blocks, places, network.input_rows(timesteps), network.n_input), zeros=True)
-        y = self._scratch.array("y", (blocks, places, network.output_rows(timesteps), network.n_output), zeros=True)
+        x = self._scratch.array("x", (blocks, places, network.input_rows(timesteps), network.n_input), zeroed=True)
+        y = self._scratch.array("y", (blocks, places, network.output_rows(timesteps), network.n_output), zeroed=True)
         return x, y
 
 

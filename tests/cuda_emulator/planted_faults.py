@@ -147,14 +147,6 @@ def read_of_unwritten_shared_memory(given: Any, fresh: Any) -> None:
     fresh[cuda.grid(1)] = shared[thread + 1]
 
 
-@planted
-def read_of_unwritten_local_memory(given: Any, fresh: Any) -> None:
-    local = cuda.local.array(8, np.float32)
-    for k in range(int(given[3])):
-        local[k] = given[k]
-    fresh[cuda.grid(1)] = local[int(given[2])] + local[int(given[7])]
-
-
 # ---- races
 @planted
 def race_between_warps(given: Any, fresh: Any) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from emulator.build import why_impossible
+from ptx_pieces import kernel, run_all
 
-HERE = Path(__file__).parent
 REASON = why_impossible()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 
-HEADER = ".version 8.0\n.target sm_90a\n.address_size 64\n"
 INF, NAN = math.inf, math.nan
 TINY = 2.0**-149
 F32_MAX = float.fromhex("0x1.fffffep127")
@@ -263,25 +257,6 @@ def _in_ptx(pieces: list[Piece]) -> tuple[str, list[int]]:
         else:
             body.append(f"st.global.b{kinds[0][1:]} [%rd2+{8 * k}], d; }}")
     return kernel("\n".join(body)), words
-
-
-def kernel(body: str, before: str = "", registers: str = "") -> str:
-    """Return the PTX of a kernel of two arrays, whose addresses are in %rd1 and %rd2."""
-    return (
-        f"{HEADER}{before}\n.visible .entry piece(.param .u64 given, .param .u64 filled)\n{{\n"
-        f".reg .b64 %rd<9>; .reg .b32 %r<9>; .reg .f32 %f<9>; .reg .pred %p<9>; {registers}\n"
-        f"ld.param.u64 %rd1, [given]; ld.param.u64 %rd2, [filled];\n{body}\nret;\n}}\n"
-    )
-
-
-def run_all(tasks: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """Launch kernels in a process of their own."""
-    (folder / "tasks.json").write_text(json.dumps(tasks))
-    command = [sys.executable, HERE / "run_ptx.py", folder / "tasks.json", folder / "out.json"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads((folder / "out.json").read_text())
-    return found
 
 
 @pytest.fixture(scope="module")

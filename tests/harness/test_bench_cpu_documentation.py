@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from freewalk.harness.bench.cpu.documentation import DOCS, binding_table, filled, main, memory_table, parts, read_rows
+from freewalk.harness.bench.cpu.documentation import binding_table, filled, main, memory_table, parts, read_rows
 from freewalk.harness.bench.cpu.peaks import PeakRow
 from freewalk.harness.bench.cpu.rows import FigureRow, MemoryRow, SampleRow, TimingRow
 from freewalk.harness.bench.rows import CsvFile
 from freewalk.harness.errors import UsageError
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def timing(implementation: str, **changes: Any) -> TimingRow:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import freewalk
 from freewalk import NNRndTraining
@@ -82,6 +83,95 @@ def test_a_task_of_classes_and_one_of_a_plugin(harness: Harness, tmp_path: Path)
     assert missing.code == 2
     assert "one of your own needs --plugin FILE" in missing.err
     assert "no task mine is loaded (--plugin FILE)" in harness("maximize", "--weights", "w.npz").err
+
+
+CLASSES = (
+    "import numpy as np\n"
+    "from freewalk.tasks import from_arrays\n"
+    "x = np.random.default_rng(0).normal(size=(60, 2))\n"
+    "THREE = from_arrays('three', x, np.arange(60) % 3)\n"
+    "TWO = from_arrays('two', x, np.arange(60) % 2)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "columns"),
+    [
+        ("three", np.array([0, 2, 1, 1]), [0, 2, 1, 1]),
+        ("three", np.array([0.0, 2.0, 1.0, 1.0]), [0, 2, 1, 1]),
+        ("three", np.array([[0], [2], [1], [1]]), [0, 2, 1, 1]),
+        ("three", np.array([2, 2, 2, 2], dtype=np.uint8), [2, 2, 2, 2]),
+        ("two", np.array([True, False, False, True]), [1, 0, 0, 1]),
+        ("two", np.array([-1, 1, 1, -1]), [0, 1, 1, 0]),
+        ("two", np.array([-1.0, -1.0, -1.0, -1.0]), [0, 0, 0, 0]),
+    ],
+)
+def test_labels_are_classes(
+    harness: Harness, tmp_path: Path, task: str, labels: NDArray[Any], columns: list[int]
+) -> None:
+    (tmp_path / "own.py").write_text(CLASSES)
+    layers = "2-3-3" if task == "three" else "2-3-2"
+    training = ["train", "--plugin", "own.py", "--task", task, "--method", "backprop", "--architecture", layers]
+    assert harness(*training, "--batch-size", "8", "--epochs", "1", "--quiet", "--save", "w.npz").code == 0
+    x = np.random.default_rng(1).normal(size=(4, 2))
+    np.savez(tmp_path / "labels.npz", x=x, y=labels)
+    np.savez(tmp_path / "ones.NPZ.npz", x=x, y=np.eye(3 if task == "three" else 2)[columns])
+    (tmp_path / "ones.NPZ.npz").rename(tmp_path / "ones.NPZ")  # capitals, as other systems write them
+    found = [harness("evaluate", "--weights", "w.npz", "--data", name, "--json") for name in ("labels.npz", "ones.NPZ")]
+    assert [one.code for one in found] == [0, 0], found
+    measures = [{k: v for k, v in json.loads(one.out).items() if k != "data"} for one in found]
+    assert measures[0] == measures[1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0, 3, 1, 1]), "classes must be whole numbers from 0 to 2, got 0 to 3"),
+        (np.array([1, 2, -1, 1]), "classes must be whole numbers from 0 to 2, got -1 to 2"),
+        (np.array(["a", "b", "c", "a"]), "y holds words, and the network knows its classes by number: give 0 to 2"),
+        (np.array([0, 1, np.nan, 1]), "y holds nan in row 2, which is not finite"),
+        (np.array([0.5, 1, 0, 1]), "y must have shape (B, n_output=3)"),
+    ],
+)
+def test_labels_that_do_not_fit(
+    harness: Harness, refused: Any, tmp_path: Path, labels: NDArray[Any], message: str
+) -> None:
+    (tmp_path / "own.py").write_text(CLASSES)
+    training = ["train", "--plugin", "own.py", "--task", "three", "--method", "backprop", "--architecture", "2-3-3"]
+    assert harness(*training, "--batch-size", "8", "--epochs", "1", "--quiet", "--save", "w.npz").code == 0
+    np.savez(tmp_path / "labels.npz", x=np.zeros((4, 2)), y=labels)
+    assert message in refused("evaluate", "--weights", "w.npz", "--data", "labels.npz")
+
+
+def test_targets_of_one_output_need_no_column(harness: Harness, xor: dict[str, Any], tmp_path: Path) -> None:
+    x, y = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]), np.array([1, 0, 0])
+    for name, targets in (("flat", y), ("column", y[:, None]), ("bool", y == 1)):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=targets)
+    found = [harness("evaluate", "--weights", "w.npz", "--data", f"{name}.npz") for name in ("flat", "column", "bool")]
+    assert len({one.out.partition(":")[2] for one in found}) == 1
+    assert "loss" in found[0].out
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.CSV", "d.tsv", "d.txt"])
+def test_a_table_of_text_is_named_with_the_way_out(
+    harness: Harness, refused: Any, xor: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("a,b,y\n0,1,1\n")
+    line = refused("evaluate", "--weights", "w.npz", "--data", name)
+    wanted = f"{name} is a table of text (CSV); read it with NumPy and save inputs and targets as a .npz"
+    assert wanted in line
+    np.save(tmp_path / "x.npy", np.zeros((1, 2)))
+    assert wanted in refused("evaluate", "--weights", "w.npz", "--data", "x.npy", "--targets", name)
+
+
+@pytest.mark.filterwarnings("always::freewalk.tasks.UnreachableTargets")
+def test_targets_that_no_output_reaches_are_named(harness: Harness, xor: dict[str, Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / "signs.npz", x=np.zeros((2, 2)), y=np.array([-1.0, 1.0]))
+    found = harness("evaluate", "--weights", "w.npz", "--data", "signs.npz")
+    assert found.code == 0
+    wanted = "harness: y reaches from -1 to 1, but outputs lie between 0 and 1, so that no network meets it; scale it"
+    assert found.err.startswith(wanted)
+    assert found.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("how", ["npz", "npy"])
@@ -165,7 +255,7 @@ def test_mistakes(refused: Refused, xor: Any, tmp_path: Path, arguments: list[st
     np.savez(tmp_path / "few.npz", x=np.zeros((4, 2)), y=one[:3])
     np.savez(tmp_path / "empty.npz", x=np.zeros((0, 2)), y=one[:0])
     np.save(tmp_path / "x.npy", np.zeros((4, 2)))
-    np.save(tmp_path / "y.npy", np.zeros(4))
+    np.save(tmp_path / "y.npy", np.zeros((4, 2)))
     assert message in refused("evaluate", "--weights", "w.npz", *arguments)
 
 

@@ -196,4 +196,4 @@ def test_without_cryptography_the_error_names_what_to_install(
         importlib.util, "find_spec", lambda name, *a: None if name == "cryptography" else find_spec(name, *a)
     )
     line = refused("sweep", *tiny, "--workers", 2, "--out", "out")
-    assert line.startswith("--workers needs cryptography, which keeps other users of this machine out: pip install")
+    assert line == "--workers needs cryptography, which keeps other users of this machine out: pip install cryptography"

@@ -1,4 +1,4 @@
-"""What commands share: options with one value, hints from parameters to options, threads, weights, old spellings."""
+"""Options that commands share: one value each, hints from parameters to options, threads, weights, old spellings."""
 
 from __future__ import annotations
 

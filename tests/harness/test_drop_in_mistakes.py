@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from freewalk import NNRndTraining, UsageError
+from freewalk.tasks import UnreachableTargets
 
 SMALL = {"num_input": 2, "num_hidden": 3, "num_output": 1, "timesteps": 2, "batch_size": 4}
 SEQUENCE = {**SMALL, "sequence_input": True, "sequence_output": True}
@@ -173,3 +174,13 @@ def test_of_an_iterator_noise_and_evaluation() -> None:
     still.train_step(X, Y)
     assert np.array_equal(still.weights, before), "without noise nothing moves"
     assert "x must have shape (B, num_input=2), got (2, 3)" in refusal(training.run, np.zeros((2, 3)))
+
+
+def test_targets_that_no_output_reaches_are_named() -> None:
+    config = {"num_input": 1, "num_hidden": 1, "num_output": 1, "timesteps": 1, "batch_size": 4}
+    training = NNRndTraining(config, epochs=1, epoch_steps=1, echo=None)
+    x = np.linspace(0, 1, 4)[:, None]
+    with pytest.warns(UnreachableTargets, match="target reaches from 0 to 5, but outputs lie between 0 and 1"):
+        training.train([(x, 5 * x)])
+    with pytest.warns(UnreachableTargets, match="target reaches from -1 to 1, .* such as"):
+        training.evaluate(x, 2 * x - 1)

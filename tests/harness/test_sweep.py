@@ -21,8 +21,9 @@ import freewalk
 from freewalk.harness.configuration import resolve
 from freewalk.harness.errors import UsageError, one_line
 from freewalk.harness.events import Finished
+from freewalk.harness.places import default_directory
 from freewalk.harness.registry import BuiltInRegistry
-from freewalk.harness.sweep import Opened, Sweep, default_directory
+from freewalk.harness.sweep import Opened, Sweep
 from freewalk.harness.trial import run_trial, start_trial
 from freewalk.kernels.backend import Backend
 from freewalk.results.export import read_csv

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_simulation import CASES, POINTS, Case, configuration_of, mask_of, network_of
+from drawing import EXAMPLE, draw_many
 
 from freewalk.harness.bench.checks.noise import lost_near_zero
 from freewalk.kernels.batch import BatchTrial
@@ -96,6 +97,13 @@ def test_the_device_draws_the_addressed_noise(noise: Any) -> None:
     wanted = unit_perturbations(network.n_from, network.n_to, datapoints=datapoints, noise=noise, **where)  # type: ignore[arg-type]
     assert found.shape == wanted.shape
     assert (np.abs(found - wanted) <= 3e-6 + lost_near_zero(wanted)).all()
+
+
+def test_the_normals_are_those_of_the_cpu_bit_for_bit() -> None:
+    from freewalk.kernels.cuda.checks import unit_noise_on_device
+
+    found = unit_noise_on_device(EXAMPLE, seed=5, step=2, datapoints=np.arange(64))
+    np.testing.assert_array_equal(found, draw_many(EXAMPLE, 4, seed=5, step=2))
 
 
 @pytest.mark.skipif("FREEWALK_CUDA_EMULATOR" in os.environ, reason="a million datapoints take the emulator an hour")

@@ -231,7 +231,8 @@ def test_idx_files(tmp_path: Path, squeeze: bool) -> None:
     ("name", "content", "message"),
     [
         ("train-labels-idx1-ubyte", None, "has no train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz"),
-        ("train-images-idx3-ubyte", b"", "is no IDX file"),
+        ("train-images-idx3-ubyte", b"", "is empty; give MNIST's own files"),
+        ("train-images-idx3-ubyte", b"\x00\x00\x08", "is no IDX file of bytes"),
         ("train-images-idx3-ubyte", b"\x00\x00\x09\x01\x00\x00\x00\x01\x00", "is no IDX file of bytes"),
         ("train-images-idx3-ubyte", struct.pack(">HBB3I", 0, 8, 3, 60, 3, 2) + b"1234", "holds 4"),
         ("train-images-idx3-ubyte", b"\x1f\x8bnothing", "no whole gzip file"),

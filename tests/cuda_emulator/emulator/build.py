@@ -17,7 +17,7 @@ DRIVER = HERE / "driver"
 CACHE_VARIABLE = "FREEWALK_EMULATOR_CACHE"
 # gcc's default would fuse multiplications with additions, and take overflow and aliasing for impossible
 _KERNEL_FLAGS = ["-O1", "-march=native", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing", "-fno-builtin-printf"]
-_DRIVER_FLAGS = ["-O2", "-std=c++17", "-fno-strict-aliasing", "-fvisibility=hidden", "-Wall", "-Wextra"]
+_DRIVER_FLAGS = ["-O2", "-flto", "-std=c++17", "-fno-strict-aliasing", "-fvisibility=hidden", "-Wall", "-Wextra"]
 
 
 class EmulatorError(RuntimeError):

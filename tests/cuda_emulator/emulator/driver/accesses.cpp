@@ -10,19 +10,18 @@ static std::string verb(int how) {
 }
 
 // ---- where an address lies
-static const SharedArray* shared_array_at(const RunningBlock& running, uint64_t offset, int bytes) {
-    const Launch& launch = current_launch();
-    for (int k = 0; k < launch.kernel->n_shared; k++) {
-        const SharedArray& array = launch.kernel->shared[k];
-        uint32_t size = array.bytes ? array.bytes : launch.dynamic_bytes;
-        if (offset >= array.offset && offset + (uint32_t)bytes <= (uint64_t)array.offset + size) return &array;
+static bool is_in_shared_array(uint64_t offset, int bytes) {
+    const Kernel& kernel = *current_launch->kernel;
+    for (int k = 0; k < kernel.n_shared; k++) {
+        const SharedArray& array = kernel.shared[k];
+        uint32_t size = array.bytes ? array.bytes : current_launch->dynamic_bytes;
+        if (offset >= array.offset && offset + (uint32_t)bytes <= (uint64_t)array.offset + size) return true;
     }
-    (void)running;
-    return nullptr;
+    return false;
 }
 
 static const Symbol* symbol_at(uint64_t address, int bytes) {
-    const Kernel& kernel = *current_launch().kernel;
+    const Kernel& kernel = *current_launch->kernel;
     for (int k = 0; k < kernel.n_symbols; k++) {
         const Symbol& symbol = kernel.symbols[k];
         if (address >= symbol.address && address + (uint32_t)bytes <= symbol.address + symbol.bytes) return &symbol;
@@ -35,7 +34,7 @@ int emu_space(Thread* thread, uint64_t address) {
     if (is_device_address(address)) return SPACE_GLOBAL;
     uint64_t shared = (uint64_t)fiber.running->block.shared;
     if (address >= shared && address < shared + fiber.running->shared_written.size()) return SPACE_SHARED;
-    if (address >= (uint64_t)thread->local && address < (uint64_t)thread->local + current_launch().kernel->local_bytes)
+    if (address >= (uint64_t)thread->local && address < (uint64_t)thread->local + current_launch->kernel->local_bytes)
         return SPACE_LOCAL;
     const Symbol* symbol = symbol_at(address, 1);
     return !symbol ? SPACE_NONE : symbol->is_const ? SPACE_CONST : SPACE_GLOBAL;
@@ -49,7 +48,7 @@ static const char* conflict_text(int how, bool was_write) {
 
 // Whether an earlier access is by another thread, of the same bytes, and not ordered before this one by a barrier.
 static bool is_race(const Access& earlier, const Fiber& fiber, uint8_t bytes, bool strong, bool is_shared) {
-    if (earlier.era != current_era() || !(earlier.bytes & bytes) || (earlier.strong && strong)) return false;
+    if (earlier.era != current_era || !(earlier.bytes & bytes) || (earlier.strong && strong)) return false;
     if (earlier.reach == Access::several_blocks) return true;
     if (earlier.block != fiber.running->index) return !is_shared;  // shared memory of a block that has ended
     if (earlier.barriers != fiber.barriers) return false;
@@ -62,7 +61,7 @@ static bool is_race(const Access& earlier, const Fiber& fiber, uint8_t bytes, bo
 
 static Access access_of(const Fiber& fiber, uint8_t bytes, bool strong, int statement) {
     uint32_t lane = fiber.thread.number % WARP;
-    return {current_era(), fiber.running->index, fiber.barriers, fiber.clock, 1u << lane, statement,
+    return {current_era, fiber.running->index, fiber.barriers, fiber.clock, 1u << lane, statement,
             (uint16_t)(fiber.thread.number / WARP), Access::one_warp, bytes, strong};
 }
 
@@ -90,38 +89,43 @@ static void remember_read(Access& kept, const Fiber& fiber, const Access& now, b
     kept.strong &= now.strong;
 }
 
+[[noreturn]] static void report_race(Fiber& fiber, const Access& other, bool was_write, int how, bool is_shared,
+                                     int statement) {
+    std::string where = is_shared ? "shared memory" : "global memory";
+    std::string others = other.block == fiber.running->index ? "another thread" : "another block";
+    fault(fiber, CUDA_ERROR_LAUNCH_FAILED,
+          "race in " + where + ": " + conflict_text(how, was_write) + " " + others +
+              (was_write ? " has written at " : " has read at ") + describe_statement(other.statement) +
+              ", with no barrier between",
+          statement);
+}
+
 static void check_race(Fiber& fiber, WordHistory* history, uint64_t address, int bytes, int how, bool is_shared,
                        int statement) {
     bool strong = how & STRONG;
-    for (int done = 0; done < bytes;) {
-        int first = (int)((address + done) % 4), here = bytes - done < 4 - first ? bytes - done : 4 - first;
+    for (int done = 0; done < bytes; history++) {
+        int first = (int)((address + (uint64_t)done) % 4), here = bytes - done < 4 - first ? bytes - done : 4 - first;
         uint8_t mask = (uint8_t)(((1u << here) - 1) << first);
-        bool after_write = is_race(history->written, fiber, mask, strong, is_shared);
-        if (after_write || ((how & WRITE) && is_race(history->read, fiber, mask, strong, is_shared))) {
-            const Access& other = after_write ? history->written : history->read;
-            std::string where = is_shared ? "shared memory" : "global memory";
-            std::string others = other.block == fiber.running->index ? "another thread" : "another block";
-            fault(fiber, CUDA_ERROR_LAUNCH_FAILED,
-                  "race in " + where + ": " + conflict_text(how, after_write) + " " + others +
-                      (after_write ? " has written at " : " has read at ") + describe_statement(other.statement) +
-                      ", with no barrier between",
-                  statement);
-        }
-        Access now = access_of(fiber, mask, strong, statement);
-        if (how & WRITE) {
-            history->written = now;
-            if (!(history->read.bytes & ~mask)) history->read.era = 0;
-        } else {
-            remember_read(history->read, fiber, now, is_shared);
-        }
         done += here;
-        history++;
+        if (is_race(history->written, fiber, mask, strong, is_shared))
+            report_race(fiber, history->written, true, how, is_shared, statement);
+        Access now = access_of(fiber, mask, strong, statement);
+        if (!(how & WRITE)) {
+            remember_read(history->read, fiber, now, is_shared);
+            continue;
+        }
+        if (is_race(history->read, fiber, mask, strong, is_shared))
+            report_race(fiber, history->read, false, how, is_shared, statement);
+        history->written = now;
+        if (!(history->read.bytes & ~mask)) history->read.era = 0;
     }
 }
 
 // ---- the checks in turn
-static void check_written(Fiber& fiber, uint8_t* flags, int bytes, int how, const char* where, int statement) {
-    if (how & READ)
+static inline void check_written(Fiber& fiber, uint8_t* flags, int bytes, int how, const char* where, int statement) {
+    uint32_t four = 0;
+    if (bytes == 4) memcpy(&four, flags, 4);
+    if ((how & READ) && four != 0x01010101)
         for (int k = 0; k < bytes; k++)
             if (!flags[k] && !(how >> 8 >> k & 1))
                 fault(fiber, CUDA_ERROR_LAUNCH_FAILED,
@@ -129,8 +133,7 @@ static void check_written(Fiber& fiber, uint8_t* flags, int bytes, int how, cons
     if (how & WRITE) memset(flags, 1, (size_t)bytes);
 }
 
-static void out_of_bounds(Fiber& fiber, uint64_t address, int bytes, int how, const std::string& where, int statement) {
-    (void)address;
+[[noreturn]] static void out_of_bounds(Fiber& fiber, int bytes, int how, const std::string& where, int statement) {
     fault(fiber, CUDA_ERROR_ILLEGAL_ADDRESS, "out of bounds: " + verb(how) + " of " + bytes_text(bytes) + " " + where,
           statement);
 }
@@ -154,37 +157,37 @@ void emu_access(Thread* thread, uint64_t address, int bytes, int how, int space,
               statement);
     if (space == SPACE_GENERIC) space = emu_space(thread, address);
     if (space == SPACE_GLOBAL && is_allocated(address, (size_t)bytes)) {
-        if (settings().races) check_race(fiber, history_of(address), address, bytes, how, false, statement);
+        if (settings.races) check_race(fiber, history_of(address), address, bytes, how, false, statement);
         check_written(fiber, written_flags(address), bytes, how, "global", statement);
     } else if (space == SPACE_SHARED) {
         uint64_t offset = address - (uint64_t)running.block.shared;
-        if (!shared_array_at(running, offset, bytes))
-            out_of_bounds(fiber, address, bytes, how,
+        if (!is_in_shared_array(offset, bytes))
+            out_of_bounds(fiber, bytes, how,
                           "at byte " + std::to_string((int64_t)offset) + " of shared memory, outside its arrays", statement);
-        if (settings().races)
+        if (settings.races)
             check_race(fiber, &running.shared_history[offset / 4], offset, bytes, how, true, statement);
         check_written(fiber, &running.shared_written[offset], bytes, how, "shared", statement);
     } else if (space == SPACE_LOCAL) {
         uint64_t offset = address - (uint64_t)thread->local;
         if (offset + (uint64_t)bytes > thread->local_used)
-            out_of_bounds(fiber, address, bytes, how, "outside the thread's local arrays", statement);
+            out_of_bounds(fiber, bytes, how, "outside the thread's local arrays", statement);
         check_written(fiber, thread->written + offset, bytes, how, "local", statement);
     } else {
         const Symbol* symbol = symbol_at(address, bytes);
-        if (!symbol) out_of_bounds(fiber, address, bytes, how, near_allocation(address), statement);
+        if (!symbol) out_of_bounds(fiber, bytes, how, near_allocation(address), statement);
         if (symbol->is_const && (how & WRITE))
             fault(fiber, CUDA_ERROR_ILLEGAL_ADDRESS, "write to constant memory", statement);
     }
 }
 
 char* emu_enter(Thread* thread, uint32_t bytes) {
-    char* own = thread->local + thread->local_used;
-    if (thread->local_used + bytes > (uint32_t)current_launch().kernel->local_bytes)
+    uint32_t begin = (thread->local_used + 15) & ~15u;
+    if (begin + bytes > (uint32_t)current_launch->kernel->local_bytes)
         fault(fiber_of(thread), CUDA_ERROR_LAUNCH_FAILED, "a function calls itself", 0);
-    memset(own, 0xff, bytes);
-    memset(thread->written + thread->local_used, 0, bytes);
-    thread->local_used += bytes;
-    return own;
+    memset(thread->local + begin, 0xff, bytes);
+    memset(thread->written + begin, 0, bytes);
+    thread->local_used = begin + bytes;
+    return thread->local + begin;
 }
 
-void emu_leave(Thread* thread, uint32_t bytes) { thread->local_used -= bytes; }
+void emu_leave(Thread* thread, uint32_t used_before) { thread->local_used = used_before; }

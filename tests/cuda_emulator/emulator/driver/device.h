@@ -48,9 +48,9 @@ enum { SPACE_GENERIC, SPACE_GLOBAL, SPACE_SHARED, SPACE_LOCAL, SPACE_CONST, SPAC
 void emu_access(Thread*, uint64_t address, int bytes, int how, int space, int statement);
 int emu_space(Thread*, uint64_t address);
 
-/* A function begins with memory of its own, filled with 0xFF, and gives it back at its end. */
+/* A function begins with local memory of its own, filled with 0xFF, and gives it back at its end. */
 char* emu_enter(Thread*, uint32_t bytes);
-void emu_leave(Thread*, uint32_t bytes);
+void emu_leave(Thread*, uint32_t used_before);
 
 /* Meeting points. Questions of a barrier: whether all, whether any, and how many threads say yes. */
 enum { ASK_NOTHING, ASK_AND, ASK_OR, ASK_POPC };

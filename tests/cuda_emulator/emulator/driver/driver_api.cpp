@@ -41,7 +41,7 @@ API cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice) {
     switch ((int)attribute) {
         case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; break;
         case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 0; break;
-        case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = settings().multiprocessors; break;
+        case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = settings.multiprocessors; break;
         case CU_DEVICE_ATTRIBUTE_CLOCK_RATE: *value = 1'000'000; break;  // kHz
         case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 1024; break;
         case CU_DEVICE_ATTRIBUTE_WARP_SIZE: *value = WARP; break;

@@ -19,12 +19,12 @@ struct Settings {
     bool races;             // whether races are looked for
     int multiprocessors;    // how many blocks a cooperative launch can have
 };
-const Settings& settings();
+extern const Settings settings;
 
 // ---- memory.cpp: device memory, and what is known of each byte and word of it
 constexpr size_t DEVICE_BYTES = 80ull << 30;  // what the emulated card says that it has
 
-// One access, or several that agree in everything but what `reach` says.
+// One access, or several reads whose differences `reach` and `lanes` tell.
 struct Access {
     enum Reach : uint8_t { one_warp, several_warps, several_blocks };
     uint32_t era;        // counts launches and meetings of the grid: accesses of different eras are ordered
@@ -85,8 +85,8 @@ struct Launch {
     std::vector<char*> parameters;
 };
 CUresult run(Launch&);
-const Launch& current_launch();
-uint32_t current_era();
+extern Launch* current_launch;
+extern uint32_t current_era;
 inline Fiber& fiber_of(Thread* thread) { return *reinterpret_cast<Fiber*>(thread); }
 
 // ---- faults.cpp: the message of what is wrong

@@ -27,7 +27,7 @@ std::string describe(const Fiber& fiber) {
 }
 
 std::string describe_statement(int statement) {
-    const Statement& found = current_launch().kernel->statements[statement];
+    const Statement& found = current_launch->kernel->statements[statement];
     std::string text = "`" + std::string(found.text) + "`";
     return *found.source ? text + " (" + found.source + ")" : text;
 }
@@ -46,7 +46,7 @@ std::string short_name(const char* mangled) {
 CUresult fault_of_launch(CUresult code, const std::string& what) {
     if (failure == CUDA_SUCCESS) {
         failure = code;
-        message = "kernel " + current_launch().name + ": " + what;
+        message = "kernel " + current_launch->name + ": " + what;
         fprintf(stderr, "CUDA emulator: %s\n", message.c_str());
         fflush(stderr);
     }

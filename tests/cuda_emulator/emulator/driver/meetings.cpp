@@ -73,7 +73,7 @@ void emu_grid_handle(Thread* thread, char* handle, char* scope, int statement) {
     memcpy(&wanted, scope, 4);
     if (wanted != SCOPE_GRID)
         fault(fiber_of(thread), CUDA_ERROR_LAUNCH_FAILED, "a group that is not the grid", statement);
-    uint64_t value = current_launch().cooperative ? 1 : 0;
+    uint64_t value = current_launch->cooperative ? 1 : 0;
     memcpy(handle, &value, 8);
 }
 

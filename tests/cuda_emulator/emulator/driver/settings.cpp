@@ -1,4 +1,4 @@
-// Reads the environment, once; README.md lists the names.
+// Reads the environment when the library is loaded; README.md lists the names.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -27,7 +27,4 @@ static Settings read_settings() {
     return found;
 }
 
-const Settings& settings() {
-    static const Settings found = read_settings();
-    return found;
-}
+const Settings settings = read_settings();

@@ -15,6 +15,8 @@
 extern "C" void switch_stack(void** save, void* load);
 asm(R"(
 .text
+.globl switch_stack
+.hidden switch_stack
 switch_stack:
     pushq %rbp
     pushq %rbx
@@ -37,12 +39,10 @@ static constexpr size_t STACK_BYTES = 128 << 10, PAGE = 4096;
 static std::vector<char*> stacks;
 static void* scheduler_stack;
 static Fiber* running_fiber;
-static Launch* launch;
-static uint32_t era = 0;
 static std::mt19937 chance;
 
-const Launch& current_launch() { return *launch; }
-uint32_t current_era() { return era; }
+Launch* current_launch;
+uint32_t current_era = 0;
 
 void wait_for_others(Fiber& fiber) { switch_stack(&fiber.stack_pointer, scheduler_stack); }
 
@@ -54,7 +54,7 @@ void leave_for_good(Fiber& fiber) {
 
 static void fiber_begins() {
     Fiber& fiber = *running_fiber;
-    launch->kernel->run_thread(&fiber.thread, launch->parameters.data());
+    current_launch->kernel->run_thread(&fiber.thread, current_launch->parameters.data());
     leave_for_good(fiber);
 }
 
@@ -78,14 +78,14 @@ static void prepare_stack(Fiber& fiber, size_t slot) {
 
 // ---- blocks
 static void prepare_block(RunningBlock& running, uint32_t index, size_t first_slot) {
-    const uint32_t *grid = launch->blocks, *size = launch->threads;
-    const Kernel& kernel = *launch->kernel;
-    size_t n = (size_t)size[0] * size[1] * size[2], shared_bytes = kernel.shared_bytes + launch->dynamic_bytes;
+    const uint32_t *grid = current_launch->blocks, *size = current_launch->threads;
+    const Kernel& kernel = *current_launch->kernel;
+    size_t n = (size_t)size[0] * size[1] * size[2], shared_bytes = kernel.shared_bytes + current_launch->dynamic_bytes;
     running.index = index;
     running.shared.assign(shared_bytes + 128, (char)0xff);
     char* shared = (char*)(((uint64_t)running.shared.data() + 127) & ~127ull);
     running.shared_written.assign(shared_bytes + 4, 0);
-    if (settings().races) running.shared_history.assign(shared_bytes / 4 + 1, WordHistory{});
+    if (settings.races) running.shared_history.assign(shared_bytes / 4 + 1, WordHistory{});
     running.block = {index % grid[0], index / grid[0] % grid[1], index / grid[0] / grid[1],
                      size[0], size[1], size[2], grid[0], grid[1], grid[2], shared};
     running.local.resize(n * kernel.local_bytes + 16);
@@ -106,14 +106,14 @@ static void prepare_block(RunningBlock& running, uint32_t index, size_t first_sl
 // Runs the threads of a warp that can run; returns whether any could.
 static bool run_warp(RunningBlock& running, size_t first) {
     size_t n = std::min<size_t>(WARP, running.fibers.size() - first), lanes[WARP];
-    for (size_t k = 0; k < n; k++) lanes[k] = settings().order == Order::backward ? n - 1 - k : k;
-    if (settings().order == Order::random) std::shuffle(lanes, lanes + n, chance);
+    for (size_t k = 0; k < n; k++) lanes[k] = settings.order == Order::backward ? n - 1 - k : k;
+    if (settings.order == Order::random) std::shuffle(lanes, lanes + n, chance);
     bool progress = false;
     for (size_t k = 0; k < n && failed_with() == CUDA_SUCCESS; k++) {
         Fiber& fiber = running.fibers[first + lanes[k]];
         if (fiber.state != Fiber::ready) continue;
         progress = true;
-        if (settings().order == Order::random && chance() % 4 == 0) continue;  // others run ahead of it
+        if (settings.order == Order::random && chance() % 4 == 0) continue;  // others run ahead of it
         running_fiber = &fiber;
         switch_stack(&scheduler_stack, fiber.stack_pointer);
     }
@@ -126,9 +126,9 @@ static CUresult run_blocks(std::vector<std::unique_ptr<RunningBlock>>& blocks) {
     std::vector<Warp> warps;
     for (auto& running : blocks)
         for (size_t first = 0; first < running->fibers.size(); first += WARP) warps.push_back({running.get(), first});
-    if (settings().order == Order::backward) std::reverse(warps.begin(), warps.end());
+    if (settings.order == Order::backward) std::reverse(warps.begin(), warps.end());
     for (;;) {
-        if (settings().order == Order::random) std::shuffle(warps.begin(), warps.end(), chance);
+        if (settings.order == Order::random) std::shuffle(warps.begin(), warps.end(), chance);
         bool progress = false;
         for (Warp& warp : warps) {
             bool again;
@@ -137,11 +137,11 @@ static CUresult run_blocks(std::vector<std::unique_ptr<RunningBlock>>& blocks) {
                 if (failed_with() != CUDA_SUCCESS) return failed_with();
                 again |= release_warp(*warp.running, warp.first);
                 progress |= again;
-            } while (again && settings().order != Order::random);
+            } while (again && settings.order != Order::random);
         }
         for (auto& running : blocks) progress |= release_block(*running);
         if (failed_with() == CUDA_SUCCESS && release_grid(blocks)) {
-            era++;
+            current_era++;
             progress = true;
         }
         if (failed_with() != CUDA_SUCCESS) return failed_with();
@@ -151,16 +151,16 @@ static CUresult run_blocks(std::vector<std::unique_ptr<RunningBlock>>& blocks) {
 }
 
 CUresult run(Launch& wanted) {
-    launch = &wanted;
-    era++;
+    current_launch = &wanted;
+    current_era++;
     forget_fault();
-    chance.seed(settings().seed + era);
+    chance.seed(settings.seed + current_era);
     uint32_t n = wanted.blocks[0] * wanted.blocks[1] * wanted.blocks[2];
     size_t threads = (size_t)wanted.threads[0] * wanted.threads[1] * wanted.threads[2];
-    if (wanted.cooperative && n > (uint32_t)settings().multiprocessors) return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+    if (wanted.cooperative && n > (uint32_t)settings.multiprocessors) return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
     std::vector<uint32_t> order(n);
-    for (uint32_t k = 0; k < n; k++) order[k] = settings().order == Order::backward ? n - 1 - k : k;
-    if (settings().order == Order::random) std::shuffle(order.begin(), order.end(), chance);
+    for (uint32_t k = 0; k < n; k++) order[k] = settings.order == Order::backward ? n - 1 - k : k;
+    if (settings.order == Order::random) std::shuffle(order.begin(), order.end(), chance);
     std::vector<std::unique_ptr<RunningBlock>> together;
     for (uint32_t k = 0; k < (wanted.cooperative ? n : 1); k++) together.push_back(std::make_unique<RunningBlock>());
     CUresult result = CUDA_SUCCESS;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emulator.ptx.parse import Instruction, split_operands
-from emulator.ptx.scope import Parts, Scope, c_name
+from emulator.ptx.scope import Parts, Scope
 from emulator.ptx.types import PREDICATE, U32, PtxError, Type
 
 _LOGIC = {"and": "&", "or": "|", "xor": "^"}
@@ -22,7 +22,7 @@ def move(scope: Scope, i: Instruction, parts: Parts) -> str:
         pieces = split_operands(target[1:-1])
         width = kind.bits // len(pieces)
         return f"uint{kind.bits}_t whole = {scope.bits(source, kind.bits)}; " + " ".join(
-            f"{c_name(piece)} = (uint{width}_t)(whole >> {k * width});"
+            f"{scope.register(piece)} = (uint{width}_t)(whole >> {k * width});"
             for k, piece in enumerate(pieces)
             if piece != "_"
         )
@@ -32,8 +32,8 @@ def move(scope: Scope, i: Instruction, parts: Parts) -> str:
         whole = " | ".join(
             f"(uint{kind.bits}_t){scope.bits(piece, width)} << {k * width}" for k, piece in enumerate(pieces)
         )
-        return f"{c_name(target)} = {whole};"
-    return f"{c_name(target)} = {scope.bits(source, kind.bits)};"
+        return f"{scope.register(target)} = {whole};"
+    return f"{scope.register(target)} = {scope.bits(source, kind.bits)};"
 
 
 def bitwise(scope: Scope, i: Instruction, parts: Parts) -> str:
@@ -54,7 +54,7 @@ def select(scope: Scope, i: Instruction, parts: Parts) -> str:
     """Translate selp."""
     kind = parts.type()
     x, y = (scope.bits(operand, kind.bits) for operand in i.operands[1:3])
-    return f"{c_name(i.operands[0])} = {scope.read(i.operands[3], PREDICATE)} ? {x} : {y};"
+    return f"{scope.register(i.operands[0])} = {scope.read(i.operands[3], PREDICATE)} ? {x} : {y};"
 
 
 def select_by_sign(scope: Scope, i: Instruction, parts: Parts) -> str:
@@ -64,7 +64,7 @@ def select_by_sign(scope: Scope, i: Instruction, parts: Parts) -> str:
     if flushes:
         judge = f"flushed({judge})"
     x, y = (scope.bits(operand, kind.bits) for operand in i.operands[1:3])
-    return f"{c_name(i.operands[0])} = {judge} >= 0 ? {x} : {y};"
+    return f"{scope.register(i.operands[0])} = {judge} >= 0 ? {x} : {y};"
 
 
 def _compared(name: str, x: str, y: str, kind: Type) -> str:

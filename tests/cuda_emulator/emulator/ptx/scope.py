@@ -46,7 +46,8 @@ class Scope:
     """Text and source line of the statements that the emulator's messages may name."""
     parameters: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Where a parameter lies, in C, and its bytes."""
-    plain_registers: set[str] = field(default_factory=set)
+    registers: set[str] = field(default_factory=set)
+    """Those that were declared so far."""
     depots: set[str] = field(default_factory=set)
     """Arrays in the thread's local memory."""
     branch_targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Scope:
             return f"0x{digits}{'u' if width == 32 else 'ull'}"
         if _INTEGER.match(operand):
             return f"((uint{width}_t){int(operand.rstrip('U'), 0) & (1 << 64) - 1:#x}ull)"
-        if re.match(r"%[\w$]+$", operand) or operand in self.plain_registers:
+        if operand in self.registers:
             return f"((uint{width}_t){c_name(operand)})"
         found = _SUM.match(operand)
         address = self.symbol(found[1] if found else operand)
@@ -85,12 +86,18 @@ class Scope:
             raise PtxError(f"unknown operand {operand}")
         return f"({address} + {found[2]})" if found else f"({address})"
 
+    def register(self, operand: str) -> str:
+        """Return a register in C."""
+        if operand not in self.registers:
+            raise PtxError(f"unknown operand {operand}")
+        return c_name(operand)
+
     def read(self, operand: str, kind: Type) -> str:
         """Return an operand as a value of a type, in C."""
         if kind == PREDICATE:
             if operand in ("0", "1", "-1"):
                 return "0" if operand == "0" else "1"
-            return f"!{c_name(operand[1:])}" if operand.startswith("!") else c_name(operand)
+            return f"!{self.register(operand[1:])}" if operand.startswith("!") else self.register(operand)
         bits = self.bits(operand, kind.bits)
         return f"as_{kind.name}({bits})" if kind.is_float else f"(({kind.c}){bits})"
 
@@ -98,7 +105,7 @@ class Scope:
         """Return a statement of C that puts a value into a register, which may be wider than its type."""
         if destination == "_":
             return f"(void)({value});"
-        name = c_name(destination)
+        name = self.register(destination)
         if kind == PREDICATE:
             return f"{name} = ({value}) ? 1 : 0;"
         if kind.is_float:

@@ -23,7 +23,7 @@ from emulator.ptx.parse import (
 from emulator.ptx.scope import RED_ZONE, Scope, c_name
 from emulator.ptx.types import PREDICATE, PtxError, type_of
 
-_SHARED_ALIGNMENT = 16
+_ALIGNMENT = 16
 _REGISTER = re.compile(r"%\w+")
 
 
@@ -58,7 +58,7 @@ def _place_shared(scope: Scope) -> int:
     """Give the arrays in shared memory their places; those without a size share the place behind the others."""
     offset = 0
     for variable in (v for v in scope.module.variables if v.space == "shared"):
-        alignment = max(_SHARED_ALIGNMENT, variable.alignment)
+        alignment = max(_ALIGNMENT, variable.alignment)
         offset = -(-offset // alignment) * alignment
         scope.shared[variable.name] = offset
         if variable.count:
@@ -94,43 +94,50 @@ def _function(scope: Scope, function: Function) -> tuple[list[str], int]:
     handed = (*function.results, *function.parameters)
     places = [f"parameters[{k}]" for k in range(len(handed))] if function.is_entry else [c_name(p.name) for p in handed]
     scope.parameters = {p.name: (place, p.bytes) for p, place in zip(handed, places, strict=True)}
-    scope.plain_registers, scope.depots, scope.branch_targets = set(), set(), {}
-    scope.source_line = ""
+    scope.registers, scope.source_line = set(), ""
     body = function.body or ()
     words = Counter(word for item in body if isinstance(item, Instruction) for word in _REGISTER.findall(item.text))
     scope.unread = {word for word, times in words.items() if times == 1}
-    depots = [item.rest for item in body if isinstance(item, Directive) and item.name == "local"]
-    local_bytes = sum(_depot(rest)[1] for rest in depots)
+    scope.branch_targets = _branch_targets(body)
+    offsets, local_bytes = _place_local(body)
+    scope.depots = {*offsets}
     lines = [
         _head(function),
         "{",
         "uint32_t carry = 0; (void)carry;",
+        "const uint32_t used_before = thread->local_used;",
         f"char* const own = emu_enter(thread, {local_bytes});",
+        *(f"char* const {c_name(name)} = own + {offset};" for name, offset in offsets.items()),
+        *(_item(scope, item) for item in body),
     ]
-    label = ""
-    offset = 0
+    return [*lines, "leave:", "emu_leave(thread, used_before);", "}"], _aligned(local_bytes)
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGNMENT) * _ALIGNMENT
+
+
+def _place_local(body: tuple[Item, ...]) -> tuple[dict[str, int], int]:
+    """Give a function's arrays in local memory (`.local .align 8 .b8 __local_depot0[40]`) their places."""
+    offsets, end = {}, 0
+    for item in body:
+        if isinstance(item, Directive) and item.name == "local":
+            *_, kind, array = item.rest.split()
+            name, _, count = array.partition("[")
+            offsets[name] = _aligned(end)
+            end = offsets[name] + type_of(kind.removeprefix(".")).bytes * int(count.rstrip("]") or 1)
+    return offsets, end
+
+
+def _branch_targets(body: tuple[Item, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the lists of labels, each under the label that stands before it."""
+    found, label = {}, ""
     for item in body:
         if isinstance(item, Label):
             label = item.name
-        if isinstance(item, Directive) and item.name == "branchtargets":
-            scope.branch_targets[label] = tuple(word.strip() for word in item.rest.split(","))
-    for item in body:
-        if isinstance(item, Directive) and item.name == "local":
-            name, size = _depot(item.rest)
-            scope.depots.add(name)
-            lines.append(f"char* const {c_name(name)} = own + {offset};")
-            offset += size
-        else:
-            lines.append(_item(scope, item))
-    return [*lines, "leave:", f"emu_leave(thread, {local_bytes});", "}"], local_bytes
-
-
-def _depot(rest: str) -> tuple[str, int]:
-    """Read `.align 8 .b8 __local_depot0[40]`; the size is rounded up so that all of them stay aligned."""
-    words = rest.split()
-    name, _, size = words[-1].partition("[")
-    kind = type_of(words[-2].removeprefix("."))
-    return name, -(-kind.bytes * int(size.rstrip("]") or 1) // 16) * 16
+        elif isinstance(item, Directive) and item.name == "branchtargets":
+            found[label] = tuple(word.strip() for word in item.rest.split(","))
+    return found
 
 
 def _item(scope: Scope, item: Item) -> str:
@@ -157,7 +164,7 @@ def _directive(scope: Scope, item: Directive) -> str:
             file, line = item.rest.split()[:2]
             scope.source_line = f"{os.path.basename(scope.module.files.get(file, '?'))}:{line}"
             return ""
-        case "branchtargets" | "pragma":
+        case "branchtargets" | "pragma" | "local":
             return ""
     raise PtxError(f"unknown directive .{item.name} {item.rest}")
 
@@ -166,13 +173,10 @@ def _registers(scope: Scope, kind: str, names: str) -> str:
     declared = []
     for name in (word.strip() for word in names.split(",")):
         stem, _, count = name.partition("<")
-        if count:
-            declared += [c_name(f"{stem}{k}") for k in range(int(count.rstrip(">")))]
-        else:
-            declared.append(c_name(name))
-            if not name.startswith("%"):
-                scope.plain_registers.add(name)
-    return f"{type_of(kind).register} {', '.join(f'{name} = 0' for name in declared)};" if declared else ""
+        declared += [f"{stem}{k}" for k in range(int(count.rstrip(">")))] if count else [name]
+    scope.registers.update(declared)
+    zeros = ", ".join(f"{c_name(name)} = 0" for name in declared)
+    return f"{type_of(kind).register} {zeros};" if declared else ""
 
 
 def _table(scope: Scope, entry: Function, shared_bytes: int, local_bytes: int) -> list[str]:
