@@ -370,9 +370,10 @@ def sweep(
     plugins
         Python files with tasks and methods of one's own.
     out
-        Folder for the store and the tables; the same call again resumes. None keeps nothing on disk.
+        Folder for the store and the tables; the same call again resumes, one with more seeds or values adds to it, and
+        the tables are the folder's. None keeps nothing on disk.
     retry_failed
-        Run failed trials of an earlier call again.
+        Run failed trials of an earlier call again, also with a plug-in that has been mended.
     fail_fast
         Stop at the first failed trial.
     checkpoint_seconds
