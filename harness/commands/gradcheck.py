@@ -55,9 +55,11 @@ def command(
     A gradient that misses is named: a constant factor, a sign, a derivative of the wrong thing, a layer, a bias. Of the
     walk the bias along the gradient is measured. Exit code 3 if something is wrong.
     """
+    from freewalk.harness.estimate import refuse_too_large
     from freewalk.harness.gradcheck.cell import check_cell
     from freewalk.harness.gradcheck.table import as_json as found_as_json
     from freewalk.harness.gradcheck.table import print_check
+    from freewalk.harness.plan import Plan
 
     options = {name: value for name in _NAMES if (value := given.get(name)) is not None}
     initial = None
@@ -73,6 +75,7 @@ def command(
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
     chosen = chosen_backend(backend, problem.method)
+    refuse_too_large(Plan((trial.cell,), (trial,), 0), chosen)
     check = check_cell(problem, chosen, seed=trial.seed, samples=samples, initial=initial)
     facts = {
         "task": task,
