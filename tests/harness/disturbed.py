@@ -26,7 +26,7 @@ SLOW = (
 N_SLOW = 30
 # The same with some more, for many kills.
 LONG_EPOCHS, LONG_STEPS = 80, 10
-LONG = (*SLOW, "--epochs", LONG_EPOCHS, "--steps-per-epoch", LONG_STEPS)
+LONG = tuple({"8": str(LONG_EPOCHS), "50": str(LONG_STEPS)}.get(word, word) for word in SLOW)
 
 
 def run_undisturbed(folder: Path, epochs: int = 8, steps_per_epoch: int = 50) -> None:

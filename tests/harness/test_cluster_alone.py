@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Process
-from disturbed import LONG, assert_same_tables
+from disturbed import LONG, LONG_EPOCHS, assert_same_tables
 
 import freewalk
 from freewalk.harness.cluster.keys import Keys
@@ -100,7 +100,8 @@ def run_as_stranger(*arguments: object) -> str:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A sweep on two worker processes that takes longer than the tests."""
     folder = tmp_path_factory.mktemp("running")
-    long = ("sweep", *LONG, "--epochs", 100_000, "--steps-per-epoch", 1000, "--workers", 2, "--out", "out")
+    endless = tuple("100000" if word == str(LONG_EPOCHS) else word for word in LONG)
+    long = ("sweep", *endless, "--workers", 2, "--out", "out")
     one = Process(long, folder, {})
     assert "cluster of 2 workers" in one.wait_for_line()
     yield one
