@@ -141,6 +141,8 @@ def _run(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
     except UsageError as error:
         return _complain(str(error))
+    except MemoryError as error:
+        return _complain(f"not enough memory ({error or 'no more is given'}); ask for smaller sizes, or fewer at once")
     except OSError as error:
         if error.errno is None:
             raise

@@ -15,6 +15,7 @@ from freewalk.harness.parameters import DEFAULT_METHOD, Axes, Registry, Scalar, 
 from freewalk.harness.plugins import load_plugins, sha256_of
 from freewalk.harness.presets import preset_names
 from freewalk.harness.seeds import checked_seeds, format_seeds, read_seeds
+from freewalk.tasks.files import forget_files
 
 STEPS_LIMIT = 2**32
 
@@ -152,6 +153,7 @@ def resolve(
     UsageError
         When anything is malformed or out of range, or no task is given.
     """
+    forget_files()
     given_plugins = load_plugins(plugins)
     spec = parse_grid(grid_specs, tables=tables, tasks=tasks, methods=methods, registry=registry, plugins=given_plugins)
     if not any("task" in table for table in spec.tables):

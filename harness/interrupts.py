@@ -25,6 +25,8 @@ TRAINING = "freewalk-training"
 _ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _GRACE_SECONDS = 2.0
 _SECONDS_TO_ASK_AGAIN = 0.05
+_SAME_REQUEST_SECONDS = 3.0
+_asked_at = -math.inf
 _DEAF = ("_raw_object_cache_notify", "_raw_object_cache_getbuffer", "__del__")
 """Functions that C calls, LLVM while it compiles among them: what they raise is printed and lost."""
 
@@ -46,14 +48,20 @@ def end_on_request() -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Treat a request to end like Ctrl-C: what is finished is in the store."""
+    """Treat a request to end like Ctrl-C: what is finished is in the store.
+
+    Said again within moments it is the same request: what it asked for is under way, and must not be cut short.
+    """
+    global _asked_at
     if any(name in _DEAF for name in _names(frame)):
         threading.Timer(_SECONDS_TO_ASK_AGAIN, os.kill, [os.getpid(), number]).start()
         return
     if _unheard is not None:
         with suppress(BlockingIOError):
             os.read(_unheard, 4096)
-    raise KeyboardInterrupt
+    if time.monotonic() - _asked_at > _SAME_REQUEST_SECONDS:
+        _asked_at = time.monotonic()
+        raise KeyboardInterrupt
 
 
 def _names(frame: FrameType | None) -> Iterator[str]:

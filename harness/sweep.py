@@ -57,7 +57,6 @@ from freewalk.results.records import TrialRecord
 from freewalk.results.rows import now
 from freewalk.results.schema import TableName
 from freewalk.results.store import Store
-from freewalk.tasks.files import forget_files
 from freewalk.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -371,9 +370,10 @@ def sweep(
     plugins
         Python files with tasks and methods of one's own.
     out
-        Folder for the store and the tables; the same call again resumes. None keeps nothing on disk.
+        Folder for the store and the tables; the same call again resumes, one with more seeds or values adds to it, and
+        the tables are the folder's. None keeps nothing on disk.
     retry_failed
-        Run failed trials of an earlier call again.
+        Run failed trials of an earlier call again, also with a plug-in that has been mended.
     fail_fast
         Stop at the first failed trial.
     checkpoint_seconds
@@ -417,7 +417,6 @@ def sweep(
     if most is not None and most < 1:
         raise UsageError(f"threads must be at least 1, got {most}")
     with lent(own), limited_threads(most):
-        forget_files()
         configuration = resolve(
             specs,
             tables=tables,

@@ -70,14 +70,14 @@ def c_function(signature: Any, sources: Path | None) -> Callable[[F], F]:
     return decorate
 
 
-def _cached(compiled: Any, function: Any, sources: Path) -> Any:
+def _cached(compiled: Any, function: F, sources: Path) -> F:
     """Keep what it compiles to on disk until a file in `sources` or of the kernels changes, from which it may inline.
 
     Numba's own cache looks only at the file of the cached function itself, and would go on using machine code that
     holds an older version of a helper from another file.
     """
     compiled._cache = MachineCodeCache(function, source_fingerprint(sources))
-    return compiled
+    return cast(F, compiled)
 
 
 @cache

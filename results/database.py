@@ -102,7 +102,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     frozen = not os.access(path.parent, os.W_OK) and not logged
     # Only a connection that may write takes these files away again when it is the last to leave; where there is a log
     # it would also move it into the database.
-    mode = "rw" if not logged and os.access(path, os.W_OK) else "ro"
+    mode = "rw" if not logged and not frozen and os.access(path, os.W_OK) else "ro"
     uri = f"{path.resolve().as_uri()}?mode={mode}{'&immutable=1' if frozen else ''}"
     with naming(path):
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)

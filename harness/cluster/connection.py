@@ -176,7 +176,8 @@ class Cluster:
         finally:
             if self.local is not None:
                 self.local.close()
-            self._on_exit.close()
+            if self._thread is None:  # else what is left behind would speak
+                self._on_exit.close()
 
     async def _open(self) -> None:
         address = await self._start_local() if self.address is None else self.address

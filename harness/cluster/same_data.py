@@ -75,7 +75,7 @@ def refuse_other_sources(task: str, own: Sequence[Source], driver: Sequence[Sour
         Naming the first file that differs, and both SHA-256.
     """
     for here, there in zip(own, driver, strict=False):
-        if here.sha256 != there.sha256:
+        if (here.unpacked or here.sha256) != (there.unpacked or there.sha256):
             raise UsageError(
                 f"its data of task {task!r} are others: {here.path} has the SHA-256 {here.sha256[:12]}…, the driver's"
                 f" {there.sha256[:12]}…{_REMEDY}"

@@ -62,9 +62,11 @@ def command(
     walk the bias along the gradient is measured, of a method of your own whether its steps lead down. Exit code 3 if
     something is wrong.
     """
+    from freewalk.harness.estimate import refuse_too_large
     from freewalk.harness.gradcheck.cell import check_cell
     from freewalk.harness.gradcheck.table import as_json as found_as_json
     from freewalk.harness.gradcheck.table import print_check
+    from freewalk.harness.plan import Plan
     from freewalk.harness.plugins import load_plugins
 
     load_plugins(plugins)
@@ -83,6 +85,7 @@ def command(
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
     chosen = chosen_backend(backend, problem.method)
+    refuse_too_large(Plan((trial.cell,), (trial,), 0), chosen)
     check = check_cell(problem, chosen, seed=trial.seed, samples=samples, initial=initial)
     facts = {
         "task": task,

@@ -36,7 +36,7 @@ Methods: walk, backprop, numerical, synthetic.
 
 \b
 Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted.
-The same command again runs what is left.
+The same command again runs what is left, one with more seeds or values adds them.
 """
 
 
@@ -99,7 +99,12 @@ class _Spec(click.types.StringParamType):
     help="Run on the workers of this Dask scheduler, such as tcp://host:8786; see docs/cluster.md.",
 )
 @click.option("--fail-fast", is_flag=True, envvar="HARNESS_FAIL_FAST", help="Stop at the first failed trial.")
-@click.option("--retry-failed", is_flag=True, envvar="HARNESS_RETRY_FAILED", help="Run failed trials again.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    envvar="HARNESS_RETRY_FAILED",
+    help="Run failed trials again, also with a mended plug-in.",
+)
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No progress and no table.")
 @click.option(
     "--json",

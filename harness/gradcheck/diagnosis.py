@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from freewalk.harness.gradcheck.factors import factor_words, number
 from freewalk.harness.gradcheck.layers import Layer
 from freewalk.harness.gradcheck.penalty import Penalty, penalty_of
+from freewalk.harness.gradcheck.places import listed, local, where_it_enters
 
 Array = NDArray[np.float64]
 Kind = Literal["not finite", "zero", "missing bias", "sign", "factor", "penalty", "derivative", "time", "layer"]
@@ -107,7 +108,7 @@ def diagnose(
     layers = [layer for layer in layers if layer.indices.size]
     bad = [layer.name for layer in layers if not np.isfinite(a[layer.indices]).all()]
     if bad:
-        return (Fault("not finite", tuple(bad), None, f"{_listed(bad)}: the analytic gradient is not finite"),)
+        return (Fault("not finite", tuple(bad), None, f"{listed(bad)}: the analytic gradient is not finite"),)
     if not np.isfinite(n).all():
         names = tuple(layer.name for layer in layers)
         text = "the numerical gradient is not finite: the loss is not, so nothing can be said about the gradient"
@@ -251,11 +252,11 @@ def _faults(
         under = [
             la.name for la, fit in zip(layers, best.fits, strict=True) if fit.penalty and fit.penalty.agrees(penalty)
         ]
-        yield Fault("penalty", tuple(under), penalty.multiple, penalty.sentence(_listed(under), counts))
+        yield Fault("penalty", tuple(under), penalty.multiple, penalty.sentence(listed(under), counts))
     wrong = [layer for layer, fit in zip(layers, best.fits, strict=True) if not fit.explained]
     for layer in wrong:
         yield _layer_fault(layer, a, n, layers, missed, close)
-    entering = _where_it_enters(wrong, layers)
+    entering = where_it_enters(wrong, layers)
     if entering:
         yield Fault("layer", tuple(layer.name for layer in wrong), None, entering)
 
@@ -263,11 +264,11 @@ def _faults(
 def _factor_fault(fit: _Fit, having: Sequence[Layer], whole: bool, counts: Mapping[str, float]) -> Fault:
     factor = fit.factor or 0.0
     names = tuple(layer.name for layer in having)
-    where = "the whole gradient" if whole else _listed(names)
+    where = "the whole gradient" if whole else listed(names)
     if factor == 0:
         if all(layer.is_bias for layer in having):
-            return Fault("missing bias", names, 0.0, f"{_listed(names)}: the bias gradient is missing (zero)")
-        return Fault("zero", names, 0.0, f"{_listed(names)}: the analytic gradient is zero")
+            return Fault("missing bias", names, 0.0, f"{listed(names)}: the bias gradient is missing (zero)")
+        return Fault("zero", names, 0.0, f"{listed(names)}: the analytic gradient is zero")
     flipped = "the sign is flipped" if factor < 0 else ""
     size = "" if abs(abs(factor) - 1) <= fit.slack else f"a constant factor of {number(abs(factor))}"
     match = factor_words(abs(factor), counts) if size else ""
@@ -289,7 +290,7 @@ def _layer_fault(
             return Fault("layer", (layer.name,), None, f"{layer.name}: {text}")
         product = float(np.linalg.norm(a[at]) * np.linalg.norm(n[at]))
         cosine = float(np.vdot(a[at], n[at])) / product if product else math.nan
-        text = f"its direction is wrong (cosine {cosine:.4g} with the numerical gradient){_local(layer, missed)}"
+        text = f"its direction is wrong (cosine {cosine:.4g} with the numerical gradient){local(layer, missed)}"
     return Fault("layer", (layer.name,), None, f"{layer.name}: {text}")
 
 
@@ -311,37 +312,3 @@ def _same_as(layer: Layer, a: Array, n: Array, layers: Sequence[Layer], close: f
 def _equals(a: Array, n: Array, close: float) -> bool:
     fit = _fit(a, n, 0.0, close)
     return fit.explained and fit.is_one
-
-
-def _local(layer: Layer, missed: NDArray[np.bool_]) -> str:
-    """Say where in the layer the misses are, if they keep to few neurons."""
-    rows, columns = np.nonzero(missed[layer.indices])
-    n_rows, n_columns = layer.indices.shape
-    few_columns, few_rows = sorted(set(columns.tolist())), sorted(set(rows.tolist()))
-    if len(few_columns) <= 3 and len(few_columns) < n_columns:
-        return f", only in weights to {_listed([layer.column_name(j) for j in few_columns])}"
-    if len(few_rows) <= 3 and len(few_rows) < n_rows:
-        return f", only in weights from {_listed([layer.row_name(i) for i in few_rows])}"
-    return ""
-
-
-def _where_it_enters(wrong: Sequence[Layer], layers: Sequence[Layer]) -> str:
-    """Say where the error comes in: it travels down, from the outputs to the inputs."""
-    depths = {layer.depth for layer in wrong if layer.depth}
-    deepest = max((layer.depth for layer in layers), default=0)
-    if not depths or deepest < 2:
-        return ""
-    top = max(depths)
-    at_top = [layer for layer in wrong if layer.depth == top]
-    biases = [layer for layer in layers if layer.depth == top and layer.is_bias]
-    if all(layer.is_bias for layer in at_top):
-        return f"the weights of layer {top} are right, so its error signal is: look at how its bias gradient is summed"
-    if depths == {top} and (top > 1 or (biases and biases[0] not in at_top)):
-        return f"the rest is right, so the error signal of layer {top} is: look at its product with what enters there"
-    if top < deepest and depths == set(range(1, top + 1)):
-        return f"layers above layer {top} are right: look at how the error signal comes down from layer {top + 1} to it"
-    return ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -26,6 +26,7 @@ Method = Literal["gradient", "walk"]
 
 STEPS: Mapping[str, int] = {"gradient": 1000, "walk": 300}
 """Most steps of a restart, by method."""
+_MOST_RESTARTS = 1_000_000
 TOLERANCE = 1e-3
 """Restarts that end so near to the best output count as having found it."""
 
@@ -189,6 +190,8 @@ def _check(method: str, **numbers: Any) -> None:
     for name, least in (("restarts", 1), ("steps", 1), ("seed", 0)):
         if numbers[name] is not None and numbers[name] < least:
             raise UsageError(f"{name} must be at least {least}, got {numbers[name]}")
+    if numbers["restarts"] > _MOST_RESTARTS:
+        raise UsageError(f"restarts={numbers['restarts']:,} are more than {_MOST_RESTARTS:,}, the limit; give fewer")
 
 
 def input_shape(saved: SavedWeights) -> tuple[int, ...]:

@@ -77,7 +77,9 @@ def _read_toml(path: Path, where: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     try:
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
+        repr(document)  # a hexadecimal number may be too long to be shown in any message
+        return document
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where}not valid TOML: {error}; correct that line") from None
     except RecursionError:

@@ -105,7 +105,7 @@ def test_threads_that_there_are_not_are_one_line(command: str, environment: dict
         pytest.skip("TBB is installed")
     paths = {"PYTHONPATH": str(Path(freewalk.__file__).parent.parent)}
     done = subprocess.run(
-        [sys.executable, "-m", "freewalk", *command],
+        [sys.executable, "-m", "freewalk", *command.split()],
         capture_output=True,
         text=True,
         env=os.environ | paths | environment,

@@ -46,78 +46,76 @@ static const char* conflict_text(int how, bool was_write) {
     return "reads what";
 }
 
+// Whether a thread has met a lane of its warp since that lane's clock showed `clock`.
+static bool has_met(const Fiber& fiber, int lane, uint16_t clock) { return (int16_t)(fiber.known[lane] - clock) > 0; }
+
 // Whether an earlier access is by another thread, of the same bytes, and not ordered before this one by a barrier.
-static bool is_race(const Access& earlier, const Fiber& fiber, uint8_t bytes, bool strong, bool is_shared) {
-    if (earlier.era != current_era || !(earlier.bytes & bytes) || (earlier.strong && strong)) return false;
+static bool is_race(const Access& earlier, const Access& now, const Fiber& fiber, bool is_shared) {
+    if (earlier.era != now.era || !(earlier.bytes & now.bytes) || (earlier.is_strong && now.is_strong)) return false;
     if (earlier.reach == Access::several_blocks) return true;
-    if (earlier.block != fiber.running->index) return !is_shared;  // shared memory of a block that has ended
-    if (earlier.barriers != fiber.barriers) return false;
-    if (earlier.reach == Access::several_warps || earlier.warp != fiber.thread.number / WARP) return true;
-    uint32_t own = 1u << fiber.thread.number % WARP;
-    for (uint32_t others = earlier.lanes & ~own; others; others &= others - 1)
-        if (fiber.known[__builtin_ctz(others)] <= earlier.clock) return true;
+    if (earlier.block != now.block) return !is_shared;  // shared memory of a block that has ended
+    if (earlier.barriers != now.barriers) return false;
+    if (earlier.reach == Access::several_warps || earlier.warp != now.warp) return true;
+    for (uint32_t others = earlier.lanes & ~now.lanes; others; others &= others - 1)
+        if (!has_met(fiber, __builtin_ctz(others), earlier.clock)) return true;
     return false;
 }
 
-static Access access_of(const Fiber& fiber, uint8_t bytes, bool strong, int statement) {
-    uint32_t lane = fiber.thread.number % WARP;
-    return {current_era, fiber.running->index, fiber.barriers, fiber.clock, 1u << lane, statement,
-            (uint16_t)(fiber.thread.number / WARP), Access::one_warp, bytes, strong};
-}
-
 // Adds a read to those that are remembered; reads that are ordered before it need not be kept.
-static void remember_read(Access& kept, const Fiber& fiber, const Access& now, bool is_shared) {
+static void remember_read(WordHistory& history, WordStatements& statements, const Access& now, const Fiber& fiber,
+                          bool is_shared, int statement) {
+    Access& kept = history.read;
     bool is_stale = kept.era != now.era || !(kept.bytes & now.bytes) || (is_shared && kept.block != now.block);
-    if (!is_stale && kept.reach == Access::several_blocks) {
-        // nothing to add
-    } else if (!is_stale && kept.block != now.block) {
-        kept.reach = Access::several_blocks;
-    } else if (is_stale || kept.barriers != now.barriers) {
+    bool is_of_block = kept.block == now.block;
+    if (is_stale || (kept.reach != Access::several_blocks && is_of_block && kept.barriers != now.barriers)) {
         kept = now;
+        statements.read = statement;
         return;
-    } else if (kept.reach == Access::several_warps || kept.warp != now.warp) {
-        kept.reach = Access::several_warps;
-    } else {
+    }
+    if (kept.reach != Access::several_blocks && !is_of_block) kept.reach = Access::several_blocks;
+    if (kept.reach == Access::one_warp && kept.warp != now.warp) kept.reach = Access::several_warps;
+    if (kept.reach == Access::one_warp && kept.lanes != now.lanes) {
         uint32_t unordered = 0;
         for (uint32_t lanes = kept.lanes & ~now.lanes; lanes; lanes &= lanes - 1)
-            if (fiber.known[__builtin_ctz(lanes)] <= kept.clock) unordered |= lanes & -lanes;
-        uint32_t clock = unordered && kept.clock < now.clock ? kept.clock : now.clock;
+            if (!has_met(fiber, __builtin_ctz(lanes), kept.clock)) unordered |= lanes & -lanes;
+        if (!unordered || (int16_t)(kept.clock - now.clock) > 0) kept.clock = now.clock;
         kept.lanes = unordered | now.lanes;
-        kept.clock = clock;
+    } else if (kept.reach == Access::one_warp) {
+        kept.clock = now.clock;
     }
-    kept.bytes |= now.bytes;
-    kept.strong &= now.strong;
+    if ((kept.bytes | now.bytes) != kept.bytes) kept.bytes |= now.bytes;
+    if (kept.is_strong && !now.is_strong) kept.is_strong = 0;
 }
 
-[[noreturn]] static void report_race(Fiber& fiber, const Access& other, bool was_write, int how, bool is_shared,
-                                     int statement) {
+[[noreturn]] static void report_race(Fiber& fiber, const Access& other, bool was_write, int other_statement, int how,
+                                     bool is_shared, int statement) {
     std::string where = is_shared ? "shared memory" : "global memory";
     std::string others = other.block == fiber.running->index ? "another thread" : "another block";
     fault(fiber, CUDA_ERROR_LAUNCH_FAILED,
           "race in " + where + ": " + conflict_text(how, was_write) + " " + others +
-              (was_write ? " has written at " : " has read at ") + describe_statement(other.statement) +
+              (was_write ? " has written at " : " has read at ") + describe_statement(other_statement) +
               ", with no barrier between",
           statement);
 }
 
-static void check_race(Fiber& fiber, WordHistory* history, uint64_t address, int bytes, int how, bool is_shared,
-                       int statement) {
-    bool strong = how & STRONG;
-    for (int done = 0; done < bytes; history++) {
-        int first = (int)((address + (uint64_t)done) % 4), here = bytes - done < 4 - first ? bytes - done : 4 - first;
-        uint8_t mask = (uint8_t)(((1u << here) - 1) << first);
-        done += here;
-        if (is_race(history->written, fiber, mask, strong, is_shared))
-            report_race(fiber, history->written, true, how, is_shared, statement);
-        Access now = access_of(fiber, mask, strong, statement);
+static void check_race(Fiber& fiber, WordHistory* history, WordStatements* statements, uint32_t first, int bytes, int how,
+                       bool is_shared, int statement) {
+    Access now{current_era, fiber.running->index, fiber.thread.number / WARP, Access::one_warp, 0, (how & STRONG) != 0,
+               1u << fiber.thread.number % WARP, fiber.barriers, fiber.clock};
+    for (uint32_t end = first + (uint32_t)bytes; first < end; first = (first | 3) + 1, history++, statements++) {
+        uint32_t here = end - first < 4 - first % 4 ? end - first : 4 - first % 4;
+        now.bytes = ((1u << here) - 1) << first % 4;
+        if (is_race(history->written, now, fiber, is_shared))
+            report_race(fiber, history->written, true, statements->written, how, is_shared, statement);
         if (!(how & WRITE)) {
-            remember_read(history->read, fiber, now, is_shared);
+            remember_read(*history, *statements, now, fiber, is_shared, statement);
             continue;
         }
-        if (is_race(history->read, fiber, mask, strong, is_shared))
-            report_race(fiber, history->read, false, how, is_shared, statement);
+        if (is_race(history->read, now, fiber, is_shared))
+            report_race(fiber, history->read, false, statements->read, how, is_shared, statement);
         history->written = now;
-        if (!(history->read.bytes & ~mask)) history->read.era = 0;
+        statements->written = statement;
+        if (!(history->read.bytes & ~now.bytes)) history->read.era = 0;
     }
 }
 
@@ -157,7 +155,7 @@ void emu_access(Thread* thread, uint64_t address, int bytes, int how, int space,
               statement);
     if (space == SPACE_GENERIC) space = emu_space(thread, address);
     if (space == SPACE_GLOBAL && is_allocated(address, (size_t)bytes)) {
-        if (settings.races) check_race(fiber, history_of(address), address, bytes, how, false, statement);
+        if (settings.races) check_race(fiber, history_of(address), statements_of(address), (uint32_t)(address % 4), bytes, how, false, statement);
         check_written(fiber, written_flags(address), bytes, how, "global", statement);
     } else if (space == SPACE_SHARED) {
         uint64_t offset = address - (uint64_t)running.block.shared;
@@ -165,7 +163,8 @@ void emu_access(Thread* thread, uint64_t address, int bytes, int how, int space,
             out_of_bounds(fiber, bytes, how,
                           "at byte " + std::to_string((int64_t)offset) + " of shared memory, outside its arrays", statement);
         if (settings.races)
-            check_race(fiber, &running.shared_history[offset / 4], offset, bytes, how, true, statement);
+            check_race(fiber, &running.shared_history[offset / 4], &running.shared_statements[offset / 4],
+                       (uint32_t)(offset % 4), bytes, how, true, statement);
         check_written(fiber, &running.shared_written[offset], bytes, how, "shared", statement);
     } else if (space == SPACE_LOCAL) {
         uint64_t offset = address - (uint64_t)thread->local;

@@ -224,6 +224,7 @@ API cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** p
     for (unsigned k = 0; k < config->numAttrs; k++)
         if (config->attrs[k].id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE) launch.cooperative = config->attrs[k].value.cooperative;
     if (launch.threads[0] * launch.threads[1] * launch.threads[2] > 1024 ||
+        (uint64_t)launch.blocks[0] * launch.blocks[1] * launch.blocks[2] > MOST_BLOCKS ||
         kernel.shared_bytes + launch.dynamic_bytes > 227u << 10)
         return CUDA_ERROR_INVALID_VALUE;
     // the driver copies what is handed over, too

@@ -24,21 +24,26 @@ extern const Settings settings;
 // ---- memory.cpp: device memory, and what is known of each byte and word of it
 constexpr size_t DEVICE_BYTES = 80ull << 30;  // what the emulated card says that it has
 
-// One access, or several reads whose differences `reach` and `lanes` tell.
+// One access, or several reads whose differences `reach` and `lanes` tell. Small, since each word of memory has two.
 struct Access {
-    enum Reach : uint8_t { one_warp, several_warps, several_blocks };
-    uint32_t era;        // counts launches and meetings of the grid: accesses of different eras are ordered
-    uint32_t block;      // within the launch
-    uint32_t barriers;   // how many barriers of its block the thread had passed
-    uint32_t clock;      // how many barriers of its warp
-    uint32_t lanes;      // a bit for each lane of the warp
-    int32_t statement;
-    uint16_t warp;
-    Reach reach;
-    uint8_t bytes : 4;   // which bytes of the word
-    bool strong : 1;
+    enum Reach : uint32_t { one_warp, several_warps, several_blocks };
+    uint32_t era;             // counts launches and meetings of the grid: accesses of different eras are ordered
+    uint32_t block : 20;      // within the launch
+    uint32_t warp : 5;
+    uint32_t reach : 2;
+    uint32_t bytes : 4;       // which bytes of the word
+    uint32_t is_strong : 1;
+    uint32_t lanes;           // a bit for each lane of the warp
+    uint16_t barriers;        // how many barriers of its block the thread had passed; both counters may wrap around
+    uint16_t clock;           // how many barriers of its warp
 };
-struct WordHistory { Access written, read; };
+struct WordHistory {
+    Access written, read;
+};
+struct WordStatements {
+    int32_t written, read;    // where the accesses of the history stand in the code
+};
+constexpr uint32_t MOST_BLOCKS = 1 << 20;
 
 CUresult allocate(uint64_t* address, size_t bytes);
 CUresult release(uint64_t address);
@@ -50,6 +55,7 @@ bool is_allocated(uint64_t address, size_t bytes);
 bool is_device_address(uint64_t address);
 uint8_t* written_flags(uint64_t address);      // one for each byte: 1 if it was written
 WordHistory* history_of(uint64_t address);     // of the word that holds it
+WordStatements* statements_of(uint64_t address);
 
 // ---- threads.cpp: threads as fibers of one thread of the processor
 struct RunningBlock;
@@ -65,8 +71,8 @@ struct Fiber {
     int question;
     uint32_t answer, result;
     uint32_t lanes[WARP];       // answers of the lanes that have met
-    uint32_t barriers, clock;   // see Access
-    uint32_t known[WARP];       // the clock of each lane when this one last heard of it
+    uint16_t barriers, clock;   // see Access
+    uint16_t known[WARP];       // the clock of each lane when this one last heard of it
 };
 struct RunningBlock {
     Block block;
@@ -75,6 +81,7 @@ struct RunningBlock {
     std::vector<char> shared, local;
     std::vector<uint8_t> shared_written, local_written;
     std::vector<WordHistory> shared_history;
+    std::vector<WordStatements> shared_statements;
 };
 struct Launch {
     const Kernel* kernel;

@@ -109,13 +109,15 @@ bool release_warp(RunningBlock& running, size_t first) {
         }
         if (!complete) continue;
         released = true;
-        uint32_t answers[WARP] = {}, known[WARP] = {};
+        uint32_t answers[WARP] = {};
+        uint16_t known[WARP] = {};
         bool is_barrier = asking.is_warp_barrier;
         for (uint32_t k = 0; k < n; k++) {
             if (!(members >> k & 1)) continue;
             answers[k] = lanes[k].answer;
             if (is_barrier)
-                for (uint32_t j = 0; j < WARP; j++) known[j] = std::max(known[j], lanes[k].known[j]);
+                for (uint32_t j = 0; j < WARP; j++)
+                    if ((int16_t)(lanes[k].known[j] - known[j]) > 0) known[j] = lanes[k].known[j];
         }
         for (uint32_t k = 0; k < n; k++)
             if (is_barrier && members >> k & 1) known[k] = ++lanes[k].clock;

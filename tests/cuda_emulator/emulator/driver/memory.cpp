@@ -7,15 +7,17 @@
 
 #include "emulator.h"
 
-static constexpr size_t ARENA_BYTES = 1ull << 38, ALIGNMENT = 256, GAP = 512, PAGE = 4096;
+static constexpr size_t ARENA_BYTES = 1ull << 38, GRANULE = 256, GAP = 512, PAGE = 4096;
 static constexpr uint8_t NEVER_WRITTEN = 0xff;  // a NaN as a float, -1 as an integer
 
 static char* arena = nullptr;
 static uint8_t* arena_written = nullptr;
 static WordHistory* arena_history = nullptr;
+static WordStatements* arena_statements = nullptr;
+static uint32_t* owners = nullptr;  // for each granule of the arena, which allocation it belongs to, and one
 static size_t used = 0, allocated = 0;
-static std::map<uint64_t, Allocation> allocations;
-static Allocation latest{0, 0};  // where the last access was: the next one is mostly there too
+static std::vector<Allocation> allocations;      // also those that were freed: of 0 bytes
+static std::map<uint64_t, uint32_t> by_address;  // those that there are
 
 // Reserves addresses; memory comes with the first use of a page.
 static void* reserve(size_t bytes) {
@@ -33,46 +35,49 @@ CUresult allocate(uint64_t* address, size_t bytes) {
         arena = (char*)reserve(ARENA_BYTES);
         arena_written = (uint8_t*)reserve(ARENA_BYTES);
         arena_history = (WordHistory*)reserve(ARENA_BYTES / 4 * sizeof(WordHistory));
-        if (!arena || !arena_written || !arena_history) return CUDA_ERROR_OUT_OF_MEMORY;
+        arena_statements = (WordStatements*)reserve(ARENA_BYTES / 4 * sizeof(WordStatements));
+        owners = (uint32_t*)reserve(ARENA_BYTES / GRANULE * sizeof(uint32_t));
+        if (!arena || !arena_written || !arena_history || !arena_statements || !owners) return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    size_t with_gap = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + GAP;
+    size_t with_gap = (bytes + GRANULE - 1) / GRANULE * GRANULE + GAP;
     if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     if (allocated + bytes > DEVICE_BYTES || used + with_gap > ARENA_BYTES) return CUDA_ERROR_OUT_OF_MEMORY;
     *address = (uint64_t)arena + used;
+    by_address[*address] = (uint32_t)allocations.size();
+    allocations.push_back({*address, bytes});
+    std::fill_n(owners + used / GRANULE, (bytes + GRANULE - 1) / GRANULE, (uint32_t)allocations.size());
     used += with_gap;
     allocated += bytes;
-    allocations[*address] = {*address, bytes};
     // the shadow says that nothing was written; the filling makes a number of it that shows
     if (bytes < 64u << 20) memset((void*)*address, NEVER_WRITTEN, bytes);
     return CUDA_SUCCESS;
 }
 
 CUresult release(uint64_t address) {
-    auto found = allocations.find(address);
-    if (found == allocations.end()) return CUDA_ERROR_INVALID_VALUE;
-    size_t bytes = found->second.bytes;
+    auto found = by_address.find(address);
+    if (found == by_address.end()) return CUDA_ERROR_INVALID_VALUE;
+    size_t& bytes = allocations[found->second].bytes;
     allocated -= bytes;
     give_back((void*)address, bytes);
     give_back(written_flags(address), bytes);
     give_back(history_of(address), bytes / 4 * sizeof(WordHistory));
-    allocations.erase(found);
-    latest = {0, 0};
+    give_back(statements_of(address), bytes / 4 * sizeof(WordStatements));
+    bytes = 0;
+    by_address.erase(found);
     return CUDA_SUCCESS;
 }
 
 size_t allocated_bytes() { return allocated; }
 
 const Allocation* allocation_near(uint64_t address) {
-    auto next = allocations.upper_bound(address);
-    return next == allocations.begin() ? nullptr : &std::prev(next)->second;
+    auto next = by_address.upper_bound(address);
+    return next == by_address.begin() ? nullptr : &allocations[std::prev(next)->second];
 }
 
 bool is_allocated(uint64_t address, size_t bytes) {
-    if (address >= latest.begin && address + bytes <= latest.begin + latest.bytes) return true;
-    const Allocation* found = allocation_near(address);
-    if (!found || address + bytes > found->begin + found->bytes) return false;
-    latest = *found;
-    return true;
+    if (!is_device_address(address)) return false;
+    uint32_t owner = owners[(address - (uint64_t)arena) / GRANULE];
+    return owner && address + bytes <= allocations[owner - 1].begin + allocations[owner - 1].bytes;
 }
 
 bool is_device_address(uint64_t address) {
@@ -82,3 +87,5 @@ bool is_device_address(uint64_t address) {
 uint8_t* written_flags(uint64_t address) { return arena_written + (address - (uint64_t)arena); }
 
 WordHistory* history_of(uint64_t address) { return arena_history + (address - (uint64_t)arena) / 4; }
+
+WordStatements* statements_of(uint64_t address) { return arena_statements + (address - (uint64_t)arena) / 4; }

@@ -86,6 +86,7 @@ static void prepare_block(RunningBlock& running, uint32_t index, size_t first_sl
     char* shared = (char*)(((uint64_t)running.shared.data() + 127) & ~127ull);
     running.shared_written.assign(shared_bytes + 4, 0);
     if (settings.races) running.shared_history.assign(shared_bytes / 4 + 1, WordHistory{});
+    if (settings.races) running.shared_statements.resize(shared_bytes / 4 + 1);
     running.block = {index % grid[0], index / grid[0] % grid[1], index / grid[0] / grid[1],
                      size[0], size[1], size[2], grid[0], grid[1], grid[2], shared};
     running.local.resize(n * kernel.local_bytes + 16);
