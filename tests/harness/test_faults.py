@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -202,7 +203,7 @@ def test_a_failed_trial_is_a_row_and_the_others_go_on(
     trials = read_csv(tmp_path / "out" / "trials.csv")
     (row,) = trials[trials["state"] == "failed"].to_dict("records")
     assert (row["task"], row["param_stddev"], row["seed"]) == ("xor", 0.5, 1)
-    assert row["error"] == "MemoryError: no room for this one"
+    assert re.fullmatch(r"MemoryError: no room for this one \(test_faults\.py, line \d+\)", row["error"])
     assert pd.isna(row["outcome"])
     assert (trials["state"] == "complete").sum() == 7
     summary = read_csv(tmp_path / "out" / "summary.csv", "summary")
