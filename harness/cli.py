@@ -162,7 +162,7 @@ def _program() -> str:
 
 
 def _complain(message: str) -> int:
-    line = printable(message).replace("\n", r"\n")  # a path may hold anything
+    line = printable(message).replace("\n", r"\n").replace("\t", r"\t")  # a path may hold anything
     click.echo(f"harness: error: {line}", err=True)
     return EXIT_USAGE
 

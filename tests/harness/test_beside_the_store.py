@@ -282,7 +282,7 @@ def test_numbers_and_nestings_beyond_measure_are_refused(
 
 def test_sequences_beyond_the_memory_are_refused(refused: Refused) -> None:
     line = refused("sweep", "--task", "long-parity", "--grid", "length=2147483647", "--dry-run")
-    assert "timesteps=2147483647 on task 'long-parity' needs about" in line
+    assert "length=2147483647 on task 'long-parity' needs about" in line
 
 
 @pytest.mark.parametrize("expression", ["~" * 990 + "reached", f"stddev > {'9' * 400}", f"steps in [{'9' * 400}]"])
