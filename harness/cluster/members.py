@@ -9,7 +9,6 @@ import pydoc
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from freewalk.harness.cluster import remote
@@ -170,8 +169,9 @@ class Members:
 
     async def _listen(self, member: Member) -> None:
         """Give a worker up when it hangs: end it if it is ours, else leave it out."""
-        heard, patience = partial(self.heard, member), partial(self.patience, member)
-        reason = await listen(self.client, member.address, heard, patience)
+        reason = await listen(
+            self.client, member.address, lambda looks: self.heard(member, looks), lambda: self.patience(member)
+        )
         member.hangs = True
         if (task := self._coming.pop(member.address, None)) is not None:
             task.cancel()

@@ -198,3 +198,35 @@ def test_without_cryptography_the_error_names_what_to_install(
     )
     line = refused("sweep", *tiny, "--workers", 2, "--out", "out")
     assert line == "--workers needs cryptography, which keeps other users of this machine out: pip install cryptography"
+
+
+def test_a_cluster_with_certificates_of_its_own(
+    process: Callable[..., Process],
+    tmp_path: Path,
+    tiny: tuple[str, ...],
+    remote_cluster: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = Keys.new()
+    for name, text in (("crt", keys.certificate), ("key", keys.key)):
+        (tmp_path / f"cluster.{name}").write_text(text)
+    comm = "DASK_DISTRIBUTED__COMM__"
+    monkeypatch.setenv(f"{comm}TLS__CA_FILE", str(tmp_path / "cluster.crt"))
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        monkeypatch.setenv(f"{comm}TLS__{role}__CERT", str(tmp_path / "cluster.crt"))
+        monkeypatch.setenv(f"{comm}TLS__{role}__KEY", str(tmp_path / "cluster.key"))
+    monkeypatch.setenv(f"{comm}REQUIRE_ENCRYPTION", "True")
+    monkeypatch.setenv(f"{comm}DEFAULT_SCHEME", "tls")
+    cluster = remote_cluster(n_workers=1)
+    assert cluster.address.startswith("tls://")
+    for where in (cluster.address, cluster.file):
+        running = process("sweep", *tiny, "--cluster", where, "--quiet", "--out", f"out-{where == cluster.file}")
+        found = running.finish(120)
+        assert (found.code, found.err) == (0, "")
+    assert_same_tables(tmp_path / "out-True", tmp_path / "out-False")
+    for name in ("CERT", "KEY"):
+        monkeypatch.delenv(f"{comm}TLS__CLIENT__{name}")
+    found = process("sweep", *tiny, "--cluster", cluster.address, "--out", "refused").finish(120)
+    assert found.code == 2
+    assert found.err.count("\n") == 1
+    assert "; for tls:// Dask's settings name the certificates); start one with" in found.err
