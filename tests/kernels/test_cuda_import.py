@@ -15,10 +15,9 @@ import freewalk
 needs_numba_cuda = pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed (extra cuda13 or cuda12)"
 )
-ROOT = Path(freewalk.__file__).parents[2]
-SOURCES = sorted(
-    path for room in ("kernels", "harness", "tasks", "results", "tests") for path in (ROOT / room).rglob("*.py")
-)
+PACKAGE = Path(freewalk.__file__).parent
+ROOMS = [*(PACKAGE / room for room in ("kernels", "harness", "tasks", "results")), Path(__file__).parents[1]]
+SOURCES = sorted(path for room in ROOMS for path in room.rglob("*.py"))
 
 
 def _imports_of_numba_cuda(source: str) -> list[str]:
@@ -36,7 +35,7 @@ def _imports_of_numba_cuda(source: str) -> list[str]:
 
 def test_numba_cuda_is_imported_in_one_place() -> None:
     importers = [path for path in SOURCES if _imports_of_numba_cuda(path.read_text(encoding="utf-8"))]
-    assert importers == [ROOT / "kernels/cuda/jit.py"]
+    assert importers == [PACKAGE / "kernels/cuda/jit.py"]
 
 
 @pytest.mark.parametrize(
