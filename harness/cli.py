@@ -59,7 +59,7 @@ class _Commands(click.Group):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise UsageError(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; there are: {', '.join(COMMANDS)}")
         name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
+        if command is not None and name != "sweep":  # whose settings scripts override by what they append
             _refuse_repeated(ctx, name, command, rest)
         return name, command, rest
 

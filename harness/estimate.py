@@ -14,7 +14,7 @@ from freewalk.harness.environment import memory_bytes
 from freewalk.harness.errors import UsageError
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.harness.plan import Cell, Plan, Trial
-from freewalk.harness.problem import ResolvedProblem, resolve_problem
+from freewalk.harness.problem import resolve_problem
 from freewalk.harness.trial import peak_memory_mb, start_trial
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.cpu.lanes import LANES
@@ -74,13 +74,7 @@ def memory_mb(cell: Cell) -> float:
         activations = _ACTIVATION_ARRAYS * problem.configuration.batch_size * sum(problem.layers.widths)
         return 8 * (activations + _WEIGHT_ARRAYS * network.n_weights) / 1e6
     through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * (cell.method == "backprop")
-    return (most_bytes(shape_of(network, problem.timesteps)) + through_time + _sequence_bytes(problem)) / 1e6
-
-
-def _sequence_bytes(problem: ResolvedProblem) -> int:
-    """Return the memory of the inputs and outputs of sixteen datapoints, in training and in evaluation."""
-    shape = shape_of(problem.network, problem.timesteps)
-    return 2 * (shape.input_rows * shape.n_input + 2 * shape.output_rows * shape.n_output) * LANES * 4
+    return (most_bytes(shape_of(network, problem.timesteps)) + through_time) / 1e6
 
 
 def refuse_too_large(plan: Plan, backend: Backend) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import Harness
+from conftest import TINY, Harness
 
 import freewalk
 from freewalk.harness.errors import one_line
@@ -20,8 +20,6 @@ from freewalk.kernels.backend import limited_threads, usable_threads
 
 Refused = Callable[..., str]
 REPEATED = [
-    ("sweep", "--epochs"),
-    ("sweep", "--out"),
     ("train", "--seed"),
     ("train", "--task"),
     ("train", "--hidden"),
@@ -41,6 +39,12 @@ REPEATED = [
 @pytest.mark.parametrize(("command", "option"), REPEATED)
 def test_an_option_with_one_value_is_given_once(refused: Refused, command: str, option: str) -> None:
     assert f"{option} is given 2 times; give it once" in refused(command, option, "1", f"{option}=2")
+
+
+def test_the_last_setting_of_a_sweep_holds(harness: Harness) -> None:
+    result = harness("sweep", *TINY, "--seeds", "0:5", "--dry-run")
+    assert result.code == 0, result.err
+    assert "20 trials" in result.out
 
 
 def test_two_spellings_are_one_option(refused: Refused) -> None:
