@@ -27,7 +27,7 @@ test: $(VENV)/.installed-dev ## run the tests: a quarter of an hour on two cores
 	$(BIN)/python -m pytest
 
 test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
-	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu
+	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu tests/kernels/test_cuda_on_a_gpu.py
 
 test-python: dist ## a good part of the tests on another Python: PYTHON=python3.13; AGE=oldest: oldest dependencies
 	.ci/interpreter $(PYTHON) $(AGE)
