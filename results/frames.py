@@ -29,19 +29,24 @@ def typed_series(values: Iterable[Any], dtype: DType) -> pd.Series:
     Returns
     -------
     pandas.Series
-        NaN (float64) or NA (any other type) where a value is missing. Texts are made harmless by `cell_text`: a store
-        or table may come from anybody.
+        NaN (float64) or NA (any other type) where a value is missing.
     """
     if dtype == "float64":
         return pd.Series(np.array([math.nan if value is None else value for value in values], np.float64))
     values = list(values)
     if dtype == "boolean":
         values = [None if value is None else bool(value) for value in values]
+    return pd.Series(values, dtype=str(dtype))
+
+
+def foreign_series(values: Iterable[Any], dtype: DType) -> pd.Series:
+    """Make a column as `typed_series` does, of values that anybody may have written: texts are made harmless."""
+    values = list(values)
     if dtype == "string":
         # few texts stand in many rows
         harmless = {text: cell_text(text) for text in {value for value in values if isinstance(value, str)}}
         values = [harmless.get(value, value) for value in values]
-    return pd.Series(values, dtype=str(dtype))
+    return typed_series(values, dtype)
 
 
 def parameter_series(values: Iterable[object]) -> pd.Series:
@@ -68,7 +73,7 @@ def parameter_series(values: Iterable[object]) -> pd.Series:
         return typed_series([None if text is None else float(text) for text in texts], dtype)
     if dtype == "boolean":
         return typed_series([None if text is None else text == "True" for text in texts], dtype)
-    return typed_series(texts, dtype)
+    return foreign_series(texts, dtype)
 
 
 def _text(value: object) -> str | None:

@@ -5,7 +5,14 @@ from pathlib import Path
 import pandas as pd
 
 from freewalk.results.errors import StoreError
-from freewalk.results.frames import build_frame, column_dtypes, find_doubt, parameter_series, typed_series
+from freewalk.results.frames import (
+    build_frame,
+    column_dtypes,
+    find_doubt,
+    foreign_series,
+    parameter_series,
+    typed_series,
+)
 from freewalk.results.schema import (
     PARAMETER_PREFIX,
     PARAMETERS_AFTER,
@@ -103,4 +110,4 @@ def parsed(texts: pd.Series, dtype: DType) -> pd.Series:
         if wrong := {*values} - {*_TRUTH, None}:
             raise ValueError(f"{wrong.pop()!r} is neither True nor False")
         return typed_series([None if text is None else _TRUTH[text] for text in values], dtype)
-    return typed_series(values, dtype)
+    return foreign_series(values, dtype)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from freewalk.results.checksums import checked_points
 from freewalk.results.errors import DamageError
-from freewalk.results.frames import build_frame, column_dtypes, find_doubt, parameter_series, typed_series
+from freewalk.results.frames import build_frame, column_dtypes, find_doubt, foreign_series, parameter_series
 from freewalk.results.layout import POINT, STORED_COLUMNS, quoted
 from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION
 
@@ -27,7 +27,7 @@ def read_trials(connection: sqlite3.Connection, sweep_id: str) -> pd.DataFrame:
         "schema_version": [SCHEMA_VERSION] * len(rows),
         "sweep_id": [sweep_id] * len(rows),
     }
-    columns = {name: typed_series(raw[name], dtype) for name, dtype in column_dtypes("trials").items()}
+    columns = {name: foreign_series(raw[name], dtype) for name, dtype in column_dtypes("trials").items()}
     for name in parameter_names:
         columns[PARAMETER_PREFIX + name] = parameter_series([mapping.get(name) for mapping in parameters])
     table = build_frame("trials", columns, parameter_names)
@@ -64,7 +64,7 @@ def _curves(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     raw = dict(zip(names, _transposed(rows, len(names)), strict=True))
     raw["schema_version"] = [SCHEMA_VERSION] * len(rows)
     dtypes = column_dtypes("curves")
-    return build_frame("curves", {name: typed_series(raw[name], dtype) for name, dtype in dtypes.items()})
+    return build_frame("curves", {name: foreign_series(raw[name], dtype) for name, dtype in dtypes.items()})
 
 
 def _transposed(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
