@@ -13,7 +13,7 @@ from typing import IO, Any, TypeAlias
 
 import pytest
 
-from freewalk.harness import cli
+from freewalk.harness import cli, plugins
 from freewalk.harness.configuration import resolve
 from freewalk.harness.plan import Plan, expand
 from freewalk.harness.registry import BuiltInRegistry
@@ -46,6 +46,13 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith("HARNESS_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_left() -> Iterator[None]:
+    """Take away the tasks, methods and parameters that a test's plug-ins have brought."""
+    yield
+    plugins.unload_all()
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def problem_of(folder: Path) -> Any:
 def test_names_in_use_are_read(tmp_path: Path, rename: Callable[[str], str], squeeze: bool) -> None:
     write(tmp_path / "plain")
     if squeeze:
-        packed = {"_".join(n.split("-")[:2]): gzip.compress(c) for n, c in zip(NAMES, PARTS, strict=True)}
+        packed = {"_".join(n.split("-")[:2]): gzip.compress(c, mtime=0) for n, c in zip(NAMES, PARTS, strict=True)}
         write(tmp_path / "other", lambda name: rename(name) + (".GZ" if rename("a") == "A" else ".gz"), **packed)
     else:
         write(tmp_path / "other", rename)
@@ -79,7 +79,7 @@ def test_names_in_use_are_read(tmp_path: Path, rename: Callable[[str], str], squ
 def test_own_names_come_first(tmp_path: Path) -> None:
     write(tmp_path)
     write(tmp_path, lambda name: f"old-{name}")
-    write(tmp_path, lambda name: f"{name}.gz", train_images=gzip.compress(b"other"))
+    write(tmp_path, lambda name: f"{name}.gz", train_images=gzip.compress(b"other", mtime=0))
     assert [path.name for path in find_idx(tmp_path)] == list(NAMES)
 
 
@@ -105,7 +105,7 @@ def test_a_folder_without_the_files_is_described(tmp_path: Path, names: list[str
 
 
 def poked(at: int, values: bytes) -> bytes:
-    content = bytearray(gzip.compress(PARTS[0]))
+    content = bytearray(gzip.compress(PARTS[0], mtime=0))
     content[at : at + len(values)] = values
     return bytes(content)
 
@@ -123,7 +123,7 @@ def a_zip() -> bytes:
     return file.getvalue()
 
 
-WHOLE = gzip.compress(PARTS[0])
+WHOLE = gzip.compress(PARTS[0], mtime=0)
 GZIP = "train-images-idx3-ubyte is no whole gzip file"
 NO_IDX = "train-images-idx3-ubyte is no IDX file of bytes"
 
@@ -141,11 +141,11 @@ NO_IDX = "train-images-idx3-ubyte is no IDX file of bytes"
         (WHOLE + b"garbage", GZIP),
         (WHOLE + WHOLE[:30], GZIP),
         *((WHOLE[:n], GZIP) for n in (2, 5, 10, 11, 40, len(WHOLE) - 8, len(WHOLE) - 1)),
-        (gzip.compress(b""), NO_IDX),
+        (gzip.compress(b"", mtime=0), NO_IDX),
         (b"<!DOCTYPE html><html>404</html>", NO_IDX + r" \(it looks like a web page\)"),
         (b"\n  <?xml version='1.0'?>", NO_IDX + r" \(it looks like a web page\)"),
-        (gzip.compress(b"<html>"), NO_IDX + r" \(it looks like a web page\)"),
-        (gzip.compress(WHOLE), NO_IDX + r" \(it looks like a gzip file\)"),
+        (gzip.compress(b"<html>", mtime=0), NO_IDX + r" \(it looks like a web page\)"),
+        (gzip.compress(WHOLE, mtime=0), NO_IDX + r" \(it looks like a gzip file\)"),
         (a_zip(), NO_IDX + r" \(it looks like a zip file\)"),
         (an_npz(), NO_IDX + r" \(it looks like a zip file\)"),
         (bz2.compress(PARTS[0]), NO_IDX + r" \(it looks like a bzip2 file\)"),
@@ -170,7 +170,7 @@ def test_damage_is_one_line_that_names_the_file(tmp_path: Path, content: bytes, 
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        ({"train_labels": gzip.compress(PARTS[1])[:-9]}, "train-labels-idx1-ubyte is no whole gzip file"),
+        ({"train_labels": gzip.compress(PARTS[1], mtime=0)[:-9]}, "train-labels-idx1-ubyte is no whole gzip file"),
         ({"train_images": idx(IMAGES[:0]), "train_labels": idx(LABELS[:0])}, "train-images.* holds no images"),
         ({"train_images": idx(IMAGES[:1]), "train_labels": idx(LABELS[:1])}, "train-images.* holds 1 image, too few"),
         ({"train_images": idx(IMAGES[:2]), "train_labels": idx(LABELS[:2])}, "train-images.* holds 2 images, too few"),
@@ -255,7 +255,10 @@ def test_paths_that_no_file_can_have(source: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(b"abc" * 99), r"is not UTF-8 at byte 1 \(it looks like a gzip file\); save the file as UTF-8"),
+        (
+            gzip.compress(b"abc" * 99, mtime=0),
+            r"is not UTF-8 at byte 1 \(it looks like a gzip file\); save the file as UTF-8",
+        ),
         ("abc".encode("utf-16"), r"is not UTF-8 at byte 0 \(it looks like a text in UTF-16\)"),
         (b"", "is empty"),
     ],
