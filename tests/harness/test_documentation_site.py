@@ -42,8 +42,8 @@ def test_the_reference_has_every_option_of_a_command(section: str, command: str)
     for option in _options(command):
         (head,) = (one for one in heads if set(option.opts) <= set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", one)))
         assert (" " in head.replace(", ", ",")) != option.is_flag, head
-        if option.envvar:
-            assert f"`{option.envvar}`" in section
+        for variable in [option.envvar] if isinstance(option.envvar, str) else option.envvar or ():
+            assert f"`{variable}`" in section
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -136,7 +136,7 @@ def test_what_is_ignored_stays_ignored() -> None:
 
 
 CALLED_BY_C = """
-import ctypes, os, signal
+import ctypes, os, signal, time
 from freewalk.harness import cli
 
 @ctypes.CFUNCTYPE(None)
@@ -150,6 +150,7 @@ def run(arguments):
             pass
     except KeyboardInterrupt:
         print("heard")
+        time.sleep(3.5)  # sooner it would be the same request
         os.kill(os.getpid(), signal.SIGTERM)  # while it is reported
         return 7
 

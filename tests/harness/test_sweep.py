@@ -132,7 +132,7 @@ def test_a_folder_keeps_the_tables_and_resumes(tmp_path: Path, monkeypatch: pyte
         ({"stdev": 1}, {"task": "xor"}, "did you mean 'stddev'"),
         ({"stddev": []}, {"task": "xor"}, "no values"),
         ({"stddev": [0.1, math.nan]}, {"task": "xor"}, "must be a finite number"),
-        ({"stddev": None}, {"task": "xor"}, "must be a finite number"),
+        ({"stddev": None}, {"task": "xor"}, "must hold numbers or texts"),
         ({"batch_size": [True]}, {"task": "xor"}, "must be a whole number"),
         ({}, {"task": "xor", "seeds": []}, "seeds are empty"),
         ({}, {"task": "xor", "seeds": [-1]}, "out of range"),
