@@ -1,7 +1,9 @@
 """The store of one sweep: a SQLite file that one process writes and any may read."""
 
 import json
+import math
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,6 +45,9 @@ def another_sweep(directory: Path, difference: str, remedy: str = "") -> StoreEr
     return StoreError(f"{directory} holds another sweep ({difference}): {remedy or 'pick another --out'}")
 
 
+_SECONDS_BETWEEN_CHECKS = 0.2
+
+
 def _place(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
@@ -66,6 +71,7 @@ class Store:
         check_database(self.path)
         self._connection = connect_writer(self.path) if lock else open_reader(self.path)
         self._place = _place(self.path)
+        self._checked_at = -math.inf
         try:
             self.sweep_id, self._configuration = self._described()
             if accept:
@@ -283,7 +289,8 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Write everything in the block or nothing of it, into the file that was opened."""
-        self.check_place()
+        if time.monotonic() - self._checked_at > _SECONDS_BETWEEN_CHECKS:  # a look costs as much as a short write
+            self.check_place()
         with transaction(self._connection, self.path) as connection:
             yield connection
 
@@ -292,6 +299,7 @@ class Store:
 
         So it is when the folder has been deleted, renamed or replaced by another sweep's.
         """
+        self._checked_at = time.monotonic()
         if _place(self.path) != self._place:
             raise StoreError(
                 f"{self.path} has been deleted, renamed or replaced while it was in use: nothing more is written; "
