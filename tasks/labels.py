@@ -46,7 +46,7 @@ def read_labels(y: NDArray[Any], name: str = "y", *, wanted: bool = False) -> ND
     if y.dtype.kind in "OfmM":
         missing = next((k for k, label in enumerate(y) if is_missing(label)), None)
         if missing is not None:
-            raise ValueError(f"{name} holds {y[missing]} in row {missing}, which is not finite; remove that row")
+            raise ValueError(f"{name} holds {y[missing]} in row {missing}, which is no label; remove that row")
     if _has_words(y):
         words = [label.decode("utf-8", "replace") if isinstance(label, bytes) else label for label in y.tolist()]
         other = next((word for word in words if not isinstance(word, str)), None)
@@ -82,16 +82,16 @@ def names_of(labels: NDArray[Any]) -> Names:
     ValueError
         If there is one class alone, too many, or one below 0.
     """
+    different = sorted(set(labels.tolist()))
+    if len(different) < 2:
+        raise ValueError(f"y holds the label {different[0]!r} alone; classes are two or more")
     if labels.dtype.kind == "O":
-        words = sorted(set(labels))
-        if len(words) < 2:
-            raise ValueError(f"y holds the label {words[0]!r} alone; classes are two or more")
-        return _checked(words, len(labels))
+        return _checked(different, len(labels))
     low, high = int(labels.min()), int(labels.max())
     if (low, high) == (-1, 1) and labels.all():
         return (-1, 1)
-    if low < 0 or high < 1:
-        raise ValueError(f"classes must be whole numbers from 0 to at least 1, got {low} to {high}; {_NUMBER_THEM}")
+    if low < 0:
+        raise ValueError(f"classes must be whole numbers from 0 on, got {low} to {high}; {_NUMBER_THEM}")
     return _checked(range(high + 1), len(labels))
 
 

@@ -129,7 +129,7 @@ def test_labels_are_classes(
         (np.array([0, 3, 1, 1]), "classes must be whole numbers from 0 to 2, got 0 to 3"),
         (np.array([1, 2, -1, 1]), "classes must be whole numbers from 0 to 2, got -1 to 2"),
         (np.array(["a", "b", "c", "a"]), "y holds words, and the network knows its classes by number: give 0 to 2"),
-        (np.array([0, 1, np.nan, 1]), "y holds nan in row 2, which is not finite"),
+        (np.array([0, 1, np.nan, 1]), "y holds nan in row 2, which is no label"),
         (np.array([0.5, 1, 0, 1]), "y must have shape (B, n_output=3)"),
     ],
 )

@@ -140,7 +140,7 @@ def test_sequences_of_arrays_end_with_zeros() -> None:
         (np.zeros((4, 2)), np.zeros((3, 1)), {"target": 1}, "as many rows, got 4 and 3"),
         (np.zeros(4), np.zeros((4, 1)), {"target": 1}, "x must have shape"),
         (np.zeros((4, 2)), np.array([0, 1, 0, -1]), {}, "classes must be whole numbers"),
-        (np.zeros((4, 2)), np.zeros(4, dtype=int), {}, "classes must be whole numbers"),
+        (np.zeros((4, 2)), np.zeros(4, dtype=int), {}, "y holds the label 0 alone"),
         (np.full((9, 2), np.inf), np.arange(9) % 2, {}, "not finite"),
         (np.zeros((4, 2)), np.array([0, 1, 0, 1]), {"shares": (1, 0, 1)}, "shares must be three numbers"),
         (np.zeros((4, 2)), np.array([0, 1, 0, 1]), {"test": (np.zeros((1, 2)), np.array([1]))}, "give validation rows"),
