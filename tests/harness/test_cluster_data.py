@@ -215,6 +215,7 @@ def test_data_from_another_version_of_a_package(
 def test_a_worker_with_the_same_data_does_the_work_of_one_with_others(
     harness: Harness, tmp_path: Path, homes: tuple[Path, Path], remote_cluster: Any
 ) -> None:
+    many = (*TEXT, "--seeds", "0:40", "--epochs", "400")  # as much as the one cannot end before the other is asked
     here, there = homes
     cluster = remote_cluster(n_workers=1, environment=elsewhere(there / "site", here, there))
     copy = tmp_path / "copy"
@@ -222,10 +223,10 @@ def test_a_worker_with_the_same_data_does_the_work_of_one_with_others(
     (copy / "text.txt").write_bytes((here / "text.txt").read_bytes())
     cluster.add_worker(environment=elsewhere(copy / "site", here, copy))
     cluster.wait_for_workers(2)
-    result = harness("sweep", *TEXT, "--cluster", cluster.address, "--out", "out")
+    result = harness("sweep", *many, "--cluster", cluster.address, "--out", "out")
     assert result.code == 0, result.err
     assert len([line for line in result.err.splitlines() if " is left out: its data of task" in line]) == 1
-    assert harness("sweep", *TEXT, "--quiet", "--out", "threads").code == 0
+    assert harness("sweep", *many, "--quiet", "--out", "threads").code == 0
     assert_same_tables(tmp_path / "out", tmp_path / "threads")
 
 
