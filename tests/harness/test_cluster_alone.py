@@ -24,6 +24,7 @@ Harness = Callable[..., Any]
 
 STRANGER = """
 import asyncio, os, socket, ssl, sys
+from concurrent.futures import ThreadPoolExecutor
 from distributed import Scheduler
 from distributed.core import rpc
 from distributed.security import Security
@@ -71,7 +72,8 @@ if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 asyncio.run(tries_succeed_where_nothing_is_refused())
-for port in map(int, sys.argv[1:]):
+
+def try_all(port):
     ways = {
         "raw HTTP": lambda: raw(port, b"GET /info/main/workers.html HTTP/1.0\\r\\n\\r\\n"),
         "raw bytes": lambda: raw(port, bytes(8) + b"hello" * 100),
@@ -82,8 +84,11 @@ for port in map(int, sys.argv[1:]):
             ask(f"tls://127.0.0.1:{port}", **with_context(other, trusts_anybody=False))
         ),
     }
-    for name, call in ways.items():
-        print(f"{name}: {'refused' if is_refused(call) else 'LET IN'}")
+    return [f"{name}: {'refused' if is_refused(call) else 'LET IN'}" for name, call in ways.items()]
+
+ports = list(map(int, sys.argv[1:]))
+with ThreadPoolExecutor(len(ports) or 1) as pool:
+    print(*sum(pool.map(try_all, ports), []), sep="\\n")
 """
 N_WAYS = 6
 
