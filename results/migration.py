@@ -74,13 +74,23 @@ def open_reader(path: Path) -> sqlite3.Connection:
         with naming(path):
             if is_current(connection):
                 return connection
-            copy = sqlite3.connect(":memory:", isolation_level=None)
+        copy = _brought_up_to_date(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return copy
+
+
+def _brought_up_to_date(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        with naming(path):
             connection.backup(copy)
         with transaction(copy, path):
             migrate(copy)
         copy.execute("PRAGMA query_only = ON")
     except BaseException:
-        connection.close()
+        copy.close()
         raise
-    connection.close()
     return copy

@@ -77,7 +77,7 @@ class _Spec(click.types.StringParamType):
 @click.option(
     "--checkpoint",
     "checkpoint_seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     default=60.0,
     show_default=True,
     metavar="SECONDS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -157,6 +158,9 @@ def test_objects_of_this_process_stay_in_it(where: Any, own: Any, tmp_path: Path
         ({"plugins": [OWN_TASK]}, "plugins must be a path, got the Task 'own-signs'; a task or a method as an object"),
         ({"out": 5}, "out must be a path, got 5 (int)"),
         ({"workers": "2"}, "workers must be a whole number, got '2' (str)"),
+        ({"checkpoint_seconds": math.nan}, "--checkpoint nan: must be a number of seconds above 0"),
+        ({"checkpoint_seconds": None}, "--checkpoint None: must be a number of seconds above 0"),
+        ({"checkpoint_seconds": 0}, "--checkpoint 0: must be a number of seconds above 0"),
         ({"checkpoint_seconds": "x"}, "checkpoint_seconds must be a number, got 'x' (str)"),
         ({"epochs": "x"}, "--epochs x: must be a whole number of at least 1"),
         ({"epochs": [1]}, "--epochs [1]: must be a whole number"),

@@ -46,12 +46,17 @@ def refusal(path: Path) -> str:
     return text
 
 
+def everything_else(saved: SavedWeights) -> dict[str, Any]:
+    """Return what a file holds besides the weights, as what can be compared: arrays cannot."""
+    return {name: value for name, value in vars(saved).items() if name != "weights"}
+
+
 def test_there_and_back(path: Path) -> None:
     save_weights(path, SAVED)
     loaded = load_weights(path)
     assert np.array_equal(loaded.weights, SAVED.weights)
     assert loaded.weights.dtype == np.float64
-    assert replace(loaded, weights=SAVED.weights) == SAVED
+    assert everything_else(loaded) == everything_else(SAVED)
     assert [entry.name for entry in path.parent.iterdir()] == ["w.npz"], "no temporary file is left"
     with np.load(path, allow_pickle=False) as archive:
         assert sorted(archive) == ["description", "weights"]
@@ -61,7 +66,7 @@ def test_a_layered_network_there_and_back(path: Path) -> None:
     save_weights(path, LAYERED)
     loaded = load_weights(path)
     assert np.array_equal(loaded.weights, LAYERED.weights)
-    assert replace(loaded, weights=LAYERED.weights) == LAYERED
+    assert everything_else(loaded) == everything_else(LAYERED)
     assert loaded.layers == LAYERS
     assert SAVED.layers is None
 
