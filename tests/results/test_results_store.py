@@ -255,7 +255,8 @@ def test_configuration_is_given_back(tmp_path: Path) -> None:
     configuration = {"b": (1, 2.5, True, None), "a": {"path": Path("x"), "n": np.int64(3)}}
     with Store.create(tmp_path, configuration) as store:
         assert store.configuration() == {"b": [1, 2.5, True, None], "a": {"path": "x", "n": 3}}
-        assert Store.open(tmp_path, read_only=True).sweep_id == store.sweep_id
+        with Store.open(tmp_path, read_only=True) as reader:
+            assert reader.sweep_id == store.sweep_id
 
 
 @pytest.mark.parametrize(
