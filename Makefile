@@ -23,8 +23,8 @@ OUT ?=
 sweep: install ## run the preset quickstart; OUT=DIR chooses the folder
 	$(BIN)/harness sweep --grid quickstart $(if $(OUT),--out '$(OUT)')
 
-test: $(VENV)/.installed-dev ## run the tests: a quarter of an hour on two cores (installs 1.7 GB)
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev ## run the tests, two at a time: 25 minutes on two cores (installs 1.7 GB)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
 	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu tests/kernels/test_cuda_on_a_gpu.py
