@@ -17,6 +17,7 @@ from freewalk.harness.arguments import (
     path_of,
     paths_of,
     plain,
+    refuse_no_time,
     seeds_of,
     specs_and_tables,
 )
@@ -107,7 +108,7 @@ class Sweep:
     compile_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        _refuse_checkpoints_every(self.checkpoint_seconds)
+        refuse_no_time("--checkpoint", self.checkpoint_seconds)
         registry = BuiltInRegistry()
         self.as_spelled, self.plan = _planned(self.configuration, self.directory, registry)
         if not self.as_spelled:
@@ -308,11 +309,6 @@ class Sweep:
         return keep_document(self.directory, stored, found)
 
 
-def _refuse_checkpoints_every(seconds: float | None) -> None:
-    if seconds is None or not seconds > 0:  # NaN is not either
-        raise UsageError(f"--checkpoint {seconds}: must be a number of seconds above 0")
-
-
 def _planned(configuration: SweepConfiguration, directory: Path, registry: Registry) -> tuple[bool, Plan]:
     """Return the plan, and whether its trials are named by paths as they are spelled, as those of an older store."""
     plan = expand(configuration, registry)
@@ -411,7 +407,6 @@ def sweep(
             " file, and give plugins=[FILE] and its name"
         )
     every = number_of("checkpoint_seconds", checkpoint_seconds)
-    _refuse_checkpoints_every(every)
     settings = {
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,
@@ -439,7 +434,7 @@ def sweep(
         if out is not None:
             return _run_all(Sweep(configuration, path_of("out", out), every, on), retry_failed, fail_fast, keep=True)
         with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
-            return _run_all(Sweep(configuration, Path(folder), cluster=on), retry_failed, fail_fast, keep=False)
+            return _run_all(Sweep(configuration, Path(folder), every, on), retry_failed, fail_fast, keep=False)
 
 
 def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -> SweepResult:

@@ -75,6 +75,17 @@ def describe(connection: sqlite3.Connection, name: str, configuration: str) -> s
     return configuration
 
 
+def _connect(database: Path | str, *pragmas: str, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(database, uri=uri, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def connect_writer(path: Path) -> sqlite3.Connection:
     """Open a checked database for writing; autocommit, transactions are explicit.
 
@@ -83,14 +94,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     which are then run again; it cannot leave half a transaction.
     """
     with naming(path):
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return _connect(path, "journal_mode = WAL", "synchronous = NORMAL")
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
@@ -105,13 +109,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     mode = "rw" if not logged and not frozen and os.access(path, os.W_OK) else "ro"
     uri = f"{path.resolve().as_uri()}?mode={mode}{'&immutable=1' if frozen else ''}"
     with naming(path):
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            connection.execute("PRAGMA query_only = ON")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return _connect(uri, "query_only = ON", uri=True)
 
 
 def check_database(path: Path) -> None:

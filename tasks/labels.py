@@ -82,12 +82,11 @@ def names_of(labels: NDArray[Any]) -> Names:
     ValueError
         If there is one class alone, too many, or one below 0.
     """
-    different = sorted(set(labels.tolist()))
-    if len(different) < 2:
-        raise ValueError(f"y holds the label {different[0]!r} alone; classes are two or more")
+    low, high = np.array([labels.min(), labels.max()], dtype=labels.dtype).tolist()
+    if low == high:
+        raise ValueError(f"y holds the label {low!r} alone; classes are two or more")
     if labels.dtype.kind == "O":
-        return _checked(different, len(labels))
-    low, high = int(labels.min()), int(labels.max())
+        return _checked(sorted(set(labels)), len(labels))
     if (low, high) == (-1, 1) and labels.all():
         return (-1, 1)
     if low < 0:

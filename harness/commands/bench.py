@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from freewalk.harness.arguments import refuse_no_time
 from freewalk.harness.errors import UsageError, unknown
 
 SUITES = ("cpu", "quick", "gpu")
@@ -93,8 +94,7 @@ def command(
     if only is not None and only not in SECTIONS[suite]:
         raise unknown(f"section of the suite {suite}", only, SECTIONS[suite])
     limit = TIME_LIMITS[suite] if time_limit is None else time_limit
-    if not limit > 0:
-        raise UsageError(f"--time-limit {limit:g}: must be a number of seconds above 0")
+    refuse_no_time("--time-limit", limit)
     words = ["harness bench", f"--suite {suite}", "--quick" * quick, f"--only {only}" * (only is not None)]
     words += [f"--time-limit {limit:g}" * (not math.isclose(limit, TIME_LIMITS[suite]))]
     if suite == "gpu":
