@@ -113,13 +113,6 @@ def number_of(name: str, value: Any, *, whole: bool = False) -> Any:
     return plain(value)
 
 
-def refuse_no_time(option: str, seconds: float | None) -> None:
-    """Refuse what is no time to wait: none, 0, less, or NaN; the option is named."""
-    if seconds is None or not seconds > 0:
-        shown = seconds if seconds is None else f"{seconds:g}"
-        raise UsageError(f"{option} {shown}: must be a number of seconds above 0")
-
-
 def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise UsageError(f"grid must map names of parameters to values, got {_shown(key)} as a name")

@@ -64,6 +64,13 @@ def unknown_own(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"{unknown(kind, name, known)}; one of your own needs --plugin FILE, in Python plugins=[FILE]")
 
 
+def refuse_no_time(option: str, seconds: float | None) -> None:
+    """Refuse what is no time to wait: none, 0, less, or NaN; the option is named."""
+    if seconds is None or not seconds > 0:
+        shown = seconds if seconds is None else f"{seconds:g}"
+        raise UsageError(f"{option} {shown}: must be a number of seconds above 0")
+
+
 def one_line(error: BaseException) -> str:
     """Return an error's kind and message on one line, shortened and printable, and the user's line that raised it."""
     place = _place(error)

@@ -17,7 +17,6 @@ from freewalk.harness.arguments import (
     path_of,
     paths_of,
     plain,
-    refuse_no_time,
     seeds_of,
     specs_and_tables,
 )
@@ -38,7 +37,7 @@ from freewalk.harness.engines import (
     where,
 )
 from freewalk.harness.environment import environment
-from freewalk.harness.errors import UsageError
+from freewalk.harness.errors import UsageError, refuse_no_time
 from freewalk.harness.estimate import refuse_too_large
 from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.inputs import data_rows, inputs, refuse_other_data

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.arguments import refuse_no_time
-from freewalk.harness.errors import UsageError, unknown
+from freewalk.harness.errors import UsageError, refuse_no_time, unknown
 
 SUITES = ("cpu", "quick", "gpu")
 SECTIONS = {
