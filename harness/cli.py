@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 import freewalk
-from freewalk.harness.errors import UsageError, nearest
+from freewalk.harness.errors import UsageError, meant, nearest
 from freewalk.harness.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.streams import guard_streams, lost_output
 from freewalk.results.text import printable
@@ -171,7 +171,8 @@ def _one_line(error: click.ClickException, arguments: list[str]) -> str:
     message = " ".join(error.format_message().split())
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
-        hint = _parameter_hint(error, arguments) or nearest(error.option_name, error.possibilities or ())
+        known = [option for parameter in error.ctx.command.params for option in parameter.opts] if error.ctx else []
+        hint = _parameter_hint(error, arguments) or nearest(error.option_name, known)
         message = f"no option {error.option_name}{hint}"
     return f"{message.rstrip('.')}; see {command} --help"
 
@@ -181,8 +182,9 @@ def _parameter_hint(error: click.NoSuchOption, arguments: list[str]) -> str:
     from freewalk.harness.parameters import AXIS_KEYS
 
     key = error.option_name.lstrip("-").replace("-", "_")
-    command = error.ctx.info_name if error.ctx else None
-    is_known, may_be_own = key in AXIS_KEYS, "--plugin" in arguments
+    command, may_be_own = error.ctx.info_name if error.ctx else None, "--plugin" in arguments
+    key = key if may_be_own else meant(key, AXIS_KEYS) or key
+    is_known = key in AXIS_KEYS
     if command == "sweep" and (is_known or may_be_own):
         return f"; write --grid {key}={_value_of(error.option_name, arguments)}"
     if command == "show" and is_known:

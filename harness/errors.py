@@ -1,13 +1,40 @@
 """The one error that a user can cause and mend."""
 
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
 from freewalk.results.text import printable
 
 _LONGEST_ERROR = 400
+_ALSO_CALLED = {
+    "stddev": ("sigma", "std", "sd", "noise_std"),
+    "learning_rate": ("lr", "lrate", "eta", "alpha", "step_size"),
+    "batch_size": ("popsize", "pop_size", "population", "population_size"),
+    "hidden": ("neurons", "units", "width"),
+    "timesteps": ("t", "unroll"),
+    "architecture": ("layers", "layer_sizes"),
+    "sides": ("antithetic", "mirrored"),
+    "noise": ("distribution", "dist"),
+    "activation": ("nonlinearity",),
+    "length": ("seqlen", "seq_len", "sequence_length"),
+    "source": ("dataset",),
+    "walk": ("random_walk", "es", "spsa", "weight_perturbation", "wp"),
+    "backprop": ("bp", "bptt", "gradient_descent"),
+    "numerical": ("fd", "finite_differences"),
+    "synthetic": ("dni",),
+    "gaussian": ("normal",),
+    "rademacher": ("sign", "signs", "bernoulli"),
+    "sigmoid": ("logistic",),
+    "two": ("2", "both", "antithetic", "mirrored"),
+    "one": ("1",),
+    "cuda": ("gpu", "nvidia"),
+    "seeds": ("seed",),
+}
+"""What papers and other libraries call a parameter, a value, a method, a backend or a setting.
+
+By spelling alone each would be missed, or taken for another."""
 
 
 class UsageError(Exception):
@@ -17,14 +44,14 @@ class UsageError(Exception):
     """
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Suggest the known name that resembles a misspelt one.
+def nearest(name: str, known: Collection[str]) -> str:
+    """Suggest the known name that means what was written, or resembles it.
 
     Parameters
     ----------
     name : str
         What the user wrote.
-    known : iterable of str
+    known : collection of str
         What could have been meant.
 
     Returns
@@ -32,10 +59,27 @@ def nearest(name: str, known: Iterable[str]) -> str:
     str
         A suffix for a message, `` (did you mean 'xor'?)``, or ``""`` when nothing is close.
     """
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    # A prefix such as "std" or "lr" resembles too little by difflib's ratio, so a lower bar than its 0.6.
-    matches = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-    return f" (did you mean {by_lower[matches[0]]!r}?)" if matches else ""
+    found = meant(name, known) or _resembling(name, known)
+    return f" (did you mean {found!r}?)" if found else ""
+
+
+def meant(name: str, known: Collection[str]) -> str | None:
+    """Return the known name of what the field or another library calls `name`; None if there is none."""
+    wanted = _plainly(name)
+    return next((candidate for candidate in known if wanted in _ALSO_CALLED.get(_plainly(candidate), ())), None)
+
+
+def _resembling(name: str, known: Collection[str]) -> str | None:
+    wanted, by_plain = _plainly(name), {_plainly(candidate): candidate for candidate in known}
+    starting = [plain for plain in by_plain if wanted and plain.startswith(wanted)]
+    # The beginning of one name alone, such as "opt", resembles too little by difflib's ratio.
+    close = starting if len(starting) == 1 else get_close_matches(wanted, by_plain, n=1)
+    return by_plain[close[0]] if close else None
+
+
+def _plainly(name: str) -> str:
+    """Return an option, a parameter or a value as the lower-case name that they share."""
+    return name.lower().lstrip("-").replace("-", "_")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

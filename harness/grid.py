@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from freewalk.harness.errors import UsageError, unknown
+from freewalk.harness.errors import UsageError, meant, unknown
 from freewalk.harness.parameters import (
     AXIS_KEYS,
     CONDITIONS,
@@ -177,8 +177,9 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
     key, _, text = (part.strip() for part in spec.partition("="))
     if not key:
         raise UsageError(f"{where}the key is empty; write key=v1,v2, such as stddev=0.01,0.1")
-    if key in SETTING_TYPES:
-        raise UsageError(f"{where}{key} is no axis; give it as --{key.replace('_', '-')} or in a TOML file")
+    setting = key if key in SETTING_TYPES else meant(key, SETTING_TYPES)
+    if setting:
+        raise UsageError(f"{where}{key} is no axis; give it as --{setting.replace('_', '-')} or in a TOML file")
     if key not in AXIS_KEYS:
         raise UsageError(f"{where}{unknown('parameter', key, AXIS_KEYS)}")
     if not text:

@@ -14,8 +14,11 @@ import pytest
 from conftest import TINY, Harness
 
 import freewalk
-from freewalk.harness.errors import one_line
-from freewalk.harness.parameters import PARAMETERS
+from freewalk.harness.configuration import BACKENDS
+from freewalk.harness.errors import _ALSO_CALLED, meant, one_line
+from freewalk.harness.methods import BUILT_IN
+from freewalk.harness.parameters import AXIS_KEYS, PARAMETERS
+from freewalk.harness.presets import SETTING_TYPES
 from freewalk.kernels.backend import limited_threads, usable_threads
 
 Refused = Callable[..., str]
@@ -73,6 +76,45 @@ def test_other_commands_say_it_too(refused: Refused) -> None:
     assert "write --set rate=3 for a parameter of a plug-in" in refused("train", "--plugin", "own.py", "--rate", "3")
     assert "write --grid rate=3" in refused("sweep", "--plugin", "own.py", "--rate", "3")
     assert "did you mean '--seeds'" in refused("sweep", "--sedes", "3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("sweep", "--task", "xor", "--backend", "gpu"), "--backend gpu (did you mean 'cuda'?)"),
+        (("sweep", "--task", "xor", "--grid", "sd=1"), "unknown parameter 'sd' (did you mean 'stddev'?)"),
+        (("sweep", "--task", "xor", "--grid", "step_size=1"), "(did you mean 'learning_rate'?)"),
+        (("sweep", "--task", "xor", "--grid", "antithetic=1"), "(did you mean 'sides'?)"),
+        (("sweep", "--task", "xor", "--grid", "sides=antithetic"), "(did you mean 'two'?)"),
+        (("sweep", "--task", "xor", "--grid", "opt=adam"), "(did you mean 'optimizer'?)"),
+        (("sweep", "--task", "xor", "--grid", "seed=1"), "seed is no axis; give it as --seeds"),
+        (("sweep", "--task", "xor", "--sigma", "1"), "no option --sigma; write --grid stddev=1"),
+        (("sweep", "--plugin", "own.py", "--sigma", "1"), "no option --sigma; write --grid sigma=1"),
+        (("sweep", "--task", "xor", "--method", "bptt"), "unknown method 'bptt' (did you mean 'backprop'?)"),
+        (("train", "--task", "xor", "--lr", "1"), "no option --lr (did you mean '--learning-rate'?)"),
+        (("train", "--task", "xor", "--noise", "sign"), "(did you mean 'rademacher'?)"),
+        (("show", "runs", "--sigma", "1"), 'write --where "stddev == 1"'),
+        (("gradcheck", "--task", "xor", "--lr", "1"), "no option --lr: no gradient depends on it"),
+    ],
+)
+def test_the_words_of_papers_and_other_libraries_are_known(
+    refused: Refused, arguments: tuple[str, ...], hint: str
+) -> None:
+    assert hint in refused(*arguments)
+
+
+@pytest.mark.parametrize("name", ["rule", "lag", "backend_", "zzz"])
+def test_no_hint_is_better_than_a_far_one(refused: Refused, name: str) -> None:
+    assert "did you mean" not in refused("sweep", "--task", "xor", "--grid", f"{name}=1")
+
+
+def test_each_word_of_others_stands_for_a_name_that_there_is() -> None:
+    choices = {choice for parameter in PARAMETERS.values() for choice in parameter.choices}
+    names = {*AXIS_KEYS, *choices, *BUILT_IN, *BACKENDS, *SETTING_TYPES}
+    for name, others in _ALSO_CALLED.items():
+        assert name in names
+        assert not names & set(others)
+        assert all(meant(other, [name]) == name for other in others)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
