@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from freewalk.harness.cluster.connection import Cluster
 
 _INSTALL = "pip install dask distributed"
-
+_WORKER_BYTES = 160_000_000
+"""What a worker process has to itself once its kernels are loaded."""
 
 _LOG = logging.getLogger("freewalk")
 
@@ -34,6 +35,8 @@ def chosen_cluster(
         raise UsageError("--cluster and --workers exclude each other: a cluster has its own workers; give one of them")
     if n_workers is not None and n_workers < 1:
         raise UsageError(f"--workers {n_workers}: give 1 or more")
+    if n_workers is not None:
+        _refuse_crowd(n_workers)
     if address is not None and not address.strip():
         raise UsageError("--cluster '': the address is empty; give one such as tcp://host:8786")
     option = "--cluster" if address is not None else "--workers"
@@ -46,3 +49,17 @@ def chosen_cluster(
     from freewalk.harness.cluster.connection import Cluster
 
     return Cluster(address, n_workers, notify)
+
+
+def _refuse_crowd(n_workers: int) -> None:
+    """Refuse more processes than the machine has memory for: it would go under before the first trial."""
+    from freewalk.harness.environment import memory_bytes
+    from freewalk.kernels.backend import usable_threads
+
+    available = memory_bytes()
+    if available is not None and n_workers * _WORKER_BYTES > available:
+        raise UsageError(
+            f"--workers {n_workers}: a process takes {_WORKER_BYTES / 1e6:.0f} MB or more, this machine has"
+            f" {available / 1e9:.0f} GB; give about as many as it has"
+            f" threads, {usable_threads()}"
+        )
