@@ -63,6 +63,15 @@ class _Commands(click.Group):
             _refuse_repeated(ctx, name, command, rest)
         return name, command, rest
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if error.errno is None:
+                raise
+            # of no standard stream, which are guarded; click would leave without a word
+            raise UsageError(_of_the_system(error)) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -146,11 +155,15 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno is None:
             raise
-        # a file or disk that no line nearer to it has expected to fail
-        where = f"{error.filename}: " if error.filename else ""
-        denied = isinstance(error, PermissionError)
-        remedy = "change its permissions or name another" if denied else "mend that, then give the same command again"
-        return _complain(f"{where}{error.strerror}; {remedy}")
+        return _complain(_of_the_system(error))
+
+
+def _of_the_system(error: OSError) -> str:
+    """Say what is wrong with a file, disk or connection that no line nearer to it has expected to fail."""
+    where = f"{error.filename}: " if error.filename else ""
+    denied = isinstance(error, PermissionError)
+    remedy = "change its permissions or name another" if denied else "mend that, then give the same command again"
+    return f"{where}{error.strerror}; {remedy}"
 
 
 def _program() -> str:

@@ -123,7 +123,8 @@ class Dispatch:
 
     def _share_out(self, ready: Sequence[Member]) -> None:
         """Have something for every idle thread: call back what waits behind others, and cut large works in two."""
-        idle = sum(max(0, member.threads - len(self._flights[member])) for member in ready)
+        open_to_more = [member for member in ready if not self._is_alone(member)]
+        idle = sum(max(0, member.threads - len(self._flights[member])) for member in open_to_more)
         busiest = sorted(ready, key=lambda member: len(self._flights[member]) / member.threads, reverse=True)
         for member in busiest:
             for flight in self._flights[member][member.threads :]:
@@ -138,11 +139,17 @@ class Dispatch:
         flight.cancel()
         self._waiting.put_back(flight.pieces)
 
+    def _is_alone(self, member: Member) -> bool:
+        """Tell whether a worker has something that gets no company."""
+        return any(flight.is_alone for flight in self._flights[member])
+
     def _n_on_gpu(self, member: Member) -> int:
         return sum(flight.on_gpu for flight in self._flights[member])
 
     def _pieces_for(self, member: Member) -> tuple[Piece, ...]:
         """Take what shall travel to a worker together; nothing if it has enough or nothing waits."""
+        if self._is_alone(member) or self._waits_for_an_empty_worker(member):
+            return ()
         if member.facts.has_gpu and self._waiting.count(on_gpu=True):
             on_gpu = self._n_on_gpu(member)
             if on_gpu < (_AHEAD if member.threads == 1 else 1):
@@ -151,13 +158,18 @@ class Dispatch:
                 return ()  # one thread is the GPU's
         return self._waiting.take(sum(other.threads for other in self.members.ready))
 
+    def _waits_for_an_empty_worker(self, member: Member) -> bool:
+        """Tell whether the next work for a worker has to be alone there, and it still has others."""
+        kinds = (True, False) if member.facts.has_gpu else (False,)
+        return bool(self._flights[member]) and any(self._waiting.next_is_suspect(on_gpu=kind) for kind in kinds)
+
     def _send(self, member: Member, pieces: tuple[Piece, ...]) -> None:
         for trial in (trial for piece in pieces for trial in piece.work.trials):
             if trial.trial_id not in self._open:
                 self._open[trial.trial_id] = _Progress(trial, time.monotonic())
                 self.emit(Started(trial))
         seconds = min(_SLICE_SECONDS, self.checkpoint_seconds)
-        flight = Flight(pieces, member)
+        flight = Flight(pieces, member, is_alone=any(map(self._waiting.is_suspect, pieces)))
         payload = pickle.dumps((pieces, self.budget, seconds, self._session, flight.name))
         flight.bytes_out = len(payload)
         flight.task = asyncio.create_task(self._fly(flight, payload))

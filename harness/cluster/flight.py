@@ -27,6 +27,8 @@ class Flight:
 
     pieces: tuple[Piece, ...]
     member: Member
+    is_alone: bool = False
+    """Whether its worker gets nothing beside it: others have died with it."""
     bytes_out: int = 0
     bytes_back: int = 0
     name: str = field(default_factory=lambda: uuid.uuid4().hex)

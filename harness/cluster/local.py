@@ -141,7 +141,8 @@ class LocalWorkers:
         with suppress(subprocess.TimeoutExpired):  # no signal reaches a process that waits for a disk
             process.popen.wait(_SECONDS_TO_DIE)
         if process.popen.stdin is not None:
-            process.popen.stdin.close()
+            with suppress(BrokenPipeError):  # of a process that was gone before it could be told its keys
+                process.popen.stdin.close()
         shutil.rmtree(process.folder, ignore_errors=True)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ _MOST_IN_A_BUNDLE = 256
 _MOST_DEATHS = 10
 """Workers that may die in a row while they have a trial; then it is the trial's fault."""
 _SUSPICIOUS_DEATHS = 2
+"""After so many a trial has a worker to itself: what another did there would be blamed on it."""
 _DEATHS_IN_A_HANG = 4
 """What a worker that hangs counts for: each costs a minute or more, and three in a row are enough."""
 
@@ -78,7 +80,7 @@ class Waiting:
         size = bundle_size(len(waiting), n_threads, self._seconds_per_piece)
         taken: list[Piece] = []
         while waiting and len(taken) < size:
-            if self._worst(waiting[0]) >= _SUSPICIOUS_DEATHS:
+            if self.is_suspect(waiting[0]):
                 return tuple(taken) or (self._take_one_trial(),)
             taken.append(waiting.popleft())
         return tuple(taken)
@@ -117,6 +119,14 @@ class Waiting:
         hopeless = [piece for piece in pieces if self._is_hopeless(piece)]
         self.put_back(piece for piece in pieces if piece not in hopeless)
         return hopeless
+
+    def is_suspect(self, piece: Piece) -> bool:
+        """Tell whether workers have died with a piece, so that it must be alone on the next."""
+        return self._worst(piece) >= _SUSPICIOUS_DEATHS
+
+    def next_is_suspect(self, *, on_gpu: bool) -> bool:
+        """Tell whether the next piece of a list must be alone on a worker."""
+        return any(map(self.is_suspect, itertools.islice(self._lists[on_gpu], 1)))
 
     def hangs(self, pieces: Sequence[Piece]) -> int:
         """Count the workers in a row that have hung while they had one of the pieces' trials."""

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from freewalk.results.store import Store
 
 pytest.importorskip("distributed", reason="needs Dask: pip install dask distributed")
 import psutil  # Dask stands on it
+
+from freewalk.harness.cluster.local import LocalWorkers
 
 Harness = Callable[..., Any]
 Start = Callable[..., Any]
@@ -80,6 +83,22 @@ def test_thirty_killed_workers_change_nothing(process: Start, tmp_path: Path, un
     assert " lost with a worker and made again" in result.err
     assert states(tmp_path / "out") == {"complete": N_SLOW}
     assert_same_tables(tmp_path / "out", undisturbed)
+
+
+def test_a_worker_that_dies_before_it_is_told_its_keys_is_replaced() -> None:
+    address = "tls://127.0.0.1:1"
+
+    def told_too_late() -> bytes:
+        own = [child for child in psutil.Process().children() if not all_gone([child]) and address in child.cmdline()]
+        for worker in own:
+            worker.kill()
+        wait_until(lambda: all_gone(own))
+        return b"keys\n"
+
+    workers = LocalWorkers(2, address, SimpleNamespace(to_line=told_too_late))  # type: ignore[arg-type]
+    for _ in range(3):
+        assert len(workers.tend()) == 2
+    workers.close()
 
 
 def test_killed_drivers_leave_no_workers_and_a_sweep_to_resume(

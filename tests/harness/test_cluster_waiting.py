@@ -1,10 +1,22 @@
-"""What travels to workers and when, without any worker."""
+"""What travels to workers and when, and who is to blame when they die, without any worker."""
 
+import asyncio
+import concurrent.futures
+import math
+import pickle
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from freewalk.harness.budget import Budget
+from freewalk.harness.cluster import remote
+from freewalk.harness.cluster.dispatch import Dispatch
+from freewalk.harness.cluster.members import Member
 from freewalk.harness.cluster.waiting import Piece, Waiting, bundle_size
+from freewalk.harness.events import Event, Failed, Finished
 from freewalk.harness.group import Work
 from freewalk.harness.plan import Plan, Trial
 
@@ -120,3 +132,55 @@ def test_a_batch_on_a_gpu_that_kills_its_workers_fails_whole(trials: tuple[Trial
         assert waiting.died(waiting.take_for_gpu()) == []
     assert seeds(waiting.died(waiting.take_for_gpu())) == [[0, 1, 2, 3]]
     assert len(waiting) == 0
+
+
+class FragileClient:
+    """One worker after another, which runs what it has unless the culprit is there: then it dies with all of it."""
+
+    def __init__(self, culprit: int, threads: int, *, has_gpu: bool) -> None:
+        self.culprit, self.threads = culprit, threads
+        self.facts: Any = SimpleNamespace(has_gpu=has_gpu)
+        self.there: Any = SimpleNamespace(ready=[], notify=lambda text: None)
+        self.aboard: list[tuple[bytes, asyncio.Future[bytes]]] = []
+        self.come()
+
+    def come(self) -> None:
+        self.there.ready = [Member("worker", self.threads, self.facts, prepared=True)]
+
+    def submit(self, run: Callable[[bytes], bytes], payload: bytes, **_: object) -> Any:
+        loop = asyncio.get_running_loop()
+        if not self.aboard:
+            loop.call_later(0.01, self.arrive)
+        answer: asyncio.Future[bytes] = loop.create_future()
+        self.aboard.append((payload, answer))
+        return answer
+
+    def arrive(self) -> None:
+        aboard = [(pickle.loads(payload), answer) for payload, answer in self.aboard if not answer.done()]
+        self.aboard = []
+        dies = any(self.culprit in seed for (pieces, *_), _ in aboard for seed in seeds(pieces))
+        for (pieces, *rest), answer in aboard:
+            if dies:
+                answer.set_exception(concurrent.futures.CancelledError())
+            else:  # works for a GPU by the processor: who gets what, and when, is the same
+                on_cpu = tuple(replace(one, backend="cpu") for one in pieces)
+                answer.set_result(remote.run(pickle.dumps((on_cpu, *rest))))
+        if dies:
+            self.come()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("on_gpu", [False, True], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("culprit", [0, 1, 5])
+def test_only_the_trial_that_kills_is_blamed(plan: MakePlan, threads: int, on_gpu: bool, culprit: int) -> None:
+    trials = plan("hidden=2", "batch_size=4", tasks=["xor"], seeds=range(6), epochs=1, steps_per_epoch=1).trials
+    client, events = FragileClient(culprit, threads, has_gpu=on_gpu), list[Event]()
+    budget = Budget(epochs=1, steps_per_epoch=1, evaluation_points=4)
+    dispatch = Dispatch(client, client.there, budget, events.append, math.inf)
+
+    async def run() -> None:
+        await asyncio.wait_for(dispatch.run(piece([trial], on_gpu=on_gpu) for trial in trials), 60)
+
+    asyncio.run(run())
+    assert [event.trial.seed for event in events if isinstance(event, Failed)] == [culprit]
+    assert {event.trial.seed for event in events if isinstance(event, Finished)} == set(range(6)) - {culprit}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from conftest import TINY
 from disturbed import SLOW, states, wait_until
@@ -134,6 +135,17 @@ def test_an_error_of_the_machine_is_one_line_wherever_it_is_met(
     assert cli.run(["tasks"]) == 2
     line = r"harness: error: disk/fi\nle\x1b[2J: No space left on device; mend that, then give the same command again"
     assert capsys.readouterr().err == line + "\n"
+
+
+def test_a_broken_pipe_that_is_no_standard_stream_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    monkeypatch.setattr(click.Group, "invoke", fail)
+    assert cli.run(["tasks"]) == 2
+    assert capsys.readouterr().err == "harness: error: Broken pipe; mend that, then give the same command again\n"
 
 
 def test_the_end_of_a_file_is_not_taken_for_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
