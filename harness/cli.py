@@ -184,7 +184,8 @@ def _one_line(error: click.ClickException, arguments: list[str]) -> str:
     message = " ".join(error.format_message().split())
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
-        known = [option for parameter in error.ctx.command.params for option in parameter.opts] if error.ctx else []
+        takes = error.ctx.command.get_params(error.ctx) if error.ctx else []  # --help among them
+        known = [option for parameter in takes for option in parameter.opts]
         hint = _parameter_hint(error, arguments) or nearest(error.option_name, known)
         message = f"no option {error.option_name}{hint}"
     return f"{message.rstrip('.')}; see {command} --help"

@@ -60,6 +60,5 @@ def _refuse_crowd(n_workers: int) -> None:
     if available is not None and n_workers * _WORKER_BYTES > available:
         raise UsageError(
             f"--workers {n_workers}: a process takes {_WORKER_BYTES / 1e6:.0f} MB or more, this machine has"
-            f" {available / 1e9:.0f} GB; give about as many as it has"
-            f" threads, {usable_threads()}"
+            f" {available / 1e9:.0f} GB; give about as many as it has threads, {usable_threads()}"
         )

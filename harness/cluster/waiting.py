@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -126,7 +125,8 @@ class Waiting:
 
     def next_is_suspect(self, *, on_gpu: bool) -> bool:
         """Tell whether the next piece of a list must be alone on a worker."""
-        return any(map(self.is_suspect, itertools.islice(self._lists[on_gpu], 1)))
+        waiting = self._lists[on_gpu]
+        return bool(waiting) and self.is_suspect(waiting[0])
 
     def hangs(self, pieces: Sequence[Piece]) -> int:
         """Count the workers in a row that have hung while they had one of the pieces' trials."""

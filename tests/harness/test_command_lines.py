@@ -76,6 +76,7 @@ def test_other_commands_say_it_too(refused: Refused) -> None:
     assert "write --set rate=3 for a parameter of a plug-in" in refused("train", "--plugin", "own.py", "--rate", "3")
     assert "write --grid rate=3" in refused("sweep", "--plugin", "own.py", "--rate", "3")
     assert "did you mean '--seeds'" in refused("sweep", "--sedes", "3")
+    assert "did you mean '--help'" in refused("sweep", "--hlep")
 
 
 @pytest.mark.parametrize(
