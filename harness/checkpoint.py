@@ -16,7 +16,7 @@ from freewalk import __version__
 from freewalk.kernels.walk import State
 from freewalk.results.records import CurvePoint
 
-_FORMAT = 1
+_FORMAT = 2
 _STATE = "state."
 _CURVE = "curve."
 _HEADER = "header"

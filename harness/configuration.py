@@ -22,6 +22,7 @@ STEPS_LIMIT = 2**32
 RIVALS = {"steps_per_epoch": "evaluations", "evaluations": "steps_per_epoch"}
 """Two ways to say how long a trial trains: on the command line, one replaces what a file says of the other."""
 
+Looks = Literal["growing", "epochs"]
 BackendChoice = Literal["auto", "cuda", "cpu", "reference"]
 BACKENDS: tuple[str, ...] = get_args(BackendChoice)
 
@@ -33,8 +34,8 @@ class SweepConfiguration(BaseModel):
 
     name: str | None = Field(None, description="a name for reports; decides nothing")
     seeds: tuple[int, ...] = Field((0, 1, 2), description="every cell runs once with each seed")
-    epochs: int = Field(40, ge=1, description="a trial is judged on held-out data after every epoch")
-    steps_per_epoch: int = Field(25, ge=1, description="weight updates between two evaluations")
+    epochs: int = Field(40, ge=1, description="equal parts of a trial, by which a plateau is counted")
+    steps_per_epoch: int = Field(25, ge=1, description="weight updates of an epoch")
     evaluations: int | None = Field(
         None,
         ge=1,
@@ -49,9 +50,14 @@ class SweepConfiguration(BaseModel):
         None,
         ge=1,
         le=2**63 - 1,
-        description="stop a trial after this many evaluations without improvement; without it, never",
+        description="stop a trial after this many epochs without improvement; without it, never",
     )
-    evaluation_points: int = Field(2048, ge=1, le=2**32 - 1, description="held-out datapoints of an evaluation")
+    looks: Looks = Field(
+        "growing",
+        description="when a trial is judged on held-out data; growing: after its first step, then whenever its cost "
+        "has grown by 5 %; epochs: after every epoch",
+    )
+    evaluation_points: int = Field(2048, ge=1, le=2**32 - 1, description="held-out datapoints of a look")
     backend: BackendChoice = Field("auto", description="what computes")
     plugins: tuple[str, ...] = Field((), description="files with tasks and methods of one's own, each with its SHA-256")
     grid: tuple[dict[str, tuple[int | float | str, ...]], ...] = Field(
@@ -119,6 +125,7 @@ def resolve(
     evaluations: int | None = None,
     target: float | None = None,
     plateau: int | None = None,
+    looks: str | None = None,
     evaluation_points: int | None = None,
     backend: str | None = None,
     plugins: Sequence[str | Path] = (),
@@ -137,7 +144,7 @@ def resolve(
         Replace these axes in every table.
     seeds : str or sequence of int, optional
         As `parse_seeds` reads them, or ready.
-    epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend : optional
+    epochs, steps_per_epoch, evaluations, target, plateau, looks, evaluation_points, backend : optional
         Fields of `SweepConfiguration`; None leaves them to the file and the defaults. `evaluations` replace a file's
         `steps_per_epoch`, and the other way round.
     plugins : sequence of str or Path
@@ -167,6 +174,7 @@ def resolve(
         "evaluations": evaluations,
         "target": target,
         "plateau": plateau,
+        "looks": looks,
         "evaluation_points": evaluation_points,
         "backend": backend,
         "plugins": tuple(dict.fromkeys((*given_plugins, *spec.plugins))) or None,
@@ -189,7 +197,8 @@ def _first_error(error: ValidationError, given: Mapping[str, object], source: st
     key, value = str(details["loc"][0]), details["input"]
     field = SweepConfiguration.model_fields[key]
     option = f"--{key.replace('_', '-')} {value}" if key in given else f"--grid {source!r}: {key} = {value!r}"
-    hint = nearest(value, BACKENDS) if key == "backend" and isinstance(value, str) else ""
+    words = {"backend": BACKENDS, "looks": get_args(Looks)}.get(key, ())
+    hint = nearest(value, words) if isinstance(value, str) else ""
     return UsageError(f"{option}{hint}: must be {requirement(field)}")
 
 
@@ -233,6 +242,8 @@ def identity(configuration: SweepConfiguration) -> dict[str, Any]:
     """
     plain = configuration_dict(configuration)
     plain.pop("name", None)
+    if configuration.looks == "epochs":  # as all sweeps did before there was a choice
+        del plain["looks"]
     if configuration.plugins:
         plain["plugins"] = plugin_digests(configuration)
     plain["seeds"] = format_seeds(sorted(configuration.seeds))

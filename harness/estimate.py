@@ -156,7 +156,7 @@ def _draw_seconds(cell: Cell, budget: Budget) -> float:
 def _judging_seconds(cell: Cell, budget: Budget) -> float:
     """Return the model's time of all of a trial's looks at held-out data, the one before training among them."""
     problem = resolve_problem(cell.task, cell.method, cell.parameters)
-    looks = 1 + min(budget.epochs, trial_steps(cell, budget))
+    looks = 1 + sum(1 for _ in budget.ends(problem.evaluations_per_step))
     return looks * judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
 
 

@@ -176,7 +176,7 @@ class TrialsTogether(Group):
         self._batch = _make_batch(work, problems, budget, backend)
         self._runs: dict[int, tuple[Trial, TrialWatch]] = {}
         for place, ((trial, saved), problem) in enumerate(zip(work.pairs(), problems, strict=True)):
-            watch = TrialWatch(problem, BatchMember(self._batch, place), judge_of(problem, budget), budget)
+            watch = TrialWatch(problem, BatchMember(self._batch, place), judge_of(problem, budget), budget, trial.seed)
             if saved is not None:
                 watch.recall(saved.memory, saved.curve)
             self._runs[place] = trial, watch

@@ -308,6 +308,8 @@ def _trials(
         "plateau": configuration.plateau,
         "evaluation_points": configuration.evaluation_points,
     }
+    if configuration.looks != "epochs":  # trials of stores from before there was a choice keep their names
+        budget["looks"] = configuration.looks
     if configuration.evaluations is not None:
         del budget["steps_per_epoch"]
         budget["evaluations"] = configuration.evaluations

@@ -15,6 +15,7 @@ from freewalk.harness.errors import UsageError
 from freewalk.harness.methods import METHODS, Configuration, present
 from freewalk.harness.parameters import FREE, Scalar
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.cpu.trial import compile_measures
 from freewalk.kernels.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.network import FreeNetwork
 from freewalk.kernels.noise import initial_weights
@@ -75,8 +76,9 @@ class ResolvedProblem:
         return self.problem.data()
 
     def warm_up(self, backend: Backend) -> None:
-        """Compile the kernels of a trial on one thread, or load them from the cache."""
+        """Compile the kernels of a trial on one thread, and what confirms its end, or load them from the cache."""
         METHODS[self.method].warm_up(backend)
+        compile_measures()
 
     def start(
         self, backend: Backend, *, seed: int, evaluation_points: int, initial: NDArray[np.float64] | None = None

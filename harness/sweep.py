@@ -50,7 +50,7 @@ from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.targets import warn_of_targets
 from freewalk.kernels.backend import Backend, limited_threads
-from freewalk.results.data import has_trials, recorded
+from freewalk.results.data import configuration_of, has_trials, recorded
 from freewalk.results.environment import ENVIRONMENT_NAME, read_environment
 from freewalk.results.export import export_tables, write_json
 from freewalk.results.records import TrialRecord
@@ -109,6 +109,7 @@ class Sweep:
     def __post_init__(self) -> None:
         refuse_no_time("--checkpoint", self.checkpoint_seconds)
         registry = BuiltInRegistry()
+        self.configuration = _looking_as_begun(self.configuration, self.directory)
         self.as_spelled, self.plan = _planned(self.configuration, self.directory, registry)
         if not self.as_spelled:
             self.configuration = located(self.configuration)
@@ -308,6 +309,17 @@ class Sweep:
         return keep_document(self.directory, stored, found)
 
 
+def _looking_as_begun(configuration: SweepConfiguration, directory: Path) -> SweepConfiguration:
+    """Return the configuration with the looks of the sweep in its folder, where nothing else is asked for.
+
+    Before there was a choice, a trial was looked at after every epoch, and its command did not say so.
+    """
+    said = configuration_of(directory)
+    if said is None or "looks" in said or "looks" in configuration.model_fields_set:
+        return configuration
+    return configuration.model_copy(update={"looks": "epochs"})
+
+
 def _planned(configuration: SweepConfiguration, directory: Path, registry: Registry) -> tuple[bool, Plan]:
     """Return the plan, and whether its trials are named by paths as they are spelled, as those of an older store."""
     plan = expand(configuration, registry)
@@ -343,6 +355,7 @@ def sweep(
     evaluations: int | None = None,
     target: float | None = None,
     plateau: int | None = None,
+    looks: str | None = None,
     evaluation_points: int | None = None,
     backend: str | None = None,
     plugins: str | Path | Sequence[str | Path] = (),
@@ -366,7 +379,7 @@ def sweep(
         to this process alone, and nothing could tell later whether it is still the same.
     seeds
         A range such as "0:5", or the seeds.
-    epochs, steps_per_epoch, evaluations, target, plateau, evaluation_points, backend
+    epochs, steps_per_epoch, evaluations, target, plateau, looks, evaluation_points, backend
         As the options of `harness sweep`; None leaves them to a preset or the defaults.
     plugins
         Python files with tasks and methods of one's own.
@@ -412,6 +425,7 @@ def sweep(
         "evaluations": evaluations,
         "target": target,
         "plateau": plateau,
+        "looks": looks,
         "evaluation_points": evaluation_points,
     }
     most = number_of("threads", threads, whole=True)

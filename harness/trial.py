@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from freewalk.harness.budget import Budget
+from freewalk.harness.confirmation import confirm
 from freewalk.harness.final_measure import measure_test_part
 from freewalk.harness.interrupts import TRAINING, patience
 from freewalk.harness.output_signal import heldout_signal
@@ -84,6 +85,7 @@ class TrialWatch:
     trainer: Trained
     convergence: Convergence
     budget: Budget
+    seed: int
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     curve: list[CurvePoint] = field(default_factory=list)
@@ -119,7 +121,7 @@ class TrialWatch:
             self.last_train_loss = progress.loss
 
     def measured(self, evaluation: Evaluation, seconds: float) -> None:
-        """Add a measurement to the curve and let the judge see it.
+        """Add a look at held-out data to the curve and let the judge see it.
 
         A training loss that is not finite stands for the held-out loss before the judge: the step that met it moved
         nothing, so the weights themselves may still look sound.
@@ -130,6 +132,7 @@ class TrialWatch:
             self._record("train", "loss", self.last_train_loss)
         for metric in self.task.recorded_metrics:
             self._record("heldout", metric, float(getattr(evaluation, metric)))
+        before, now = (self._epochs_ended(step) for step in (self.convergence.last_step or 0, self.trainer.step))
         self.convergence.observe(
             step=self.trainer.step,
             evaluations=self.evaluations,
@@ -137,7 +140,28 @@ class TrialWatch:
             loss=evaluation.loss if self.is_finite else math.nan,
             metric=self.task.measure(evaluation),
             output_spread=evaluation.output_spread,
+            n_epochs=now - before,
+            confirm=self._confirm,
         )
+
+    def _epochs_ended(self, step: int) -> int:
+        return self.budget.epochs_ended(step, self.problem.evaluations_per_step)
+
+    def _confirm(self) -> bool:
+        """Return whether the target is met on fresh datapoints too; add what they show to the curve."""
+        start, judge = running_seconds(), self.convergence
+        sure, value = confirm(
+            self.problem,
+            self.trainer.weights,
+            lambda metric: judge.meets(metric, judge.target),
+            seed=self.seed,
+            earlier=judge.n_unconfirmed,
+            n_seen=self.problem.problem.evaluation_points(self.budget.evaluation_points),
+        )
+        self.evaluation_seconds += running_seconds() - start
+        if value is not None:
+            self._record("fresh", self.task.metric, value)
+        return sure
 
     def signal(self) -> float:
         """Measure the training signal that the outputs let through; add it and their spread to the curve.
@@ -241,7 +265,7 @@ def start_trial(
     """Make a trial that has taken no step yet, at the `initial` weights (n_from, n_to) or those of the seed."""
     problem = resolve_trial(cell, budget)
     trainer = problem.start(backend, seed=seed, evaluation_points=budget.evaluation_points, initial=initial)
-    return TrialRun(problem, trainer, judge_of(problem, budget), budget)
+    return TrialRun(problem, trainer, judge_of(problem, budget), budget, seed)
 
 
 def run_trial(run: TrialRun, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None) -> TrialResult:
@@ -329,6 +353,7 @@ def _fields(run: TrialWatch, backend: Backend) -> dict[str, object]:
         "evaluations_per_step": run.problem.evaluations_per_step,
         "steps": run.trainer.step,
         "evaluations": run.evaluations,
+        "evaluations_budget": run.steps * run.problem.evaluations_per_step,
         "train_seconds": run.train_seconds,
         "evaluation_seconds": run.evaluation_seconds,
         "peak_memory_mb": peak_memory_mb(),

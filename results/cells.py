@@ -24,6 +24,8 @@ _NUMBERS: Final = (
     "seconds_to_target",
     "train_seconds",
 )
+_LATER_NUMBERS: Final = ("evaluations_budget", "evaluations_resolution", "n_unconfirmed")
+"""What a table that somebody made by hand need not have: then it is unknown."""
 _CUT_SHORT: Final = (Outcome.DIVERGED, Outcome.COLLAPSED, Outcome.SATURATED)
 
 
@@ -32,7 +34,10 @@ class TrialArrays:
 
     def __init__(self, trials: pd.DataFrame) -> None:
         self.numbers: dict[str, Floats] = {
-            name: trials[name].to_numpy(dtype=np.float64, na_value=math.nan) for name in _NUMBERS
+            name: trials[name].to_numpy(dtype=np.float64, na_value=math.nan)
+            if name in trials or name in _NUMBERS
+            else np.full(len(trials), math.nan)
+            for name in (*_NUMBERS, *_LATER_NUMBERS)
         }
         self.metric_names = [None if name is pd.NA else str(name) for name in trials["metric_name"]]
         self.complete: Bools = (trials["state"] == State.COMPLETE).to_numpy(dtype=np.bool_, na_value=False)

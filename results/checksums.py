@@ -23,12 +23,16 @@ from freewalk.results.layout import (
 
 # What the plan fixes for good; the other columns are the result's.
 PLAN: Final = ["position", "parameters", "trial_id", "task", "method", "seed"]
-_RESULT: Final = [column.name for column in STORED_COLUMNS if column.name not in PLAN]
+_LATER: Final = ["evaluations_budget", "n_unconfirmed", "evaluations_resolution"]
+"""Columns that layout 3 did not have: where all are missing they do not count, so that its checksums go on holding."""
+_RESULT: Final = [
+    *(column.name for column in STORED_COLUMNS if column.name not in {*PLAN, *_LATER}),
+    *_LATER,
+]
 
 _ONE_RESULT: Final = f"SELECT {quoted(_RESULT)} FROM trials WHERE position = ?"
 _ONE_CURVE: Final = f"SELECT {quoted(POINT)} FROM curves WHERE position = ? ORDER BY step, split, metric"
 _SEAL: Final = f"UPDATE trials SET {RESULT_CHECKSUM} = ?, {CURVE_CHECKSUM} = ? WHERE position = ?"
-_TRIALS: Final = f"SELECT {quoted([PLAN_CHECKSUM, RESULT_CHECKSUM, *PLAN, *_RESULT])} FROM trials ORDER BY position"
 # From the trials, so that a curve that is gone is missed.
 _CURVES: Final = (
     f"SELECT position, trial_id, {CURVE_CHECKSUM}, {', '.join(f'curves.{name}' for name in POINT)} "
@@ -41,6 +45,12 @@ def checksum(values: Sequence[Any]) -> int:
     return zlib.crc32(repr(values).encode())
 
 
+def _result_checksum(values: Sequence[Any]) -> int:
+    """Give the checksum of a trial's result, in the order of ``_RESULT``."""
+    later = values[-len(_LATER) :]
+    return checksum(tuple(values) if any(value is not None for value in later) else tuple(values[: -len(_LATER)]))
+
+
 def plan_checksum(row: Mapping[str, Any]) -> int:
     """Give the checksum of a planned trial from its columns as they are stored."""
     return checksum(tuple(row[name] for name in PLAN))
@@ -50,7 +60,7 @@ def seal(connection: sqlite3.Connection, position: int) -> None:
     """Note the checksums of a trial that has ended, from its values as SQLite gives them back."""
     result = connection.execute(_ONE_RESULT, (position,)).fetchone()
     points = connection.execute(_ONE_CURVE, (position,)).fetchall()
-    connection.execute(_SEAL, (checksum(result), checksum(points), position))
+    connection.execute(_SEAL, (_result_checksum(result), checksum(points), position))
 
 
 def check_sweep(connection: sqlite3.Connection) -> None:
@@ -77,9 +87,14 @@ def check_trials(connection: sqlite3.Connection) -> None:
         A trial differs.
     """
     end = 2 + len(PLAN)
-    for row in connection.execute(_TRIALS):
-        for what, expected, values in (("plan", row[0], row[2:end]), ("result", row[1], row[end:])):
-            if expected not in (None, checksum(values)):
+    there = {name for _, name, *_ in connection.execute("PRAGMA table_info(trials)")}
+    later = [quoted([name]) if name in there else "NULL" for name in _LATER]
+    known = quoted([PLAN_CHECKSUM, RESULT_CHECKSUM, *PLAN, *_RESULT[: -len(_LATER)]])
+    for row in connection.execute(f"SELECT {known}, {', '.join(later)} FROM trials ORDER BY position"):
+        plan, result = row[2:end], row[end:]
+        found = ("plan", row[0], checksum(plan)), ("result", row[1], _result_checksum(result))
+        for what, expected, actual in found:
+            if expected not in (None, actual):
                 raise DamageError(f"the {what} of trial {row[2 + PLAN.index('trial_id')]} is not what was written")
 
 

@@ -5,7 +5,7 @@ The training signal is no witness: a signal that vanishes may belong to a networ
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final, Literal
 
@@ -17,17 +17,20 @@ Direction = Literal["minimize", "maximize"]
 _REMEMBERED: Final = (
     "_reference",
     "_stale",
+    "_improved",
     "_spread",
     "_last_step",
+    "_last_evaluations",
     "loss_final",
     "loss_best",
     "metric_final",
+    "n_unconfirmed",
 )
 """What a judge knows of a trial that goes on; one that has ended is not interrupted."""
 
 
 class Convergence:
-    """Judge one trial from its held-out evaluations; no clock, no files.
+    """Judge one trial from its looks at held-out data; no clock, no files.
 
     Parameters
     ----------
@@ -38,9 +41,8 @@ class Convergence:
     strict : bool
         Whether the metric must pass the target (``<``, ``>``) instead of meeting it (``<=``, ``>=``).
     plateau : int, optional
-        Stop after this many evaluations in a row whose loss is not below the reference by
-        ``plateau_tolerance``; None never stops. The reference is the loss at the last such improvement, so
-        that many small steps add up.
+        Stop after this many epochs in a row without a loss below the reference by ``plateau_tolerance``; None never
+        stops. The reference is the loss at the last such improvement, so that many small steps add up.
     plateau_tolerance : float
         Relative improvement that counts.
     collapse_spread : float
@@ -67,7 +69,7 @@ class Convergence:
         if direction not in ("minimize", "maximize"):
             raise ValueError(f"direction is minimize or maximize, not {direction!r}")
         if plateau is not None and plateau < 1:
-            raise ValueError(f"plateau is a number of evaluations, at least 1, not {plateau}")
+            raise ValueError(f"plateau is a number of epochs, at least 1, not {plateau}")
         if not plateau_tolerance >= 0 or not collapse_spread >= 0:
             raise ValueError("plateau_tolerance and collapse_spread are at least 0")
         comparisons = {
@@ -76,27 +78,31 @@ class Convergence:
             ("maximize", False): operator.ge,
             ("maximize", True): operator.gt,
         }
-        self._meets = comparisons[direction, strict]
+        self.meets: Callable[[float, float], bool] = comparisons[direction, strict]
         self.target = target
         self._plateau = plateau
         self._tolerance = plateau_tolerance
         self._collapse_spread = collapse_spread
         self._reference = math.inf
         self._stale = 0
+        self._improved = False
         self._rise = Rise()
         self._spread: float | None = None
         self._last_step: int | None = None
+        self._last_evaluations: int | None = None
         self.outcome: Outcome | None = None
         self.loss_final = math.nan
         self.loss_best = math.nan
         self.metric_final = math.nan
         self.steps_to_target: int | None = None
         self.evaluations_to_target: int | None = None
+        self.evaluations_resolution: int | None = None
         self.seconds_to_target: float | None = None
+        self.n_unconfirmed = 0
 
     @property
     def reached(self) -> bool:
-        """Whether the target was met."""
+        """Whether the target was met, beyond doubt where that can be looked into."""
         return self.outcome is Outcome.REACHED
 
     def observe(
@@ -108,8 +114,10 @@ class Convergence:
         loss: float,
         metric: float,
         output_spread: float | None = None,
+        n_epochs: int = 1,
+        confirm: Callable[[], bool] | None = None,
     ) -> Outcome | None:
-        """Take one held-out evaluation in.
+        """Take one look at held-out data in.
 
         Parameters
         ----------
@@ -122,6 +130,12 @@ class Convergence:
         output_spread : float, optional
             Over the held-out inputs, highest minus lowest value of each output; the largest of these. None:
             unknown.
+        n_epochs : int
+            Epochs that have ended since the last look: between two ends of an epoch nothing counts as standing still or
+            as a rise, however many looks there are.
+        confirm : callable, optional
+            Asked where the metric meets the target: whether it does so on other datapoints too. One of many looks is
+            lucky now and then. None where there are no others.
 
         Returns
         -------
@@ -140,35 +154,40 @@ class Convergence:
             raise RuntimeError(f"the trial has already ended: {self.outcome}")
         if self._last_step is not None and step <= self._last_step:
             raise ValueError(f"step {step} follows step {self._last_step}")
-        self._last_step = step
+        first, before = self._last_step is None, self._last_evaluations
+        self._last_step, self._last_evaluations = step, evaluations
         self.loss_final, self.metric_final, self._spread = loss, metric, output_spread
-        self._rise.observe(loss)
+        if first or n_epochs:
+            self._rise.observe(loss)
         if math.isfinite(loss) and not loss >= self.loss_best:
             self.loss_best = loss  # also the first: nothing is at least NaN
-        self.outcome = self._judge(loss, metric)
+        self.outcome = self._judge(loss, metric, n_epochs, confirm)
         if self.reached:
             self.steps_to_target = step
             self.evaluations_to_target = evaluations
+            self.evaluations_resolution = evaluations - (before or 0)
             self.seconds_to_target = train_seconds
         return self.outcome
 
-    def _judge(self, loss: float, metric: float) -> Outcome | None:
+    def _judge(self, loss: float, metric: float, n_epochs: int, confirm: Callable[[], bool] | None) -> Outcome | None:
         if not (math.isfinite(loss) and math.isfinite(metric)):
             return Outcome.DIVERGED
-        if self._meets(metric, self.target):
-            return Outcome.REACHED
-        improved = math.isinf(self._reference) or loss < self._reference - self._tolerance * abs(self._reference)
-        if improved:
+        if self.meets(metric, self.target):
+            if confirm is None or confirm():
+                return Outcome.REACHED
+            self.n_unconfirmed += 1
+        self._improved = math.isinf(self._reference) or loss < self._reference - self._tolerance * abs(self._reference)
+        if self._improved:
             self._reference, self._stale = loss, 0
             return None
-        self._stale += 1
+        self._stale += n_epochs
         if self._plateau is not None and self._stale >= self._plateau:
             return Outcome.PLATEAUED
         return None
 
     @property
     def last_step(self) -> int | None:
-        """The step of the last evaluation; None before the first."""
+        """The step of the last look; None before the first."""
         return self._last_step
 
     def memory(self) -> dict[str, Any]:
@@ -199,7 +218,7 @@ class Convergence:
     @property
     def needs_signal(self) -> bool:
         """Whether the training signal matters to `finish`: the target is missed, and the loss has come to a stand."""
-        return self.missed and self._stale > 0
+        return self.missed and not self._improved
 
     def finish(self, signal: float | None = None) -> Outcome:
         """Give the outcome when no more is observed.
@@ -222,20 +241,20 @@ class Convergence:
             Nothing was observed: there is nothing to judge.
         """
         if self._last_step is None:
-            raise RuntimeError("no held-out evaluation was observed")
+            raise RuntimeError("no look at held-out data was observed")
         if self.missed:
             self.outcome = missed_outcome(
                 self.outcome or Outcome.EXHAUSTED,
                 output_spread=self._spread,
                 signal=signal,
-                improving=self._stale == 0,
+                improving=self._improved,
                 rise=self._rise,
                 collapse_spread=self._collapse_spread,
             )
         return self.outcome or Outcome.EXHAUSTED
 
     def record(self) -> dict[str, object]:
-        """Give the columns of the trials table that follow from the evaluations, for ``Store.finish``."""
+        """Give the columns of the trials table that follow from the looks, for ``Store.finish``."""
         return {
             "outcome": self.outcome,
             "loss_final": self.loss_final,
@@ -244,6 +263,8 @@ class Convergence:
             "target": self.target,
             "reached": self.reached,
             "steps_to_target": self.steps_to_target,
+            "n_unconfirmed": self.n_unconfirmed,
             "evaluations_to_target": self.evaluations_to_target,
+            "evaluations_resolution": self.evaluations_resolution,
             "seconds_to_target": self.seconds_to_target,
         }

@@ -79,6 +79,12 @@ def has_trials(directory: Path, trial_ids: Iterable[str]) -> bool:
     return _looked_up(directory, lambda connection: any(name in wanted for (name,) in connection.execute(query)), False)
 
 
+def configuration_of(directory: Path) -> dict[str, Any] | None:
+    """Give what a folder's store says of its sweep; None without a store that can be read."""
+    query = "SELECT configuration FROM sweep"
+    return _looked_up(directory, lambda connection: dict(json.loads(connection.execute(query).fetchone()[0])), None)
+
+
 def _looked_up(directory: Path, look: Callable[[sqlite3.Connection], T], without: T) -> T:
     path = directory / DATABASE_NAME
     try:

@@ -10,7 +10,7 @@ from typing import Final
 
 from freewalk.results.checksums import check_sweep, check_trials, checksum
 from freewalk.results.errors import DamageError, StoreError
-from freewalk.results.layout import APPLICATION_ID, SWEEP_CHECKSUM, schema_sql
+from freewalk.results.layout import APPLICATION_ID, FIRST_WITH_CHECKSUMS, SWEEP_CHECKSUM, schema_sql
 from freewalk.results.schema import SCHEMA_VERSION
 
 DATABASE_NAME: Final = "sweep.sqlite"
@@ -138,7 +138,7 @@ def check_database(path: Path) -> None:
         if verdict != "ok":
             problem = str(verdict).replace("\n", " ")
             raise StoreError(f"{path} is damaged ({problem}): restore a copy or pick another --out")
-        if version == SCHEMA_VERSION:
+        if version >= FIRST_WITH_CHECKSUMS:
             check_sweep(connection)
             check_trials(connection)
 

@@ -17,6 +17,7 @@ STORED_COLUMNS: Final[tuple[Column, ...]] = tuple(c for c in TRIAL_COLUMNS if c.
 POINT: Final = ["step", "split", "metric", "evaluations", "train_seconds", "value"]
 """Columns of a curve's points."""
 
+FIRST_WITH_CHECKSUMS: Final = 3
 PLAN_CHECKSUM: Final = "plan_checksum"
 RESULT_CHECKSUM: Final = "result_checksum"
 CURVE_CHECKSUM: Final = "curve_checksum"

@@ -45,6 +45,10 @@ _CIRCUMSTANCES: Final = {
     "peak_memory_mb",
     "started_at",
     "finished_at",
+    # an older version did not note it
+    "evaluations_budget",
+    "n_unconfirmed",
+    "evaluations_resolution",
 }
 _PLANNED: Final = ("task", "method", "seed")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 PARAMETER_PREFIX: Final = "param_"
 
 DType = Literal["Int64", "float64", "boolean", "string"]
@@ -76,14 +76,23 @@ TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
     Column("evaluations_per_step", "float64", "what one step costs", "evaluations"),
     Column("steps", "Int64", "weight updates made", "steps"),
     Column("evaluations", "Int64", "forward passes of one datapoint, or their worth, spent on training", "evaluations"),
+    Column("evaluations_budget", "float64", "evaluations that the trial may spend at most", "evaluations"),
     Column("loss_final", "float64", "held-out loss at the last evaluation"),
     Column("loss_best", "float64", "lowest finite held-out loss"),
     Column("metric_final", "float64", "the task's held-out metric at the last evaluation"),
     Column("metric_name", "string", "the task's metric"),
     Column("target", "float64", "value of the metric that counts as learned"),
-    Column("reached", "boolean", "whether the target was met on held-out data"),
+    Column("reached", "boolean", "whether the target was met on held-out data, and on fresh datapoints too"),
+    Column("n_unconfirmed", "Int64", "looks that met the target, which fresh datapoints then missed", "looks"),
     Column("steps_to_target", "Int64", "updates made when the target was met", "steps"),
     Column("evaluations_to_target", "Int64", "evaluations spent when the target was met", "evaluations"),
+    Column(
+        "evaluations_resolution",
+        "Int64",
+        "evaluations between the look that met the target and the one before: by so many at most is "
+        "evaluations_to_target too high",
+        "evaluations",
+    ),
     Column("seconds_to_target", "float64", "training time spent when the target was met", "s"),
     Column("train_seconds", "float64", "training time alone; where trials share launches, its share", "s"),
     Column("evaluation_seconds", "float64", "time spent on held-out data", "s"),
@@ -100,7 +109,12 @@ CURVE_COLUMNS: Final[tuple[Column, ...]] = (
     Column("step", "Int64", "weight updates made so far", "steps"),
     Column("evaluations", "Int64", "evaluations spent so far", "evaluations"),
     Column("train_seconds", "float64", "training time spent so far", "s"),
-    Column("split", "string", "train, heldout, or test: once, at the end of a trial whose data have a test part"),
+    Column(
+        "split",
+        "string",
+        "train; heldout; fresh: other datapoints, where the held-out ones met the target; or test: once, at the end of "
+        "a trial whose data have a test part",
+    ),
     Column("metric", "string", "what was measured"),
     Column("value", "float64", "its value"),
 )
@@ -116,8 +130,17 @@ SUMMARY_COLUMNS: Final[tuple[Column, ...]] = (
     Column("success_rate", "float64", "n_reached / n_complete"),
     Column("success_rate_low", "float64", "lower end of its 95 % Wilson interval"),
     Column("success_rate_high", "float64", "upper end of its 95 % Wilson interval"),
+    Column("n_first_look", "Int64", "trials that met the target at the first look after a step", "trials"),
+    Column("n_unconfirmed", "Int64", "looks that met the target, which fresh datapoints then missed", "looks"),
     Column("ert_evaluations", "float64", "expected running time to the target", "evaluations"),
+    Column(
+        "ert_resolution",
+        "float64",
+        "by so many evaluations at most is ert_evaluations too high, since trials are looked at now and then",
+        "evaluations",
+    ),
     Column("ert_steps", "float64", "expected running time to the target", "steps"),
+    Column("ert_seconds", "float64", "expected training time to the target, failures counted in", "s"),
     Column("seconds_to_target_median", "float64", "median training time of the trials that reached it", "s"),
     Column("loss_final_median", "float64", "median final loss, diverged trials as +inf"),
     Column("loss_final_q25", "float64", "lower quartile of the final loss"),

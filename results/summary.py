@@ -59,6 +59,10 @@ def _cell_record(trials: TrialArrays, rows: Rows) -> dict[str, Any]:
     loss = trials.numbers["loss_final"][complete]
     q25, q75 = quartiles(loss)
     iqm_low, iqm_high = iqm_interval(loss, lowest=trials.lowest_loss)
+    cost, resolution = (
+        trials.numbers[name][complete[reached]] for name in ("evaluations_to_target", "evaluations_resolution")
+    )
+    unconfirmed = trials.numbers["n_unconfirmed"][complete]
     return {
         "schema_version": SCHEMA_VERSION,
         "n_trials": len(rows),
@@ -68,8 +72,12 @@ def _cell_record(trials: TrialArrays, rows: Rows) -> dict[str, Any]:
         "success_rate": successes / n if n else math.nan,
         "success_rate_low": low,
         "success_rate_high": high,
+        "n_first_look": None if np.isnan(resolution).any() else int(((resolution == cost) & (cost > 0)).sum()),
+        "n_unconfirmed": None if np.isnan(unconfirmed).any() else int(unconfirmed.sum()),
         "ert_evaluations": expected_running_time(trials.spent("evaluations")[complete], reached),
+        "ert_resolution": float(resolution.mean()) if successes else math.nan,
         "ert_steps": expected_running_time(trials.spent("steps")[complete], reached),
+        "ert_seconds": expected_running_time(trials.spent("seconds")[complete], reached),
         "seconds_to_target_median": _median(trials.numbers["seconds_to_target"][complete[reached]]),
         "loss_final_median": median(loss),
         "loss_final_q25": q25,

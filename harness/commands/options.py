@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from freewalk.harness.configuration import BACKENDS, RIVALS, SweepConfiguration
+from freewalk.harness.configuration import BACKENDS, RIVALS, Looks, SweepConfiguration
 
 _TYPES: dict[str, type] = {
     "epochs": int,
@@ -19,15 +19,18 @@ _TYPES: dict[str, type] = {
     "evaluation_points": int,
 }
 _HELP = {
-    "epochs": "Epochs of a trial; after each it is judged.",
+    "epochs": "Epochs of a trial.",
     "steps_per_epoch": "Steps of an epoch.",
     "evaluations": "Forward passes of one datapoint that each trial may spend, in place of --steps-per-epoch: as many"
     " steps as they pay for, but at least one.",
     "target": "Value of the metric to reach.",
     "plateau": "Stop a trial after so many epochs without improvement.",
-    "evaluation_points": "Held-out datapoints.",
+    "looks": "When a trial is judged on held-out data: growing: after its first step, then whenever its cost has grown"
+    " by 5 %; epochs: after every epoch.",
+    "evaluation_points": "Held-out datapoints of a look.",
     "backend": "What computes.",
 }
+_WORDS = {"backend": BACKENDS, "looks": get_args(Looks)}
 _DEFAULT_WORDS = {"evaluations": "what the steps cost", "target": "each task's own", "plateau": "never"}
 
 
@@ -38,7 +41,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
         function = click.option(
             f"--{name.replace('_', '-')}",
             type=_TYPES.get(name),
-            metavar="|".join(BACKENDS) if name == "backend" else None,
+            metavar="|".join(_WORDS[name]) if name in _WORDS else None,
             envvar=f"HARNESS_{name.upper()}",
             help=f"{text}  [default: {default}]",
         )(function)

@@ -17,6 +17,7 @@ SETTING_TYPES: Mapping[str, tuple[type, ...]] = {
     "evaluations": (int,),
     "target": (float, int),
     "plateau": (int,),
+    "looks": (str,),
     "evaluation_points": (int,),
     "backend": (str,),
     "plugins": (str, list),

@@ -107,6 +107,39 @@ def evaluate(
 
 
 @kernel
+def measure_each(
+    shape: Shape,
+    source: Source,
+    seed: np.uint64,
+    step: int,
+    first_datapoint: int,
+    weights: NDArray[np.float32],  # IN (n_padded,)
+    workspace: Workspace,
+    measures: NDArray[np.float64],  # OUT (n, 5)
+) -> None:
+    """Write what `evaluate` gives the means of for each of n datapoints of a step; accuracy is NaN without a class.
+
+    The first datapoint is a multiple of LANES.
+    """
+    x, y, outputs = workspace.x[0], workspace.y[0], workspace.outputs[0]
+    losses = workspace.coefficients[0]
+    n = shape.output_rows * shape.n_output
+    lowest, highest = np.empty(n, np.float32), np.empty(n, np.float32)
+    for first in range(0, len(measures), LANES):
+        load_group(shape, source, seed, step, first_datapoint + first, x, y)
+        store(losses, 0, forward(shape, weights, None, 0, _ZERO, x, y, workspace.state[0], outputs))
+        for lane in range(min(LANES, len(measures) - first)):
+            right, largest = _measure_lane(n, lane, outputs, y, lowest, highest)
+            found, present = _find_classes(shape.output_rows, shape.n_output, lane, outputs, y)
+            row = measures[first + lane]
+            row[0] = losses[lane]
+            row[1] = right / n
+            row[2] = right == n
+            row[3] = largest
+            row[4] = found / present if present else np.nan
+
+
+@kernel
 def run_network(
     shape: Shape,
     source: Source,

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.evaluate import run_network
+from freewalk.kernels.cpu.evaluate import measure_each, run_network
 from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import (
     GAUSSIAN,
     GIVEN,
     MAX_GROUPS,
+    NO_ARRAY,
     RADEMACHER,
     NoiseSource,
     Shape,
@@ -31,9 +32,10 @@ from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW, SCHEDULES, Rule, We
 from freewalk.kernels.cpu.trainer import NO_MASK, CpuTrainer, array_source, exercise, weights_of
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.network import FreeNetwork, check_mask
-from freewalk.kernels.noise import key_schedule
+from freewalk.kernels.noise import Stream, key_schedule
 from freewalk.kernels.walk import Data, WalkConfiguration
 
+MEASURES = ("loss", "bit_accuracy", "row_accuracy", "max_error", "accuracy")
 _NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
 _NOISE_KINDS = {"gaussian": GAUSSIAN, "rademacher": RADEMACHER}
 
@@ -155,6 +157,41 @@ def run_on_arrays(
     return outputs.reshape(n_datapoints, *rows, network.n_output), losses
 
 
+def measure_datapoints(
+    network: FreeNetwork,
+    weights: NDArray[np.floating],
+    data: Data,
+    timesteps: int,
+    *,
+    seed: int,
+    stream: Stream,
+    step: int,
+    first: int,
+    n_datapoints: int,
+) -> NDArray[np.float64]:
+    """Return each datapoint's own `MEASURES`; their means, or the largest error, are those of `Evaluation`.
+
+    Parameters
+    ----------
+    weights
+        (n_from, n_to), zeros where the network has none.
+    seed, stream, step
+        Which random numbers make the datapoints.
+    first, n_datapoints
+        Which datapoints of the step; the first is a multiple of 16.
+
+    Returns
+    -------
+    (n_datapoints, 5); the accuracy of one without a class is NaN
+    """
+    shape = shape_of(network, timesteps)
+    source = Source(data.address, data.argument, int(stream), NO_ARRAY, NO_ARRAY)
+    measures = np.empty((n_datapoints, len(MEASURES)))
+    single = to_padded(np.asarray(weights, dtype=np.float32), shape)
+    measure_each(shape, source, np.uint64(seed), step, first, single, make_workspace(shape, 0, 1), measures)
+    return measures
+
+
 def step_on_arrays(
     network: FreeNetwork,
     configuration: WalkConfiguration,
@@ -213,3 +250,12 @@ def compile_kernels(threads: int) -> None:
     """Run every kernel of a walk on a tiny problem, so that it is compiled or loaded from the cache."""
     configuration = WalkConfiguration(stddev=0.1, batch_size=MAX_GROUPS * LANES * threads, timesteps=1)
     exercise(CpuWalk(FreeNetwork(1, 1, 0), configuration, Data(0), seed=0, evaluation_points=1, threads=threads))
+
+
+def compile_measures() -> None:
+    """Measure a tiny problem's datapoint, so that the kernel is compiled or loaded from the cache."""
+    network = FreeNetwork(1, 1, 0)
+    shape, zeros = shape_of(network, 1), np.zeros((1, 1))
+    source = array_source(network, zeros, zeros, 1)
+    weights = to_padded(np.zeros((network.n_from, network.n_to), np.float32), shape)
+    measure_each(shape, source, np.uint64(0), 0, 0, weights, make_workspace(shape, 0, 1), np.empty((1, len(MEASURES))))

@@ -86,6 +86,7 @@ def test_defaults() -> None:
         "target": None,
         "plateau": None,
         "evaluation_points": 2048,
+        "looks": "growing",
         "backend": "auto",
         "plugins": (),
         "grid": ({"task": ("xor",), "method": ("walk",)},),

@@ -254,7 +254,10 @@ def test_trial_ids_name_what_decides_a_result() -> None:
         '"timesteps":2,"update":"raw"},{"epochs":40,"evaluation_points":2048,"plateau":null,'
         '"steps_per_epoch":25,"target":null},0]'
     )
-    assert base == hashlib.sha256(text.encode()).hexdigest()[:16] == "73e457e8b66e0930"
+    as_before = plan(tasks=["xor"], looks="epochs").trials[0].trial_id
+    assert as_before == hashlib.sha256(text.encode()).hexdigest()[:16] == "73e457e8b66e0930"
+    growing = text.replace('"plateau"', '"looks":"growing","plateau"')
+    assert base == hashlib.sha256(growing.encode()).hexdigest()[:16]
 
 
 def test_trials_and_sweeps_keep_the_names_that_stores_have() -> None:
@@ -269,7 +272,7 @@ def test_trials_and_sweeps_keep_the_names_that_stores_have() -> None:
             "85af24c916defe5b",
         ),
     ):
-        configuration = resolve(specs, registry=BuiltInRegistry(), **options)  # type: ignore[arg-type]
+        configuration = resolve(specs, registry=BuiltInRegistry(), looks="epochs", **options)  # type: ignore[arg-type]
         names = ",".join(trial.trial_id for trial in expand(configuration, BuiltInRegistry()).trials)
         assert (sweep_id(configuration), hashlib.sha256(names.encode()).hexdigest()[:16]) == (sweep, trials)
 

@@ -39,10 +39,51 @@ def test_reached_is_recorded_where_the_target_is_met() -> None:
         "target": 0.1,
         "reached": True,
         "steps_to_target": 20,
+        "n_unconfirmed": 0,
         "evaluations_to_target": 400,
+        "evaluations_resolution": 200,
         "seconds_to_target": 1.0,
     }
     assert judge.finish() is Outcome.REACHED
+
+
+def test_a_target_met_counts_when_it_is_confirmed() -> None:
+    judge, asked = Convergence(0.1), list[float]()
+    answers = iter([False, False, True])
+
+    def confirm() -> bool:
+        asked.append(judge.metric_final)
+        return next(answers)
+
+    for step, loss in enumerate([1.0, 0.09, 0.5, 0.08, 0.07]):
+        judge.observe(
+            step=step, evaluations=20 * step, train_seconds=0.0, loss=loss, metric=loss, n_epochs=0, confirm=confirm
+        )
+    assert asked == [0.09, 0.08, 0.07], "only where the target is met"
+    assert judge.reached
+    assert (judge.steps_to_target, judge.n_unconfirmed, judge.evaluations_resolution) == (4, 2, 20)
+    missed = Convergence(0.1)
+    missed.observe(step=1, evaluations=20, train_seconds=0.0, loss=0.05, metric=0.05, confirm=lambda: False)
+    assert missed.finish() is Outcome.EXHAUSTED
+    assert missed.record()["n_unconfirmed"] == 1
+
+
+def test_looks_within_an_epoch_are_no_standstill_and_no_rise() -> None:
+    """However often one looks: what has not improved for an epoch is counted in epochs."""
+    judge = Convergence(0.0, plateau=2)
+    for step in range(1, 40):
+        looked = judge.observe(
+            step=step, evaluations=step, train_seconds=0.0, loss=1.0, metric=1.0, n_epochs=int(step % 10 == 0)
+        )
+        assert (looked is Outcome.PLATEAUED) == (step == 20)
+        if looked:
+            break
+    rising = Convergence(0.0)
+    for step in range(30):
+        rising.observe(
+            step=step, evaluations=step, train_seconds=0.0, loss=1 + step / 10, metric=1.0, n_epochs=int(step % 15 == 0)
+        )
+    assert rising.finish() is Outcome.EXHAUSTED, "two ends of an epoch are a leap, no course"
 
 
 def test_untrained_network_may_already_meet_the_target() -> None:
@@ -190,7 +231,7 @@ def test_negative_losses_improve_downwards() -> None:
 
 def test_order_of_calls_is_guarded() -> None:
     judge = Convergence(0.1)
-    with pytest.raises(RuntimeError, match="no held-out evaluation"):
+    with pytest.raises(RuntimeError, match="no look at held-out data"):
         judge.finish()
     feed(judge, [1.0])
     with pytest.raises(ValueError, match="step 0 follows step 0"):
