@@ -13,7 +13,7 @@ import numpy as np
 from freewalk.harness.errors import UsageError
 from freewalk.harness.methods import OwnMethod
 from freewalk.harness.parameters import Axes, check_axis
-from freewalk.harness.seeds import parse_seeds
+from freewalk.harness.seeds import parse_seeds, refuse_lone_number
 from freewalk.harness.values import parse_values
 from freewalk.tasks.task import Task
 
@@ -71,6 +71,7 @@ def seeds_of(seeds: Any) -> str | tuple[int, ...] | None:
     UsageError
         If one is neither.
     """
+    refuse_lone_number(seeds, "seeds")
     if seeds is None or isinstance(seeds, str):
         return seeds
     found: list[int] = []

@@ -29,6 +29,24 @@ def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def refuse_lone_number(value: object, where: str = "--seeds") -> None:
+    """Ask what a single number means: so many seeds, or the seed of that number? 0 can only be the seed.
+
+    For what somebody writes by hand; files and stores that say ``20`` mean the one seed.
+
+    Raises
+    ------
+    UsageError
+        For a whole number above 0, also as text.
+    """
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,19}", text, re.ASCII) or int(text) == 0:
+        return
+    n = int(text)
+    count = "one seed is 0:1" if n == 1 else f"{n} seeds are 0:{n}"
+    raise UsageError(f"{where} {text}: {count}, and seed {n} alone is {n}:{n + 1}; write which of the two you mean")
+
+
 def parse_seeds(text: str, where: str = "--seeds") -> tuple[int, ...]:
     """Read seeds: single ones, half-open ranges ``first:end`` or ``first:end:step``, with commas between.
 

@@ -6,9 +6,10 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,18 +20,16 @@ from freewalk.harness.text import counted, duration, significant
 from freewalk.results.summary import best_cells
 from freewalk.tasks.registry import TASKS
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _CELLS_SHOWN = 5
 _WHOLE_TABLE = 8
 _VALUES_SHOWN = 12
 _WIDTH_OF_A_PIPE = 140
 _UNBOUNDED = 10_000
-_LEFT_OUT_WHEN_NARROW = ("95 % interval", "steps", "time", "loss")
+_LEFT_OUT_WHEN_NARROW = ("95 % interval", "steps", "time", "loss", "resolution")
 _HOW_TO_READ = (
-    "evaluations and steps: expected until the target is reached, failures counted in; "
-    "time: median of those that reached it; loss: median at the end, on held-out data"
+    "Best first: by trials reached, then evaluations, then loss. Evaluations, steps and time: expected until the target"
+    " is reached, failures counted in. Resolution: how much too high they may be, since trials are looked at only now and"
+    " then (*: some met the target at the first look). Loss: median at the end."
 )
 
 
@@ -57,6 +56,10 @@ def print_table(sweep: Sweep) -> None:
             console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
         console.print()
     console.print(_HOW_TO_READ, style="dim", highlight=False)
+    if n := int(summary["n_unconfirmed"].sum()):
+        console.print(
+            f"{counted(n, 'look')} met the target, but not on fresh datapoints: the trials went on.", style="dim"
+        )
     console.print(_outcomes(trials), highlight=False)
     console.print(f"tables in {sweep.directory}", highlight=False, soft_wrap=True)
 
@@ -115,15 +118,25 @@ def _value(value: Any) -> str:
 
 def _measures(cell: pd.Series[Any]) -> dict[str, str]:
     low, high = float(cell["success_rate_low"]), float(cell["success_rate_high"])
-    seconds = float(cell["seconds_to_target_median"])
+    seconds = float(cell["ert_seconds"])
     return {
         "reached": f"{cell['n_reached']}/{cell['n_complete']}",
         "95 % interval": f"{low:.0%} to {high:.0%}",
         "evaluations": significant(float(cell["ert_evaluations"])),
+        "resolution": _resolution(cell),
         "steps": significant(float(cell["ert_steps"])),
-        "time": "-" if math.isnan(seconds) else _short_time(seconds),
+        "time": "-" if not math.isfinite(seconds) else _short_time(seconds),
         "loss": significant(float(cell["loss_final_median"])),
     }
+
+
+def _resolution(cell: pd.Series[Any]) -> str:
+    """Return how much too high the evaluations may be, since nobody looked before; a star where nobody ever had."""
+    cost, resolution = float(cell["ert_evaluations"]), float(cell["ert_resolution"])
+    if not (math.isfinite(cost) and math.isfinite(resolution)):
+        return "-"
+    at_first = cell["n_first_look"] is not pd.NA and int(cell["n_first_look"]) > 0
+    return f"{resolution / cost if cost else 0:.0%}{' *' if at_first else ''}"
 
 
 def _short_time(seconds: float) -> str:

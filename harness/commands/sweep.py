@@ -47,6 +47,13 @@ class _Spec(click.types.StringParamType):
     envvar_list_splitter = ";"
 
 
+def _asked(seeds: str | None) -> str | None:
+    from freewalk.harness.seeds import refuse_lone_number
+
+    refuse_lone_number(seeds)
+    return seeds
+
+
 @click.command("sweep", epilog=EPILOG)
 @click.option(
     "--grid", type=_Spec(), multiple=True, metavar="SPEC", envvar="HARNESS_GRID", help="What to vary; see below."
@@ -59,7 +66,8 @@ class _Spec(click.types.StringParamType):
     "--seeds",
     metavar="SEEDS",
     envvar="HARNESS_SEEDS",
-    help="Such as 0:5 (0 to 4), 3 or 1,4,7.  [default: 0:3]",
+    callback=lambda context, parameter, value: _asked(value),
+    help="Such as 0:20 (twenty seeds, 0 to 19) or 1,4,7.  [default: 0:3]",
 )
 @run_options
 @click.option(

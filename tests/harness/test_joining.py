@@ -255,7 +255,7 @@ def test_a_table_may_have_seeds_of_its_own(harness: Harness, tmp_path: Path, see
     own = {0, 1} if seeds != "3" else {3}
     assert set(trials.query("param_stddev == 0.1")["seed"]) == own
     assert set(trials.query("param_stddev == 0.2")["seed"]) == {5}
-    assert harness("sweep", "--grid", "own.toml", "--seeds", "7", "--out", "seven", "--quiet").code == 0
+    assert harness("sweep", "--grid", "own.toml", "--seeds", "7:8", "--out", "seven", "--quiet").code == 0
     assert set(table("seven")["seed"]) == {7}, "the command line replaces both"
 
 
