@@ -28,7 +28,7 @@ _UNBOUNDED = 10_000
 _LEFT_OUT_WHEN_NARROW = ("95 % interval", "steps", "time", "loss", "resolution")
 _HOW_TO_READ = (
     "Best first: by trials reached, then evaluations, then loss. Evaluations, steps and time: expected until the target"
-    " is reached, failures counted in. Resolution: how much too high they may be, since trials are looked at only now and"
+    " is reached, failures counted in. Resolution: how much too high they may be, since trials are looked at now and"
     " then (*: some met the target at the first look). Loss: median at the end."
 )
 
