@@ -345,6 +345,7 @@ def _fields(run: TrialWatch, backend: Backend) -> dict[str, object]:
     return {
         **run.convergence.record(),
         "metric_name": run.task.metric,
+        "judged_on": "held-out" if run.problem.problem.is_held_out else "training",
         "backend": backend.name,
         "device": backend.device,
         "dtype": backend.dtype,

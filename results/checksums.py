@@ -23,7 +23,7 @@ from freewalk.results.layout import (
 
 # What the plan fixes for good; the other columns are the result's.
 PLAN: Final = ["position", "parameters", "trial_id", "task", "method", "seed"]
-_LATER: Final = ["evaluations_budget", "n_unconfirmed", "evaluations_resolution"]
+_LATER: Final = ["evaluations_budget", "judged_on", "n_unconfirmed", "evaluations_resolution"]
 """Columns that layout 3 did not have: where all are missing they do not count, so that its checksums go on holding."""
 _RESULT: Final = [
     *(column.name for column in STORED_COLUMNS if column.name not in {*PLAN, *_LATER}),

@@ -47,6 +47,7 @@ _CIRCUMSTANCES: Final = {
     "finished_at",
     # an older version did not note it
     "evaluations_budget",
+    "judged_on",
     "n_unconfirmed",
     "evaluations_resolution",
 }

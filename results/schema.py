@@ -34,7 +34,7 @@ class Outcome(StrEnum):
     """How a complete trial ended."""
 
     REACHED = "reached"
-    """The target was met on held-out data."""
+    """The target was met, on fresh datapoints too where there are any."""
     EXHAUSTED = "exhausted"
     """The budget was spent."""
     PLATEAUED = "plateaued"
@@ -82,7 +82,12 @@ TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
     Column("metric_final", "float64", "the task's held-out metric at the last evaluation"),
     Column("metric_name", "string", "the task's metric"),
     Column("target", "float64", "value of the metric that counts as learned"),
-    Column("reached", "boolean", "whether the target was met on held-out data, and on fresh datapoints too"),
+    Column(
+        "judged_on",
+        "string",
+        "data that decide: held-out, or training where a task has only so many datapoints and every one is shown",
+    ),
+    Column("reached", "boolean", "whether the target was met, on fresh datapoints too where there are any"),
     Column("n_unconfirmed", "Int64", "looks that met the target, which fresh datapoints then missed", "looks"),
     Column("steps_to_target", "Int64", "updates made when the target was met", "steps"),
     Column("evaluations_to_target", "Int64", "evaluations spent when the target was met", "evaluations"),

@@ -57,7 +57,8 @@ class Problem:
     least_timesteps: int = 1
     most_timesteps: int | None = None
     domain_size: int | None = None
-    """Number of different held-out datapoints where they are few: an evaluation shows each once."""
+    """Number of different datapoints where they are few: an evaluation shows each once, though training does too; of
+    stored data, number of validation rows."""
     input_range: tuple[float, float] | None = None
     """Between which numbers every input lies; None where the data alone say it."""
     load_stored: Callable[[], Stored] | None = field(default=None, compare=False)
@@ -88,6 +89,11 @@ class Problem:
     def test_rows(self, timesteps: int) -> Rows | None:
         """Return x (n, input_rows, n_input) and y (n, output_rows, n_output) of the test part; None for no rows."""
         return None if self.load_stored is None else self.load_stored().test_rows(timesteps)
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether an evaluation shows other datapoints than training does, and not every one there is."""
+        return self.domain_size is None or self.load_stored is not None
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -62,7 +62,18 @@ def _row(task: Any) -> dict[str, Any]:
         "sequence_input": problem.sequence_input,
         "sequence_output": problem.sequence_output,
         "default_timesteps": problem.default_timesteps,
+        "judged_on": _judged_on(task, problem),
     }
+
+
+def _judged_on(task: Any, problem: Any) -> str:
+    """Return which data decide whether the task is learned."""
+    if problem.load_stored is not None:
+        return "held-out rows, which training never shows"
+    if not problem.is_held_out:
+        return f"training data: every one of its {problem.domain_size:,} datapoints"
+    fixed = " (training data, every pair, with pairs above 0)" if "pairs" in task.parameters else ""
+    return f"held-out datapoints, drawn apart from training{fixed}"
 
 
 def _sizes(row: dict[str, Any], side: str) -> str:
@@ -108,6 +119,7 @@ def _print_one(row: dict[str, Any]) -> None:
         "timesteps": f"{row['default_timesteps']} by default",
         "parameters": _parameters(row),
         "learned at": f"{_target(row)}: {row['metric_description']}",
+        "judged on": row["judged_on"],
         "blind": blind,
         "how hard": row["difficulty"] or "no published figure",
     }
