@@ -70,11 +70,12 @@ RANKING_COLUMNS: Final[tuple[Column, ...]] = (
 SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
     _VERSION,
     _TASK,
+    _METHOD,
     Column(
         "parameter",
         "string",
-        "a parameter that varies, or method; then seed (what is luck of the noise) and residual (interactions of "
-        "parameters, and noise)",
+        "a parameter that varies; two with a colon between: what they do together beyond what each does; then seed "
+        "(what is luck of the noise) and residual (what the single ones and the seed leave: pairs, and noise)",
     ),
     Column(
         "response",
@@ -90,13 +91,22 @@ SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
         "trials",
     ),
     Column("n_values", "Int64", "different values of the parameter"),
-    Column("variance_share", "float64", "share of the variance of the response that the parameter alone explains"),
+    Column(
+        "variance_share",
+        "float64",
+        "share of the variance of the response that the parameter alone explains; of two parameters, what their "
+        "interaction adds to all single ones",
+    ),
     Column("degrees_of_freedom", "Int64", "of the parameter, beside the other parameters and the seed"),
     Column("residual_degrees_of_freedom", "Int64", "of what all of them leave unexplained"),
     Column("f_value", "float64", "F of the parameter given the others (type II sums of squares)"),
     Column("p_value", "float64", "probability of an F at least as large where the parameter has no effect"),
-    Column("p_adjusted", "float64", "p_value corrected by Holm for the parameters of the task"),
-    Column("best_value", "string", "value with the lowest geometric mean of the response"),
+    Column("p_adjusted", "float64", "p_value corrected by Holm for all parameters and pairs of the task and method"),
+    Column(
+        "best_value",
+        "string",
+        "value with the lowest geometric mean of the response; of two parameters a:b, the best b for values of a",
+    ),
     Column("fold", "float64", "highest geometric mean of a value over the lowest"),
 )
 

@@ -1,32 +1,36 @@
-"""Which parameters matter on which task."""
+"""Which parameters matter on which task to which method, alone and together."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from freewalk.results.cells import Bools, TrialArrays, parameter_columns
+from freewalk.results.cells import Bools, TrialArrays, group_rows, parameter_columns
 from freewalk.results.frames import build_frame, column_dtypes, typed_series
 from freewalk.results.report_schema import SENSITIVITY
 from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION
 from freewalk.results.statistics import Floats
 from freewalk.results.statistics_ranks import holm
-from freewalk.results.statistics_variance import Codes, main_effect, unexplained_share
+from freewalk.results.statistics_variance import Codes, interaction, main_effect, unexplained_share
 
 PENALTY: Final = 2.0
 """A trial that missed the target counts as this many times the largest budget that was spent on the task."""
+_VALUES_TOLD: Final = 4
 
 
 def sensitivity(trials: pd.DataFrame) -> pd.DataFrame:
     """Tell for every parameter that varies how much of the differences between trials it explains.
 
-    Per task, an analysis of variance of the logarithm of the evaluations to the target. A trial that did not reach it
-    counts as twice the most evaluations that any trial of the task spent (PAR2, the penalised average of algorithm
-    configuration), so that it is worse than any that did and the same wherever it stopped. Where no trial reached the
+    Per task and method, an analysis of variance of the logarithm of the evaluations to the target. A trial that did not
+    reach it counts as twice the most evaluations that any of these spent (PAR2, the penalised average of algorithm
+    configuration), so that it is worse than any that did and the same wherever it stopped. Where none reached the
     target, the final loss takes the place of the evaluations, and a diverged trial twice the highest finite loss.
     A parameter is judged on the trials that it applies to, beside the parameters that apply to all of these, and the
-    seed: trials with equal seeds share their noise.
+    seed: trials with equal seeds share their noise. Two parameters together are judged beside all single ones: whether
+    what one does depends on the value of the other. Methods are not pooled: their parameters mean different things, and
+    which of them is better is a matter of their best cells.
 
     Parameters
     ----------
@@ -36,14 +40,16 @@ def sensitivity(trials: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The ``sensitivity`` table: per task the parameters, largest share first, then seed and residual. A task without
-        two cells, or whose trials are all alike, has no rows.
+        The ``sensitivity`` table: per task and method the parameters, largest share first, then pairs of them, seed and
+        residual. One without two cells, or whose trials are all alike, has no rows.
     """
     arrays = TrialArrays(trials)
-    tasks, names = pd.factorize(trials["task"])
     records: list[dict[str, Any]] = []
-    for code, task in enumerate(names):
-        records.extend(_task_records(str(task), trials, arrays, (tasks == code) & arrays.complete))
+    for rows in group_rows(trials[["task", "method"]]):
+        chosen = np.zeros(len(trials), dtype=np.bool_)
+        chosen[rows] = arrays.complete[rows]
+        where = {name: str(trials[name].iloc[int(rows[0])]) for name in ("task", "method")}
+        records += [row | where | {"schema_version": SCHEMA_VERSION} for row in _records(trials, arrays, chosen)]
     columns = {
         name: typed_series([record[name] for record in records], dtype)
         for name, dtype in column_dtypes(SENSITIVITY).items()
@@ -51,7 +57,8 @@ def sensitivity(trials: pd.DataFrame) -> pd.DataFrame:
     return build_frame(SENSITIVITY, columns)
 
 
-def _task_records(task: str, trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterator[dict[str, Any]]:
+def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterator[dict[str, Any]]:
+    """Give the rows of one method on one task."""
     chosen = chosen & ~np.isnan(arrays.spent("evaluations"))
     factors = _factors(trials[chosen])
     response, name = _response(arrays, chosen)
@@ -59,15 +66,26 @@ def _task_records(task: str, trials: pd.DataFrame, arrays: TrialArrays, chosen: 
         return
     missed = ~arrays.reached[chosen]
     seed = _Factor.of(trials["seed"][chosen])
-    rows = [_record(parameter, factors, seed, response, missed) for parameter in factors]
-    for row, p_adjusted in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
+    alone = [_record(parameter, factors, seed, response, missed) for parameter in factors]
+    together = [
+        row
+        for pair in itertools.combinations(factors, 2)
+        if (row := _pair_record(pair, factors, seed, response, missed)) is not None
+    ]
+    both = [*alone, *together]
+    for row, p_adjusted in zip(both, holm([row["p_value"] for row in both]), strict=True):
         row["p_adjusted"] = float(p_adjusted)
-    rows.sort(key=lambda row: -np.nan_to_num(row["variance_share"]))  # stable: ties keep the order of the columns
+    # stable: ties keep the order of the columns
+    rows = [
+        row
+        for group in (alone, together)
+        for row in sorted(group, key=lambda row: -np.nan_to_num(row["variance_share"]))
+    ]
     if len(seed.levels) > 1:
         rows.append(_record("seed", {**factors, "seed": seed}, seed, response, missed))
     share, freedom = unexplained_share(response, {k: f.codes - f.codes.min() for k, f in {**factors, "": seed}.items()})
     rows.append(_blank("residual", missed) | {"variance_share": share, "residual_degrees_of_freedom": freedom})
-    yield from (row | {"schema_version": SCHEMA_VERSION, "task": task, "response": name} for row in rows)
+    yield from (row | {"response": name} for row in rows)
 
 
 def _response(arrays: TrialArrays, chosen: Bools) -> tuple[Floats, str]:
@@ -85,7 +103,7 @@ def _response(arrays: TrialArrays, chosen: Bools) -> tuple[Floats, str]:
 
 
 class _Factor(NamedTuple):
-    """What may matter: a parameter, the method, or the seed."""
+    """What may matter: a parameter, or the seed."""
 
     codes: Codes
     """The place of each trial's value, -1 where the factor does not apply."""
@@ -99,7 +117,7 @@ class _Factor(NamedTuple):
 
 def _factors(trials: pd.DataFrame) -> dict[str, _Factor]:
     """Give the parameters that vary."""
-    columns = {name.removeprefix(PARAMETER_PREFIX): trials[name] for name in ["method", *parameter_columns(trials)]}
+    columns = {name.removeprefix(PARAMETER_PREFIX): trials[name] for name in parameter_columns(trials)}
     found = {name: _Factor.of(column) for name, column in columns.items()}
     return {name: factor for name, factor in found.items() if len(factor.levels) > 1}
 
@@ -127,6 +145,47 @@ def _record(
         "best_value": None if np.isnan(effect.share) else str(factor.levels[int(means.argmin())]),
         "fold": float(np.exp(np.ptp(means))),
     }
+
+
+def _pair_record(
+    pair: tuple[str, str], factors: Mapping[str, _Factor], seed: _Factor, response: Floats, missed: Bools
+) -> dict[str, Any] | None:
+    """Judge what two factors do together; None where their values do not cross, so that nothing can tell."""
+    first, second = (factors[name] for name in pair)
+    applies = (first.codes >= 0) & (second.codes >= 0)
+    a, b = (np.unique(factor.codes[applies], return_inverse=True)[1] for factor in (first, second))
+    beside = {name: f.codes[applies] for name, f in {**factors, "seed": seed}.items() if name not in pair}
+    effect = interaction(response[applies], a, b, {k: codes for k, codes in beside.items() if (codes >= 0).all()})
+    if effect is None:
+        return None
+    return _blank(":".join(pair), missed[applies]) | {
+        "n_values": len({*zip(a.tolist(), b.tolist(), strict=True)}),
+        "variance_share": effect.share,
+        "degrees_of_freedom": effect.freedom,
+        "residual_degrees_of_freedom": effect.residual_freedom,
+        "f_value": effect.f_value,
+        "p_value": effect.p_value,
+        "best_value": _best_of_second(first, second, response),
+    }
+
+
+def _best_of_second(first: _Factor, second: _Factor, response: Floats) -> str:
+    """Say which value of one factor has the lowest mean at each of a few values of another: ``0.1: 4; 1: 16``."""
+    best = []
+    for code in _spread(first.levels):
+        at = (first.codes == code) & (second.codes >= 0)
+        codes, counts = np.unique(second.codes[at], return_counts=True)
+        means = [response[at & (second.codes == other)].mean() for other in codes] if counts.size else []
+        best += [f"{first.levels[code]}: {second.levels[codes[int(np.argmin(means))]]}"] if means else []
+    return "; ".join(best)
+
+
+def _spread(levels: list[Any]) -> list[int]:
+    """Choose at most a few places among levels, in their order, the lowest and the highest with them."""
+    order = sorted(range(len(levels)), key=lambda place: (isinstance(levels[place], str), levels[place]))
+    if len(order) <= _VALUES_TOLD:
+        return order
+    return [order[round(k * (len(order) - 1) / (_VALUES_TOLD - 1))] for k in range(_VALUES_TOLD)]
 
 
 def _blank(name: str, missed: Bools) -> dict[str, Any]:

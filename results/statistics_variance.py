@@ -58,11 +58,51 @@ def main_effect(response: Floats, factor: Codes, others: Mapping[str, Codes]) ->
     freedom, left = full_rank - reduced_rank, len(response) - full_rank
     if not freedom or not left:
         return Effect(between / total, freedom, left, math.nan, math.nan)
-    gained = max(0.0, reduced - full) / freedom
+    gained = max(0.0, reduced - full)
+    return Effect(between / total, freedom, left, *_compared(gained, freedom, full, left, total))
+
+
+def _compared(gained: float, freedom: int, rest: float, left: int, total: float) -> tuple[float, float]:
+    """Give F and its p-value of a sum of squares beside the residual one."""
     # A residual of rounding errors is none: the factor then explains all that is left, or nothing.
-    noise = full / left if full > 1e-12 * total else 0.0
-    f_value = gained / noise if noise else (math.inf if gained > 1e-12 * total else math.nan)
-    return Effect(between / total, freedom, left, f_value, float(fdtrc(freedom, left, f_value)))
+    noise = rest / left if rest > 1e-12 * total else 0.0
+    f_value = gained / freedom / noise if noise else (math.inf if gained > 1e-12 * total else math.nan)
+    return f_value, float(fdtrc(freedom, left, f_value))
+
+
+def interaction(response: Floats, first: Codes, second: Codes, others: Mapping[str, Codes]) -> Effect | None:
+    """Judge what two factors do together, beyond what each of them and all others do alone.
+
+    F compares how much the residual sum of squares grows when the model has no effect of its own for each pair of
+    values. Pairs that were not tried are left out. Source: as `main_effect`.
+
+    Parameters
+    ----------
+    response : ndarray of float64, shape (n,)
+    first, second : ndarray of int, shape (n,)
+        From 0 on, the values of the two factors.
+    others : mapping of str to ndarray of int, shape (n,)
+        The other factors.
+
+    Returns
+    -------
+    Effect or None
+        The share is that of the variance which the pairs add. None where they add no degree of freedom or leave none,
+        or nothing varies.
+    """
+    centred = response - response.mean()
+    total = float(centred @ centred)
+    if total <= 0:
+        return None
+    _, pairs = np.unique(first * (int(second.max(initial=0)) + 1) + second, return_inverse=True)
+    single = [*others.values(), first, second]
+    reduced, reduced_rank = _residual(centred, single)
+    full, full_rank = _residual(centred, [*single, pairs])
+    freedom, left = full_rank - reduced_rank, len(response) - full_rank
+    if not freedom or not left:
+        return None
+    gained = max(0.0, reduced - full)
+    return Effect(gained / total, freedom, left, *_compared(gained, freedom, full, left, total))
 
 
 def unexplained_share(response: Floats, factors: Mapping[str, Codes]) -> tuple[float, int]:

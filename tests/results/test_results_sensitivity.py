@@ -14,7 +14,7 @@ from freewalk.results.export import write_csv
 from freewalk.results.reading import read_table
 from freewalk.results.report_schema import SENSITIVITY, SENSITIVITY_COLUMNS
 from freewalk.results.sensitivity import PENALTY, sensitivity
-from freewalk.results.statistics_variance import main_effect, unexplained_share
+from freewalk.results.statistics_variance import interaction, main_effect, unexplained_share
 
 Tables = Callable[..., pd.DataFrame]
 
@@ -64,9 +64,10 @@ def test_shares_of_a_balanced_grid_add_up(trials_table: Tables) -> None:
         for seed in range(4)
     ]
     table = sensitivity(trials_table(rows, ["stddev", "batch"]))
-    assert table["parameter"].tolist() == ["stddev", "batch", "seed", "residual"]
-    assert table["variance_share"].sum() == pytest.approx(1)
+    assert table["parameter"].tolist() == ["stddev", "batch", "stddev:batch", "seed", "residual"]
     found = rows_of(table)
+    assert sum(found[name]["variance_share"] for name in ("stddev", "batch", "seed", "residual")) == pytest.approx(1)
+    assert found["stddev:batch"]["variance_share"] < found["residual"]["variance_share"]
     assert found["stddev"]["variance_share"] > 0.9
     assert found["stddev"]["fold"] == pytest.approx(np.exp(4), rel=0.15)
     assert found["batch"]["fold"] == pytest.approx(np.exp(0.5), rel=0.1)
@@ -74,8 +75,9 @@ def test_shares_of_a_balanced_grid_add_up(trials_table: Tables) -> None:
     assert found["stddev"]["degrees_of_freedom"] == 2
     assert found["stddev"]["residual_degrees_of_freedom"] == 24 - 1 - 2 - 1 - 3
     assert found["stddev"]["p_adjusted"] < 1e-9
-    p_values = [found[name]["p_value"] for name in ("stddev", "batch")]
-    assert found["batch"]["p_adjusted"] == pytest.approx(max(2 * min(p_values), max(p_values)))
+    p_values = sorted(found[name]["p_value"] for name in ("stddev", "batch", "stddev:batch"))
+    assert p_values[1] == found["batch"]["p_value"]
+    assert found["batch"]["p_adjusted"] == pytest.approx(max(3 * p_values[0], 2 * p_values[1]))
     assert math.isnan(found["seed"]["p_adjusted"])
     assert pd.isna(found["residual"][["n_values", "f_value", "best_value", "fold", "degrees_of_freedom"]]).all()
 
@@ -151,7 +153,7 @@ def test_not_to_apply_is_a_value_of_its_own_for_the_residual(trials_table: Table
 
 def test_p_values_are_uniform_where_nothing_matters(trials_table: Tables) -> None:
     rng = np.random.default_rng(0)
-    p_values = []
+    p_values, together = [], []
     for _ in range(60):
         luck = rng.normal(size=5)
         rows = [
@@ -168,10 +170,44 @@ def test_p_values_are_uniform_where_nothing_matters(trials_table: Tables) -> Non
         ]
         found = rows_of(sensitivity(trials_table(rows, ["a", "b"])))
         p_values += [found["a"]["p_value"], found["b"]["p_value"]]
+        together.append(found["a:b"]["p_value"])
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
+    assert stats.kstest(together, "uniform").pvalue > 0.01
 
 
-def test_tasks_apart_methods_as_a_parameter_and_values_as_text(trials_table: Tables) -> None:
+def test_two_factors_that_act_together_by_hand() -> None:
+    a, b = np.repeat([0, 1, 2], 6), np.tile([0, 0, 1, 1, 2, 2], 3)
+    y = np.array([2.0, 2.2, 3.1, 2.9, 4.0, 4.2, 3.0, 3.3, 3.1, 2.8, 2.9, 3.2, 4.1, 3.8, 3.0, 3.2, 1.9, 2.1])
+    effect = interaction(y, a, b, {})
+    assert effect is not None
+    full = sum(
+        ((y[(a == i) & (b == j)] - y[(a == i) & (b == j)].mean()) ** 2).sum() for i in range(3) for j in range(3)
+    )
+    additive, _ = unexplained_share(y, {"a": a, "b": b})
+    between = additive * ((y - y.mean()) ** 2).sum() - full
+    assert effect.f_value == pytest.approx(between / 4 / (full / 9))
+    assert (effect.freedom, effect.residual_freedom) == (4, 9)
+    assert effect.p_value == pytest.approx(stats.f.sf(effect.f_value, 4, 9))
+    assert interaction(y[:9], a[:9], a[:9], {}) is None, "values that do not cross tell nothing"
+
+
+def test_a_parameter_whose_best_value_depends_on_another_is_found(trials_table: Tables) -> None:
+    rng = np.random.default_rng(1)
+    rows = [
+        trial(np.exp(6 + (timesteps == 4) * (stddev == 2.0) + (timesteps == 32) * (stddev != 2.0) + 0.2 * rng.normal()))
+        | {"param_stddev": stddev, "param_timesteps": timesteps, "seed": seed}
+        for stddev in (0.03, 0.3, 2.0)
+        for timesteps in (4, 32)
+        for seed in range(5)
+    ]
+    pair = rows_of(sensitivity(trials_table(rows, ["stddev", "timesteps"])))["stddev:timesteps"]
+    assert pair["p_adjusted"] < 1e-6
+    assert pair["best_value"] == "0.03: 4; 0.3: 4; 2.0: 32"
+    assert pair["n_values"] == 6
+    assert math.isnan(pair["fold"])
+
+
+def test_tasks_and_methods_apart_and_values_as_text(trials_table: Tables) -> None:
     rows = [
         trial(100 * (1 + 9 * (method == "walk")) + seed, task=task, method=method, param_rate=rate, seed=seed)
         for task in ("xor", "and")
@@ -181,8 +217,10 @@ def test_tasks_apart_methods_as_a_parameter_and_values_as_text(trials_table: Tab
     ]
     table = sensitivity(trials_table(rows, ["rate"]))
     assert table["task"].drop_duplicates().tolist() == ["xor", "and"]
-    found = rows_of(table, "and")
-    assert found["method"]["best_value"] == "backprop"
+    assert table["method"].drop_duplicates().tolist() == ["walk", "backprop"]
+    assert table["parameter"].drop_duplicates().tolist() == ["rate", "seed", "residual"]
+    found = rows_of(table[table["method"] == "walk"], "and")
+    assert found["rate"]["n_trials"] == 6
     assert found["rate"]["best_value"] in ("0.1", "0.25")
     assert found["rate"]["variance_share"] == pytest.approx(0, abs=1e-12)
 
