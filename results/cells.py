@@ -34,6 +34,11 @@ class TrialArrays:
         self.numbers: dict[str, Floats] = {
             name: trials[name].to_numpy(dtype=np.float64, na_value=math.nan) for name in _NUMBERS
         }
+        self.numbers["evaluations_budget"] = (
+            trials["evaluations_budget"].to_numpy(dtype=np.float64, na_value=math.nan)
+            if "evaluations_budget" in trials.columns  # tables of older layouts do not have it
+            else np.full(len(trials), math.nan)
+        )
         self.metric_names = [None if name is pd.NA else str(name) for name in trials["metric_name"]]
         self.complete: Bools = (trials["state"] == State.COMPLETE).to_numpy(dtype=np.bool_, na_value=False)
         self.failed: Bools = (trials["state"] == State.FAILED).to_numpy(dtype=np.bool_, na_value=False)

@@ -45,6 +45,20 @@ RANKING_COLUMNS: Final[tuple[Column, ...]] = (
     Column("loss_final_iqm", "float64", "interquartile mean of the final loss"),
     *_interval("loss_final_iqm", "its 95 % interval"),
     Column(
+        "ratio",
+        "float64",
+        "ert_evaluations over that of the task's first cell; inf where this cell never reached the target, and then "
+        "ratio_low says at least how much dearer it is",
+    ),
+    *_interval("ratio", "its 95 % interval"),
+    Column(
+        "cost_ratio",
+        "float64",
+        "median ratio of the evaluations to the target, this cell's over the first's, where both reached it: "
+        "of pairs with equal seeds where there are enough, else of any two trials",
+    ),
+    *_interval("cost_ratio", "its 95 % interval"),
+    Column(
         "superiority",
         "float64",
         "probability that a trial of the task's first cell beats one of this cell, ties counted half; "
@@ -57,14 +71,28 @@ RANKING_COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "p_adjusted",
         "float64",
-        "p_value times the number of other cells, at most 1: holds although the first cell was picked by these trials",
+        "p_value times the number of pairs of the task's cells, k (k - 1) / 2 of k with a complete trial, at most 1: "
+        "holds for all cells at once, although the first was picked by these trials: were all cells of a task the "
+        "same, any would be below 0.05 in at most 5 % of sweeps",
     ),
     Column(
         "p_attainable",
         "float64",
         "the lowest p_adjusted that so many trials can give; above 0.05 they are too few to tell any difference",
     ),
-    Column("different", "boolean", "whether the cell is told apart from the task's first: p_adjusted below 0.05"),
+    Column(
+        "different",
+        "boolean",
+        "whether the cell is told apart from the task's first, whichever way: p_adjusted below 0.05",
+    ),
+    Column(
+        "verdict",
+        "string",
+        "beside the task's first: worse (told apart, and nothing speaks for it), trade-off (success rate and cost point "
+        "in different directions, or what is true of most trials is not of their mean), alike (the interval of "
+        "cost_ratio within 0.8 to 1.25 and that of the difference of the success rates within 0.1), or unclear (more "
+        "seeds would tell)",
+    ),
 )
 
 SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
@@ -98,6 +126,12 @@ SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
     Column("p_adjusted", "float64", "p_value corrected by Holm for the parameters of the task"),
     Column("best_value", "string", "value with the lowest geometric mean of the response"),
     Column("fold", "float64", "highest geometric mean of a value over the lowest"),
+    Column(
+        "fold_is_bound",
+        "boolean",
+        "whether fold is only a lower bound: trials of the value with the highest mean did not reach the target (or "
+        "diverged, where the response is the loss), and what they would have cost is not known",
+    ),
 )
 
 COMPARISON_COLUMNS: Final[tuple[Column, ...]] = (
