@@ -101,13 +101,13 @@ def contrast(a: Outcomes, b: Outcomes, n_tests: int) -> Contrast:
     test, cost_ratio = _costs(a, b, is_paired, n_tests)
     hits_a, hits_b = int(a.reached.sum()), int(b.reached.sum())
     counts = (hits_a, a.reached.size, hits_b, b.reached.size)
-    p_rate = fisher_exact([[hits_a, a.reached.size - hits_a], [hits_b, b.reached.size - hits_b]]).pvalue
+    p_rate = fisher_exact(np.array([[hits_a, counts[1] - hits_a], [hits_b, counts[3] - hits_b]])).pvalue
     low, high = rate_difference_interval(*counts)
     is_alike = (
-        1 / ALIKE_COST <= cost_ratio.low
+        cost_ratio.low >= 1 / ALIKE_COST
         and cost_ratio.high <= ALIKE_COST
         and 1 / ALIKE_COST <= ratio.estimate <= ALIKE_COST
-        and -ALIKE_RATE <= low
+        and low >= -ALIKE_RATE
         and high <= ALIKE_RATE
     )
     lower = int(np.sign(hits_a / counts[1] - hits_b / counts[3]))

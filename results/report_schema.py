@@ -88,8 +88,8 @@ RANKING_COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "verdict",
         "string",
-        "beside the task's first: worse (told apart, and nothing speaks for it), trade-off (success rate and cost point "
-        "in different directions, or what is true of most trials is not of their mean), alike (the interval of "
+        "beside the task's first: worse (told apart, and nothing speaks for it), trade-off (success rate and cost "
+        "point in different directions, or what is true of most trials is not of their mean), alike (the interval of "
         "cost_ratio within 0.8 to 1.25 and that of the difference of the success rates within 0.1), or unclear (more "
         "seeds would tell)",
     ),

@@ -59,7 +59,9 @@ def answer(task: Task) -> Answer:
     figures = _cost_figures(best)
     if len(task.cells) == 1:
         return Answer("only cell", (_winner(task, best),), best, figures)
-    verdict, certainty = ("undecided", ["No other cell has a result yet."]) if len(finished) == 1 else standing(task)
+    if len(finished) == 1:
+        return Answer("undecided", (_winner(task, best), "No other cell has a result yet."), best, figures)
+    verdict, certainty = standing(task)
     return Answer(verdict, (_winner(task, best), *certainty, *_influence(task)), best, figures)
 
 

@@ -70,7 +70,7 @@ def _told(groups: dict[Verdict, list[Row]], n_others: int) -> str:
         n = n_others
         subject = "the other cell" if n == 1 else f"each of the {n} other cells" if told[0] == Verdict.UNCLEAR else ""
         return f"{subject or f'the other {n} cells'} {_words(told[0], n)}{_evidence(told[0], groups[told[0]])}"
-    parts = []
+    parts: list[str] = []
     for verdict in told:
         n = len(groups[verdict])
         subject = (

@@ -1,4 +1,4 @@
-"""Better and worse go the way of their evidence: success rate and cost, each in favour of either cell, or of neither."""
+"""Better and worse go the way of their evidence: success rate and cost favour either cell, or neither."""
 
 import math
 from typing import Any
@@ -46,13 +46,13 @@ def text(found: Answer) -> str:
     [
         ("A", "A", "A", "worse", "Decided: the other cell is clearly worse (p = "),
         ("A", "", "A", "worse", "Decided: the other cell is clearly worse (p = "),
-        ("A", "B", "A", "trade-off", "Trade-off: cell=B reached it in 36 of 60 trials (the first: 60 of 60) but needs 0.3"),
-        ("B", "A", "B", "trade-off", "Trade-off: cell=A reached it in 36 of 60 trials (the first: 60 of 60) but needs 0.3"),
+        ("A", "B", "A", "trade-off", "Trade-off: cell=B reached it in 36 of 60 trials (the first: 60 of 60) but"),
+        ("B", "A", "B", "trade-off", "Trade-off: cell=A reached it in 36 of 60 trials (the first: 60 of 60) but"),
         ("B", "", "B", "worse", "Decided: the other cell is clearly worse (p = "),
         ("B", "B", "B", "worse", "Decided: the other cell is clearly worse (p = "),
         ("", "A", "A", "worse", "Decided: the other cell is clearly worse (p = "),
         ("", "B", "B", "worse", "Decided: the other cell is clearly worse (p = "),
-        ("", "", "", "alike", "No difference: the other cell is as good (costs within 1.25 times, success rates within 10 "),
+        ("", "", "", "alike", "No difference: the other cell is as good (costs within 1.25 times, success rates "),
     ],
 )  # fmt: skip
 def test_all_directions(success: str, cost: str, first: str, verdict: str, words: str) -> None:
@@ -124,8 +124,8 @@ def test_several_cells_are_counted_by_what_is_said_of_them() -> None:
     found = answer(task_of(fate, MANY, {"cell": [*costs]}))
     assert found.verdict == "trade-off"
     assert (
-        "Trade-off: 1 of the 4 other cells is as good (costs within 1.25 times, success rates within 10 points), 1 is a "
-        "trade-off, the other 2 are clearly worse. All that remain have cell best, same or swift. cell=swift reached it"
+        "Trade-off: 1 of the 4 other cells is as good (costs within 1.25 times, success rates within 10 points), 1 is "
+        "a trade-off, the other 2 are clearly worse. All that remain have cell best, same or swift. cell=swift reached it"
     ) in text(found)
     found = answer(task_of(fate, MANY, {"cell": ["best", "same", "dear"]}))
     assert found.verdict == "narrowed down"

@@ -16,8 +16,8 @@ from freewalk.results.reading import read_table
 from freewalk.results.report_schema import RANKING, RANKING_COLUMNS
 from freewalk.results.schema import column_names
 from freewalk.results.statistics_intervals import running_time_interval
-from freewalk.results.statistics_ratio import running_time_ratio
 from freewalk.results.statistics_ranks import MANN_WHITNEY, SIGNED_RANK
+from freewalk.results.statistics_ratio import running_time_ratio
 from freewalk.results.statistics_survival import median_time
 from freewalk.results.summary import best_cells, summarise
 
