@@ -145,15 +145,44 @@ COMPARISON_COLUMNS: Final[tuple[Column, ...]] = (
     Column("n_reached_b", "Int64", "those that met the target in B", "trials"),
     Column("value_a", "float64", "the measure in A: expected running time in evaluations, or median seconds a step"),
     Column("value_b", "float64", "the measure in B"),
-    Column("ratio", "float64", "B over A, above 1 where B is worse; seconds: median of all ratios of two trials"),
-    *_interval("ratio", "its 95 % interval"),
-    Column("superiority", "float64", "probability that a trial of A beats one of B, ties counted half"),
+    Column(
+        "ratio",
+        "float64",
+        "B over A, above 1 where B is worse; seconds: the geometric mean over the pairs of runs, in each the ratio of "
+        "the median trials",
+    ),
+    *_interval("ratio", "its 95 % interval (seconds: Student's of the logarithms, from three pairs of runs on)"),
+    Column(
+        "cost_ratio",
+        "float64",
+        "median ratio of the evaluations to the target, B over A, where both reached it: of pairs with equal seeds "
+        "where there are enough, else of any two trials; nothing for seconds",
+    ),
+    *_interval("cost_ratio", "its 95 % interval"),
+    Column(
+        "superiority", "float64", "probability that a trial of A beats one of B, ties counted half; nothing for seconds"
+    ),
     *_interval("superiority", "its 95 % interval"),
-    Column("test", "string", "the rank test"),
+    Column(
+        "test",
+        "string",
+        "a rank test of the trials' evaluations; for seconds Student's t of the pairs of runs, none of fewer than "
+        "three: the seconds of one run depend on each other",
+    ),
     Column("p_value", "float64", "two-sided p-value of that test"),
     Column("p_adjusted", "float64", "p_value corrected by Holm for all cells of the measure"),
+    Column("p_worse", "float64", "one-sided p-value of that test: small where B is worse"),
+    Column("p_worse_adjusted", "float64", "p_worse corrected by Holm for all cells of the measure"),
     Column("p_attainable", "float64", "the lowest p_adjusted that so many trials can give"),
-    Column("different", "boolean", "whether A and B are told apart: p_adjusted below 0.05"),
+    Column("different", "boolean", "whether A and B are told apart, whichever way: p_adjusted below 0.05"),
+    Column(
+        "verdict",
+        "string",
+        "B beside A: worse or better (told apart, and nothing speaks against that), trade-off (success rate and cost "
+        "point in different directions, or what is true of most trials is not of their mean), alike (the interval of "
+        "cost_ratio, for seconds of ratio, within 0.8 to 1.25 and that of the difference of the success rates within "
+        "0.1), or unclear (more seeds would tell); nothing where nothing was tested",
+    ),
 )
 
 ORIGIN_COLUMNS: Final[tuple[Column, ...]] = (

@@ -125,7 +125,7 @@ def test_several_cells_are_counted_by_what_is_said_of_them() -> None:
     assert found.verdict == "trade-off"
     assert (
         "Trade-off: 1 of the 4 other cells is as good (costs within 1.25 times, success rates within 10 points), 1 is "
-        "a trade-off, the other 2 are clearly worse. All that remain have cell best, same or swift. cell=swift reached it"
+        "a trade-off, the other 2 are clearly worse. All that remain have cell best, same or swift. cell=swift reached"
     ) in text(found)
     found = answer(task_of(fate, MANY, {"cell": ["best", "same", "dear"]}))
     assert found.verdict == "narrowed down"
