@@ -16,7 +16,7 @@ from rich.table import Table
 
 from freewalk.harness.comparison import TITLES, Comparison, interval_text, ratio_text, units_text
 from freewalk.harness.data_table import json_rows
-from freewalk.harness.text import significant
+from freewalk.harness.text import counted, significant
 from freewalk.results.comparison import EVALUATIONS
 from freewalk.results.comparison_whole import Overall
 from freewalk.results.statistics_ranks import SIGNIFICANT
@@ -44,10 +44,15 @@ def _all_cells(found: Comparison, whole: Overall) -> str:
     ratio = f"{cells}: {ratio_text(whole.ratio)} times A"
     if whole.test is None:
         return f"{ratio}; {found.untested_seconds}"
+    missed = (
+        f"; {counted(whole.n_missed, 'trial')} that missed the target counted as twice the dearest of the cell"
+        if whole.n_missed and whole.measure == EVALUATIONS
+        else ""
+    )
     return (
         f"{ratio} (95 % interval {interval_text(whole.ratio_low, whole.ratio_high)}; {units_text(whole)}, "
         f"p = {whole.p_value:.2g}); "
-        f"told apart: {whole.n_worse} worse, {whole.n_better} better in B"
+        f"told apart: {whole.n_worse} worse, {whole.n_better} better in B{missed}"
     )
 
 

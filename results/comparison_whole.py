@@ -33,6 +33,8 @@ class Overall(NamedTuple):
     n_worse: int
     """Cells whose verdict this is."""
     n_better: int
+    n_missed: int
+    """Trials that did not reach the target, of both sides."""
 
 
 def overall(
@@ -58,7 +60,8 @@ def overall(
         rows = comparison[comparison["measure"] == measure]
         n_worse, n_better = (int((rows["verdict"] == verdict).sum()) for verdict in (Verdict.WORSE, Verdict.BETTER))
         n_units, ratio, test, p, p_worse = _evaluations(sides) if measure == EVALUATIONS else _seconds(sides)
-        found.append(Overall(str(measure), len(rows), n_units, *ratio, test, p, p_worse, n_worse, n_better))
+        n_missed = int(sum((rows[f"n_{side}"] - rows[f"n_reached_{side}"]).sum() for side in "ab"))
+        found.append(Overall(str(measure), len(rows), n_units, *ratio, test, p, p_worse, n_worse, n_better, n_missed))
     return found
 
 

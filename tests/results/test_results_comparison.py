@@ -173,9 +173,7 @@ def test_all_cells_tell_what_none_does(trials_table: Tables) -> None:
 
     def made(factor: float, seeds: range) -> pd.DataFrame:
         rows = [
-            trial(5000 * factor * rng.lognormal(), s, param_stddev=float(cell))
-            for cell in range(20)
-            for s in seeds
+            trial(5000 * factor * rng.lognormal(), s, param_stddev=float(cell)) for cell in range(20) for s in seeds
         ]
         return trials_table(rows, ["stddev"])
 
