@@ -107,12 +107,18 @@ def counted_once(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The table itself where nothing comes twice, else the rows to count, in their order.
     """
+    rows = counted_rows(trials)
+    return trials if len(rows) == len(trials) else trials.iloc[rows].reset_index(drop=True)
+
+
+def counted_rows(trials: pd.DataFrame) -> Rows:
+    """Give the rows that ``counted_once`` keeps, in their order."""
     keys = [*cell_columns(trials), "seed"]
     if not trials.duplicated(keys).any():
-        return trials
+        return np.arange(len(trials))
     place = {state: number for number, state in enumerate(FURTHEST_FIRST)}
-    order = trials["state"].map(place).fillna(len(place)).sort_values(kind="stable").index
-    return trials.loc[order].drop_duplicates(keys).sort_index().reset_index(drop=True)
+    order = np.argsort(trials["state"].map(place).fillna(len(place)).to_numpy(), kind="stable")
+    return np.sort(order[~trials[keys].iloc[order].duplicated().to_numpy()])
 
 
 def parameter_names(table: pd.DataFrame) -> list[str]:
