@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from freewalk.harness.parameters import PARAMETERS
-from freewalk.results.report_schema import COMPARISON, ORIGINS, RANKING, SENSITIVITY
+from freewalk.results.report_schema import COMPARISON, METHODS, ORIGINS, RANKING, SENSITIVITY
 from freewalk.results.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
 
 _TABLES: Final[Mapping[TableName, str]] = {
@@ -22,8 +22,10 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "summary": "One row a cell, in the order of the grid. `harness sweep` writes `summary.csv`.",
     RANKING: "One row a cell, best first in each task. `harness show DIR --table ranking` prints it, `harness report` "
     "writes `ranking.csv`.",
-    SENSITIVITY: "One row for each parameter that varies, per task: how much it matters. `harness show DIR --table "
-    "sensitivity` prints it, `harness report` writes `sensitivity.csv`.",
+    METHODS: "One row a method, best first in each task: its best cell beside the best of all. `harness show DIR "
+    "--table methods` prints it, `harness report` writes `methods.csv`.",
+    SENSITIVITY: "One row for each parameter that varies, per task and method: how much it matters. `harness show DIR "
+    "--table sensitivity` prints it, `harness report` writes `sensitivity.csv`.",
     COMPARISON: "One row for each cell that two sweeps have in common, and measure. `harness compare A B --csv` "
     "prints it.",
     ORIGINS: "One row a trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",

@@ -43,6 +43,7 @@ _FROM_SUMMARY: Final = (
     "success_rate_low",
     "success_rate_high",
     "ert_evaluations",
+    "ert_resolution",
     "loss_final_iqm",
     "loss_final_iqm_low",
     "loss_final_iqm_high",

@@ -8,6 +8,7 @@ from typing import Final
 from freewalk.results.schema import PARAMETERS_AFTER, TABLES, Column, TableName
 
 RANKING: Final[TableName] = "ranking"
+METHODS: Final[TableName] = "methods"
 SENSITIVITY: Final[TableName] = "sensitivity"
 COMPARISON: Final[TableName] = "comparison"
 ORIGINS: Final[TableName] = "origins"
@@ -24,6 +25,18 @@ def _interval(name: str, text: str, unit: str = "") -> tuple[Column, Column]:
     )
 
 
+_OF_BEST_CELL: Final = (
+    "n_complete",
+    "n_reached",
+    "success_rate",
+    "success_rate_low",
+    "success_rate_high",
+    "ert_evaluations",
+    "ert_evaluations_low",
+    "ert_evaluations_high",
+    "ert_resolution",
+)
+
 RANKING_COLUMNS: Final[tuple[Column, ...]] = (
     _VERSION,
     _TASK,
@@ -35,6 +48,12 @@ RANKING_COLUMNS: Final[tuple[Column, ...]] = (
     *_interval("success_rate", "its 95 % Wilson interval"),
     Column("ert_evaluations", "float64", "expected running time to the target, failures counted in", "evaluations"),
     *_interval("ert_evaluations", "its 95 % interval", "evaluations"),
+    Column(
+        "ert_resolution",
+        "float64",
+        "by so many evaluations at most is ert_evaluations too high, since trials are looked at now and then",
+        "evaluations",
+    ),
     Column(
         "evaluations_median",
         "float64",
@@ -93,6 +112,19 @@ RANKING_COLUMNS: Final[tuple[Column, ...]] = (
         "cost_ratio within 0.8 to 1.25 and that of the difference of the success rates within 0.1), or unclear (more "
         "seeds would tell)",
     ),
+)
+
+METHOD_COLUMNS: Final[tuple[Column, ...]] = (
+    _VERSION,
+    _TASK,
+    _METHOD,
+    Column("rank", "Int64", "place of the method in the task, by its best cell"),
+    Column("cell_rank", "Int64", "place of that cell among all of the task"),
+    Column("n_cells", "Int64", "finished cells of the method, of which this is the best", "cells"),
+    *(column for column in RANKING_COLUMNS if column.name in _OF_BEST_CELL),
+    Column("ratio", "float64", "its expected running time over that of the task's best method"),
+    *_interval("ratio", "its 95 % interval, which allows for both cells having been picked"),
+    *(column for column in RANKING_COLUMNS if column.name in ("p_adjusted", "p_attainable", "verdict")),
 )
 
 SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
@@ -206,9 +238,10 @@ ORIGIN_COLUMNS: Final[tuple[Column, ...]] = (
 TABLES.update(
     {
         RANKING: RANKING_COLUMNS,
+        METHODS: METHOD_COLUMNS,
         SENSITIVITY: SENSITIVITY_COLUMNS,
         COMPARISON: COMPARISON_COLUMNS,
         ORIGINS: ORIGIN_COLUMNS,
     }
 )
-PARAMETERS_AFTER.update({RANKING: "method", COMPARISON: "method"})
+PARAMETERS_AFTER.update({RANKING: "method", METHODS: "method", COMPARISON: "method"})

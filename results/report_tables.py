@@ -2,12 +2,14 @@
 
 import pandas as pd
 
+from freewalk.results.methods import best_of_methods
 from freewalk.results.ranking import ranking
-from freewalk.results.report_schema import RANKING, SENSITIVITY
+from freewalk.results.report_schema import METHODS, RANKING, SENSITIVITY
 from freewalk.results.schema import TableName
 from freewalk.results.sensitivity import sensitivity
 
 
 def report_tables(trials: pd.DataFrame, summary: pd.DataFrame | None = None) -> dict[TableName, pd.DataFrame]:
-    """Give the ``ranking`` and the ``sensitivity`` of trials; ``summary`` as in ``ranking``."""
-    return {RANKING: ranking(trials, summary), SENSITIVITY: sensitivity(trials)}
+    """Give the ``ranking``, the ``methods`` and the ``sensitivity`` of trials; ``summary`` as in ``ranking``."""
+    ranked = ranking(trials, summary)
+    return {RANKING: ranked, METHODS: best_of_methods(trials, ranked), SENSITIVITY: sensitivity(trials)}

@@ -13,7 +13,7 @@ SCHEMA_VERSION: Final = 4
 PARAMETER_PREFIX: Final = "param_"
 
 DType = Literal["Int64", "float64", "boolean", "string"]
-TableName = Literal["trials", "curves", "summary", "ranking", "sensitivity", "comparison", "origins"]
+TableName = Literal["trials", "curves", "summary", "ranking", "methods", "sensitivity", "comparison", "origins"]
 
 
 class State(StrEnum):

@@ -12,7 +12,7 @@ from freewalk.harness.errors import UsageError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLE_NAMES = ("trials", "curves", "summary", "ranking", "sensitivity")
+TABLE_NAMES = ("trials", "curves", "summary", "ranking", "methods", "sensitivity")
 
 EPILOG = """\b
 --where takes comparisons of columns with values:
@@ -79,6 +79,7 @@ def command(
 
 def _table(directory: str, name: str) -> pd.DataFrame:
     from freewalk.harness.reading import counted_once_note, read_sweep, reading
+    from freewalk.results.methods import best_of_methods
     from freewalk.results.ranking import ranking
     from freewalk.results.sensitivity import sensitivity
     from freewalk.results.summary import summarise
@@ -90,6 +91,7 @@ def _table(directory: str, name: str) -> pd.DataFrame:
     make: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
         "summary": summarise,
         "ranking": ranking,
+        "methods": lambda trials: best_of_methods(trials, ranking(trials)),
         "sensitivity": sensitivity,
     }
     if name == "trials":
