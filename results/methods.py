@@ -1,26 +1,38 @@
-"""Which method learns a task: the best cell of each against the best of all."""
+"""Which method learns a task: the best cell of each against the best of all, neither favoured by having been picked."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from freewalk.results.cells import TrialArrays, cell_columns, group_rows, parameter_columns, parameter_names
-from freewalk.results.contrast import Outcomes
+from freewalk.results.cells import Rows, TrialArrays, cell_columns, group_rows, parameter_columns, parameter_names
+from freewalk.results.contrast import Outcomes, Verdict, contrast, judge
 from freewalk.results.frames import build_frame, column_dtypes, typed_series
 from freewalk.results.report_schema import METHODS
-from freewalk.results.statistics_ratio import UNKNOWN, Ratio, running_time_ratio
+from freewalk.results.statistics import Floats, expected_running_time
+from freewalk.results.statistics_ranks import (
+    SIGNED_RANK,
+    SIGNIFICANT,
+    RankTest,
+    better_suited,
+    mann_whitney,
+    signed_rank,
+    smallest_p,
+)
 
-_CONFIDENCE: Final = 0.95
+_RATIOS: Final = tuple(f"{name}{end}" for name in ("ratio", "cost_ratio") for end in ("", "_low", "_high"))
+_COMPARED: Final = (*_RATIOS, "test", "p_value", "p_adjusted", "p_attainable", "verdict")
 
 
 def best_of_methods(trials: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame:
     """Compare the methods of each task by their best cells.
 
-    Each method is represented by the cell that ranks first among its own; a method with more cells had more draws. What
-    the ranking says of these cells beside the first already holds for all pairs of cells. The intervals of the ratios
-    are made wide enough to hold for all pairs of a cell of one method and a cell of the other at once (Bonferroni), and
-    so for the two that were picked.
+    Each method is shown by the cell that ranks first among its own. That cell was picked because it did well on these
+    very seeds, and a method with more cells had more draws. So the comparison takes, seed by seed, what the cell costs
+    there that does best on all other seeds (leave-one-out cross-validation): nothing is judged by what it was picked
+    by.
 
     Parameters
     ----------
@@ -38,17 +50,19 @@ def best_of_methods(trials: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame
     finished = ranking[ranking["n_complete"] > 0].reset_index(drop=True)
     n_cells = finished.groupby(["task", "method"], sort=False)["rank"].transform("size")
     best = finished.assign(n_cells=n_cells)[~finished.duplicated(["task", "method"])].reset_index(drop=True)
-    ratios = _ratios(trials, best)
-    made = {
-        "n_cells": best["n_cells"].tolist(),
-        "rank": (best.groupby("task", sort=False).cumcount() + 1).tolist(),
-        "cell_rank": best["rank"].tolist(),
-        "ratio": [ratio.estimate for ratio in ratios],
-        "ratio_low": [ratio.low for ratio in ratios],
-        "ratio_high": [ratio.high for ratio in ratios],
-    }
+    records: list[dict[str, Any]] = []
+    by_cell = _by_cell(trials)
+    for _, rows in best.groupby("task", sort=False):
+        left_out = [_left_out(by_cell[task, method]) for task, method in zip(rows["task"], rows["method"], strict=True)]
+        n_tests = len(list(combinations(left_out, 2)))
+        for place, (cell_rank, n, own) in enumerate(zip(rows["rank"], rows["n_cells"], left_out, strict=True)):
+            places = {"rank": place + 1, "cell_rank": cell_rank, "n_cells": n}
+            against = _against(left_out[0], own, n_tests) if place else dict.fromkeys(_COMPARED)
+            records.append(places | {"ert_left_out": expected_running_time(own.costs, own.reached)} | against)
     columns = {
-        name: typed_series(made[name], dtype) if name in made else best[name]
+        name: typed_series([record[name] for record in records], dtype)
+        if not records or name in records[0]
+        else best[name]
         for name, dtype in column_dtypes(METHODS).items()
     }
     return build_frame(
@@ -56,26 +70,85 @@ def best_of_methods(trials: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def _ratios(trials: pd.DataFrame, best: pd.DataFrame) -> list[Ratio]:
-    """Give the ratio of each row's expected running time to that of its task's first row, which has none."""
-    columns = cell_columns(trials)
-    cells = {_key(trials.iloc[int(rows[0])], columns): rows for rows in group_rows(trials[columns])}
+class _Cell(NamedTuple):
+    """The complete trials of a cell whose cost is known."""
+
+    outcomes: Outcomes
+    losses: Floats
+    """Final ones, which tell cells apart that never reached the target."""
+
+
+def _by_cell(trials: pd.DataFrame) -> dict[tuple[str, str], list[_Cell]]:
+    """Give the cells with a result of each task and method."""
     arrays, seeds = TrialArrays(trials), trials["seed"].to_numpy(dtype=np.int64, na_value=-1)
-    outcomes = [Outcomes.of(arrays, cells[_key(row, columns)], seeds) for _, row in best.iterrows()]
-    first: dict[Any, int] = {}
-    ratios = []
-    for place, task in enumerate(best["task"]):
-        lead = first.setdefault(task, place)
-        a, b = outcomes[lead], outcomes[place]
-        if place == lead or not a.costs.size or not b.costs.size:
-            ratios.append(UNKNOWN._replace(low=np.nan, high=np.nan))
-            continue
-        n_pairs = int(best["n_cells"].iloc[lead]) * int(best["n_cells"].iloc[place])
-        confidence = 1 - (1 - _CONFIDENCE) / n_pairs
-        budgets = {"budget_a": a.budget, "budget_b": b.budget}
-        ratios.append(running_time_ratio(a.costs, a.reached, b.costs, b.reached, confidence, **budgets))
-    return ratios
+    found: dict[tuple[str, str], list[_Cell]] = {}
+    for rows in group_rows(trials[cell_columns(trials)]):
+        known: Rows = rows[arrays.complete[rows] & ~np.isnan(arrays.spent("evaluations")[rows])]
+        if len(known):
+            cell = _Cell(Outcomes.of(arrays, known, seeds), arrays.numbers["loss_final"][known])
+            first = trials.iloc[int(rows[0])]
+            found.setdefault((str(first["task"]), str(first["method"])), []).append(cell)
+    return found
 
 
-def _key(row: pd.Series, columns: list[str]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in columns)
+def _left_out(cells: Sequence[_Cell]) -> Outcomes:
+    """Give what each seed costs in the cell that does best on the other seeds; a seed that it lacks is left out."""
+    seeds = np.unique(np.concatenate([cell.outcomes.seeds for cell in cells]))
+    if len(cells) == 1 or len(seeds) == 1:
+        return cells[0].outcomes
+    shape = (len(cells), len(seeds))
+    costs, losses, reached, there = (
+        np.zeros(shape),
+        np.zeros(shape),
+        np.zeros(shape, np.bool_),
+        np.zeros(shape, np.bool_),
+    )
+    for row, cell in enumerate(cells):
+        at = np.searchsorted(seeds, cell.outcomes.seeds)
+        costs[row, at], losses[row, at], reached[row, at] = cell.outcomes.costs, cell.losses, cell.outcomes.reached
+        there[row, at] = True
+    n = there.sum(axis=1, keepdims=True) - there
+    hits = reached.sum(axis=1, keepdims=True) - reached
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = hits / n
+        running = (costs.sum(axis=1, keepdims=True) - costs) / hits
+        loss = (losses.sum(axis=1, keepdims=True) - losses) / n
+    picked = []
+    for place in range(len(seeds)):
+        # as the ranking has it, but for the mean in place of the median loss; NaN comes last
+        order = np.lexsort((loss[:, place], running[:, place], -rate[:, place]))
+        picked.append(int(order[0]))
+    kept = np.flatnonzero(there[picked, np.arange(len(seeds))])
+    cell_of = np.array(picked)[kept]
+    budget = max((cell.outcomes.budget for cell in cells), key=lambda value: -1.0 if np.isnan(value) else value)
+    return Outcomes(seeds[kept], costs[cell_of, kept], reached[cell_of, kept], budget)
+
+
+def _against(first: Outcomes, other: Outcomes, n_tests: int) -> dict[str, Any]:
+    """Compare a method with the best one."""
+    if not first.costs.size or not other.costs.size:
+        return dict.fromkeys(_COMPARED)
+    test = _test(first, other, n_tests)
+    known = bool(first.reached.any() or other.reached.any())
+    found = contrast(first, other, n_tests) if known else None
+    verdict = judge(found, test.direction if test.p_value * n_tests < SIGNIFICANT else 0)
+    return {
+        **dict(
+            zip(_RATIOS, (None,) * len(_RATIOS) if found is None else (*found.ratio, *found.cost_ratio), strict=True)
+        ),
+        "test": test.name,
+        "p_value": test.p_value,
+        "p_adjusted": min(1.0, test.p_value * n_tests),
+        "p_attainable": min(1.0, smallest_p(test.name, first.costs.size, other.costs.size) * n_tests),
+        # Its best cell ranks behind that of the first.
+        "verdict": str(Verdict.TRADE_OFF if verdict == Verdict.BETTER else verdict),
+    }
+
+
+def _test(first: Outcomes, other: Outcomes, n_tests: int) -> RankTest:
+    """Test the costs, where one that did not reach the target is worse than any that did."""
+    a, b = (np.where(one.reached, np.log1p(one.costs), np.inf) for one in (first, other))
+    _, places, partners = np.intersect1d(first.seeds, other.seeds, return_indices=True)
+    if better_suited(len(places), a.size, b.size, n_tests) == SIGNED_RANK:
+        return signed_rank(a[places], b[partners])
+    return mann_whitney(a, b)

@@ -122,9 +122,22 @@ METHOD_COLUMNS: Final[tuple[Column, ...]] = (
     Column("cell_rank", "Int64", "place of that cell among all of the task"),
     Column("n_cells", "Int64", "finished cells of the method, of which this is the best", "cells"),
     *(column for column in RANKING_COLUMNS if column.name in _OF_BEST_CELL),
-    Column("ratio", "float64", "its expected running time over that of the task's best method"),
-    *_interval("ratio", "its 95 % interval, which allows for both cells having been picked"),
-    *(column for column in RANKING_COLUMNS if column.name in ("p_adjusted", "p_attainable", "verdict")),
+    Column(
+        "ert_left_out",
+        "float64",
+        "expected running time where each seed is run by the cell that does best on the other seeds: what remains when "
+        "no cell gains by having been picked",
+        "evaluations",
+    ),
+    Column("ratio", "float64", "that over the same of the task's best method"),
+    *_interval("ratio", "its 95 % interval"),
+    Column("cost_ratio", "float64", "median ratio of these costs where both methods reached the target"),
+    *_interval("cost_ratio", "its 95 % interval"),
+    Column("test", "string", "the rank test of these costs against the best method's"),
+    Column("p_value", "float64", "two-sided p-value of that test"),
+    Column("p_adjusted", "float64", "p_value times the number of pairs of methods, at most 1"),
+    Column("p_attainable", "float64", "the lowest p_adjusted that so many trials can give"),
+    *(column for column in RANKING_COLUMNS if column.name == "verdict"),
 )
 
 SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
