@@ -6,6 +6,8 @@ from html import escape
 from typing import Final
 from xml.etree import ElementTree
 
+from freewalk.results.report.marks import Marks, class_of
+from freewalk.results.report.numbers import printable
 from freewalk.results.report.palette import INLINE, variables
 
 _COLOURS: Final = {colour: f"var({name})" for name, colour in variables(INLINE).items()}
@@ -18,11 +20,12 @@ _LINK: Final = re.compile(r"#([\w.-]+)")
 _LEFT_OUT: Final = {"metadata", "style", "title"}
 
 
-def to_inline(document: str, name: str, description: str) -> str:
+def to_inline(document: str, name: str, description: str, marks: Marks | None = None) -> str:
     """Turn Matplotlib's SVG document into an element of an HTML page.
 
     Numbers are rounded to a tenth; text takes the page's font; the palette's stand-in colours become variables;
-    identifiers that nothing refers to go, the others begin with ``name``.
+    identifiers that nothing refers to go, the others begin with ``name``. What can be chosen gets its class, what can
+    be pointed at its words, which a browser shows even without the page's script.
 
     Parameters
     ----------
@@ -32,6 +35,8 @@ def to_inline(document: str, name: str, description: str) -> str:
         Letters, digits and dashes; no other figure of the page has it.
     description : str
         What the figure shows, for those who cannot see it.
+    marks : Marks, optional
+        What of it can be chosen and pointed at; nothing unless given.
 
     Returns
     -------
@@ -40,9 +45,11 @@ def to_inline(document: str, name: str, description: str) -> str:
     """
     root = ElementTree.fromstring(document)
     ids = {old: f"{name}-{number}" for number, old in enumerate(sorted(_referred(root)))}
-    inside = "".join(_write(child, ids) for child in root)
+    marks = marks or Marks()
+    inside = "".join(_write(child, ids, marks.titles) for child in root)
     view = escape(root.get("viewBox", ""))
-    return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}">{inside}</svg>'
+    axes = "".join(f' {key}="{escape(value)}"' for key, value in marks.axes.items())
+    return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}"{axes}>{inside}</svg>'
 
 
 def _referred(root: ElementTree.Element) -> set[str]:
@@ -58,19 +65,22 @@ def _local(name: str) -> str:
     return name.rpartition("}")[2]
 
 
-def _write(element: ElementTree.Element, ids: Mapping[str, str]) -> str:
+def _write(element: ElementTree.Element, ids: Mapping[str, str], titles: Mapping[str, str]) -> str:
     tag = _local(element.tag)
     if tag in _LEFT_OUT:
         return ""
     attributes = "".join(
         f' {_local(key)}="{escape(text)}"' for key, value in element.items() if (text := _value(key, value, ids))
     )
-    inside = escape((element.text or "").strip()) + "".join(_write(child, ids) for child in element)
+    name = element.get("id", "")
+    attributes += f' class="{part}"' if titles and (part := class_of(name)) else ""
+    title = f"<title>{escape(printable(titles[name]))}</title>" if name in titles else ""
+    inside = escape((element.text or "").strip()) + "".join(_write(child, ids, titles) for child in element)
     if tag == "g" and not (inside and attributes):
         return inside
     if tag == "defs" and not inside:
         return ""
-    return f"<{tag}{attributes}>{inside}</{tag}>"
+    return f"<{tag}{attributes}>{title}{inside}</{tag}>"
 
 
 def _value(key: str, value: str, ids: Mapping[str, str]) -> str:

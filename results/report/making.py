@@ -20,6 +20,7 @@ from freewalk.results.report.heat_maps import heat_maps
 from freewalk.results.report.influence import influence_group
 from freewalk.results.report.inline_svg import to_inline
 from freewalk.results.report.learning import learning_plots
+from freewalk.results.report.marks import marks_of
 from freewalk.results.report.numbers import counted
 from freewalk.results.report.outcomes import endings
 from freewalk.results.report.overall import overall
@@ -27,6 +28,7 @@ from freewalk.results.report.page import Section, Shown, ShownGroup, render
 from freewalk.results.report.palette import FILES, INLINE, Theme
 from freewalk.results.report.parquet import parquet_bytes
 from freewalk.results.report.ranking_rows import ranking_rows
+from freewalk.results.report.settings import fixed_settings
 from freewalk.results.report.style import file_bytes, styled
 from freewalk.results.report.subject import Tables, Task, split_tasks
 
@@ -89,7 +91,7 @@ class Report:
         groups = []
         for group in one.groups:
             shown = [self._shown(drawing, one.task) for drawing in group.drawings]
-            groups.append(ShownGroup(group.title, shown, group.caption))
+            groups.append(ShownGroup(group.title, shown, group.caption, group.choices))
         return Section(
             task=one.task,
             anchor=f"task-{one.anchor}",
@@ -97,12 +99,15 @@ class Report:
             rows=ranking_rows(one.task),
             endings=endings(one.task, self.tables.curves),
             groups=groups,
+            settings=fixed_settings(one.task, self.tables.settings),
         )
 
     def _shown(self, drawing: Drawing, task: Task) -> Shown:
-        document = file_bytes(drawing.plot.draw(INLINE), "svg", margin=0.04).decode()
+        figure = drawing.plot.draw(INLINE)
+        document = file_bytes(figure, "svg", margin=0.04).decode()
         name = f"plot-{next(self._numbers)}"
-        return Shown(Markup(to_inline(document, name, f"{task.name}: {drawing.plot.title}")), drawing.caption)
+        svg = to_inline(document, name, f"{task.name}: {drawing.plot.title}", marks_of(figure))
+        return Shown(Markup(svg), drawing.caption)
 
     def plot_names(self) -> list[str]:
         """Give the names that ``plots`` gives, without their endings."""
