@@ -70,7 +70,9 @@ def ecdf(
             shares = _shares(costs, float(hits.spent[rows].max()), unit)
             frames.append(key.loc[key.index.repeat(len(shares))].reset_index(drop=True).join(shares))
     if not frames:
-        return pd.DataFrame({n: told[n].iloc[:0] for n in by} | {n: [] for n in (unit, "reached", "solved", "n_trials")})
+        return pd.DataFrame(
+            {n: told[n].iloc[:0] for n in by} | {n: [] for n in (unit, "reached", "solved", "n_trials")}
+        )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -129,7 +131,7 @@ def targets_between(start: float, target: float, n_targets: int, *, higher: bool
     if not math.isfinite(start) or (start >= target if higher else start <= target):
         return np.array([target])
     shares = np.arange(1, n_targets + 1) / n_targets
-    if (0 <= start and target < 1) if higher else target > 0:
+    if (start >= 0 and target < 1) if higher else target > 0:
         ideal = 1.0 if higher else 0.0
         values = ideal + (start - ideal) * ((target - ideal) / (start - ideal)) ** shares
     else:
@@ -169,7 +171,6 @@ class _Hits:
         sign = -1.0 if higher else 1.0
         lowest = np.minimum.accumulate(sign * values)
         first = np.searchsorted(-lowest, -sign * targets)  # lowest never rises
-        costs = np.append(work, math.inf)[first]
-        costs = np.minimum(costs, self._to_target[row])
+        costs: Floats = np.minimum(np.append(work, math.inf)[first], self._to_target[row])
         costs[-1] = self._to_target[row]
         return costs

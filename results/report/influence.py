@@ -79,7 +79,8 @@ def _costs(task: Task) -> list[Drawing]:
             plot = PointPlot(f"Cost by {name}", name, "evaluations for each success", points)
             caption = (
                 f"All evaluations spent{pooled}, divided by the trials that reached the target, which stand beside it;"
-                f" with 95 % intervals. Open circles: none did. {coarsest(task.cells)}".rstrip() + note
+                f" with 95 % intervals. Open circles: none did. {coarsest(task.cells)}".rstrip()
+                + note
             )
             drawings.append(Drawing(f"cost-{place}", plot, caption if not place else ""))
     return drawings

@@ -1,7 +1,7 @@
 """A figure's SVG made fit for a page that holds many: small, in the page's colours, without clashing names."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from typing import Final
 from xml.etree import ElementTree
@@ -18,6 +18,8 @@ _BLANKS: Final = re.compile(r"\s+")
 _LINK: Final = re.compile(r"#([\w.-]+)")
 # What Matplotlib writes about itself, and rules that would hold for the whole page.
 _LEFT_OUT: Final = {"metadata", "style", "title"}
+# There are many of these.
+_STYLED_BY_THE_PAGE: Final = ("seed", "other")
 
 
 def to_inline(document: str, name: str, description: str, marks: Marks | None = None) -> str:
@@ -65,17 +67,23 @@ def _local(name: str) -> str:
     return name.rpartition("}")[2]
 
 
-def _write(element: ElementTree.Element, ids: Mapping[str, str], titles: Mapping[str, str]) -> str:
+def _write(
+    element: ElementTree.Element, ids: Mapping[str, str], titles: Mapping[str, str], left_out: Collection[str] = ()
+) -> str:
     tag = _local(element.tag)
     if tag in _LEFT_OUT:
         return ""
     attributes = "".join(
-        f' {_local(key)}="{escape(text)}"' for key, value in element.items() if (text := _value(key, value, ids))
+        f' {_local(key)}="{escape(text)}"'
+        for key, value in element.items()
+        if key not in left_out and (text := _value(key, value, ids))
     )
     name = element.get("id", "")
-    attributes += f' class="{part}"' if titles and (part := class_of(name)) else ""
+    if titles and (part := class_of(name)):
+        attributes += f' class="{part}"'
+        left_out = {"style"} if part.startswith(_STYLED_BY_THE_PAGE) else left_out
     title = f"<title>{escape(printable(titles[name]))}</title>" if name in titles else ""
-    inside = escape((element.text or "").strip()) + "".join(_write(child, ids, titles) for child in element)
+    inside = escape((element.text or "").strip()) + "".join(_write(child, ids, titles, left_out) for child in element)
     if tag == "g" and not (inside and attributes):
         return inside
     if tag == "defs" and not inside:

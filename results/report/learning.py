@@ -14,7 +14,7 @@ from freewalk.results.ecdf import ecdf, spaced_targets
 from freewalk.results.frames import build_frame, column_dtypes, typed_series
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.line_plot import Line, LinePlot, SeedLine
-from freewalk.results.report.numbers import counted, significant
+from freewalk.results.report.numbers import significant
 from freewalk.results.report.palette import N_SERIES
 from freewalk.results.report.subject import Row, Tables, Task, cell_key, records
 from freewalk.results.schema import State
@@ -199,7 +199,8 @@ def _said_of_success(task: Task, targets: Floats) -> str:
     )
     if len(targets) < 2:
         return caption
+    first = significant(float(targets[0]))
     return (
-        f"{caption} Pale: the same averaged over {len(targets)} targets, from {significant(float(targets[0]))}, near where"
-        " training starts, to the target itself: how far those came that did not reach it."
+        f"{caption} Pale: the same averaged over {len(targets)} targets, from {first}, near where training starts, to the"
+        " target itself: how far those came that did not reach it."
     )

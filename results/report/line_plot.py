@@ -107,7 +107,8 @@ class LinePlot:
         low, high = (float(x.min()), float(x.max())) if x.size else (1.0, 10.0)
         log_scale(axes, "x", low, high)
         if self.scale == "share":
-            axes.set_ylim(-0.02, 1.02)
+            axes.set_ylim(-0.02, 1.15)  # above 100 % there is room for the labels of those that end there
+            axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
             return
         low, high = self._range()
@@ -173,7 +174,8 @@ def _draw_line(axes: Axes, line: Line, palette: Palette, *, steps: bool, with_se
     (drawn,) = axes.plot(x, y, color=colour, drawstyle=_style(steps), zorder=2.5)
     drawn.set(gid=f"line-{line.number}", label=words)
     last = np.flatnonzero(np.isfinite(y))[-1]
-    (end,) = axes.plot(x[last], y[last], "o", color=colour, markersize=3.5, zorder=2.6, clip_on=False)
+    # A dot: a line without length has round ends, and needs less room in a file than a marker.
+    (end,) = axes.plot(x[[last, last]], y[[last, last]], color=colour, linewidth=4.5, zorder=2.6, clip_on=False)
     end.set_gid(f"end-{line.number}")
 
 

@@ -28,11 +28,13 @@ from freewalk.results.report.page import Section, Shown, ShownGroup, render
 from freewalk.results.report.palette import FILES, INLINE, Theme
 from freewalk.results.report.parquet import parquet_bytes
 from freewalk.results.report.ranking_rows import ranking_rows
+from freewalk.results.report.ranking_table import SUFFIXES, TableKind, ranking_table, to_latex, to_markdown
 from freewalk.results.report.settings import fixed_settings
 from freewalk.results.report.style import file_bytes, styled
 from freewalk.results.report.subject import Tables, Task, split_tasks
 
 PlotKind = Literal["png", "svg"]
+PLOT_KINDS: Final[tuple[PlotKind, ...]] = ("png", "svg")
 
 MAX_TASKS_DRAWN: Final = 12
 """Tasks with plots; of further ones the page has the answers and the tables."""
@@ -121,6 +123,11 @@ class Report:
                 for name, drawing in one.drawings():
                     yield f"{name}.{kind}", file_bytes(drawing.plot.draw(palette, one.task.name), kind)
 
+    def ranking_text(self, kind: TableKind, version: str) -> str:
+        """Give the first cells of each task that has a result, as LaTeX or Markdown."""
+        tables = [ranking_table(one.task) for one in self.tasks if one.task.finished]
+        return to_latex(tables, version) if kind == "latex" else to_markdown(tables, version)
+
     def frames(self) -> Mapping[str, pd.DataFrame]:
         """Give the tables by name, those that are there."""
         named = {
@@ -155,6 +162,7 @@ def write_report(
     plots: Sequence[PlotKind] = (),
     theme: Theme = "light",
     parquet: bool = False,
+    ranking_as: Sequence[TableKind] = (),
 ) -> list[Path]:
     """Write ``report.html``, ``summary.csv``, ``ranking.csv``, ``sensitivity.csv``, and what else is asked for.
 
@@ -172,6 +180,8 @@ def write_report(
         Colours of these files.
     parquet : bool
         Whether to write every table as Parquet too.
+    ranking_as : sequence of {"latex", "markdown"}
+        What to write the first cells of each task as too: ``ranking.tex``, ``ranking.md``.
 
     Returns
     -------
@@ -188,13 +198,15 @@ def write_report(
     page = directory / REPORT_NAME
     pictures = [directory / PLOTS_FOLDER / f"{name}.{kind}" for kind in plots for name in report.plot_names()]
     columnar = {directory / f"{name}.parquet": frame for name, frame in frames.items()} if parquet else {}
-    refuse_foreign([page, *tables, *pictures, *columnar], report.tables.sweep_id)
+    texts = {directory / f"ranking.{SUFFIXES[kind]}": report.ranking_text(kind, version) for kind in ranking_as}
+    refuse_foreign([page, *tables, *pictures, *columnar, *texts], report.tables.sweep_id)
     contents = {page: report.html(version).encode()}
     for kind in plots:
         contents |= {directory / PLOTS_FOLDER / name: content for name, content in report.plots(kind, theme)}
     contents |= {path: parquet_bytes(frame) for path, frame in columnar.items()}
+    contents |= {path: text.encode() for path, text in texts.items()}
     for path, content in contents.items():
         write_bytes(content, path)
     for path, frame in tables.items():
         write_csv(frame, path)
-    return [page, *tables, *pictures, *columnar]
+    return [page, *tables, *pictures, *columnar, *texts]

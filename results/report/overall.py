@@ -33,7 +33,6 @@ class Overall:
             f" most often, in {self.n_reached} of {counted(self.n_complete, 'trial')}.{cost}"
         )
 
-
     @property
     def _size(self) -> str:
         times = significant(self.ratio, 2)

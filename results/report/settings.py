@@ -17,7 +17,6 @@ _OF_TRIALS: Final = {
     "device": "device",
     "dtype": "dtype",
     "n_weights": "weights",
-    "effective_learning_rate": "effective learning rate",
 }
 _VALUES_NAMED: Final = 3
 
@@ -27,7 +26,7 @@ class Settings:
     """Settings under one heading: their names and values."""
 
     title: str
-    values: Sequence[tuple[str, str]]
+    pairs: Sequence[tuple[str, str]]
 
 
 def fixed_settings(task: Task, run: Sequence[Mapping[str, Any]]) -> list[Settings]:
@@ -53,13 +52,15 @@ def fixed_settings(task: Task, run: Sequence[Mapping[str, Any]]) -> list[Setting
     if others:
         groups += [Settings(method, [item for item in own[method].items() if item[0] not in common]) for method in own]
     groups.append(Settings("budget and judging", [*_budget(run), *_judging(task)]))
-    return [group for group in groups if group.values]
+    return [group for group in groups if group.pairs]
 
 
 def _parameters(task: Task, method: str) -> dict[str, str]:
     trials = task.trials[task.trials["method"] == method]
     names = [name for name in parameter_columns(trials) if name.removeprefix(PARAMETER_PREFIX) not in task.varied]
-    names += [name for name in parameter_columns(trials) if name not in names and trials[name].nunique() == 1]
+    names += [
+        name for name in parameter_columns(trials) if name not in names and len(ordered_values(trials[name])) == 1
+    ]
     texts = {name.removeprefix(PARAMETER_PREFIX): _values(trials[name]) for name in names}
     return {name: text for name, text in texts.items() if text}
 

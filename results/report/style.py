@@ -150,7 +150,7 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel]) -> None:
     ends = [to_axes.transform((label.x, label.y)).tolist() for label in labels]
     around, each, height = _LABEL_SIZE
     width = around + each * max((len(label.text) for label in labels), default=0)
-    beside = offset_copy(axes.transAxes, axes.figure, x=_LABEL_OFFSET, units="points")
+    beside = offset_copy(axes.transAxes, axes.get_figure(root=True), x=_LABEL_OFFSET, units="points")
     for label, end, place in zip(labels, ends, unstacked(ends, width, height), strict=True):
         end_inside = (end[0], min(max(end[1], 0.0), 1.0))
         leader = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
