@@ -201,6 +201,6 @@ def _said_of_success(task: Task, targets: Floats) -> str:
         return caption
     first = significant(float(targets[0]))
     return (
-        f"{caption} Pale: the same averaged over {len(targets)} targets, from {first}, near where training starts, to the"
-        " target itself: how far those came that did not reach it."
+        f"{caption} Pale: the same averaged over {len(targets)} targets, from {first}, near where training starts,"
+        " to the target itself: how far those came that did not reach it."
     )

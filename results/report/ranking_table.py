@@ -108,7 +108,7 @@ def _latex_row(cells: Sequence[str]) -> str:
 def latex(text: str) -> str:
     """Write a text so that LaTeX sets it as it is."""
     plain = " ".join(unicodedata.normalize("NFC", text).split())
-    return "".join(map(_latex_character, plain.replace("--", "-\N{ZERO WIDTH SPACE}-")))
+    return "".join(map(_latex_character, re.sub("-(?=-)", "-\N{ZERO WIDTH SPACE}", plain)))
 
 
 def _latex_character(character: str) -> str:
