@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,9 +11,11 @@ import click
 
 from freewalk.harness.commands.options import plugin_option
 from freewalk.harness.errors import UsageError
+from freewalk.results.text import printable
 
 if TYPE_CHECKING:
     from freewalk.results.report.making import PlotKind, Report
+    from freewalk.results.report.ranking_table import TableKind
     from freewalk.results.report.subject import TaskNote
 
 
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
     help="Colours of these files; the page has both.",
 )  # fmt: skip
 @click.option("--parquet", is_flag=True, envvar="HARNESS_PARQUET", help="Write every table as Parquet too.")
+@click.option(
+    "--latex", is_flag=True, envvar="HARNESS_LATEX", help="Write the ranking's first cells as ranking.tex too."
+)
+@click.option("--markdown", is_flag=True, envvar="HARNESS_MARKDOWN", help="Write them as ranking.md too.")
+@click.option("--open", "show", is_flag=True, envvar="HARNESS_OPEN", help="Open the page in the browser.")
 @plugin_option
 @click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Print nothing.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the answers as JSON.")
@@ -39,6 +47,9 @@ def command(
     svg: bool,
     theme: Literal["light", "dark"],
     parquet: bool,
+    latex: bool,
+    markdown: bool,
+    show: bool,
     plugins: tuple[str, ...],
     quiet: bool,
     as_json: bool,
@@ -46,7 +57,8 @@ def command(
     """Say which settings of a sweep win on each task, by how much and how surely.
 
     DIR is the folder of a sweep, which may still be running, or a trials.csv. Written are report.html, one file that
-    needs nothing else, and summary.csv, ranking.csv and sensitivity.csv.
+    needs nothing else, and summary.csv, ranking.csv and sensitivity.csv. Of a folder that holds several sweeps these
+    are listed.
     """
     from freewalk.harness.plugins import load_plugins
     from freewalk.results.errors import StoreError
@@ -55,13 +67,46 @@ def command(
     if parquet:
         _require_parquet()
     try:
-        report, paths = _make(directory, out, png=png, svg=svg, theme=theme, parquet=parquet)
+        _refuse_a_folder_of_sweeps(directory, quiet=quiet or as_json)
+        wanted = {"png": png, "svg": svg, "latex": latex, "markdown": markdown}
+        report, paths = _make(directory, out, wanted, theme=theme, parquet=parquet)
     except StoreError as error:
         raise UsageError(str(error)) from None
     if as_json:
         click.echo(json.dumps(_facts(report, paths), indent=2))
     elif not quiet:
         _print_answers(report, paths[0])
+    if show:
+        _open(paths[0])
+
+
+def _refuse_a_folder_of_sweeps(directory: Path, *, quiet: bool) -> None:
+    from freewalk.results.listing import is_sweep, sweeps_below
+
+    found = sweeps_below(directory) if directory.is_dir() and not is_sweep(directory) else []
+    if not found:
+        return
+    width = max(len(str(one.path)) for one in found)
+    for one in found if not quiet else ():
+        click.echo(f"{printable(str(one.path)):{width}}  {one.changed}  {one.state}")
+    which = f"{len(found)} sweeps lie below it" if len(found) > 1 else "one sweep lies below it"
+    raise UsageError(f"{directory} holds no sweep itself, but {which}; give its folder, such as {found[0].path}")
+
+
+def _open(page: Path) -> None:
+    """Open a page in a browser; where there is none, or no screen for it, say where the page is."""
+    import os
+    import sys
+    import webbrowser
+
+    address = page.resolve().as_uri()
+    has_screen = sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+    try:
+        opened = has_screen and webbrowser.open(address)
+    except (webbrowser.Error, OSError):
+        opened = False
+    if not opened:
+        click.echo(f"harness: no browser could be opened here; the page is {address}", err=True)
 
 
 def _require_parquet() -> None:
@@ -71,10 +116,11 @@ def _require_parquet() -> None:
         raise UsageError("--parquet needs pyarrow, which is not here; install it with: pip install pyarrow")
 
 
-def _make(directory: Path, out: Path | None, *, png: bool, svg: bool, **options: Any) -> tuple[Report, list[Path]]:
+def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **options: Any) -> tuple[Report, list[Path]]:
     import freewalk
     from freewalk.results.database import DATABASE_NAME
-    from freewalk.results.report.making import Report, write_report
+    from freewalk.results.report.making import PLOT_KINDS, Report, write_report
+    from freewalk.results.report.ranking_table import SUFFIXES
     from freewalk.results.report.reading import folder_of, read_tables
 
     if not directory.exists():
@@ -86,9 +132,9 @@ def _make(directory: Path, out: Path | None, *, png: bool, svg: bool, **options:
     report = Report(read_tables(directory, _notes()))
     if not report.tasks:
         raise UsageError(f"{directory} has no trials; run the sweep first")
-    kinds: tuple[PlotKind, ...] = ("png", "svg")
-    plots = [kind for kind, wanted in zip(kinds, (png, svg), strict=True) if wanted]
-    return report, write_report(report, target, version=freewalk.__version__, plots=plots, **options)
+    plots: list[PlotKind] = [kind for kind in PLOT_KINDS if wanted[kind]]
+    texts: list[TableKind] = [kind for kind in SUFFIXES if wanted[kind]]
+    return report, write_report(report, target, version=freewalk.__version__, plots=plots, ranking_as=texts, **options)
 
 
 def _notes() -> dict[str, TaskNote]:

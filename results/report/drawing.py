@@ -39,3 +39,5 @@ class Group:
     drawings: Sequence[Drawing]
     caption: str = ""
     """What holds for all of them."""
+    choices: Sequence[tuple[int, str]] = ()
+    """The numbers of their curves, and the cells in words that they stand for."""

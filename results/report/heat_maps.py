@@ -10,6 +10,7 @@ import numpy as np
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.heat_map import HeatMap
 from freewalk.results.report.numbers import MISSING, compact, counted, listed, parameter_text
+from freewalk.results.report.resolution import coarsest
 from freewalk.results.report.subject import Row, Task, ordered_values, parameter_key
 from freewalk.results.schema import PARAMETER_PREFIX
 
@@ -117,6 +118,7 @@ def _remarks(cells: Sequence[Row], axes: Sequence[_Axis], measure: _Measure) -> 
     remarks = [f"{measure.words}. Light is low."]
     if measure.learned:
         remarks = [f"{measure.words}; below, how many trials reached it. Light is cheap. Empty frames: never reached."]
+        remarks += [told] if (told := coarsest(cells)) else []
     if any(cell["n_complete"] == 0 for cell in cells):
         remarks.append(f"{MISSING}: no result.")
     if len(axes) > 3:

@@ -13,6 +13,7 @@ from freewalk.results.report.comparing import LEVEL
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.numbers import counted, parameter_text, percent, short_value
 from freewalk.results.report.point_plot import Point, PointPlot
+from freewalk.results.report.resolution import coarsest
 from freewalk.results.report.subject import Row, Task, ordered_values, parameter_key, records
 from freewalk.results.schema import PARAMETER_PREFIX, State
 from freewalk.results.statistics import expected_running_time
@@ -79,7 +80,8 @@ def _costs(task: Task) -> list[Drawing]:
             plot = PointPlot(f"Cost by {name}", name, "evaluations for each success", points)
             caption = (
                 f"All evaluations spent{pooled}, divided by the trials that reached the target, which stand beside it;"
-                f" with 95 % intervals. Open circles: none did.{note}"
+                f" with 95 % intervals. Open circles: none did. {coarsest(task.cells)}".rstrip()
+                + note
             )
             drawings.append(Drawing(f"cost-{place}", plot, caption if not place else ""))
     return drawings

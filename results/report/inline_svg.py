@@ -1,11 +1,13 @@
 """A figure's SVG made fit for a page that holds many: small, in the page's colours, without clashing names."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from typing import Final
 from xml.etree import ElementTree
 
+from freewalk.results.report.marks import Marks, class_of
+from freewalk.results.report.numbers import printable
 from freewalk.results.report.palette import INLINE, variables
 
 _COLOURS: Final = {colour: f"var({name})" for name, colour in variables(INLINE).items()}
@@ -16,13 +18,16 @@ _BLANKS: Final = re.compile(r"\s+")
 _LINK: Final = re.compile(r"#([\w.-]+)")
 # What Matplotlib writes about itself, and rules that would hold for the whole page.
 _LEFT_OUT: Final = {"metadata", "style", "title"}
+# There are many of these.
+_STYLED_BY_THE_PAGE: Final = ("seed", "other")
 
 
-def to_inline(document: str, name: str, description: str) -> str:
+def to_inline(document: str, name: str, description: str, marks: Marks | None = None) -> str:
     """Turn Matplotlib's SVG document into an element of an HTML page.
 
     Numbers are rounded to a tenth; text takes the page's font; the palette's stand-in colours become variables;
-    identifiers that nothing refers to go, the others begin with ``name``.
+    identifiers that nothing refers to go, the others begin with ``name``. What can be chosen gets its class, what can
+    be pointed at its words, which a browser shows even without the page's script.
 
     Parameters
     ----------
@@ -32,6 +37,8 @@ def to_inline(document: str, name: str, description: str) -> str:
         Letters, digits and dashes; no other figure of the page has it.
     description : str
         What the figure shows, for those who cannot see it.
+    marks : Marks, optional
+        What of it can be chosen and pointed at; nothing unless given.
 
     Returns
     -------
@@ -40,9 +47,11 @@ def to_inline(document: str, name: str, description: str) -> str:
     """
     root = ElementTree.fromstring(document)
     ids = {old: f"{name}-{number}" for number, old in enumerate(sorted(_referred(root)))}
-    inside = "".join(_write(child, ids) for child in root)
+    marks = marks or Marks()
+    inside = "".join(_write(child, ids, marks.titles) for child in root)
     view = escape(root.get("viewBox", ""))
-    return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}">{inside}</svg>'
+    axes = "".join(f' {key}="{escape(value)}"' for key, value in marks.axes.items())
+    return f'<svg role="img" aria-label="{escape(description)}" viewBox="{view}"{axes}>{inside}</svg>'
 
 
 def _referred(root: ElementTree.Element) -> set[str]:
@@ -58,19 +67,28 @@ def _local(name: str) -> str:
     return name.rpartition("}")[2]
 
 
-def _write(element: ElementTree.Element, ids: Mapping[str, str]) -> str:
+def _write(
+    element: ElementTree.Element, ids: Mapping[str, str], titles: Mapping[str, str], left_out: Collection[str] = ()
+) -> str:
     tag = _local(element.tag)
     if tag in _LEFT_OUT:
         return ""
     attributes = "".join(
-        f' {_local(key)}="{escape(text)}"' for key, value in element.items() if (text := _value(key, value, ids))
+        f' {_local(key)}="{escape(text)}"'
+        for key, value in element.items()
+        if key not in left_out and (text := _value(key, value, ids))
     )
-    inside = escape((element.text or "").strip()) + "".join(_write(child, ids) for child in element)
+    name = element.get("id", "")
+    if titles and (part := class_of(name)):
+        attributes += f' class="{part}"'
+        left_out = {"style"} if part.startswith(_STYLED_BY_THE_PAGE) else left_out
+    title = f"<title>{escape(printable(titles[name]))}</title>" if name in titles else ""
+    inside = escape((element.text or "").strip()) + "".join(_write(child, ids, titles, left_out) for child in element)
     if tag == "g" and not (inside and attributes):
         return inside
     if tag == "defs" and not inside:
         return ""
-    return f"<{tag}{attributes}>{inside}</{tag}>"
+    return f"<{tag}{attributes}>{title}{inside}</{tag}>"
 
 
 def _value(key: str, value: str, ids: Mapping[str, str]) -> str:

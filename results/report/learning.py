@@ -1,7 +1,8 @@
-"""The best cells over their evaluations: loss, metric, and the share of targets solved."""
+"""The best cells over their evaluations: loss, metric, and success over cost."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,37 +10,63 @@ import pandas as pd
 
 from freewalk.results.bands import curve_bands
 from freewalk.results.cells import cell_columns
-from freewalk.results.ecdf import FirstHits, ecdf
+from freewalk.results.ecdf import ecdf, spaced_targets
+from freewalk.results.frames import build_frame, column_dtypes, typed_series
 from freewalk.results.report.drawing import Drawing, Group
-from freewalk.results.report.line_plot import Line, LinePlot
-from freewalk.results.report.numbers import counted
+from freewalk.results.report.line_plot import Line, LinePlot, SeedLine
+from freewalk.results.report.numbers import significant
 from freewalk.results.report.palette import N_SERIES
 from freewalk.results.report.subject import Row, Tables, Task, cell_key, records
 from freewalk.results.schema import State
+from freewalk.results.statistics import Floats
 
 N_CONTEXT: Final = 30
 """Cells drawn in grey behind the best ones, at most."""
-_N_TARGETS: Final = 51
+MAX_SEEDS: Final = 12
+"""Single seeds of a cell that the page can show, at most."""
+_POINTS_OF_A_SEED: Final = 40
+_LONGEST_END: Final = 18
 _SPLIT: Final = "heldout"
 _UNIT: Final = "evaluations"
 _COST: Final = "evaluations spent on training"
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """The cells of a task that are drawn, with a number or without, and their trials and curves."""
+
+    task: Task
+    cells: Sequence[tuple[int | None, Row]]
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    ends: Mapping[int, str]
+    """What stands at the end of each numbered line."""
+
+    def by_cell(self, frame: pd.DataFrame) -> Mapping[tuple[str, ...], pd.DataFrame]:
+        """Take a table apart by cell."""
+        columns = cell_columns(self.trials)
+        parts = frame.groupby(columns, dropna=False, sort=False)
+        return {cell_key(records(part.iloc[:1])[0], columns): part for _, part in parts}
+
+    def lines(self, frame: pd.DataFrame) -> list[tuple[int | None, Row, pd.DataFrame]]:
+        """Give the number, the cell and its part of a table, of all cells that have one."""
+        parts, columns = self.by_cell(frame), cell_columns(self.trials)
+        keyed = ((number, cell, cell_key(cell, columns)) for number, cell in self.cells)
+        return [(number, cell, parts[key]) for number, cell, key in keyed if key in parts]
+
+
 def learning_plots(task: Task, tables: Tables) -> list[Group]:
-    """Choose the plots of a task's learning; none without a curve.
+    """Choose the plots of a task's learning; without a curve there is success over cost alone.
 
     The best cells come in colour with their number in the table, others in grey: where there are many, as many
     as ``N_CONTEXT``, evenly spaced in the ranking.
     """
-    shown = numbered_cells(task)
-    trials = _trials_of(task, [cell for _, cell in shown])
-    curves = _curves_of(trials, tables.curves)
-    if curves is None or curves.empty:
-        return []
-    note = _who_is_shown(task, shown)
-    drawings = [*_loss(task, trials, curves, shown, note), *_metric(task, trials, curves, shown)]
-    drawings += _solved(task, tables, trials, shown)
-    return [Group("Learning", drawings)] if drawings else []
+    cells = numbered_cells(task)
+    trials = _trials_of(task, [cell for _, cell in cells])
+    chosen = _Chosen(task, cells, trials, _curves_of(trials, tables.curves), _ends(task, cells))
+    drawings = [*_loss(chosen), *_metric(chosen), *_success(chosen)]
+    choices = [(number, task.label(cell)) for number, cell in cells if number is not None]
+    return [Group("Learning", drawings, choices=choices)] if drawings else []
 
 
 def _drawn(name: str, plot: LinePlot, caption: str) -> list[Drawing]:
@@ -56,13 +83,21 @@ def numbered_cells(task: Task) -> list[tuple[int | None, Row]]:
     return best + [(None, others[place]) for place in places]
 
 
-def _who_is_shown(task: Task, shown: Sequence[tuple[int | None, Row]]) -> str:
-    n_best = sum(number is not None for number, _ in shown)
-    n_grey, n_others = len(shown) - n_best, len(task.finished) - n_best
-    if not n_others:
-        return ""
-    grey = f"{n_grey} of the {n_others} others" if n_grey < n_others else f"the {counted(n_others, 'other')}"
-    return f" In grey {grey}."
+def _ends(task: Task, cells: Sequence[tuple[int | None, Row]]) -> dict[int, str]:
+    """Give what the numbered cells differ in, in words, where all of it is short; else nothing."""
+    best = {number: cell for number, cell in cells if number is not None}
+    given = [dict(task.values(cell)) for cell in best.values()]
+    differing = [name for name in (given[0] if given else ()) if len({values[name] for values in given}) > 1]
+    words = {number: task.words(cell, differing) for number, cell in best.items()}
+    return words if all(0 < len(text) <= _LONGEST_END for text in words.values()) else {}
+
+
+def _who_is_shown(chosen: _Chosen) -> str:
+    n_best = sum(number is not None for number, _ in chosen.cells)
+    n_grey, n_others = len(chosen.cells) - n_best, len(chosen.task.finished) - n_best
+    if n_others < 2:
+        return " In grey the other cell." if n_others else ""
+    return f" In grey {n_grey} of the {n_others} others." if n_grey < n_others else f" In grey the {n_others} others."
 
 
 def _trials_of(task: Task, cells: Sequence[Row]) -> pd.DataFrame:
@@ -72,80 +107,100 @@ def _trials_of(task: Task, cells: Sequence[Row]) -> pd.DataFrame:
     return task.trials[[cell_key(row, columns) in wanted for row in rows]]
 
 
-def _curves_of(trials: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFrame | None:
+def _curves_of(trials: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFrame:
     if curves is None:
-        return None
+        return build_frame("curves", {name: typed_series([], dtype) for name, dtype in column_dtypes("curves").items()})
     # A sweep that goes on may have stored a curve after its trials were read.
     done = trials.loc[trials["state"] == State.COMPLETE, "trial_id"]
     return curves[(curves["split"] == _SPLIT) & curves["trial_id"].isin(done)]
 
 
-def _loss(
-    task: Task, trials: pd.DataFrame, curves: pd.DataFrame, shown: Sequence[tuple[int | None, Row]], note: str
-) -> list[Drawing]:
-    target = task.target if task.metric == "loss" else None
-    lines = _bands(task, trials, curves, shown, "loss")
-    plot = LinePlot("Loss on held-out data", _COST, "loss", lines, target=target, target_label="target")
+def _loss(chosen: _Chosen) -> list[Drawing]:
+    target = chosen.task.target if chosen.task.metric == "loss" else None
+    plot = LinePlot(
+        "Loss on held-out data", _COST, "loss", _bands(chosen, "loss"), target=target, target_label="target"
+    )
     caption = (
         "Median over seeds, band between the quartiles, numbered as in the table; a trial that has ended keeps its"
-        f" last value until the last one has.{note}"
+        f" last value until the last one has.{_who_is_shown(chosen)}"
     )
     return _drawn("loss", plot, caption)
 
 
-def _metric(
-    task: Task, trials: pd.DataFrame, curves: pd.DataFrame, shown: Sequence[tuple[int | None, Row]]
-) -> list[Drawing]:
+def _metric(chosen: _Chosen) -> list[Drawing]:
+    task = chosen.task
     if task.metric == "loss":
         return []
-    lines = _bands(task, trials, curves, shown, task.metric)
     target = None if math.isnan(task.target) else task.target
     words = task.note.metric if task.note else task.metric
     plot = LinePlot(
-        f"{task.metric} on held-out data", _COST, task.metric, lines, "linear", target=target, target_label="target"
-    )
+        f"{task.metric} on held-out data", _COST, task.metric, _bands(chosen, task.metric), "linear",
+        target=target, target_label="target",
+    )  # fmt: skip
     return _drawn("metric", plot, f"{words[0].upper()}{words[1:]}: what a trial is judged by ({task.goal}).")
 
 
-def _bands(
-    task: Task, trials: pd.DataFrame, curves: pd.DataFrame, shown: Sequence[tuple[int | None, Row]], metric: str
-) -> list[Line]:
+def _bands(chosen: _Chosen, metric: str) -> list[Line]:
+    task = chosen.task
     worst = -math.inf if metric == task.metric and task.is_higher_better else math.inf
-    bands = curve_bands(trials, curves, metric=metric, split=_SPLIT, unit=_UNIT, worst=worst)
-    by_cell = _by_cell(bands, trials)
+    bands = curve_bands(chosen.trials, chosen.curves, metric=metric, split=_SPLIT, unit=_UNIT, worst=worst)
+    singles = _single_seeds(chosen, metric)
     lines = []
-    for number, cell in shown:
-        key = cell_key(cell, cell_columns(trials))
-        if key not in by_cell:
-            continue
-        band = by_cell[key]
-        band = band[band[_UNIT] > 0]  # a logarithmic axis has no 0
-        numbers = {name: band[name].to_numpy(np.float64) for name in (_UNIT, "q25", "median", "q75")}
-        lines.append(Line(numbers[_UNIT], numbers["median"], number, task.label(cell), numbers["q25"], numbers["q75"]))
+    for number, cell, band in chosen.lines(bands):
+        at = band[band[_UNIT] > 0]  # a logarithmic axis has no 0
+        x, low, middle, high = (at[name].to_numpy(np.float64) for name in (_UNIT, "q25", "median", "q75"))
+        end = chosen.ends.get(number or 0, "")
+        lines.append(Line(x, middle, number, task.label(cell), low, high, end, seeds=singles.get(number or 0, ())))
     return lines
 
 
-def _by_cell(frame: pd.DataFrame, trials: pd.DataFrame) -> Mapping[tuple[str, ...], pd.DataFrame]:
-    columns = cell_columns(trials)
-    parts = frame.groupby(columns, dropna=False, sort=False)
-    return {cell_key(records(part.iloc[:1])[0], columns): part for _, part in parts}
+def _single_seeds(chosen: _Chosen, metric: str) -> dict[int, list[SeedLine]]:
+    """Give the curves of single trials of the numbered cells, thinned out to what can be seen."""
+    curves = chosen.curves[(chosen.curves["metric"] == metric) & (chosen.curves[_UNIT] > 0)]
+    by_trial = dict(iter(curves.sort_values("step").groupby("trial_id")))
+    return {
+        number: [
+            SeedLine(int(row["seed"]), *_thinned(by_trial[row["trial_id"]]))
+            for row in records(trials.sort_values("seed")[["seed", "trial_id"]])
+            if row["trial_id"] in by_trial
+        ][:MAX_SEEDS]
+        for number, _, trials in chosen.lines(chosen.trials)
+        if number is not None
+    }
 
 
-def _solved(task: Task, tables: Tables, trials: pd.DataFrame, shown: Sequence[tuple[int | None, Row]]) -> list[Drawing]:
-    assert tables.curves is not None
+def _thinned(curve: pd.DataFrame) -> tuple[Floats, Floats]:
+    x, y = (curve[name].to_numpy(np.float64) for name in (_UNIT, "value"))
+    wanted = np.geomspace(x[0], x[-1], min(len(x), _POINTS_OF_A_SEED))
+    places = np.unique(np.append(np.searchsorted(x, wanted * (1 - 1e-9)), len(x) - 1))
+    return x[places], y[places]
+
+
+def _success(chosen: _Chosen) -> list[Drawing]:
+    """Draw which share of a cell's seeds met the target within a cost, and behind it, paler, easier targets too."""
+    task = chosen.task
+    higher = {task.name} if task.is_higher_better else set()
+    targets = spaced_targets(chosen.trials, chosen.curves, higher=higher, split=_SPLIT)
     by = cell_columns(task.trials)
-    # The targets are those of all cells, the shares only those of the cells that are drawn.
-    every = FirstHits(task.trials.reset_index(drop=True), tables.curves, "loss", _SPLIT, _UNIT)
-    targets = {task.name: every.spaced_targets(task.name, _N_TARGETS)}
-    by_cell = _by_cell(ecdf(trials, tables.curves, by=by, split=_SPLIT, unit=_UNIT, targets=targets), trials)
+    shares = ecdf(chosen.trials, chosen.curves, by=by, higher=higher, split=_SPLIT, unit=_UNIT, targets=targets)
     lines = []
-    for number, cell in shown:
-        if (share := by_cell.get(cell_key(cell, by))) is not None:
-            x, y = (share[name].to_numpy(np.float64) for name in (_UNIT, "solved"))
-            lines.append(Line(x, y, number, task.label(cell)))
-    plot = LinePlot("Share of loss targets met", _COST, "share of (trial, target) pairs", lines, "share", steps=True)
+    for number, cell, share in chosen.lines(shares):
+        x, met, easier = (share[name].to_numpy(np.float64) for name in (_UNIT, "reached", "solved"))
+        end, pale = chosen.ends.get(number or 0, ""), easier if len(targets[task.name]) > 1 else None
+        lines.append(Line(x, met, number, task.label(cell), end=end, pale=pale))
+    plot = LinePlot("Success over cost", _COST, "seeds that reached the target", lines, "share", steps=True)
+    return _drawn("success", plot, _said_of_success(task, targets.get(task.name, np.zeros(0))))
+
+
+def _said_of_success(task: Task, targets: Floats) -> str:
     caption = (
-        "How many of the losses between the start and the best one seen were met within a number of evaluations,"
-        " over all seeds: higher and further left is better."
+        f"How many of a cell's seeds had reached {task.goal} within a number of evaluations: higher and further left is"
+        " better. A line ends where its trials did."
     )
-    return _drawn("solved", plot, caption)
+    if len(targets) < 2:
+        return caption
+    first = significant(float(targets[0]))
+    return (
+        f"{caption} Pale: the same averaged over {len(targets)} targets, from {first}, near where training starts,"
+        " to the target itself: how far those came that did not reach it."
+    )

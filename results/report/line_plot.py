@@ -28,6 +28,7 @@ _MARGIN: Final = 0.04
 _LEAST_MARGIN: Final = 1.01
 _CONTEXT_OPACITY: Final = 0.28
 _BAND_OPACITY: Final = 0.16
+_PALE_OPACITY: Final = 0.55
 _KEY_HEIGHT: Final = 0.21
 _LONGEST_KEY: Final = 72
 
@@ -43,6 +44,21 @@ class Line:
     name: str = ""
     low: Floats | None = None
     high: Floats | None = None
+    end: str = ""
+    """What stands at its end; its number unless given."""
+    pale: Floats | None = None
+    """A second value at each x, drawn thinner and paler."""
+    seeds: Sequence["SeedLine"] = ()
+    """The curves behind the line; the page alone has them, for whoever chooses the line."""
+
+
+@dataclass(frozen=True)
+class SeedLine:
+    """The curve of one trial."""
+
+    seed: int
+    x: Floats
+    y: Floats
 
 
 @dataclass(frozen=True)
@@ -65,8 +81,11 @@ class LinePlot:
         figure, axes = new_figure(height=PANEL[1] + (_KEY_HEIGHT * len(numbered) if subject else 0))
         set_titles(axes, f"{subject}: {self.title}" if subject else self.title, self.x_label, self.y_label)
         self._scale_axes(axes)
-        for line in sorted(self.lines, key=lambda line: -(line.number or math.inf)):
-            _draw_line(axes, line, palette, steps=self.steps)
+        others = [line for line in self.lines if line.number is None]
+        for place, line in enumerate(others, 1):
+            _draw_other(axes, line, palette, f"other-{place}", steps=self.steps)
+        for line in sorted(numbered, key=lambda line: -(line.number or 0)):
+            _draw_line(axes, line, palette, steps=self.steps, with_seeds=not subject)
         if self.target is not None:
             axes.axhline(self.target, color=palette.ink, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
@@ -88,7 +107,8 @@ class LinePlot:
         low, high = (float(x.min()), float(x.max())) if x.size else (1.0, 10.0)
         log_scale(axes, "x", low, high)
         if self.scale == "share":
-            axes.set_ylim(-0.02, 1.02)
+            axes.set_ylim(-0.02, 1.15)  # above 100 % there is room for the labels of those that end there
+            axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
             return
         low, high = self._range()
@@ -116,12 +136,25 @@ def _write_key(axes: Axes, lines: Sequence[Line], palette: Palette) -> None:
     )
 
 
-def _draw_line(axes: Axes, line: Line, palette: Palette, *, steps: bool) -> None:
-    x, y = line.x, np.where(np.isfinite(line.y), line.y, math.nan)
-    drawstyle: Literal["steps-post", "default"] = "steps-post" if steps else "default"
-    if line.number is None:
-        axes.plot(x, y, color=palette.muted, alpha=_CONTEXT_OPACITY, linewidth=0.8, drawstyle=drawstyle, zorder=1.5)
-        return
+# What may be chosen or pointed at has a gid, its part and its line's number, and its words as its label.
+
+
+def _style(steps: bool) -> Literal["steps-post", "default"]:
+    return "steps-post" if steps else "default"
+
+
+def _finite(y: Floats) -> Floats:
+    return np.where(np.isfinite(y), y, math.nan)
+
+
+def _draw_other(axes: Axes, line: Line, palette: Palette, name: str, *, steps: bool) -> None:
+    (drawn,) = axes.plot(line.x, _finite(line.y), color=palette.muted, linewidth=0.8, drawstyle=_style(steps))
+    drawn.set(alpha=_CONTEXT_OPACITY, zorder=1.5, gid=name, label=line.name)
+
+
+def _draw_line(axes: Axes, line: Line, palette: Palette, *, steps: bool, with_seeds: bool) -> None:
+    assert line.number is not None
+    x, y, words = line.x, _finite(line.y), f"{line.number}: {line.name}"
     colour = palette.series[line.number - 1]
     if line.low is not None and line.high is not None:
         bottom, top = axes.get_ylim()
@@ -130,11 +163,24 @@ def _draw_line(axes: Axes, line: Line, palette: Palette, *, steps: bool) -> None
         low, high = (
             np.nan_to_num(end, nan=math.nan, posinf=top + far, neginf=bottom - far) for end in (line.low, line.high)
         )
-        axes.fill_between(x, low, high, color=colour, alpha=_BAND_OPACITY, linewidth=0)
-    axes.plot(x, y, color=colour, drawstyle=drawstyle, zorder=2.5)
+        band = axes.fill_between(x, low, high, color=colour, alpha=_BAND_OPACITY, linewidth=0)
+        band.set_gid(f"band-{line.number}")
+    for seed in line.seeds if with_seeds else ():
+        (thin,) = axes.plot(seed.x, _finite(seed.y), color=colour, linewidth=0.8, drawstyle=_style(steps))
+        thin.set(gid=f"seed-{line.number}-{seed.seed}", label=f"{words}, seed {seed.seed}")
+    if line.pale is not None:
+        (pale,) = axes.plot(x, line.pale, color=colour, linewidth=1, alpha=_PALE_OPACITY, drawstyle=_style(steps))
+        pale.set(zorder=2.4, gid=f"pale-{line.number}", label=f"{words}, with easier targets")
+    (drawn,) = axes.plot(x, y, color=colour, drawstyle=_style(steps), zorder=2.5)
+    drawn.set(gid=f"line-{line.number}", label=words)
+    last = np.flatnonzero(np.isfinite(y))[-1]
+    # A dot: a line without length has round ends, and needs less room in a file than a marker.
+    (end,) = axes.plot(x[[last, last]], y[[last, last]], color=colour, linewidth=4.5, zorder=2.6, clip_on=False)
+    end.set_gid(f"end-{line.number}")
 
 
 def _end_label(line: Line, palette: Palette) -> EndLabel:
     number = line.number or 0
     last = np.flatnonzero(np.isfinite(line.y))[-1]
-    return EndLabel(float(line.x[last]), float(line.y[last]), str(number), palette.series[number - 1])
+    colour = palette.series[number - 1]
+    return EndLabel(float(line.x[last]), float(line.y[last]), line.end or str(number), colour, f"label-{number}")

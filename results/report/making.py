@@ -20,6 +20,7 @@ from freewalk.results.report.heat_maps import heat_maps
 from freewalk.results.report.influence import influence_group
 from freewalk.results.report.inline_svg import to_inline
 from freewalk.results.report.learning import learning_plots
+from freewalk.results.report.marks import marks_of
 from freewalk.results.report.numbers import counted
 from freewalk.results.report.outcomes import endings
 from freewalk.results.report.overall import overall
@@ -27,10 +28,13 @@ from freewalk.results.report.page import Section, Shown, ShownGroup, render
 from freewalk.results.report.palette import FILES, INLINE, Theme
 from freewalk.results.report.parquet import parquet_bytes
 from freewalk.results.report.ranking_rows import ranking_rows
+from freewalk.results.report.ranking_table import SUFFIXES, TableKind, ranking_table, to_latex, to_markdown
+from freewalk.results.report.settings import fixed_settings
 from freewalk.results.report.style import file_bytes, styled
 from freewalk.results.report.subject import Tables, Task, split_tasks
 
 PlotKind = Literal["png", "svg"]
+PLOT_KINDS: Final[tuple[PlotKind, ...]] = ("png", "svg")
 
 MAX_TASKS_DRAWN: Final = 12
 """Tasks with plots; of further ones the page has the answers and the tables."""
@@ -89,7 +93,7 @@ class Report:
         groups = []
         for group in one.groups:
             shown = [self._shown(drawing, one.task) for drawing in group.drawings]
-            groups.append(ShownGroup(group.title, shown, group.caption))
+            groups.append(ShownGroup(group.title, shown, group.caption, group.choices))
         return Section(
             task=one.task,
             anchor=f"task-{one.anchor}",
@@ -97,12 +101,15 @@ class Report:
             rows=ranking_rows(one.task),
             endings=endings(one.task, self.tables.curves),
             groups=groups,
+            settings=fixed_settings(one.task, self.tables.settings),
         )
 
     def _shown(self, drawing: Drawing, task: Task) -> Shown:
-        document = file_bytes(drawing.plot.draw(INLINE), "svg", margin=0.04).decode()
+        figure = drawing.plot.draw(INLINE)
+        document = file_bytes(figure, "svg", margin=0.04).decode()
         name = f"plot-{next(self._numbers)}"
-        return Shown(Markup(to_inline(document, name, f"{task.name}: {drawing.plot.title}")), drawing.caption)
+        svg = to_inline(document, name, f"{task.name}: {drawing.plot.title}", marks_of(figure))
+        return Shown(Markup(svg), drawing.caption)
 
     def plot_names(self) -> list[str]:
         """Give the names that ``plots`` gives, without their endings."""
@@ -115,6 +122,11 @@ class Report:
             for one in self.tasks:
                 for name, drawing in one.drawings():
                     yield f"{name}.{kind}", file_bytes(drawing.plot.draw(palette, one.task.name), kind)
+
+    def ranking_text(self, kind: TableKind, version: str) -> str:
+        """Give the first cells of each task that has a result, as LaTeX or Markdown."""
+        tables = [ranking_table(one.task) for one in self.tasks if one.task.finished]
+        return to_latex(tables, version) if kind == "latex" else to_markdown(tables, version)
 
     def frames(self) -> Mapping[str, pd.DataFrame]:
         """Give the tables by name, those that are there."""
@@ -150,6 +162,7 @@ def write_report(
     plots: Sequence[PlotKind] = (),
     theme: Theme = "light",
     parquet: bool = False,
+    ranking_as: Sequence[TableKind] = (),
 ) -> list[Path]:
     """Write ``report.html``, ``summary.csv``, ``ranking.csv``, ``sensitivity.csv``, and what else is asked for.
 
@@ -167,6 +180,8 @@ def write_report(
         Colours of these files.
     parquet : bool
         Whether to write every table as Parquet too.
+    ranking_as : sequence of {"latex", "markdown"}
+        What to write the first cells of each task as too: ``ranking.tex``, ``ranking.md``.
 
     Returns
     -------
@@ -183,13 +198,15 @@ def write_report(
     page = directory / REPORT_NAME
     pictures = [directory / PLOTS_FOLDER / f"{name}.{kind}" for kind in plots for name in report.plot_names()]
     columnar = {directory / f"{name}.parquet": frame for name, frame in frames.items()} if parquet else {}
-    refuse_foreign([page, *tables, *pictures, *columnar], report.tables.sweep_id)
+    texts = {directory / f"ranking.{SUFFIXES[kind]}": report.ranking_text(kind, version) for kind in ranking_as}
+    refuse_foreign([page, *tables, *pictures, *columnar, *texts], report.tables.sweep_id)
     contents = {page: report.html(version).encode()}
     for kind in plots:
         contents |= {directory / PLOTS_FOLDER / name: content for name, content in report.plots(kind, theme)}
     contents |= {path: parquet_bytes(frame) for path, frame in columnar.items()}
+    contents |= {path: text.encode() for path, text in texts.items()}
     for path, content in contents.items():
         write_bytes(content, path)
     for path, frame in tables.items():
         write_csv(frame, path)
-    return [page, *tables, *pictures, *columnar]
+    return [page, *tables, *pictures, *columnar, *texts]

@@ -10,6 +10,7 @@ import pandas as pd
 from freewalk.results.cells import cell_columns
 from freewalk.results.explanation import curve_points, explain
 from freewalk.results.report.comparing import shared_values
+from freewalk.results.report.resolution import unconfirmed_text
 from freewalk.results.report.subject import Task, cell_key, records
 from freewalk.results.schema import Outcome, State
 
@@ -46,6 +47,8 @@ class Ending:
     """What the cells have in common in which it happened; empty if nothing."""
     example: str
     """One trial and why it ended so; empty for those that need no reason."""
+    remark: str = ""
+    """How often luck alone met the target; empty for never."""
 
     @property
     def css(self) -> str:
@@ -77,6 +80,7 @@ def endings(task: Task, curves: pd.DataFrame | None) -> list[Ending]:
             meaning=MEANINGS.get(kind, ""),
             where=_where(task, task.trials[kinds == kind]),
             example=_example(task, task.trials[kinds == kind], curves) if kind in _EXPLAINED else "",
+            remark=unconfirmed_text(task.trials[kinds == kind]),
         )
         for kind in order
     ]

@@ -24,7 +24,7 @@ class Overall:
     def sentence(self) -> str:
         """The finding in words."""
         cost = (
-            f" It needs {significant(self.ratio, 2)} times the evaluations of each task's best cell (geometric mean)."
+            f" It needs {self._size} the evaluations of each task's best cell (geometric mean)."
             if math.isfinite(self.ratio)
             else " No cell reached the target on every task."
         )
@@ -32,6 +32,11 @@ class Overall:
             f"One setting for all: of {counted(self.n_cells, 'cell')} that every task shares, {self.label} reached"
             f" most often, in {self.n_reached} of {counted(self.n_complete, 'trial')}.{cost}"
         )
+
+    @property
+    def _size(self) -> str:
+        times = significant(self.ratio, 2)
+        return "no more than" if self.ratio == 1 else "about" if times == "1" else f"{times} times"
 
 
 def overall(tasks: Sequence[Task]) -> Overall | None:

@@ -1,5 +1,8 @@
 """The page: all that is known of a sweep in one HTML file that needs nothing else."""
 
+import base64
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,18 +10,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from freewalk.results.report.answers import Answer
 from freewalk.results.report.headline import Headline
+from freewalk.results.report.learning import MAX_SEEDS
 from freewalk.results.report.numbers import printable
 from freewalk.results.report.outcomes import MAX_ERRORS, Ending, error_groups
 from freewalk.results.report.overall import Overall
 from freewalk.results.report.palette import DARK, LIGHT, N_SERIES, variables
 from freewalk.results.report.ranking_rows import ROWS_AT_ONCE, RankingRow
+from freewalk.results.report.resolution import resolution_text
+from freewalk.results.report.settings import Settings
 from freewalk.results.report.subject import Tables, Task
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
+SCRIPT: Final = (TEMPLATES / "report.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ class ShownGroup:
     title: str
     drawings: Sequence[Shown]
     caption: str
+    choices: Sequence[tuple[int, str]] = ()
+    """The numbers of their curves, and the cells in words that they stand for."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Section:
     rows: Sequence[RankingRow]
     endings: Sequence[Ending]
     groups: Sequence[ShownGroup]
+    settings: Sequence[Settings]
 
 
 def render(
@@ -86,12 +96,25 @@ def render(
         light=variables(LIGHT),
         dark=variables(DARK),
         n_series=N_SERIES,
+        max_seeds=MAX_SEEDS,
+        script=Markup(SCRIPT),
+        script_hash=_digest(SCRIPT),
         rows_at_once=ROWS_AT_ONCE,
         version=version,
         left_out=left_out,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )  # fmt: skip
     return printable(page)
+
+
+def _digest(script: str) -> str:
+    """Give what the page's policy names its one script by: nothing else may run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def _coded(text: str) -> Markup:
+    """Show what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _environment() -> Environment:
@@ -104,6 +127,8 @@ def _environment() -> Environment:
     )
     # A word joiner after each hyphen: names such as shifted-sums stay on one line.
     environment.filters["unbroken"] = lambda text: str(text).replace("-", "-\u2060")
+    environment.filters["coded"] = _coded
+    environment.filters["resolution"] = resolution_text
     return environment
 
 

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from freewalk.results.report.numbers import MISSING, interval, percent, seconds, significant
+from freewalk.results.report.numbers import MISSING, between, interval, percent, seconds, significant
 from freewalk.results.report.palette import N_SERIES
+from freewalk.results.report.resolution import resolution_text
 from freewalk.results.report.subject import Row, Task
 
 ROWS_AT_ONCE: Final = 10
@@ -28,7 +29,12 @@ class RankingRow:
     rate_high: float
     """The success rate and its interval; NaN without a complete trial."""
     evaluations: str
+    resolution: str
+    """How coarse that is; empty where it is not known."""
     interval: str
+    ratio: str
+    """What it costs by what the first cell costs; empty for the first, and where the table does not say."""
+    ratio_interval: str
     time: str
     loss: str
     first_wins: str
@@ -52,12 +58,31 @@ def _row(task: Task, place: int, cell: Row) -> RankingRow:
         rate_low=float(cell["success_rate_low"]),
         rate_high=float(cell["success_rate_high"]),
         evaluations=significant(float(cell["ert_evaluations"])),
+        resolution=resolution_text(cell),
         interval=interval(float(cell["ert_evaluations_low"]), float(cell["ert_evaluations_high"])),
+        ratio=ratio_text(cell) if place else "",
+        ratio_interval=_ratio_interval(cell) if place else "",
         time=seconds(cell["seconds_to_target_median"]),
         loss=significant(float(cell["loss_final_iqm"])),
         first_wins=percent(float(cell["superiority"])) if place else "",
         behind=_behind(place, cell),
     )
+
+
+def ratio_text(cell: Row) -> str:
+    """Give a cell's cost by the first's: 1.3, or at least 3.2 where it never reached the target."""
+    ratio, low = float(cell.get("ratio", math.nan)), float(cell.get("ratio_low", math.nan))
+    if math.isnan(ratio):
+        return ""
+    if math.isinf(ratio) and math.isfinite(low) and low > 0:
+        return f"at least {significant(low, 2)}"
+    return significant(ratio, 2)
+
+
+def _ratio_interval(cell: Row) -> str:
+    low, high = float(cell.get("ratio_low", math.nan)), float(cell.get("ratio_high", math.nan))
+    is_bound = math.isinf(float(cell.get("ratio", math.nan)))
+    return "" if is_bound or math.isnan(low) else between(significant(low, 2), significant(high, 2))
 
 
 def _behind(place: int, cell: Row) -> str:

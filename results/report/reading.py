@@ -50,6 +50,7 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
         sweep_id=_sweep_id(source.trials),
         configuration=configuration,
         axes=_axes(settings),
+        settings=[*source.settings.values()] or [settings],
         environment=source.environment or {},
         notes=notes,
     )

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import offset_copy
 
 from freewalk.results.report.numbers import compact, printable
 from freewalk.results.report.palette import Palette
@@ -24,8 +25,11 @@ LONGEST_NAME: Final = 48
 _FONT_SIZE: Final = 11
 _DOTS_PER_INCH: Final = 160
 _DECADES_WITHOUT_STEPS: Final = 1.7
-_LABEL_SIZE: Final = (0.045, 0.058)
-"""Of a one-digit label, in shares of the axes of a panel."""
+_LABEL_SIZE: Final = (0.03, 0.018, 0.062)
+"""Width of a label without and of each of its characters, and its height, in shares of the axes of a panel."""
+_LABEL_OFFSET: Final = 7
+"""Points from the end of a line to its label."""
+_UNMOVED: Final = 0.015
 
 
 class EndLabel(NamedTuple):
@@ -35,6 +39,8 @@ class EndLabel(NamedTuple):
     y: float
     text: str
     colour: str
+    name: str = ""
+    """What the label and its leader are called in the file; nothing unless given."""
 
 
 @contextmanager
@@ -136,17 +142,25 @@ def readable_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def label_ends(axes: Axes, labels: Sequence[EndLabel]) -> None:
-    """Write a label beside the end of each line, moved up or down where it would cover another.
+    """Write a label beside the end of each line; one that would cover another is moved, with a leader to its end.
 
     The axes have their final scales and limits.
     """
     to_axes = axes.transScale + axes.transLimits
     ends = [to_axes.transform((label.x, label.y)).tolist() for label in labels]
-    for label, (x, y) in zip(labels, unstacked(ends, *_LABEL_SIZE), strict=True):
-        axes.annotate(
-            label.text, (x, y), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points",
-            color=label.colour, va="center", fontweight="bold", annotation_clip=False,
+    around, each, height = _LABEL_SIZE
+    width = around + each * max((len(label.text) for label in labels), default=0)
+    beside = offset_copy(axes.transAxes, axes.get_figure(root=True), x=_LABEL_OFFSET, units="points")
+    for label, end, place in zip(labels, ends, unstacked(ends, width, height), strict=True):
+        end_inside = (end[0], min(max(end[1], 0.0), 1.0))
+        leader = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
+        note = axes.annotate(
+            label.text, end_inside, xycoords="axes fraction", xytext=place, textcoords=beside, va="center",
+            color=label.colour, fontweight="bold" if label.text.isdigit() else "normal", annotation_clip=False,
+            fontsize=_FONT_SIZE if label.text.isdigit() else _FONT_SIZE - 1,
+            arrowprops=leader if abs(place[1] - end_inside[1]) > _UNMOVED else None,
         )  # fmt: skip
+        note.set_gid(label.name or None)
 
 
 def unstacked(places: Sequence[Sequence[float]], width: float, height: float) -> list[tuple[float, float]]:

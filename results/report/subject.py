@@ -1,9 +1,11 @@
 """What a report is about: a sweep's tables, task by task, and the parameters in which its cells differ."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, TypeAlias, cast
 
+import numpy as np
 import pandas as pd
 
 from freewalk.results.cells import cell_columns, parameter_columns
@@ -44,6 +46,8 @@ class Tables:
     """Trials that are left aside, since another one of their cell and seed is counted."""
     axes: frozenset[str] = frozenset()
     """The keys of its grid; empty where they are not known."""
+    settings: Sequence[Mapping[str, Any]] = ()
+    """How its trials were run (epochs and the like), one for each sweep that was merged; empty where nothing tells."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, TaskNote] = field(default_factory=dict)
 
@@ -91,10 +95,15 @@ class Task:
         """The target in words: ``max_error < 0.4``."""
         return f"{self.metric} {self.note.comparison if self.note else 'to'} {significant(self.target)}"
 
-    @property
+    @cached_property
     def is_higher_better(self) -> bool:
-        """Whether the metric is to be high, as far as that is known."""
-        return self.note is not None and self.note.comparison.startswith(">")
+        """Whether the metric is to be high; where no note says so, as the trials tell that met the target or missed."""
+        if self.note is not None:
+            return self.note.comparison.startswith(">")
+        complete = self.trials[self.trials["state"] == State.COMPLETE]
+        metric, target = (complete[name].to_numpy(np.float64, na_value=np.nan) for name in ("metric_final", "target"))
+        beyond = np.where(complete["reached"].to_numpy(np.bool_, na_value=False), 1.0, -1.0) * np.sign(metric - target)
+        return bool(np.nansum(beyond) > 0)
 
     def values(self, cell: Row) -> list[tuple[str, str]]:
         """Give what sets a cell apart: its method where there are several, and the parameters that vary."""
@@ -102,9 +111,13 @@ class Task:
         return [*method, *((name, parameter_text(cell[PARAMETER_PREFIX + name])) for name in self.varied)]
 
     def label(self, cell: Row) -> str:
-        """Give a cell's values in one line, as ``--grid`` writes them."""
-        given = [f"{name}={text}" for name, text in self.values(cell) if text != MISSING]
-        return ", ".join(given) or str(cell["method"])
+        """Give a cell's values in words: ``walk, stddev 0.1, batch 64``."""
+        return self.words(cell) or str(cell["method"])
+
+    def words(self, cell: Row, names: Collection[str] | None = None) -> str:
+        """Give those of a cell's values that apply, or those of them that are named, in words."""
+        given = [(name, text) for name, text in self.values(cell) if text != MISSING]
+        return ", ".join(in_words(name, text) for name, text in given if names is None or name in names)
 
     def key(self, cell: Row) -> tuple[tuple[str, str], ...]:
         """Give what ``values`` tells, exactly."""
@@ -169,6 +182,11 @@ def ordered_values(values: Iterable[Any]) -> list[Any]:
     found = {key: value for value in values if (key := parameter_key(value))}
     words = [value for value in found.values() if isinstance(value, str)]
     return [*sorted(value for value in found.values() if not isinstance(value, str)), *words]
+
+
+def in_words(name: str, text: str) -> str:
+    """Say a parameter and its value in prose: ``batch 64``; a method's name says what it is."""
+    return text if name == "method" else f"{name.removesuffix('_size').replace('_', ' ')} {text}"
 
 
 def records(frame: pd.DataFrame) -> list[Row]:

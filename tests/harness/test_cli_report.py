@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def test_answers_page_and_tables(harness: Harness, sweep: Path, snapshot: Snapsh
     assert "numba" in page, "the environment"
     assert "XOR of two inputs" in page, "what is learned"
     assert "max_error &lt; 0.4" in page
+    for setting in ("learning_rate", "optimizer", "hidden", "timesteps", "batch_size", "epochs", "steps_per_epoch"):
+        assert f"<span>{setting} <b>" in page, "what does not vary, defaults too"
     assert harness("report", "swept", "--quiet").out == ""
 
 
@@ -113,6 +116,82 @@ def test_files_without_a_store(harness: Harness, sweep: Path) -> None:
     (sweep / "curves.csv").unlink()
     assert harness("report", "swept/trials.csv").code == 0
     assert "There are no learning curves" in (sweep / "report.html").read_text()
+
+
+def test_ranking_for_a_paper(harness: Harness, sweep: Path) -> None:
+    result = harness("report", "swept", "--latex", "--markdown", "--json")
+    files = {Path(name).name for name in json.loads(result.out)["files"]}
+    assert {"ranking.tex", "ranking.md"} <= files
+    tex = (sweep / "ranking.tex").read_text()
+    assert tex.count("\\toprule") == 2, "a table a task"
+    assert "max\\_error $<$ 0.4" in tex
+    assert (sweep / "ranking.md").read_text().count("| 1 |") == 2
+    assert harness("report", "swept", "--latex").code == 0, "its own file may be replaced"
+
+
+def test_a_folder_of_sweeps_lists_them(harness: Harness, sweep: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    (runs / "group").mkdir(parents=True)
+    (runs / "notes").mkdir()
+    sweep.rename(runs / "group" / "first")
+    with Store.create(runs / "second", {"task": "xor"}):
+        pass
+    (runs / "tables").mkdir()
+    (runs / "group" / "first" / "trials.csv").rename(runs / "tables" / "trials.csv")
+    (runs / "broken").mkdir()
+    (runs / "broken" / "sweep.sqlite").write_bytes(b"rubbish" * 100)
+    result = harness("report", "runs")
+    assert result.code == 2
+    lines = [line.split("  ") for line in result.out.splitlines()]
+    assert [(line[0], line[-1]) for line in lines] == [
+        ("runs/broken", "cannot be read"),
+        ("runs/group/first", "8 of 8 trials"),
+        ("runs/second", "0 of 0 trials"),
+        ("runs/tables", "trials.csv alone"),
+    ]
+    assert result.err == (
+        "harness: error: runs holds no sweep itself, but 4 sweeps lie below it; give its folder, such as runs/broken\n"
+    )
+    quiet = harness("report", "runs", "--json")
+    assert (quiet.code, quiet.out) == (2, "")
+    assert "one sweep lies below it" in harness("report", "runs/group").err
+    assert not list(tmp_path.rglob("report.html")), "nothing was written"
+
+
+@pytest.mark.parametrize(
+    ("screen", "answer", "opened"),
+    [
+        ({"DISPLAY": ":0"}, True, True),
+        ({"BROWSER": "mine"}, True, True),
+        ({"DISPLAY": ":0"}, False, False),
+        ({"DISPLAY": ":0"}, webbrowser.Error("none"), False),
+        ({}, True, False),
+    ],
+)
+def test_open(
+    harness: Harness, sweep: Path, monkeypatch: pytest.MonkeyPatch, screen: dict[str, str], answer: Any, opened: bool
+) -> None:
+    asked = []
+
+    def browse(address: str) -> bool:
+        asked.append(address)
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in screen.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("webbrowser.open", browse)
+    result = harness("report", "swept", "--open")
+    address = (sweep / "report.html").resolve().as_uri()
+    assert result.code == 0
+    assert asked == ([address] if screen else [])
+    assert result.err == ("" if opened else f"harness: no browser could be opened here; the page is {address}\n")
+    assert harness("report", "swept").err == ""
+    assert len(asked) == bool(screen), "only where it is asked for"
 
 
 def test_refusals(refused: Refused, sweep: Path, tmp_path: Path, harness: Harness) -> None:

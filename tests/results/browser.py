@@ -55,6 +55,7 @@ class Browser:
         os.close(theirs_out)
         self._buffer = b""
         self._number = 0
+        self._scripts = True
         self._session = ""
         self.visit = Visit()
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
@@ -73,7 +74,8 @@ class Browser:
         while self.evaluate("document.readyState") != "complete" or self.evaluate("location.protocol") != "file:":
             assert time.monotonic() < deadline, "the page did not load"
             time.sleep(0.02)
-        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if self._scripts:
+            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return self.visit
 
     def evaluate(self, expression: str) -> Any:
@@ -81,6 +83,20 @@ class Browser:
         found = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def allow_scripts(self, allowed: bool) -> None:
+        """Let pages that are opened from now on run their scripts, or not."""
+        self._scripts = allowed
+        self._call("Emulation.setScriptExecutionDisabled", value=not allowed)
+
+    def move(self, x: float, y: float) -> None:
+        """Move the pointer to a place of the window."""
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, x: float, y: float) -> None:
+        """Click at a place of the window."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, path: Path) -> None:
         """Save a picture of the whole page."""

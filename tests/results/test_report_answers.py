@@ -38,10 +38,10 @@ def test_a_clear_winner_is_called_decided() -> None:
     found = answer_to(by_stddev({0.1: 100, 0.5: 300, 1.0: 900}), parameters={"stddev": [0.5, 0.1, 1.0]}, seeds=10)
     assert found.verdict == "decided"
     assert found.sentences[0].startswith(
-        "stddev=0.1 reached max_error < 0.4 in 10 of 10 trials (95 % interval 72 % to 100 %), at an expected 104 ev"
+        "stddev 0.1 reached max_error < 0.4 in 10 of 10 trials (95 % interval 72 % to 100 %), at an expected 104 ev"
     )
     assert "Decided: the other 2 cells are clearly worse (every adjusted p at most " in said(found)
-    assert "The next, stddev=0.5, needs 2.9 times as many evaluations (95 % interval " in said(found)
+    assert "The next, stddev 0.5, needs 2.9 times as many evaluations (95 % interval " in said(found)
     assert found.figures[0][:2] == ("reached", "10/10")
     assert found.figures[1][:2] == (
         "evaluations",
@@ -79,7 +79,7 @@ def test_too_few_seeds_are_named_and_how_many_it_takes(seeds: int, words: str) -
     found = answer_to(by_stddev({0.1: 100, 0.5: 900}), parameters={"stddev": [0.1, 0.5]}, seeds=seeds)
     assert found.verdict == "undecided"
     assert f"{words} too few for any test to tell 2 cells apart; it takes 4 at least." in said(found)
-    assert "The next, stddev=0.5, needs 8.9 times" in said(found) or "needs 9 times" in said(found)
+    assert "The next, stddev 0.5, needs 8.9 times" in said(found) or "needs 9 times" in said(found)
 
 
 @pytest.mark.parametrize("n_others", [1, 5, 47, 431])
@@ -104,7 +104,7 @@ def test_a_next_cell_that_never_reached_it() -> None:
     found = answer_to(fate, parameters={"stddev": [0.1, 1.0]}, seeds=10)
     assert found.verdict == "decided"
     assert "Decided: the other cell is clearly worse (p = " in said(found)
-    assert "The next, stddev=1, never reached it: that is at least " in said(found)
+    assert "The next, stddev 1, never reached it: that is at least " in said(found)
 
 
 def test_nothing_learned() -> None:
@@ -112,7 +112,7 @@ def test_nothing_learned() -> None:
     found = answer_to(fate, parameters={"stddev": [0.5, 0.1]}, seeds=4)
     assert found.verdict == "not learned"
     assert found.sentences[0] == "Not learned: none of 8 trials of 2 cells reached max_error < 0.4."
-    assert "Closest came stddev=0.1, with a final loss of 0.202 (interquartile mean)." in said(found)
+    assert "Closest came stddev 0.1, with a final loss of 0.202 (interquartile mean)." in said(found)
     assert found.figures[0] == ("reached", "0/4", "0 % \N{EN DASH} 49 %")
     diverged = answer_to(lambda row: missed(math.inf, "diverged"), seeds=2)
     assert diverged.sentences[1] == "The loss of the best cell is not finite at the end."
@@ -194,7 +194,7 @@ def test_methods_are_compared_and_named() -> None:
     found = answer(task)
     assert found.best is not None
     assert task.values(found.best) == [("method", "backprop")]
-    assert found.sentences[0].startswith("method=backprop reached")
+    assert found.sentences[0].startswith("backprop reached")
 
 
 def test_parameters_that_do_not_apply_are_left_out_of_labels() -> None:
@@ -202,7 +202,7 @@ def test_parameters_that_do_not_apply_are_left_out_of_labels() -> None:
     trials.loc[trials["method"] == "backprop", "param_stddev"] = math.nan
     (task,) = split_tasks(make_tables(trials))
     labels = {task.label(cell) for cell in task.cells}
-    assert labels == {"method=walk, stddev=0.1", "method=walk, stddev=0.5", "method=backprop"}
+    assert labels == {"walk, stddev 0.1", "walk, stddev 0.5", "backprop"}
 
 
 def question(tasks: Sequence[Task]) -> str:
@@ -240,9 +240,9 @@ def test_one_setting_for_all_tasks() -> None:
     fate: Fate = lambda row: reached(costs[row["task"], row["stddev"]])  # noqa: E731
     found = overall(tasks_of(fate, parameters={"stddev": [0.1, 0.5]}, tasks=("xor", "sign")))
     assert found is not None
-    assert (found.label, found.n_reached, found.n_complete, found.n_cells) == ("stddev=0.1", 6, 6, 2)
+    assert (found.label, found.n_reached, found.n_complete, found.n_cells) == ("stddev 0.1", 6, 6, 2)
     assert found.ratio == pytest.approx(math.sqrt(1 * 4 / 3))  # 0.5 has sqrt(2)
-    assert "stddev=0.1 reached most often, in 6 of 6 trials. It needs 1.2 times" in found.sentence
+    assert "stddev 0.1 reached most often, in 6 of 6 trials. It needs 1.2 times" in found.sentence
     assert overall(tasks_of(fate, parameters={"stddev": [0.1, 0.5]})) is None, "one task"
     never = overall(tasks_of(lambda row: missed(), parameters={"stddev": [0.1, 0.5]}, tasks=("xor", "sign")))
     assert never is None
@@ -261,8 +261,8 @@ def test_endings_are_counted_and_explained() -> None:
     assert found["reached"].where == "stddev 0.1"
     assert found["diverged"].where == "stddev 1"
     assert found["reached"].example == ""
-    assert found["exhausted"].example.startswith("stddev=1, seed 2: exhausted: the budget ended")
-    assert found["diverged"].example.startswith("stddev=1, seed 0: diverged: ")
+    assert found["exhausted"].example.startswith("stddev 1, seed 2: exhausted: the budget ended")
+    assert found["diverged"].example.startswith("stddev 1, seed 0: diverged: ")
     assert all(ending.meaning and ending.css == f"is-{kind}" for kind, ending in found.items())
 
 
@@ -272,4 +272,4 @@ def test_errors_are_grouped() -> None:
     first, second = error_groups(tasks)
     assert (first.task, first.error, first.n_trials) == ("xor", "A", 8)
     assert (second.error, second.n_trials) == ("B", 4)
-    assert first.cells == "stddev=0.2; stddev=0.3; stddev=0.4 and 1 more"
+    assert first.cells == "stddev 0.2; stddev 0.3; stddev 0.4 and 1 more"

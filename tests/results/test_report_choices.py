@@ -13,7 +13,7 @@ from freewalk.results.report.drawing import Group
 from freewalk.results.report.heat_map import HeatMap
 from freewalk.results.report.heat_maps import MAX_PANELS, MAX_VALUES, heat_maps
 from freewalk.results.report.influence import influence_group
-from freewalk.results.report.learning import N_CONTEXT, learning_plots, numbered_cells
+from freewalk.results.report.learning import MAX_SEEDS, N_CONTEXT, learning_plots, numbered_cells
 from freewalk.results.report.line_plot import LinePlot
 from freewalk.results.report.palette import N_SERIES
 from freewalk.results.report.point_plot import PointPlot
@@ -67,7 +67,7 @@ def test_curves_are_median_and_quartiles_of_complete_trials() -> None:
 def test_the_target_is_drawn_where_the_loss_counts() -> None:
     trials = make_trials(mixed).assign(metric_name="loss", target=0.05)
     drawn = learning(trials)
-    assert set(drawn) == {"loss", "solved"}
+    assert set(drawn) == {"loss", "success"}
     assert drawn["loss"].target == 0.05
 
 
@@ -79,32 +79,101 @@ def test_diverged_trials_are_at_the_worst_end(comparison: str, worst: float) -> 
     assert drawn["loss"].lines[0].y[-1] == math.inf
 
 
-def test_shares_are_of_the_targets_of_all_cells() -> None:
-    # One cell comes down to a loss of 0.01, the other stays at 0.25: of 51 targets it meets the first at most.
-    fate: Fate = lambda row: reached(500) if row["stddev"] < 0.2 else missed(0.25)  # noqa: E731
-    drawn = learning(make_trials(fate, {"stddev": [0.1, 0.5]}))
-    good, bad = (line.y[-1] for line in drawn["solved"].lines)
-    assert good == 1.0
-    assert bad <= 1 / 51
+def test_success_is_the_share_of_seeds_that_reached_the_target() -> None:
+    # Curves go straight from 0.6 to 0.3, target 0.4, or to 0.5: a seed that missed has met the easier half of targets.
+    fate: Fate = lambda row: reached(100 * (1 + row["seed"])) if row["stddev"] < 0.2 else missed()  # noqa: E731
+    good, bad = learning(make_trials(fate, {"stddev": [0.1, 0.5]}, seeds=4))["success"].lines
+    assert good.x[[0, -1]].tolist() == [0, 400], "a line ends where its trials did"
+    assert bad.x[-1] == 1000
+    assert [good.y[good.x <= cost][-1] for cost in (99, 100, 250, 400)] == [0, 0.25, 0.5, 1]
+    assert set(bad.y) == {0}
+    assert good.pale is not None
+    assert bad.pale is not None
+    assert (good.pale >= good.y).all(), "easier targets are met no later"
+    assert good.pale[-1] == 1
+    # Equal ratios from 0.6 to 0.4: the target 0.5 is that far on the way.
+    assert bad.pale[-1] == pytest.approx(math.log(0.6 / 0.5) / math.log(0.6 / 0.4), abs=0.02)
 
 
-def test_targets_reach_down_to_the_best_loss_of_any_cell() -> None:
-    n_cells = N_SERIES + N_CONTEXT + 10
-    trials = make_trials(lambda row: reached(100 * row["batch_size"]), {"batch_size": range(1, n_cells + 1)}, seeds=1)
-    drawn = {cell["param_batch_size"] for _, cell in numbered_cells(only_task(make_tables(trials)))}
-    hidden = min(set(range(1, n_cells + 1)) - drawn)
-    lines = learning(trials)["solved"].lines
-    assert max(line.y[-1] for line in lines) == 1.0
-    trials.loc[trials["param_batch_size"] == hidden, "loss_final"] = 1e-9
-    lines = learning(trials)["solved"].lines
-    assert max(line.y[-1] for line in lines) < 0.3, "a cell that is not drawn came much further"
+def test_success_of_cells_that_learned_nothing_and_of_what_was_learned_at_the_start() -> None:
+    trials = make_trials(lambda row: missed() if row["stddev"] > 1 else reached(0), {"stddev": [0.1, 5.0]})
+    curves = make_curves(trials)
+    flat = curves["value"].where(curves["metric"] != "max_error", 0.6 + 0.001 * curves["step"])
+    at_once, never = learning(trials, curves=curves.assign(value=flat))["success"].lines
+    assert set(at_once.y) == {1}
+    assert never.pale is not None
+    assert (never.y[-1], never.pale[-1]) == (0, 0)
 
 
-def test_no_curves_no_plots() -> None:
+def test_success_counts_what_was_confirmed_and_no_lucky_look() -> None:
+    trials = make_trials(lambda row: missed())
+    curves = make_curves(trials)
+    lucky = curves["value"].mask((curves["metric"] == "max_error") & (curves["step"] == 2), 0.1)
+    (line,) = learning(trials, curves=curves.assign(value=lucky))["success"].lines
+    assert line.pale is not None
+    assert set(line.y) == {0}
+    assert line.pale[-1] == pytest.approx(49 / 50), "all but the target itself"
+
+
+def test_success_of_a_share_that_is_to_be_high() -> None:
+    note = {"xor": TaskNote("", ">=", "share of right answers")}
+    trials = make_trials(lambda row: reached(100) if row["seed"] else missed()).assign(target=0.99)
+    trials["metric_final"] = trials["metric_final"].mask(trials["reached"], 0.995)
+    curves = make_curves(trials)
+    trials, curves = (frame.replace("max_error", "accuracy") for frame in (trials, curves))
+    for notes in (note, {}):  # without a note the trials tell what is better
+        (line,) = learning(trials, curves=curves, notes=notes)["success"].lines
+        assert line.y[-1] == pytest.approx(2 / 3)
+        assert line.pale is not None
+        # The trial that missed began and ended at 0.6 and 0.5: it never came nearer than where training starts.
+        assert line.pale[-1] == pytest.approx(2 / 3)
+
+
+def test_no_curves_no_plots_but_success() -> None:
     trials = make_trials(mixed)
-    assert learning(trials, curves=make_curves(trials).iloc[:0]) == {}
-    other = make_curves(trials).assign(split="train")
-    assert learning(trials, curves=other) == {}
+    for curves in (make_curves(trials).iloc[:0], make_curves(trials).assign(split="train")):
+        drawn = learning(trials, curves=curves)
+        assert set(drawn) == {"success"}
+        assert [line.pale for line in drawn["success"].lines] == [None]
+        assert drawn["success"].lines[0].y[-1] == 1
+    assert learning(make_trials(lambda row: waiting())) == {}
+
+
+def test_single_seeds_are_the_curves_of_trials() -> None:
+    n_seeds = MAX_SEEDS + 3
+    trials = make_trials(lambda row: reached(1000 + row["seed"]), {"stddev": [0.1, 0.2]}, seeds=n_seeds)
+    curves = make_curves(trials, points=200)
+    lines = learning(trials, curves=curves)["loss"].lines
+    for line in lines:
+        assert [seed.seed for seed in line.seeds] == list(range(MAX_SEEDS))
+        for seed in line.seeds:
+            cell = trials[
+                (trials["param_stddev"] == float(line.name.removeprefix("stddev "))) & (trials["seed"] == seed.seed)
+            ]
+            curve = curves[(curves["trial_id"] == cell["trial_id"].item()) & (curves["metric"] == "loss")]
+            known = dict(zip(curve["evaluations"], curve["value"], strict=True))
+            assert len(seed.x) <= 41
+            assert seed.x[-1] == 1000 + seed.seed
+            assert all(value == known[at] for at, value in zip(seed.x[1:], seed.y[1:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "methods", "ends"),
+    [
+        ({"stddev": [0.1, 0.5]}, ("walk",), {"stddev 0.1", "stddev 0.5"}),
+        ({"stddev": [0.1], "batch_size": [1, 2]}, ("walk",), {"batch 1", "batch 2"}),
+        ({}, ("walk", "backprop"), {"walk", "backprop"}),
+        ({"stddev": [0.1, 0.5], "learning_rate": [1, 2]}, ("walk",), {""}),
+        ({"stddev": [0.1]}, ("walk",), {""}),
+    ],
+)
+def test_ends_are_in_words_where_all_are_short(
+    parameters: dict[str, list[float]], methods: tuple[str, ...], ends: set[str]
+) -> None:
+    drawn = learning(make_trials(mixed, parameters, methods=methods))
+    for plot in drawn.values():
+        assert {line.end for line in plot.lines} == ends
+        assert not any(sign in line.name for line in plot.lines for sign in "=_`")
 
 
 def fields(plot: HeatMap) -> dict[tuple[str, str], tuple[float, str]]:

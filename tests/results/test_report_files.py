@@ -42,7 +42,7 @@ def test_files_and_tables(report: Report, tmp_path: Path) -> None:
 
 def test_plots_are_files_of_their_own(report: Report, tmp_path: Path) -> None:
     paths = write_report(report, tmp_path, version="1", plots=["png", "svg"], theme="dark")[4:]
-    names = ["loss", "metric", "solved", "map-0", "influence", "cost-0", "cost-1"]
+    names = ["loss", "metric", "success", "map-0", "influence", "cost-0", "cost-1"]
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         f"plots/xor-{name}.{kind}" for kind in ("png", "svg") for name in names
     ]

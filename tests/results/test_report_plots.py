@@ -20,7 +20,8 @@ from freewalk.results.report.bar_plot import Bar, BarPlot
 from freewalk.results.report.drawing import Plot
 from freewalk.results.report.heat_map import HeatMap
 from freewalk.results.report.inline_svg import to_inline
-from freewalk.results.report.line_plot import Line, LinePlot
+from freewalk.results.report.line_plot import Line, LinePlot, SeedLine
+from freewalk.results.report.marks import marks_of
 from freewalk.results.report.palette import DARK, FILES, INLINE, LIGHT, N_SERIES, Palette, variables
 from freewalk.results.report.point_plot import Point, PointPlot
 from freewalk.results.report.style import EndLabel, file_bytes, label_ends, new_figure, short, spread, styled, unstacked
@@ -209,11 +210,45 @@ def test_end_labels_stand_at_the_ends_of_their_lines() -> None:
     axes.set_ylim(0, 1)
     label_ends(axes, [EndLabel(5, 0.25, "a", "red"), EndLabel(10, 1.0, "b", "blue")])
     assert [text.xy for text in axes.texts] == [(0.5, 0.25), (1.0, 1.0)]  # type: ignore[attr-defined]
+    assert [text.arrow_patch for text in axes.texts] == [None, None], "no leader where nothing was moved"  # type: ignore[attr-defined]
+
+
+def test_a_label_that_was_moved_has_a_leader_to_the_end_of_its_line() -> None:
+    figure, axes = new_figure()
+    axes.set_ylim(0, 1)
+    label_ends(axes, [EndLabel(0.5, 0.5, "walk", "red", "label-1"), EndLabel(0.5, 0.5, "backprop", "blue", "label-2")])
+    file_bytes(figure, "svg")
+    boxes = [text.get_window_extent() for text in axes.texts]
+    first, second = axes.texts
+    assert first.xy == second.xy == (0.5, 0.5)  # type: ignore[attr-defined]
+    assert [text.get_gid() for text in axes.texts] == ["label-1", "label-2"]
+    leaders = [text.arrow_patch for text in axes.texts if text.arrow_patch]  # type: ignore[attr-defined]
+    assert leaders
+    end = axes.transAxes.transform((0.5, 0.5))
+    for leader in leaders:
+        reached = leader.get_path().vertices
+        assert np.abs(leader.get_transform().transform(reached) - end).sum(axis=1).min() < 3
+    assert all(box.x1 > end[0] for box in boxes)
+    assert axes.texts[0].xyann[1] != axes.texts[1].xyann[1]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_labels_of_curves_that_end_together_do_not_cover_each_other(words: bool) -> None:
+    ends = [f"stddev 0.{n}" for n in range(N_SERIES)] if words else [""] * N_SERIES
+    lines = [Line(X, X / 100, n, f"cell {n}", end=end) for n, end in enumerate(ends, 1)]
+    figure = LinePlot("p", "x", "y", lines, "share", steps=True).draw(INLINE)
+    file_bytes(figure, "svg")
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+    for first, second in itertools.combinations(boxes, 2):
+        assert not first.padded(-1).overlaps(second.padded(-1))
+    assert [text.get_text() for text in figure.axes[0].texts] == (ends if words else list("123456"))
 
 
 def test_lines_show_values_and_bands() -> None:
     axes = PLOTS[0].draw(INLINE).axes[0]
-    grey, coloured, target = axes.lines
+    grey, coloured, end, target = axes.lines
+    assert set(end.get_xdata()) == {100}
+    assert set(end.get_ydata()) == {101}
     assert np.array_equal(coloured.get_ydata(), X + 1)
     assert np.array_equal(grey.get_ydata(), X + 3)
     assert coloured.get_color() == INLINE.series[0]
@@ -237,3 +272,45 @@ def test_png_has_the_wanted_size() -> None:
     content = file_bytes(PLOTS[0].draw(LIGHT, "xor"), "png")
     image = mpl.image.imread(io.BytesIO(content))
     assert image.shape[1] == round(5.4 * 160)
+
+
+def test_the_page_can_tell_curves_apart_and_read_their_values() -> None:
+    seeds = [SeedLine(7, X, X + 2)]
+    line = Line(X, X + 1, 2, HOSTILE, X, X + 2, pale=X + 1.5, seeds=seeds)
+    figure = LinePlot("p", "x", "y", [line, Line(X, X + 3, name="grey")]).draw(INLINE)
+    svg = file_bytes(figure, "svg").decode()
+    inline = to_inline(svg, "f", "", marks_of(figure))
+    root = ElementTree.fromstring(inline)
+    marked = {part: element for element in root.iter("g") if (part := element.get("class"))}
+    assert set(marked) == {f"{part} of-2" for part in ("line", "pale", "band", "seed", "end", "label")} | {"other of-1"}
+    shown = HOSTILE.replace("\x07", "")
+    titles = {part: title.text for part, element in marked.items() if (title := element.find("title")) is not None}
+    assert titles == {
+        "line of-2": f"2: {shown}",
+        "pale of-2": f"2: {shown}, with easier targets",
+        "seed of-2": f"2: {shown}, seed 7",
+        "other of-1": "grey",
+    }
+    # Where the axes say that a value lies, its line is.
+    places = {}
+    for name in "xy":
+        scale, *numbers = (root.get(f"data-{name}") or "").split()
+        assert scale == "log"
+        low, high, first, last = map(float, numbers)
+        places[name] = lambda value, low=low, high=high, first=first, last=last: (
+            low + (high - low) * math.log(value / first) / math.log(last / first)
+        )
+    path = marked["line of-2"].find("path")
+    assert path is not None
+    *_, x, y = re.findall(r"-?[\d.]+", path.get("d") or "")
+    assert (float(x), float(y)) == pytest.approx((places["x"](100), places["y"](101)), abs=0.3)
+    alone = LinePlot("p", "x", "y", [line]).draw(LIGHT, "xor")
+    assert not any("seed" in str(drawn.get_gid()) for drawn in alone.axes[0].lines), "the page alone has single seeds"
+
+
+def test_what_has_no_curves_has_no_marks() -> None:
+    for plot in (HEAT_MAP, *PLOTS[3:]):
+        figure = plot.draw(INLINE)
+        inline = to_inline(file_bytes(figure, "svg").decode(), "f", "", marks_of(figure))
+        assert "class=" not in inline
+        assert "data-x" not in inline
