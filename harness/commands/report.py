@@ -57,8 +57,8 @@ def command(
     """Say which settings of a sweep win on each task, by how much and how surely.
 
     DIR is the folder of a sweep, which may still be running, or a trials.csv. Written are report.html, one file that
-    needs nothing else, and summary.csv, ranking.csv and sensitivity.csv. Of a folder that holds several sweeps these
-    are listed.
+    needs nothing else, and summary.csv, ranking.csv, methods.csv and sensitivity.csv. Of a folder of several sweeps
+    these are listed.
     """
     from freewalk.harness.plugins import load_plugins
     from freewalk.results.errors import StoreError

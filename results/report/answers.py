@@ -2,25 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
-import pandas as pd
+from freewalk.results.report.comparing import Standing, interval_words, standing
+from freewalk.results.report.contest import contest
+from freewalk.results.report.effects import influence
+from freewalk.results.report.numbers import between, counted, interval, percent, seconds, significant
+from freewalk.results.report.resolution import resolution_text
+from freewalk.results.report.subject import Row, Task
+from freewalk.results.schema import State
 
-from freewalk.results.report.comparing import LEVEL, Standing, interval_words, standing
-from freewalk.results.report.numbers import (
-    between,
-    counted,
-    interval,
-    percent,
-    seconds,
-    short_value,
-    significant,
-)
-from freewalk.results.report.subject import Row, Task, records
-from freewalk.results.schema import PARAMETER_PREFIX, State
-
-HARDLY: Final = 1.05
-"""Below this, "so many times as high" would read as once."""
+_FAR = 3.0
+"""An interval that reaches so many times above its estimate wants a reason."""
 
 Verdict = Standing | Literal["only cell", "not learned", "failed", "no result yet"]
 
@@ -61,8 +54,8 @@ def answer(task: Task) -> Answer:
         return Answer("only cell", (_winner(task, best),), best, figures)
     if len(finished) == 1:
         return Answer("undecided", (_winner(task, best), "No other cell has a result yet."), best, figures)
-    verdict, certainty = standing(task)
-    return Answer(verdict, (_winner(task, best), *certainty, *_influence(task)), best, figures)
+    verdict, certainty = contest(task) if len(task.contest) > 1 else standing(task)
+    return Answer(verdict, (_winner(task, best), *certainty, *influence(task)), best, figures)
 
 
 def _without_result(task: Task) -> Answer:
@@ -79,48 +72,14 @@ def _winner(task: Task, best: Row) -> str:
     n, reached = int(best["n_complete"]), int(best["n_reached"])
     what = f"{task.label(best)}" if len(task.cells) > 1 else f"The only cell ({task.label(best)})"
     sure = f"{percent(best['success_rate_low'])} to {percent(best['success_rate_high'])}"
-    cost = interval_words(best, "ert_evaluations")
+    interval_text = interval_words(best, "ert_evaluations")
+    if interval_text and reached == n and best["ert_evaluations_high"] > _FAR * best["ert_evaluations"]:
+        interval_text += ", so high because so few seeds may have missed failures"
+    cost = "; ".join(words for words in (interval_text, resolution_text(best)) if words)
     return (
         f"{what} reached {task.goal} in {reached} of {counted(n, 'trial')} (95 % interval {sure}),"
         f" at an expected {significant(best['ert_evaluations'])} evaluations{f' ({cost})' if cost else ''}."
     )
-
-
-def effects_of(task: Task) -> list[Row]:
-    """Give the rows of the sensitivity table that tell of what the grid varies, largest share first."""
-    names = {"method", *(PARAMETER_PREFIX + name for name in task.varied), *task.varied}
-    rows = records(task.sensitivity)
-    return [row for row in rows if row["parameter"] in names and not math.isnan(row["variance_share"])]
-
-
-def _influence(task: Task) -> list[str]:
-    """Name the parameter that matters most, where one does."""
-    effects = effects_of(task)
-    if len(effects) < 2:
-        return []
-    first = effects[0]
-    untested = math.isnan(first["p_adjusted"])
-    if not untested and first["p_adjusted"] >= LEVEL:
-        return ["No single parameter has a clear effect on its own."]
-    response = "cost" if first["response"] == "evaluations_to_target" else "final loss"
-    name = str(first["parameter"]).removeprefix(PARAMETER_PREFIX)
-    size = (
-        f", which is {fold_words(first)} times as high at its worst value as at its best,"
-        f" {short_value(first['best_value'])}"
-        if first["fold"] >= HARDLY
-        else ", which it changes by less than 5 % all the same"
-    )
-    return [
-        f"{name} {'seems to matter' if untested else 'matters'} most: it explains {percent(first['variance_share'])} of"
-        f" the variation of the {response}{size if math.isfinite(first['fold']) else ''}."
-        f"{' It varies together with others, so that no test can part them.' if untested else ''}"
-    ]
-
-
-def fold_words(effect: Row) -> str:
-    """Give by how much a parameter's values differ: 13, or at least 13 where what it would have cost is not known."""
-    at_least = "at least " if effect["fold_is_bound"] is not pd.NA and effect["fold_is_bound"] else ""
-    return f"{at_least}{significant(effect['fold'], 2)}"
 
 
 def _not_learned(task: Task, best: Row) -> tuple[str, ...]:
@@ -134,7 +93,7 @@ def _not_learned(task: Task, best: Row) -> tuple[str, ...]:
     return (
         first,
         f"Closest came{name} with a final loss of {significant(loss)} (interquartile mean).",
-        *_influence(task),
+        *influence(task),
     )
 
 
@@ -143,7 +102,7 @@ def _cost_figures(best: Row) -> tuple[tuple[str, str, str], ...]:
     return (
         ("reached", f"{best['n_reached']}/{best['n_complete']}", rate),
         ("evaluations", significant(best["ert_evaluations"]), "expected"),
-        ("time", seconds(best["seconds_to_target_median"]), "median"),
+        ("time", seconds(best["ert_seconds"]), "expected"),
     )
 
 

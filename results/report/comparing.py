@@ -1,7 +1,7 @@
 """What is said of the other cells beside the first: behind, as good, a trade-off, or not to be told yet."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 from freewalk.results.contrast import ALIKE_COST, ALIKE_RATE, Verdict
@@ -16,7 +16,7 @@ _FEW_SEEDS: Final = 20
 _MOST_SEEDS: Final = 200
 
 Standing = Literal["decided", "trade-off", "no difference", "narrowed down", "undecided"]
-_WORDS: Final[dict[Standing, str]] = {
+STANDINGS: Final[dict[Standing, str]] = {
     "decided": "Decided",
     "trade-off": "Trade-off",
     "no difference": "No difference",
@@ -37,7 +37,7 @@ def standing(task: Task) -> tuple[Standing, list[str]]:
     """
     others = task.finished[1:]
     groups = {verdict: [cell for cell in others if cell["verdict"] == verdict] for verdict in _GROUPS}
-    state = _state(groups)
+    state = state_of([str(cell["verdict"]) for cell in others])
     # NaN where a cell has too few trials for any test.
     if len(groups[Verdict.UNCLEAR]) == len(others) and not any(float(cell["p_attainable"]) < LEVEL for cell in others):
         return state, [f"Not decided: {_too_few(task.n_seeds, len(others))}{_next(task, others[0])}"]
@@ -47,19 +47,20 @@ def standing(task: Task) -> tuple[Standing, list[str]]:
     more = " More seeds would tell." if groups[Verdict.UNCLEAR] and task.n_seeds < _FEW_SEEDS else ""
     trades = groups[Verdict.TRADE_OFF]
     if trades and len(others) == 1:
-        return state, [f"{_WORDS[state]}: {_trade_off(task, trades[0])}"]
+        return state, [f"{STANDINGS[state]}: {_trade_off(task, trades[0])}"]
     second = "" if others[0] in trades else _next(task, others[0])
     traded = f" {_trade_off(task, trades[0])}" if trades else ""
-    return state, [f"{_WORDS[state]}: {_told(groups, len(others))}.{common}{traded}{second}{more}"]
+    return state, [f"{STANDINGS[state]}: {_told(groups, len(others))}.{common}{traded}{second}{more}"]
 
 
-def _state(groups: dict[Verdict, list[Row]]) -> Standing:
-    if groups[Verdict.UNCLEAR]:
-        return "narrowed down" if groups[Verdict.WORSE] else "undecided"
-    if groups[Verdict.TRADE_OFF]:
+def state_of(verdicts: Collection[str]) -> Standing:
+    """Say how the first stands that others were compared with, from the verdicts on them."""
+    if Verdict.UNCLEAR in verdicts:
+        return "narrowed down" if Verdict.WORSE in verdicts else "undecided"
+    if Verdict.TRADE_OFF in verdicts:
         return "trade-off"
-    if groups[Verdict.ALIKE]:
-        return "narrowed down" if groups[Verdict.WORSE] else "no difference"
+    if Verdict.ALIKE in verdicts:
+        return "narrowed down" if Verdict.WORSE in verdicts else "no difference"
     return "decided"
 
 
@@ -127,22 +128,24 @@ def _trade_off(task: Task, cell: Row) -> str:
     """Give both sides of a cell that is better in one thing and worse in another."""
     first = task.finished[0]
     name = task.label(cell)
-    reached = f"{name} reached it in {_share(cell)} trials (the first: {_share(first)})"
+    reached = f"{name} reached it in {share_of_trials(cell)} trials (the first: {share_of_trials(first)})"
     if not all(math.isfinite(float(cell[ratio])) for ratio in ("cost_ratio", "ratio")):
         return f"{reached}; success rate and cost point in different directions."
     joint = "but" if float(cell["success_rate"]) < float(first["success_rate"]) else "and"
     where_both, with_failures = (
-        f"{significant(float(cell[ratio]), 2)} times{what}{_in_brackets(interval_words(cell, ratio, digits=2))}"
+        f"{significant(float(cell[ratio]), 2)} times{what}{in_brackets(interval_words(cell, ratio, digits=2))}"
         for ratio, what in (("cost_ratio", " the evaluations where both did"), ("ratio", " with failures counted in"))
     )
     return f"{reached} {joint} needs {where_both}, {with_failures}."
 
 
-def _share(cell: Row) -> str:
+def share_of_trials(cell: Row) -> str:
+    """Give how many trials reached the target: 29 of 30."""
     return f"{cell['n_reached']} of {cell['n_complete']}"
 
 
-def _in_brackets(words: str) -> str:
+def in_brackets(words: str) -> str:
+    """Put words that are there into brackets after a blank."""
     return f" ({words})" if words else ""
 
 
@@ -165,13 +168,15 @@ def _next(task: Task, second: Row) -> str:
         least = float(second["ratio_low"])
         at_least = f": that is at least {significant(least, 2)} times as many evaluations" if least > 1 else ""
         return f" The next, {name}, never reached it{at_least}."
-    rate = f"reached it in {_share(second)} trials and " if second["success_rate"] < first["success_rate"] else ""
+    rate = (
+        f"reached it in {share_of_trials(second)} trials and " if second["success_rate"] < first["success_rate"] else ""
+    )
     if best == 0:
         return f" The next, {name}, {rate}needs {significant(cost)} evaluations."
     times = significant(cost / best, 2)
     as_many = "as many" if times == "1" else f"{times} times as many"
     interval = interval_words(second, "ratio", " times" if times == "1" else "", digits=2)
-    return f" The next, {name}, {rate}needs {as_many} evaluations{_in_brackets(interval)}."
+    return f" The next, {name}, {rate}needs {as_many} evaluations{in_brackets(interval)}."
 
 
 def shared_values(task: Task, cells: Sequence[Row]) -> str:

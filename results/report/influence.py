@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from freewalk.results.cells import TrialArrays
-from freewalk.results.report.answers import HARDLY, effects_of, fold_words
 from freewalk.results.report.bar_plot import Bar, BarPlot
 from freewalk.results.report.comparing import LEVEL
 from freewalk.results.report.drawing import Drawing, Group
-from freewalk.results.report.numbers import counted, parameter_text, percent, short_value
+from freewalk.results.report.effects import HARDLY, effects_of, fold_words, missed_words
+from freewalk.results.report.numbers import parameter_text, percent, short_value
 from freewalk.results.report.point_plot import Point, PointPlot
 from freewalk.results.report.resolution import coarsest
 from freewalk.results.report.subject import Row, Task, ordered_values, parameter_key, records
@@ -28,15 +28,16 @@ _REST: Final = {"seed": "seed", "residual": "the rest"}
 
 def influence_group(task: Task) -> list[Group]:
     """Draw how much each parameter explains, and the costs of the values of those that explain most."""
-    drawings = [*_shares(task), *_costs(task)]
+    drawings = [*(drawing for place, method in enumerate(task.methods) for drawing in _shares(task, method, place))]
+    drawings += _costs(task)
     return [Group("What matters", drawings)] if drawings else []
 
 
-def _shares(task: Task) -> list[Drawing]:
-    effects = effects_of(task)
+def _shares(task: Task, method: str, place: int) -> list[Drawing]:
+    effects = effects_of(task, method)
     if len(effects) < 2:
         return []
-    rest = [row for row in records(task.sensitivity) if row["parameter"] in _REST]
+    rest = [row for row in records(task.sensitivity) if row["method"] == method and row["parameter"] in _REST]
     bars = [_bar(row) for row in (*effects[:MAX_BARS], *rest)]
     response = _RESPONSES.get(str(effects[0]["response"]), str(effects[0]["response"]))
     left_out = f" Shown are the {MAX_BARS} largest of {len(effects)} parameters." if len(effects) > MAX_BARS else ""
@@ -44,14 +45,10 @@ def _shares(task: Task) -> list[Drawing]:
         f"Share of the variation of {response} (as a logarithm) that each parameter explains alone; its best value, and"
         " how many times better it is than the worst. Blue: a clear effect; grey: none, or none that can be parted from"
         " another parameter's. The rest: parameters together, and chance."
-        f"{_missed(effects[0])}{left_out}"
+        f"{missed_words(effects[0])}{left_out}"
     )
-    return [Drawing("influence", BarPlot("Share explained", bars), caption)]
-
-
-def _missed(effect: Row) -> str:
-    n = int(effect["n_censored"])
-    return f" {counted(n, 'trial')} that missed the target count as twice the largest cost of all." if n else ""
+    title = f"{method}: share explained" if len(task.methods) > 1 else "Share explained"
+    return [Drawing(f"influence-{place}" if place else "influence", BarPlot(title, bars), caption)]
 
 
 def _bar(row: Row) -> Bar:
@@ -66,15 +63,17 @@ def _bar(row: Row) -> Bar:
 
 
 def _costs(task: Task) -> list[Drawing]:
-    names = [str(row["parameter"]).removeprefix(PARAMETER_PREFIX) for row in effects_of(task)]
     complete = task.trials[task.trials["state"] == State.COMPLETE]
     if not complete["reached"].any():
         return []
+    if len(task.methods) > 1:  # values mean other things to other methods
+        return _cost_by_method(task)
+    effects = effects_of(task, task.methods[0])
+    names = [str(row["parameter"]).removeprefix(PARAMETER_PREFIX) for row in effects]
     names = (names or list(task.varied))[: _PARAMETERS_DRAWN if len(task.varied) > 1 else 1]
     drawings = []
     for place, name in enumerate(names):
-        column = "method" if name == "method" else PARAMETER_PREFIX + name
-        points, note = _points(complete, column)
+        points, note = _points(complete, PARAMETER_PREFIX + name)
         if len(points) > 1:
             pooled = " over all other parameters" if len(task.varied) > 1 else ""
             plot = PointPlot(f"Cost by {name}", name, "evaluations for each success", points)
@@ -85,6 +84,26 @@ def _costs(task: Task) -> list[Drawing]:
             )
             drawings.append(Drawing(f"cost-{place}", plot, caption if not place else ""))
     return drawings
+
+
+def _cost_by_method(task: Task) -> list[Drawing]:
+    if len(task.contest) < 2:
+        return []
+    points = [
+        Point(
+            str(row["method"]),
+            float(row["ert_evaluations"]),
+            float(row["ert_evaluations_low"]),
+            float(row["ert_evaluations_high"]),
+            f"{row['n_reached']}/{row['n_complete']}",
+        )
+        for row in task.contest
+    ]
+    caption = (
+        "All evaluations spent by the best cell of each method, divided by its trials that reached the target, which"
+        f" stand beside it; with 95 % intervals. Open circles: none did. {coarsest(task.contest)}".rstrip()
+    )
+    return [Drawing("cost-0", PointPlot("Cost by method", "method", "evaluations for each success", points), caption)]
 
 
 def _points(trials: pd.DataFrame, column: str) -> tuple[list[Point], str]:

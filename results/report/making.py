@@ -135,6 +135,7 @@ class Report:
             "curves": self.tables.curves,
             "summary": self.tables.summary,
             "ranking": self.tables.ranking,
+            "methods": self.tables.methods,
             "sensitivity": self.tables.sensitivity,
         }
         return {name: frame for name, frame in named.items() if frame is not None}
@@ -164,7 +165,7 @@ def write_report(
     parquet: bool = False,
     ranking_as: Sequence[TableKind] = (),
 ) -> list[Path]:
-    """Write ``report.html``, ``summary.csv``, ``ranking.csv``, ``sensitivity.csv``, and what else is asked for.
+    """Write ``report.html``, the tables that it rests on as CSV, and what else is asked for.
 
     Parameters
     ----------
@@ -194,7 +195,7 @@ def write_report(
         A file cannot be written, or one of another origin is in its place; then nothing has been written.
     """
     frames = report.frames()
-    tables = {directory / f"{name}.csv": frames[name] for name in ("summary", "ranking", "sensitivity")}
+    tables = {directory / f"{name}.csv": frames[name] for name in ("summary", "ranking", "methods", "sensitivity")}
     page = directory / REPORT_NAME
     pictures = [directory / PLOTS_FOLDER / f"{name}.{kind}" for kind in plots for name in report.plot_names()]
     columnar = {directory / f"{name}.parquet": frame for name, frame in frames.items()} if parquet else {}

@@ -29,7 +29,8 @@ def significant(value: float, digits: int = 3) -> str:
     rounded = float(f"{value:.{digits}g}")
     if abs(rounded) >= 1000:
         return f"{rounded:,.0f}" if abs(rounded) < 1e9 else _without_padding(f"{rounded:.{digits - 1}e}")
-    return _without_padding(f"{value:.{digits}g}")
+    # with few digits, 130 would be 1.3e2
+    return f"{rounded:.0f}" if abs(rounded) >= 10**digits else _without_padding(f"{value:.{digits}g}")
 
 
 def compact(value: float, digits: int = 3) -> str:

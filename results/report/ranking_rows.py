@@ -62,7 +62,7 @@ def _row(task: Task, place: int, cell: Row) -> RankingRow:
         interval=interval(float(cell["ert_evaluations_low"]), float(cell["ert_evaluations_high"])),
         ratio=ratio_text(cell) if place else "",
         ratio_interval=_ratio_interval(cell) if place else "",
-        time=seconds(cell["seconds_to_target_median"]),
+        time=seconds(float(cell["ert_seconds"])),
         loss=significant(float(cell["loss_final_iqm"])),
         first_wins=percent(float(cell["superiority"])) if place else "",
         behind=_behind(place, cell),

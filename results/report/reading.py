@@ -10,7 +10,7 @@ import pandas as pd
 
 from freewalk.results.database import DATABASE_NAME
 from freewalk.results.report.subject import Tables, TaskNote
-from freewalk.results.report_schema import RANKING, SENSITIVITY
+from freewalk.results.report_schema import METHODS, RANKING, SENSITIVITY
 from freewalk.results.report_tables import report_tables
 from freewalk.results.sources import Source, read_source
 from freewalk.results.summary import summarise
@@ -45,6 +45,7 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
         curves=_curves(source, folder),
         summary=summary,
         ranking=made[RANKING],
+        methods=made[METHODS],
         sensitivity=made[SENSITIVITY],
         name=str(settings.get("name") or folder.resolve().name),
         sweep_id=_sweep_id(source.trials),

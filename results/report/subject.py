@@ -37,6 +37,7 @@ class Tables:
     curves: pd.DataFrame | None
     summary: pd.DataFrame
     ranking: pd.DataFrame
+    methods: pd.DataFrame
     sensitivity: pd.DataFrame
     name: str
     sweep_id: str = ""
@@ -60,6 +61,8 @@ class Task:
     trials: pd.DataFrame
     cells: Sequence[Row]
     """Its rows of the summary and the ranking in one, best first."""
+    contest: Sequence[Row]
+    """Its methods that have a result, each by its best cell, best first."""
     sensitivity: pd.DataFrame
     varied: tuple[str, ...]
     """Parameters in which the cells differ, without their prefix."""
@@ -93,7 +96,8 @@ class Task:
     @property
     def goal(self) -> str:
         """The target in words: ``max_error < 0.4``."""
-        return f"{self.metric} {self.note.comparison if self.note else 'to'} {significant(self.target)}"
+        on = " on the training data" if set(self.trials["judged_on"].dropna()) == {"training"} else ""
+        return f"{self.metric} {self.note.comparison if self.note else 'to'} {significant(self.target)}{on}"
 
     @cached_property
     def is_higher_better(self) -> bool:
@@ -139,6 +143,7 @@ def split_tasks(tables: Tables) -> list[Task]:
             name=str(name),
             trials=trials,
             cells=[cell for cell in cells if cell["task"] == name],
+            contest=[row for row in records(tables.methods) if row["task"] == name],
             sensitivity=tables.sensitivity[tables.sensitivity["task"] == name],
             varied=varied_parameters(trials, tables.axes),
             note=tables.notes.get(str(name)),

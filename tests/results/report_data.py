@@ -9,7 +9,7 @@ import pandas as pd
 
 from freewalk.results.frames import build_frame, column_dtypes, parameter_series, typed_series
 from freewalk.results.report.subject import Tables, TaskNote
-from freewalk.results.report_schema import RANKING, SENSITIVITY
+from freewalk.results.report_schema import METHODS, RANKING, SENSITIVITY
 from freewalk.results.report_tables import report_tables
 from freewalk.results.schema import SCHEMA_VERSION
 from freewalk.results.summary import summarise
@@ -107,6 +107,7 @@ def make_tables(trials: pd.DataFrame, curves: pd.DataFrame | None = None, **chan
         "curves": make_curves(trials) if curves is None else curves,
         "summary": summary,
         "ranking": made[RANKING],
+        "methods": made[METHODS],
         "sensitivity": made[SENSITIVITY],
         "name": "a sweep",
         "sweep_id": "abc123",
