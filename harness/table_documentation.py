@@ -20,12 +20,23 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "curves": "One row a measurement of a trial, in the order of trial, step, split and metric. `harness sweep` writes "
     "`curves.csv`.",
     "summary": "One row a cell, in the order of the grid. `harness sweep` writes `summary.csv`.",
-    RANKING: "One row a cell, best first in each task. `harness show DIR --table ranking` prints it, `harness report` "
+    RANKING: "One row a cell, best first in each task: in the order of success rate, then expected evaluations, then "
+    "final loss. So number 1 need not be the cheapest; where success rate and cost disagree, `verdict` says trade-off. "
+    "`harness show DIR --table ranking` prints it, `harness report` "
     "writes `ranking.csv`.",
     SENSITIVITY: "One row for each parameter that varies, per task: how much it matters. `harness show DIR --table "
     "sensitivity` prints it, `harness report` writes `sensitivity.csv`.",
     COMPARISON: "One row for each cell that two sweeps have in common, and measure. `harness compare A B --csv` "
-    "prints it.",
+    "prints it, `--json` adds all cells of a measure together. `--across noise` leaves a parameter out of the "
+    "matching, to compare sweeps that differ in it.\n\n"
+    "`harness compare A B --check 1.1` fails (exit code 3) where B lacks trials that are complete in A, and where B is "
+    "worse by more than the threshold and that is no chance: a one-sided test says that B is worse, and the 95 % "
+    "interval of `ratio` lies above the threshold, or that of `cost_ratio` while `ratio` does, or B never reached the "
+    "target. It asks so of each cell, and of all cells together: evaluations seed by seed, as the cells of a sweep "
+    "share their seeds; seconds pair of runs by pair of runs, as all trials of a run share the machine's state. Of "
+    "equal sweeps at most 5 % fail, however many cells they have; `python tests/results/test_results_same_cells.py` "
+    "measures it. Seconds of one run on each side are shown and not checked: run both three times or more, in turn, "
+    "and give all: `harness compare A B A2 B2 A3 B3 --check 1.1`.",
     ORIGINS: "One row a trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
 }
 
@@ -67,7 +78,11 @@ def _section(table: TableName, text: str) -> str:
         if PARAMETERS_AFTER.get(table) == column.name:
             rows.append("| `param_*` | by its values | | one column for each parameter, see below |")
     lines = ["| column | type | unit | what it is |", "|---|---|---|---|", *rows]
-    return f"## {table}\n\n{textwrap.fill(text, 120, break_on_hyphens=False)}\n\n" + "\n".join(lines) + "\n"
+    return f"## {table}\n\n{_filled(text)}\n\n" + "\n".join(lines) + "\n"
+
+
+def _filled(text: str) -> str:
+    return "\n\n".join(textwrap.fill(part, 120, break_on_hyphens=False) for part in text.split("\n\n"))
 
 
 def _cell(text: str) -> str:

@@ -34,6 +34,11 @@ class TrialArrays:
         self.numbers: dict[str, Floats] = {
             name: trials[name].to_numpy(dtype=np.float64, na_value=math.nan) for name in _NUMBERS
         }
+        self.numbers["evaluations_budget"] = (
+            trials["evaluations_budget"].to_numpy(dtype=np.float64, na_value=math.nan)
+            if "evaluations_budget" in trials.columns  # tables of older layouts do not have it
+            else np.full(len(trials), math.nan)
+        )
         self.metric_names = [None if name is pd.NA else str(name) for name in trials["metric_name"]]
         self.complete: Bools = (trials["state"] == State.COMPLETE).to_numpy(dtype=np.bool_, na_value=False)
         self.failed: Bools = (trials["state"] == State.FAILED).to_numpy(dtype=np.bool_, na_value=False)
@@ -102,12 +107,18 @@ def counted_once(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The table itself where nothing comes twice, else the rows to count, in their order.
     """
+    rows = counted_rows(trials)
+    return trials if len(rows) == len(trials) else trials.iloc[rows].reset_index(drop=True)
+
+
+def counted_rows(trials: pd.DataFrame) -> Rows:
+    """Give the rows that ``counted_once`` keeps, in their order."""
     keys = [*cell_columns(trials), "seed"]
     if not trials.duplicated(keys).any():
-        return trials
+        return np.arange(len(trials))
     place = {state: number for number, state in enumerate(FURTHEST_FIRST)}
-    order = trials["state"].map(place).fillna(len(place)).sort_values(kind="stable").index
-    return trials.loc[order].drop_duplicates(keys).sort_index().reset_index(drop=True)
+    order = np.argsort(trials["state"].map(place).fillna(len(place)).to_numpy(), kind="stable")
+    return np.sort(order[~trials[keys].iloc[order].duplicated().to_numpy()])
 
 
 def parameter_names(table: pd.DataFrame) -> list[str]:

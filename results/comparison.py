@@ -1,4 +1,7 @@
-"""Two sweeps, cell by cell: does one need more evaluations, or more time a step, and is that more than chance."""
+"""Two sides of sweeps, cell by cell: does one need more evaluations, or more time a step, and is that more than chance.
+
+All cells together are in `comparison_whole`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,14 +9,16 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
-from freewalk.results.cells import Bools, Rows, TrialArrays
+from freewalk.results.cells import Rows, TrialArrays, counted_rows
+from freewalk.results.contrast import ALIKE_COST, Outcomes, Verdict, contrast, judge
 from freewalk.results.frames import build_frame, column_dtypes, typed_series
 from freewalk.results.matching import Matching
 from freewalk.results.report_schema import COMPARISON
 from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION
-from freewalk.results.statistics import Floats, expected_running_time, median
-from freewalk.results.statistics_effect import paired_superiority, superiority
+from freewalk.results.statistics import Floats, expected_running_time, median, student_quantile
+from freewalk.results.statistics_effect import NOTHING, paired_superiority, superiority
 from freewalk.results.statistics_ranks import (
     SIGNED_RANK,
     SIGNIFICANT,
@@ -23,29 +28,46 @@ from freewalk.results.statistics_ranks import (
     signed_rank,
     smallest_p,
 )
-from freewalk.results.statistics_ratio import running_time_ratio, shift_ratio
+from freewalk.results.statistics_ratio import UNKNOWN, Ratio
 
 EVALUATIONS: Final = "evaluations_to_target"
 SECONDS: Final = "seconds_per_step"
 MEASURES: Final = (EVALUATIONS, SECONDS)
+STUDENT: Final = "Student's t of pairs of runs"
+FEWEST_RUNS: Final = 3
+"""Pairs of runs that a test of seconds takes."""
+
+Runs = tuple[Rows, Rows]
 
 
-def compare(a: pd.DataFrame, b: pd.DataFrame, matching: Matching, measures: Sequence[str] = MEASURES) -> pd.DataFrame:
+def compare(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    matching: Matching,
+    measures: Sequence[str] = MEASURES,
+    runs: Runs | None = None,
+) -> pd.DataFrame:
     """Compare the cells that two ``trials`` tables have in common.
 
-    Evaluations: the ratio of the expected running times, and a rank test of the costs, where a trial that did not reach
-    the target is worse than any that did. Trials with equal seeds share their noise and are compared as pairs where
-    there are enough of them. Seconds a step: the median of all ratios, and a test of unpaired trials, since the noise
-    of a clock has no seed. Whether the seconds come from one machine is for the caller to know.
+    Evaluations: the ratio of the expected running times, the median ratio of the costs where both reached the target,
+    and a rank test of the costs, where a trial that did not reach the target is worse than any that did. Trials with
+    equal seeds share their noise and are compared as pairs where there are enough of them. Of trials of one cell and
+    seed one is counted.
+    Seconds a step: the trials of a run share the machine's state, which flips between two speeds for minutes, so what
+    is counted are pairs of runs, A and B in turn. Student's t of their log ratios, since of three pairs the ranks could
+    not be significant, and a log ratio averages many trials. Whether the seconds come from one machine is for the
+    caller to know.
 
     Parameters
     ----------
     a, b : pandas.DataFrame
-        The ``trials`` tables; complete trials count.
+        The ``trials`` tables of all runs of a side, one below the other; complete trials count.
     matching : Matching
         Their common cells, from ``match_cells``.
     measures : sequence of {"evaluations_to_target", "seconds_per_step"}
         What to compare.
+    runs : pair of ndarray of int, optional
+        The number of the run of each row of `a` and of `b`; runs with the same number are a pair. All one pair without.
 
     Returns
     -------
@@ -53,174 +75,178 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, matching: Matching, measures: Sequ
         The ``comparison`` table: measure by measure, in each one row a cell. Cells with different targets are left
         out of the evaluations, cells without a complete trial on both sides out of both.
     """
-    arrays_a, arrays_b = TrialArrays(a), TrialArrays(b)
-    seeds_a, seeds_b = (table["seed"].to_numpy(dtype=np.int64, na_value=-1) for table in (a, b))
-    samples = [
-        (_Sample.of(arrays_a, seeds_a, rows_a), _Sample.of(arrays_b, seeds_b, rows_b))
-        for rows_a, rows_b in matching.pairs
-    ]
+    sides = Sides(a, b, matching, runs)
     records, firsts = [], []
     for measure in measures:
-        record = _evaluations if measure == EVALUATIONS else _seconds
-        measured = [(a.known, b.known) for a, b in samples] if measure == EVALUATIONS else samples
-        usable = [
-            (pair, rows)
-            for pair, (rows, _) in zip(measured, matching.pairs, strict=True)
-            if pair[0].costs.size and pair[1].costs.size and (measure == SECONDS or pair[0].target == pair[1].target)
-        ]
-        found = [record(*pair, len(usable)) for pair, _ in usable]
-        for row, adjusted in zip(found, holm([row["p_value"] for row in found]), strict=True):
-            row["p_adjusted"] = float(adjusted)
-            row["different"] = None if math.isnan(adjusted) else bool(adjusted < SIGNIFICANT)
-        records += found
-        firsts += [int(rows[0]) for _, rows in usable]
-    cells = a.iloc[firsts].reset_index(drop=True)
+        if measure == EVALUATIONS:
+            cells = sides.evaluations()
+            found = [_evaluations(one, other, len(cells)) for _, (one, other) in cells]
+            firsts += [row for row, _ in cells]
+        else:
+            timed = sides.seconds()
+            found = [_seconds(one, other) for _, (one, other) in timed]
+            firsts += [row for row, _ in timed]
+        for kind in ("p_value", "p_worse"):
+            for row, adjusted in zip(found, holm([row[kind] for row in found]), strict=True):
+                row["p_adjusted" if kind == "p_value" else "p_worse_adjusted"] = float(adjusted)
+        records += [_judged(row) for row in found]
+    first = a.iloc[firsts].reset_index(drop=True)
     columns = {
-        name: cells[name] if name in ("task", "method") else typed_series([row[name] for row in records], dtype)
+        name: first[name] if name in ("task", "method") else typed_series([row[name] for row in records], dtype)
         for name, dtype in column_dtypes(COMPARISON).items()
     }
     parameters = [name for name in matching.columns if name.startswith(PARAMETER_PREFIX)]
-    columns |= {name: cells[name] for name in parameters}
+    columns |= {name: first[name] for name in parameters}
     return build_frame(COMPARISON, columns, [name.removeprefix(PARAMETER_PREFIX) for name in parameters])
 
 
-class _Sample(NamedTuple):
-    """The complete trials of a cell on one side."""
+class Pace(NamedTuple):
+    """The complete trials of a cell on one side, as a clock sees them."""
 
-    seeds: Rows
-    costs: Floats
-    """Evaluations to the target, or all that were spent."""
-    reached: Bools
-    pace: Floats
-    """Training seconds a step; NaN for a trial without a step."""
-    target: tuple[str | None, float] | None
-    """Metric and its value; None where nobody says."""
+    runs: Rows
+    seconds: Floats
+    """Training seconds a step."""
+    n_reached: int
 
-    @classmethod
-    def of(cls, trials: TrialArrays, seeds: Rows, rows: Rows) -> "_Sample":
-        complete = rows[trials.complete[rows]]
-        reached = trials.reached[complete]
-        to_target, until_end = (trials.numbers[name][complete] for name in ("evaluations_to_target", "evaluations"))
+
+class Sides:
+    """The trials of both sides, and their cells."""
+
+    def __init__(self, a: pd.DataFrame, b: pd.DataFrame, matching: Matching, runs: Runs | None = None) -> None:
+        self._matching = matching
+        self._tables = (a, b)
+        self._arrays = (TrialArrays(a), TrialArrays(b))
+        self._runs = runs or (np.zeros(len(a), np.intp), np.zeros(len(b), np.intp))
+
+    def evaluations(self) -> list[tuple[int, tuple[Outcomes, Outcomes]]]:
+        """Give a row of A for each cell that can be compared, and its trials on both sides."""
+        counted = [counted_rows(table) for table in self._tables]
+        seeds = [table["seed"].to_numpy(dtype=np.int64, na_value=-1) for table in self._tables]
+        found = []
+        for rows in self._matching.pairs:
+            one, other = (
+                Outcomes.of(arrays, of_side[np.isin(of_side, kept)], numbers)
+                for arrays, of_side, kept, numbers in zip(self._arrays, rows, counted, seeds, strict=True)
+            )
+            if one.costs.size and other.costs.size and self._target(0, rows[0]) == self._target(1, rows[1]):
+                found.append((int(rows[0][0]), (one, other)))
+        return found
+
+    def _target(self, side: int, rows: Rows) -> tuple[str | None, float] | None:
+        """Give a cell's metric and its value; None where nobody says."""
+        arrays = self._arrays[side]
+        known = rows[arrays.complete[rows] & ~np.isnan(arrays.numbers["target"][rows])]
+        return (arrays.metric_names[known[0]], float(arrays.numbers["target"][known[0]])) if len(known) else None
+
+    def seconds(self) -> list[tuple[int, tuple[Pace, Pace]]]:
+        """Give a row of A for each cell with a complete trial on both sides, and its trials."""
+        found = []
+        for rows in self._matching.pairs:
+            one, other = (self._pace(side, of_side) for side, of_side in enumerate(rows))
+            if one.runs.size and other.runs.size:
+                found.append((int(rows[0][0]), (one, other)))
+        return found
+
+    def _pace(self, side: int, rows: Rows) -> Pace:
+        arrays = self._arrays[side]
+        complete = rows[arrays.complete[rows]]
         with np.errstate(divide="ignore", invalid="ignore"):
-            pace = trials.numbers["train_seconds"][complete] / trials.numbers["steps"][complete]
-        known = complete[~np.isnan(trials.numbers["target"][complete])]
-        return cls(
-            seeds[complete],
-            np.where(reached, to_target, until_end),
-            reached,
-            np.where(np.isfinite(pace) & (pace > 0), pace, math.nan),
-            (trials.metric_names[known[0]], float(trials.numbers["target"][known[0]])) if len(known) else None,
-        )
-
-    @property
-    def known(self) -> "_Sample":
-        """Those whose cost is known; a table of another program, or of an older layout, may not say."""
-        return self.at(np.flatnonzero(~np.isnan(self.costs)))
-
-    def at(self, places: Rows) -> "_Sample":
-        """Give some of the trials, in another order."""
-        return self._replace(
-            seeds=self.seeds[places],
-            costs=self.costs[places],
-            reached=self.reached[places],
-            pace=self.pace[places],
-        )
+            pace = arrays.numbers["train_seconds"][complete] / arrays.numbers["steps"][complete]
+        known = np.where(np.isfinite(pace) & (pace > 0), pace, math.nan)
+        return Pace(self._runs[side][complete], known, int(arrays.reached[complete].sum()))
 
 
-def _evaluations(a: _Sample, b: _Sample, n_tests: int) -> dict[str, Any]:
-    costs_a, costs_b = (np.where(s.reached, np.log1p(s.costs), math.inf) for s in (a, b))
-    seeds, places, partners = np.intersect1d(a.seeds, b.seeds, return_indices=True)
-    n_pairs = len(seeds) if len(seeds) == a.seeds.size == b.seeds.size else 0
-    test = better_suited(n_pairs, a.costs.size, b.costs.size, n_tests)
-    if test == SIGNED_RANK:
-        first, second = costs_a[places], costs_b[partners]
-        p, effect = signed_rank(first, second).p_value, paired_superiority(first, second)
-    else:
-        p, effect = mann_whitney(costs_a, costs_b).p_value, superiority(costs_a, costs_b)
-    if n_pairs:  # in the order of the seeds, so that equal trials stand side by side
-        a, b = a.at(places), b.at(partners)
-    ratio = running_time_ratio(a.costs, a.reached, b.costs, b.reached)
-    values = [expected_running_time(s.costs, s.reached) for s in (a, b)]
-    return _record(EVALUATIONS, a, b, values, ratio, effect, test, p, n_tests)
-
-
-def _seconds(a: _Sample, b: _Sample, n_tests: int) -> dict[str, Any]:
-    pace_a, pace_b = (s.pace[~np.isnan(s.pace)] for s in (a, b))
-    effect, ratio = superiority(pace_a, pace_b), shift_ratio(pace_a, pace_b)
-    test = mann_whitney(pace_a, pace_b)
-    values = [float(median(pace)) for pace in (pace_a, pace_b)]
-    return _record(SECONDS, a, b, values, ratio, effect, test.name, test.p_value, n_tests)
-
-
-def _record(
-    measure: str,
-    a: _Sample,
-    b: _Sample,
-    values: Sequence[float],
-    ratio: tuple[float, float, float],
-    effect: tuple[float, float, float],
-    test: str,
-    p_value: float,
-    n_tests: int,
-) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "measure": measure,
-        "n_a": a.costs.size,
-        "n_b": b.costs.size,
-        "n_reached_a": int(a.reached.sum()),
-        "n_reached_b": int(b.reached.sum()),
-        "value_a": values[0],
-        "value_b": values[1],
-        **dict(zip(("ratio", "ratio_low", "ratio_high"), ratio, strict=True)),
-        **dict(zip(("superiority", "superiority_low", "superiority_high"), effect, strict=True)),
-        "test": test,
-        "p_value": p_value,
-        "p_attainable": min(1.0, smallest_p(test, a.costs.size, b.costs.size) * n_tests),
-    }
-
-
-class Overall(NamedTuple):
-    """All cells of a measure together."""
-
-    measure: str
-    n_cells: int
-    ratio: float
-    """Median of the cells' ratios."""
-    p_value: float
-    """Wilcoxon's signed ranks of the logarithms of the cells' ratios (Demšar, JMLR 7, 1, 2006)."""
-    n_worse: int
-    """Cells that are told apart, with a ratio above 1."""
-    n_better: int
-
-
-def overall(comparison: pd.DataFrame) -> list[Overall]:
-    """Sum up each measure of a ``comparison``; cells whose ratio is unknown do not count."""
-    found = []
-    for measure in dict.fromkeys(comparison["measure"]):
-        rows = comparison[(comparison["measure"] == measure) & comparison["ratio"].notna()]
-        ratios = rows["ratio"].to_numpy(dtype=np.float64)
-        different = rows["different"].to_numpy(dtype=np.bool_, na_value=False)
-        with np.errstate(divide="ignore"):
-            p = signed_rank(np.zeros(len(ratios)), np.log(ratios)).p_value
-        worse, better = int((different & (ratios > 1)).sum()), int((different & (ratios < 1)).sum())
-        found.append(Overall(str(measure), len(ratios), float(median(ratios)), p, worse, better))
+def log_ratios(a: Pace, b: Pace) -> dict[int, float]:
+    """Give the logarithm of B over A in each pair of runs, of the median trial of each."""
+    found = {}
+    for run in np.intersect1d(a.runs, b.runs):
+        one, other = (float(median(s.seconds[(s.runs == run) & ~np.isnan(s.seconds)])) for s in (a, b))
+        if math.isfinite(one) and math.isfinite(other):
+            found[int(run)] = math.log(other / one)
     return found
 
 
-def regressions(comparison: pd.DataFrame, threshold: float) -> tuple[pd.DataFrame, list[Overall]]:
-    """Give what is worse in B by more than a factor, with evidence.
+def student_ratio(logs: Floats) -> tuple[Ratio, float, float]:
+    """Give the geometric mean of ratios with Student's interval, and the p-values of both sides and of a mean above 1.
 
-    A cell is, where its ratio is above the threshold and A and B are told apart; so is a measure as a whole, where the
-    median ratio of its cells is above the threshold and their signed ranks are significant. So many small differences
-    count that no cell shows alone, and few seeds hide nothing that all cells share.
-
-    Returns
-    -------
-    pandas.DataFrame, list of Overall
-        The rows of `comparison`, and the measures as a whole.
+    Nothing is tested of fewer than three.
     """
-    ratios = comparison["ratio"].to_numpy(dtype=np.float64)
-    told = comparison["different"].to_numpy(dtype=np.bool_, na_value=False)
-    whole = [o for o in overall(comparison) if o.ratio > threshold and o.p_value < SIGNIFICANT]
-    return comparison[told & (np.nan_to_num(ratios, nan=0.0, posinf=math.inf) > threshold)], whole
+    if not logs.size:
+        return UNKNOWN, math.nan, math.nan
+    mean = float(logs.mean())
+    if logs.size < FEWEST_RUNS:
+        return Ratio(math.exp(mean), 0.0, math.inf), math.nan, math.nan
+    error = float(logs.std(ddof=1)) / math.sqrt(logs.size)
+    half = student_quantile(0.95, logs.size - 1) * error
+    t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
+    p_worse = float(stdtr(logs.size - 1, -t))
+    return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half)), 2 * min(p_worse, 1 - p_worse), p_worse
+
+
+def _evaluations(a: Outcomes, b: Outcomes, n_tests: int) -> dict[str, Any]:
+    costs_a, costs_b = (np.where(s.reached, np.log1p(s.costs), math.inf) for s in (a, b))
+    seeds, places, partners = np.intersect1d(a.seeds, b.seeds, return_indices=True)
+    n_pairs = len(seeds) if len(seeds) == a.seeds.size == b.seeds.size else 0
+    if better_suited(n_pairs, a.costs.size, b.costs.size, n_tests) == SIGNED_RANK:
+        first, second = costs_a[places], costs_b[partners]
+        test, effect = signed_rank(first, second), paired_superiority(first, second)
+    else:
+        test, effect = mann_whitney(costs_a, costs_b), superiority(costs_a, costs_b)
+    found = contrast(a, b, n_tests)
+    sizes = a.costs.size, b.costs.size
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "measure": EVALUATIONS,
+        **dict(zip(("n_a", "n_b"), sizes, strict=True)),
+        "n_reached_a": int(a.reached.sum()),
+        "n_reached_b": int(b.reached.sum()),
+        "value_a": expected_running_time(a.costs, a.reached),
+        "value_b": expected_running_time(b.costs, b.reached),
+        **_ends("ratio", found.ratio),
+        **_ends("cost_ratio", found.cost_ratio),
+        **_ends("superiority", effect),
+        "test": test.name,
+        "p_value": test.p_value,
+        "p_worse": test.p_larger,
+        "p_attainable": min(1.0, smallest_p(test.name, *sizes) * n_tests),
+        "contrast": found,
+    }
+
+
+def _seconds(a: Pace, b: Pace) -> dict[str, Any]:
+    logs = np.array([*log_ratios(a, b).values()])
+    ratio, p, p_worse = student_ratio(logs)
+    values = [float(median(s.seconds[~np.isnan(s.seconds)])) for s in (a, b)]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "measure": SECONDS,
+        "n_a": a.runs.size,
+        "n_b": b.runs.size,
+        "n_reached_a": a.n_reached,
+        "n_reached_b": b.n_reached,
+        **dict(zip(("value_a", "value_b"), values, strict=True)),
+        **_ends("ratio", ratio),
+        **_ends("cost_ratio", NOTHING),
+        **_ends("superiority", NOTHING),
+        "test": None if math.isnan(p) else STUDENT,
+        "p_value": p,
+        "p_worse": p_worse,
+        "p_attainable": math.nan if math.isnan(p) else 0.0,
+        "contrast": None,
+    }
+
+
+def _ends(name: str, found: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+
+
+def _judged(row: dict[str, Any]) -> dict[str, Any]:
+    """Add whether and how the sides differ."""
+    if math.isnan(row["p_adjusted"]):
+        return row | {"different": None, "verdict": None}
+    told = row["p_adjusted"] < SIGNIFICANT
+    direction = 0 if not told else 1 if row["p_worse"] < row["p_value"] else -1
+    verdict = judge(row["contrast"], direction)
+    if row["measure"] == SECONDS and not told and 1 / ALIKE_COST <= row["ratio_low"] <= row["ratio_high"] <= ALIKE_COST:
+        verdict = Verdict.ALIKE
+    return row | {"different": bool(told), "verdict": str(verdict)}

@@ -45,6 +45,20 @@ RANKING_COLUMNS: Final[tuple[Column, ...]] = (
     Column("loss_final_iqm", "float64", "interquartile mean of the final loss"),
     *_interval("loss_final_iqm", "its 95 % interval"),
     Column(
+        "ratio",
+        "float64",
+        "ert_evaluations over that of the task's first cell; inf where this cell never reached the target, and then "
+        "ratio_low says at least how much dearer it is",
+    ),
+    *_interval("ratio", "its 95 % interval"),
+    Column(
+        "cost_ratio",
+        "float64",
+        "median ratio of the evaluations to the target, this cell's over the first's, where both reached it: "
+        "of pairs with equal seeds where there are enough, else of any two trials",
+    ),
+    *_interval("cost_ratio", "its 95 % interval"),
+    Column(
         "superiority",
         "float64",
         "probability that a trial of the task's first cell beats one of this cell, ties counted half; "
@@ -57,14 +71,28 @@ RANKING_COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "p_adjusted",
         "float64",
-        "p_value times the number of other cells, at most 1: holds although the first cell was picked by these trials",
+        "p_value times the number of pairs of the task's cells, k (k - 1) / 2 of k with a complete trial, at most 1: "
+        "holds for all cells at once, although the first was picked by these trials: were all cells of a task the "
+        "same, any would be below 0.05 in at most 5 % of sweeps",
     ),
     Column(
         "p_attainable",
         "float64",
         "the lowest p_adjusted that so many trials can give; above 0.05 they are too few to tell any difference",
     ),
-    Column("different", "boolean", "whether the cell is told apart from the task's first: p_adjusted below 0.05"),
+    Column(
+        "different",
+        "boolean",
+        "whether the cell is told apart from the task's first, whichever way: p_adjusted below 0.05",
+    ),
+    Column(
+        "verdict",
+        "string",
+        "beside the task's first: worse (told apart, and nothing speaks for it), trade-off (success rate and cost "
+        "point in different directions, or what is true of most trials is not of their mean), alike (the interval of "
+        "cost_ratio within 0.8 to 1.25 and that of the difference of the success rates within 0.1), or unclear (more "
+        "seeds would tell)",
+    ),
 )
 
 SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
@@ -98,6 +126,12 @@ SENSITIVITY_COLUMNS: Final[tuple[Column, ...]] = (
     Column("p_adjusted", "float64", "p_value corrected by Holm for the parameters of the task"),
     Column("best_value", "string", "value with the lowest geometric mean of the response"),
     Column("fold", "float64", "highest geometric mean of a value over the lowest"),
+    Column(
+        "fold_is_bound",
+        "boolean",
+        "whether fold is only a lower bound: trials of the value with the highest mean did not reach the target (or "
+        "diverged, where the response is the loss), and what they would have cost is not known",
+    ),
 )
 
 COMPARISON_COLUMNS: Final[tuple[Column, ...]] = (
@@ -111,15 +145,44 @@ COMPARISON_COLUMNS: Final[tuple[Column, ...]] = (
     Column("n_reached_b", "Int64", "those that met the target in B", "trials"),
     Column("value_a", "float64", "the measure in A: expected running time in evaluations, or median seconds a step"),
     Column("value_b", "float64", "the measure in B"),
-    Column("ratio", "float64", "B over A, above 1 where B is worse; seconds: median of all ratios of two trials"),
-    *_interval("ratio", "its 95 % interval"),
-    Column("superiority", "float64", "probability that a trial of A beats one of B, ties counted half"),
+    Column(
+        "ratio",
+        "float64",
+        "B over A, above 1 where B is worse; seconds: the geometric mean over the pairs of runs, in each the ratio of "
+        "the median trials",
+    ),
+    *_interval("ratio", "its 95 % interval (seconds: Student's of the logarithms, from three pairs of runs on)"),
+    Column(
+        "cost_ratio",
+        "float64",
+        "median ratio of the evaluations to the target, B over A, where both reached it: of pairs with equal seeds "
+        "where there are enough, else of any two trials; nothing for seconds",
+    ),
+    *_interval("cost_ratio", "its 95 % interval"),
+    Column(
+        "superiority", "float64", "probability that a trial of A beats one of B, ties counted half; nothing for seconds"
+    ),
     *_interval("superiority", "its 95 % interval"),
-    Column("test", "string", "the rank test"),
+    Column(
+        "test",
+        "string",
+        "a rank test of the trials' evaluations; for seconds Student's t of the pairs of runs, none of fewer than "
+        "three: the seconds of one run depend on each other",
+    ),
     Column("p_value", "float64", "two-sided p-value of that test"),
     Column("p_adjusted", "float64", "p_value corrected by Holm for all cells of the measure"),
+    Column("p_worse", "float64", "one-sided p-value of that test: small where B is worse"),
+    Column("p_worse_adjusted", "float64", "p_worse corrected by Holm for all cells of the measure"),
     Column("p_attainable", "float64", "the lowest p_adjusted that so many trials can give"),
-    Column("different", "boolean", "whether A and B are told apart: p_adjusted below 0.05"),
+    Column("different", "boolean", "whether A and B are told apart, whichever way: p_adjusted below 0.05"),
+    Column(
+        "verdict",
+        "string",
+        "B beside A: worse or better (told apart, and nothing speaks against that), trade-off (success rate and cost "
+        "point in different directions, or what is true of most trials is not of their mean), alike (the interval of "
+        "cost_ratio, for seconds of ratio, within 0.8 to 1.25 and that of the difference of the success rates within "
+        "0.1), or unclear (more seeds would tell); nothing where nothing was tested",
+    ),
 )
 
 ORIGIN_COLUMNS: Final[tuple[Column, ...]] = (

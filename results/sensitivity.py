@@ -54,34 +54,35 @@ def sensitivity(trials: pd.DataFrame) -> pd.DataFrame:
 def _task_records(task: str, trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterator[dict[str, Any]]:
     chosen = chosen & ~np.isnan(arrays.spent("evaluations"))
     factors = _factors(trials[chosen])
-    response, name = _response(arrays, chosen)
+    response, name, bounds = _response(arrays, chosen)
     if not factors or not response.size or np.ptp(response) == 0:
         return
     missed = ~arrays.reached[chosen]
     seed = _Factor.of(trials["seed"][chosen])
-    rows = [_record(parameter, factors, seed, response, missed) for parameter in factors]
+    rows = [_record(parameter, factors, seed, response, missed, bounds) for parameter in factors]
     for row, p_adjusted in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
         row["p_adjusted"] = float(p_adjusted)
     rows.sort(key=lambda row: -np.nan_to_num(row["variance_share"]))  # stable: ties keep the order of the columns
     if len(seed.levels) > 1:
-        rows.append(_record("seed", {**factors, "seed": seed}, seed, response, missed))
+        rows.append(_record("seed", {**factors, "seed": seed}, seed, response, missed, bounds))
     share, freedom = unexplained_share(response, {k: f.codes - f.codes.min() for k, f in {**factors, "": seed}.items()})
     rows.append(_blank("residual", missed) | {"variance_share": share, "residual_degrees_of_freedom": freedom})
     yield from (row | {"schema_version": SCHEMA_VERSION, "task": task, "response": name} for row in rows)
 
 
-def _response(arrays: TrialArrays, chosen: Bools) -> tuple[Floats, str]:
-    """Give what is explained, and its name; nothing where no trial has a finite positive loss."""
+def _response(arrays: TrialArrays, chosen: Bools) -> tuple[Floats, str, Bools]:
+    """Give what is explained, its name, and where it is only a penalty; nothing without a finite positive loss."""
     reached = arrays.reached[chosen]
     if reached.any():
         spent = np.maximum(arrays.spent("evaluations")[chosen], 1)  # an untrained network may meet the target
-        return np.log(np.where(reached, spent, PENALTY * spent.max())), "evaluations_to_target"
+        return np.log(np.where(reached, spent, PENALTY * spent.max())), "evaluations_to_target", ~reached
     losses = arrays.numbers["loss_final"][chosen]
     positive = losses[np.isfinite(losses) & (losses > 0)]
     if not positive.size:
-        return positive, "loss_final"
+        return positive, "loss_final", ~reached
     finite = np.maximum(losses, positive.min())
-    return np.log(np.where(np.isfinite(losses), finite, PENALTY * positive.max())), "loss_final"
+    diverged = ~np.isfinite(losses)
+    return np.log(np.where(diverged, PENALTY * positive.max(), finite)), "loss_final", diverged
 
 
 class _Factor(NamedTuple):
@@ -105,7 +106,7 @@ def _factors(trials: pd.DataFrame) -> dict[str, _Factor]:
 
 
 def _record(
-    name: str, factors: Mapping[str, _Factor], seed: _Factor, response: Floats, missed: Bools
+    name: str, factors: Mapping[str, _Factor], seed: _Factor, response: Floats, missed: Bools, bounds: Bools
 ) -> dict[str, Any]:
     """Judge a factor where it applies, beside those that apply to all of these trials."""
     factor = seed if name == "seed" else factors[name]
@@ -126,6 +127,7 @@ def _record(
         "p_value": effect.p_value,
         "best_value": None if np.isnan(effect.share) else str(factor.levels[int(means.argmin())]),
         "fold": float(np.exp(np.ptp(means))),
+        "fold_is_bound": bool(bounds[applies][factor.codes[applies] == means.argmax()].any()),
     }
 
 

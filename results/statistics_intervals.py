@@ -1,10 +1,12 @@
 """Confidence intervals that hold for few trials; measured in tests/results/test_results_coverage.py."""
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 from scipy.special import bdtr
 
 from freewalk.results.statistics import (
@@ -24,6 +26,7 @@ SMALLEST_RESAMPLED: Final = 5
 """The range of fewer values holds the centre less than 93 % of the time, so no resampling can."""
 _WIDENING: Final = 1.1
 """Student's interval times this holds the centre of skewed and heavy-tailed values too (93 to 97 %)."""
+_LARGEST_EXPONENT: Final = 700
 
 
 def iqm_interval(
@@ -115,12 +118,15 @@ def _of_few(array: Floats, centre: float, confidence: float, lowest: float) -> I
     return max(lowest, float(centre - half)), float(centre + half)
 
 
-def running_time_interval(costs: ArrayLike, reached: ArrayLike, *, confidence: float = 0.95) -> Interval:
+def running_time_interval(
+    costs: ArrayLike, reached: ArrayLike, *, confidence: float = 0.95, budget: float = math.nan
+) -> Interval:
     """Give an interval of the expected running time.
 
-    ERT = mean cost of a success + (1 - p) / p times the mean cost of a failure. The odds take their interval from
-    Wilson's of p, the two means Student's, and the three are put together by the method of variance estimates
-    recovery: the end of a sum lies sqrt(sum of squared distances of the parts to their ends) from the estimate.
+    ERT = mean cost of a success + (1 - p) / p times the mean cost of a failure. The odds take their interval from the
+    mid-P one of p, the two means Student's on a logarithmic scale (costs are skewed), and the three are put together by
+    the method of variance estimates recovery: the end of a sum lies sqrt(sum of squared distances of the parts to their
+    ends) from the estimate. No part reaches 0, so the lower end does not either.
     Resampling would fail here: of ten trials with p = 0.1, a third hold no success at all.
     Source: G. Y. Zou, A. Donner, Construction of confidence limits about effect measures, Statistics in Medicine 27,
     1693 (2008).
@@ -131,6 +137,9 @@ def running_time_interval(costs: ArrayLike, reached: ArrayLike, *, confidence: f
         As in ``expected_running_time``.
     confidence : float
         Between 0 and 1.
+    budget : float
+        What a trial may spend, the price of a failure that was not seen. Unknown (NaN), it is the most that a failure
+        spent, or without one the dearest success.
 
     Returns
     -------
@@ -146,12 +155,16 @@ def running_time_interval(costs: ArrayLike, reached: ArrayLike, *, confidence: f
     if math.isnan(estimate):
         return math.nan, math.nan
     spent, success = np.asarray(costs, dtype=np.float64), np.asarray(reached, dtype=np.bool_)
-    at_most = float(spent.max())
-    low_rate, high_rate = wilson_interval(int(success.sum()), success.size, confidence)
-    failure, low_failure, high_failure = _mean_interval(spent[~success], confidence, at_most)
+    failures = spent[~success]
+    known = budget if math.isfinite(budget) else failures.max(initial=0.0)
+    at_most = float(max(known, spent.max()))
+    if failures.size < 2 and failures.min(initial=at_most) == at_most:  # none can be dearer, and few are cheaper
+        failures = np.full(2, at_most)
+    low_rate, high_rate = mid_p_interval(int(success.sum()), success.size, confidence)
+    failure, low_failure, high_failure = _mean_interval(failures, confidence, at_most)
     if not success.any():
         return failure * (1 - high_rate) / high_rate, math.inf
-    hit, low_hit, high_hit = _mean_interval(spent[success], confidence, at_most)
+    hit, low_hit, high_hit = _mean_interval(spent[success], confidence, at_most if known else math.inf)
     rate = success.mean()
     odds, low_odds, high_odds = ((1 - p) / p for p in (rate, high_rate, low_rate))
     below = math.hypot(hit - low_hit, failure * (odds - low_odds), odds * (failure - low_failure))
@@ -159,12 +172,55 @@ def running_time_interval(costs: ArrayLike, reached: ArrayLike, *, confidence: f
     return max(0.0, estimate - below), estimate + above
 
 
+@lru_cache(maxsize=1024)
+def mid_p_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Give the mid-P interval of a success rate: the rates at which the tails, with half of what was seen, are so rare.
+
+    Near 0 and 1 it holds more surely than Wilson's, which misses a rate of 0.98 in 8 % of samples of 50, and there the
+    odds of a failure decide what a success costs.
+    Source: A. Agresti, A. Gottard, Computational Statistics & Data Analysis 51, 6447 (2007).
+
+    Parameters
+    ----------
+    successes, n : int
+        n at least 1.
+    confidence : float
+        Between 0 and 1.
+    """
+    tail = tail_probability(confidence)
+
+    def above(rate: float, k: int) -> float:
+        """Give the mid-P probability of at most k successes, less the tail."""
+        return float(bdtr(k, n, rate) + (bdtr(k - 1, n, rate) if k else 0.0)) / 2 - tail
+
+    high = 1.0 if successes == n else float(brentq(above, 0.0, 1.0, (successes,)))
+    low = 0.0 if successes == 0 else 1 - float(brentq(above, 0.0, 1.0, (n - successes,)))
+    return low, high
+
+
+def rate_difference_interval(
+    successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95
+) -> Interval:
+    """Give Newcombe's interval of the difference of two success rates, B less A, from Wilson's of each.
+
+    Source: R. G. Newcombe, Statistics in Medicine 17, 873 (1998), method 10.
+    """
+    (low_a, high_a), (low_b, high_b) = (
+        wilson_interval(k, n, confidence) for k, n in ((successes_a, n_a), (successes_b, n_b))
+    )
+    if n_a == 0 or n_b == 0:
+        return -1.0, 1.0
+    a, b = successes_a / n_a, successes_b / n_b
+    return b - a - math.hypot(b - low_b, high_a - a), b - a + math.hypot(high_b - b, a - low_a)
+
+
 def _mean_interval(costs: Floats, confidence: float, at_most: float) -> tuple[float, float, float]:
-    """Give a mean with its interval; of a single cost the spread is unknown but for 0 and the highest cost."""
-    if costs.size == 0:
-        return at_most, at_most, at_most
+    """Give a mean with its interval; the spread of a single cost is unknown: as if it were exponential."""
     mean = float(costs.mean())
+    if mean == 0:
+        return 0.0, 0.0, 0.0
     if costs.size == 1:
-        return mean, 0.0, at_most
-    half = student_quantile(confidence, costs.size - 1) * float(costs.std(ddof=1)) / math.sqrt(costs.size)
-    return mean, max(0.0, mean - half), mean + half
+        tail = tail_probability(confidence)
+        return mean, mean / -math.log(tail), max(mean, min(at_most, mean / -math.log1p(-tail)))
+    half = student_quantile(confidence, costs.size - 1) * float(costs.std(ddof=1)) / math.sqrt(costs.size) / mean
+    return mean, mean * math.exp(-half), max(mean, min(at_most, mean * math.exp(min(half, _LARGEST_EXPONENT))))

@@ -28,6 +28,13 @@ class RankTest:
     """Which test: MANN_WHITNEY or SIGNED_RANK."""
     p_value: float
     """Probability of a difference at least as large where there is none; 1 where the test has nothing to count."""
+    p_larger: float = 1.0
+    """The same of one side: of values of the second sample that are so much larger where they are not."""
+
+    @property
+    def direction(self) -> int:
+        """1 where the second sample tends to be larger, -1 where smaller, 0 where neither."""
+        return 0 if self.p_value >= 1 else 1 if self.p_larger < self.p_value else -1
 
 
 def mann_whitney(a: ArrayLike, b: ArrayLike) -> RankTest:
@@ -60,11 +67,11 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> RankTest:
     observed, centre = float(ranks[:n].sum()), n * (n_all + 1) / 2
     if n_all <= EXACT_UP_TO:
         counts = rank_sums(tuple(np.rint(2 * ranks).astype(int).tolist()), n)
-        return RankTest(MANN_WHITNEY, _both_tails(counts, 2 * observed, 2 * centre))
+        return RankTest(MANN_WHITNEY, *_tails(counts, 2 * observed, 2 * centre, larger=False))
     _, ties = np.unique(ranks, return_counts=True)
     tied = float((ties.astype(np.float64) ** 3 - ties).sum()) / (n_all * (n_all - 1))
     variance = n * (n_all - n) / 12 * (n_all + 1 - tied)
-    return RankTest(MANN_WHITNEY, _normal_tails(abs(observed - centre) - 0.5, variance))
+    return RankTest(MANN_WHITNEY, *_normal_tails(centre - observed, variance))
 
 
 @lru_cache(maxsize=64)  # untied samples of equal sizes share their distribution
@@ -111,13 +118,13 @@ def signed_rank(a: ArrayLike, b: ArrayLike) -> RankTest:
     ranks = rankdata(np.abs(change))
     observed, centre = float(ranks[change > 0].sum()), float(ranks.sum()) / 2
     if change.size <= EXACT_UP_TO:
-        counts = _signed_sums(tuple(np.rint(2 * ranks).astype(int).tolist()))
-        return RankTest(SIGNED_RANK, _both_tails(counts, 2 * observed, 2 * centre))
-    return RankTest(SIGNED_RANK, _normal_tails(abs(observed - centre) - 0.5, float((ranks**2).sum()) / 4))
+        counts = signed_sums(tuple(np.rint(2 * ranks).astype(int).tolist()))
+        return RankTest(SIGNED_RANK, *_tails(counts, 2 * observed, 2 * centre, larger=True))
+    return RankTest(SIGNED_RANK, *_normal_tails(observed - centre, float((ranks**2).sum()) / 4))
 
 
 @lru_cache(maxsize=64)
-def _signed_sums(doubled: tuple[int, ...]) -> Floats:
+def signed_sums(doubled: tuple[int, ...]) -> Floats:
     """Count the choices of any of the doubled ranks, by their sum."""
     ways = np.zeros(sum(doubled) + 1)
     ways[0] = 1
@@ -126,13 +133,20 @@ def _signed_sums(doubled: tuple[int, ...]) -> Floats:
     return ways
 
 
-def _both_tails(counts: Floats, observed: float, centre: float) -> float:
-    away = np.abs(np.arange(counts.size) - centre) >= abs(observed - centre) - 1e-6
-    return min(1.0, float(counts[away].sum() / counts.sum()))
+def _tails(counts: Floats, observed: float, centre: float, *, larger: bool) -> tuple[float, float]:
+    """Give the probability of both tails, and of the one to which large (or small) sums belong."""
+    sums = np.arange(counts.size)
+    both = np.abs(sums - centre) >= abs(observed - centre) - 1e-6
+    one = sums >= observed - 1e-6 if larger else sums <= observed + 1e-6
+    return tuple(min(1.0, float(counts[tail].sum() / counts.sum())) for tail in (both, one))  # type: ignore[return-value]
 
 
-def _normal_tails(distance: float, variance: float) -> float:
-    return 1.0 if variance <= 0 or distance <= 0 else float(2 * ndtr(-distance / math.sqrt(variance)))
+def _normal_tails(distance: float, variance: float) -> tuple[float, float]:
+    """Give both tails beyond a distance from the centre, and the upper one, corrected for continuity."""
+    if variance <= 0:
+        return 1.0, 1.0
+    two = 1.0 if abs(distance) <= 0.5 else float(2 * ndtr((0.5 - abs(distance)) / math.sqrt(variance)))
+    return two, float(ndtr((0.5 - distance) / math.sqrt(variance)))
 
 
 def smallest_p(name: str, n_a: int, n_b: int) -> float:

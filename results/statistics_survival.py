@@ -111,13 +111,15 @@ def median_time(times: ArrayLike, reached: ArrayLike, confidence: float = 0.95) 
 
 
 def _half_time(curve: SurvivalCurve) -> float:
-    """Give the first time with at most half left; halfway to the next step where it is just half, as a median is."""
+    """Give the first time with at most half left; halfway to the next step where it is just half, as a median is.
+
+    Without a next step, since all others are censored, it is the first time itself.
+    """
     below = int(np.searchsorted(-curve.share, -0.5 * (1 + 1e-12), side="left"))
     if below == curve.times.size:
         return math.inf
-    if math.isclose(curve.share[below], 0.5, rel_tol=1e-12):
-        following = curve.times[below + 1] if below + 1 < curve.times.size else math.inf
-        return float(curve.times[below] + following) / 2
+    if math.isclose(curve.share[below], 0.5, rel_tol=1e-12) and below + 1 < curve.times.size:
+        return float(curve.times[below] + curve.times[below + 1]) / 2
     return float(curve.times[below])
 
 

@@ -1,7 +1,7 @@
 """From trials to cells: one row of statistics for each point of the grid."""
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from freewalk.results.statistics import (
     wilson_interval,
 )
 from freewalk.results.statistics_intervals import iqm_interval
+
+ORDER: Final = "Cells stand in the order of success rate, then expected evaluations, then final loss."
+"""What ``cell_order`` does, in words."""
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:

@@ -15,15 +15,19 @@ A and B are sweeps' folders or their trials.csv, of this version or an older one
 Ratios are B over A: above 1, B is worse. Cells are matched by task, method and parameters.
 
 \b
-Exit codes: 0 compared; 2 wrong usage; 3 with --check, when B is worse by more than
-the threshold and that is no chance (p < 0.05, corrected for the number of cells),
-or when trials failed, are unfinished or missing in B where A has complete ones.
+Seconds of one run depend on each other. To test them, run both sides three times or more, in
+turn, and give all: harness compare A B A2 B2 A3 B3. Of evaluations each cell and seed counts once.
+
+\b
+Exit codes: 0 compared; 2 wrong usage; 3 with --check, when B is worse by more than the threshold
+and that is no chance: the 95 % interval of the ratio lies above the threshold, and a test that B is
+worse is significant (of equal sweeps at most 5 % fail, however many cells they have); or when
+trials failed, are unfinished or missing in B where A has complete ones.
 """
 
 
 @click.command("compare", epilog=EPILOG)
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("sweeps", metavar="A B [A2 B2 ...]", nargs=-1, required=True)
 @click.option(
     "--check",
     type=float,
@@ -31,15 +35,23 @@ or when trials failed, are unfinished or missing in B where A has complete ones.
     envvar="HARNESS_CHECK",
     help="Exit with code 3 if B is worse than A by more than this ratio, such as 1.1, or lacks trials that A has.",
 )
+@click.option(
+    "--across",
+    multiple=True,
+    metavar="PARAMETER",
+    envvar="HARNESS_ACROSS",
+    help="Leave a parameter, or method, out of the matching: compare its value in A with that in B.  [repeatable]",
+)
 @click.option("--csv", "as_csv", is_flag=True, envvar="HARNESS_CSV", help="Print all cells as CSV.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print all cells as JSON.")
-def command(a: str, b: str, check: float | None, as_csv: bool, as_json: bool) -> int:
+def command(sweeps: tuple[str, ...], check: float | None, across: tuple[str, ...], as_csv: bool, as_json: bool) -> int:
     """Compare two sweeps: evaluations to the target and seconds a step, with intervals and evidence.
 
     Trials that did not reach the target count as worse than any that did. Seconds from different machines are shown
     with a warning and never checked.
     """
-    from freewalk.harness.comparison_table import Comparison, print_comparison, print_comparison_json
+    from freewalk.harness.comparison import Comparison
+    from freewalk.harness.comparison_table import print_comparison, print_comparison_json
     from freewalk.harness.data_table import print_csv
     from freewalk.harness.reading import read_sweep, reading
     from freewalk.results.sources import named_alike
@@ -48,10 +60,12 @@ def command(a: str, b: str, check: float | None, as_csv: bool, as_json: bool) ->
         raise UsageError("--csv and --json: give one of them")
     if check is not None and not (math.isfinite(check) and check >= 1):
         raise UsageError(f"--check {check:g}: must be a ratio of B over A from 1 on, such as 1.1 for a tenth more")
-    first, second = read_sweep(a), read_sweep(b)
+    if len(sweeps) % 2:
+        raise UsageError(f"{sweeps[-1]} has no partner: give pairs, A B or A B A2 B2 ...; see harness compare --help")
+    sources = [read_sweep(path) for path in sweeps]
     with reading():
-        second = named_alike(first, second)
-    found = Comparison.of(first, second, check)
+        sources = [sources[0], *(named_alike(sources[0], source) for source in sources[1:])]
+    found = Comparison.of(list(zip(sources[::2], sources[1::2], strict=True)), check, across)
     for note in found.notes():
         click.echo(f"harness: note: {note}", err=True)
     if as_csv:

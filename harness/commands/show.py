@@ -71,6 +71,10 @@ def command(
         data_table.print_json_rows(found)
     else:
         data_table.print_data_table(found, chosen=columns is not None, limited=limit is not None)
+        if table == "ranking" and sort is None:
+            from freewalk.results.summary import ORDER
+
+            click.echo(ORDER)
 
 
 def _table(directory: str, name: str) -> pd.DataFrame:

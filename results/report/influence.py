@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from freewalk.results.cells import TrialArrays
-from freewalk.results.report.answers import LEVEL, effects_of
+from freewalk.results.report.answers import HARDLY, effects_of, fold_words
 from freewalk.results.report.bar_plot import Bar, BarPlot
+from freewalk.results.report.comparing import LEVEL
 from freewalk.results.report.drawing import Drawing, Group
-from freewalk.results.report.numbers import counted, parameter_text, percent, short_value, significant
+from freewalk.results.report.numbers import counted, parameter_text, percent, short_value
 from freewalk.results.report.point_plot import Point, PointPlot
 from freewalk.results.report.resolution import coarsest
 from freewalk.results.report.subject import Row, Task, ordered_values, parameter_key, records
@@ -60,7 +61,7 @@ def _bar(row: Row) -> Bar:
     p, fold = float(row["p_adjusted"]), float(row["fold"])
     clear = p < LEVEL
     told = (clear or math.isnan(p)) and math.isfinite(fold)
-    best = f", best {short_value(row['best_value'])} ({significant(fold, 2)} times)" if told else ""
+    best = f", best {short_value(row['best_value'])} ({fold_words(row)} times)" if told and fold >= HARDLY else ""
     return Bar(name.removeprefix(PARAMETER_PREFIX), share, f"{percent(share)}{best}", "strong" if clear else "weak")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from freewalk.results.cells import cell_columns
 from freewalk.results.explanation import curve_points, explain
-from freewalk.results.report.answers import shared_values
+from freewalk.results.report.comparing import shared_values
 from freewalk.results.report.resolution import unconfirmed_text
 from freewalk.results.report.subject import Task, cell_key, records
 from freewalk.results.schema import Outcome, State

@@ -40,7 +40,7 @@ class RankingRow:
     first_wins: str
     """How often a trial of the first cell beats one of this."""
     behind: str
-    """Whether it is worse than the first, and how sure that is."""
+    """How it compares with the first, and how sure it is that they differ."""
 
 
 def ranking_rows(task: Task) -> list[RankingRow]:
@@ -92,4 +92,4 @@ def _behind(place: int, cell: Row) -> str:
         return MISSING
     p = float(cell["p_adjusted"])
     text = "p < 0.001" if p < 0.001 else f"p = {significant(p, 2)}"
-    return f"{'yes' if cell['different'] else 'unclear'}, {text}"
+    return f"{cell['verdict']}, {text}"

@@ -84,10 +84,18 @@ def test_equal_sweeps_are_equal(harness: Harness, sweep: Callable[..., None]) ->
     sweep("a")
     sweep("b")
     result = harness("compare", "a", "b", "--check", "1")
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    assert result.err == (
+        "harness: note: seconds are not checked: one run on each side: seconds of one run depend on each other; no "
+        "test. It takes 3 pairs, run in turn: harness compare A B A2 B2 A3 B3\n"
+    )
+    assert harness("compare", "a", "b").err == ""
     assert "A: a\nB: b\n" in result.out
-    for word in ("evaluations for each success", "seconds a step", "xor stddev=0.1", "8/8", "95 % interval"):
+    for word in ("evaluations for each success", "seconds a step", "xor stddev=0.1", "8/8", "95 % interval", "no test"):
         assert word in result.out
+    assert (
+        "all 2 cells: 1 times A; one run on each side: seconds of one run depend on each other; no test." in result.out
+    )
     assert "batch_size" not in result.out  # the same everywhere
     assert "told apart: 0 worse, 0 better" in result.out
     assert "\x1b" not in result.out
@@ -96,13 +104,17 @@ def test_equal_sweeps_are_equal(harness: Harness, sweep: Callable[..., None]) ->
 @pytest.mark.parametrize(
     ("change", "threshold", "code", "said"),
     [
-        ({"factor": 1.5}, 1.2, 3, "evaluations for each success: xor stddev=0.2: 1.5 times A"),
+        ({"factor": 1.5}, 1.2, 3, "evaluations for each success: xor stddev=0.2: 1.5 times A (95 %: 0."),
+        (
+            {"factor": 1.5},
+            1.2,
+            3,
+            "evaluations for each success: 1.5 times A over 2 cells (95 %: 1.5 to 1.5; 8 seeds, p",
+        ),
         ({"factor": 1.5}, 1.6, 0, ""),
         ({"factor": 0.5}, 1.0, 0, ""),
-        ({"pace": 1.3}, 1.2, 3, "seconds a step: xor stddev=0.1: 1.3 times A"),
-        ({"pace": 1.3}, 1.4, 0, ""),
-        ({"pace": 0.7}, 1.0, 0, ""),
-        ({"factor": math.inf}, 100.0, 3, "evaluations for each success: xor stddev=0.1: inf times A"),
+        ({"pace": 9.0}, 1.2, 0, ""),
+        ({"factor": math.inf}, 100.0, 3, "xor stddev=0.1: never reached in B, in 8 of 8 trials in A (p = 0.0078)"),
     ],
 )
 def test_a_check_fails_when_b_is_worse_by_more_with_evidence(
@@ -116,17 +128,67 @@ def test_a_check_fails_when_b_is_worse_by_more_with_evidence(
     assert harness("compare", "a", "b").code == 0, "without --check nothing fails"
 
 
-def test_few_seeds_fail_a_check_only_by_many_cells(harness: Harness, sweep: Callable[..., None]) -> None:
-    sweep("a", seeds=3, cells=8)
-    sweep("b", seeds=3, cells=8, pace=1.5)
-    result = harness("compare", "a", "b", "--check", "1.2")
+@pytest.mark.parametrize(("pace", "threshold", "code"), [(1.3, 1.2, 3), (1.3, 1.4, 0), (0.7, 1.0, 0), (1.0, 1.0, 0)])
+def test_three_pairs_of_runs_test_the_seconds(
+    harness: Harness, sweep: Callable[..., None], pace: float, threshold: float, code: int
+) -> None:
+    paths = []
+    for run, state in enumerate((1.0, 1.65, 1.0)):  # the machine's, which all trials of a run share
+        sweep(f"a{run}", pace=state)
+        sweep(f"b{run}", pace=state * pace * (1 + 0.004 * run - 0.004))
+        paths += [f"a{run}", f"b{run}"]
+    result = harness("compare", *paths, "--check", threshold)
+    assert result.code == code, result.err
+    assert "no test" not in result.out + result.err
+    assert "A2: a1\nB2: b1\n" in result.out
+    assert f"all 2 cells: {pace:.3g} times A (95 % interval" in result.out
+    assert "; 3 pairs of runs, p = " in result.out
+    if code:
+        assert "check failed: seconds a step: xor stddev=0.1: 1.3 times A (95 %: 1.2" in result.err
+        assert "check failed: seconds a step: 1.3 times A over 2 cells (95 %: 1.2" in result.err
+    found = json.loads(harness("compare", *paths, "--json").out)
+    assert found["pairs"] == [["a0", "b0"], ["a1", "b1"], ["a2", "b2"]]
+    assert [row["n_a"] for row in found["cells"]] == [8, 8, 24, 24], "of evaluations each cell and seed counts once"
+    # Of two pairs nothing is said.
+    assert harness("compare", *paths[:4], "--check", threshold).code == 0
+    assert "2 runs on each side" in harness("compare", *paths[:4]).out
+
+
+def test_what_is_lost_in_any_pair_fails_a_check(harness: Harness, sweep: Callable[..., None]) -> None:
+    for name in ("a", "b", "a2"):
+        sweep(name)
+    sweep("b2", seeds=7)
+    assert harness("compare", "a", "b", "a2", "b2").err.startswith("harness: note: 2 trials of A without")
+    result = harness("compare", "a", "b", "a2", "b2", "--check", "100")
     assert result.code == 3
+    assert "xor stddev=0.1: 1 trial of A without a complete partner in B (1 missing)" in result.err
+
+
+def test_too_few_seeds_are_said_and_fail_no_check(harness: Harness, sweep: Callable[..., None]) -> None:
+    sweep("a", seeds=3, cells=8)
+    sweep("b", seeds=3, cells=8, factor=9.0)
+    result = harness("compare", "a", "b", "--check", "1.2")
+    assert result.code == 0
     assert "too few trials to tell any cell apart" in result.err
-    assert "seconds a step: 1.5 times A, median of 8 cells" in result.err
     assert "too few" in result.out
-    sweep("c", seeds=3, cells=1)
-    sweep("d", seeds=3, cells=1, pace=9.0)
-    assert harness("compare", "c", "d", "--check", "1.2").code == 0
+
+
+def test_across_compares_one_value_with_another(harness: Harness, refused: Refused, sweep: Callable[..., None]) -> None:
+    sweep("a", extra={"noise": "gaussian", "update": "raw"})
+    sweep("b", factor=1.5, extra={"noise": "rademacher", "update": "raw"})
+    line = refused("compare", "a", "b")
+    assert "a and b have no cell in common: noise is gaussian in A and rademacher in B; to compare these, add " in line
+    assert line.rstrip().endswith("add --across noise")
+    result = harness("compare", "a", "b", "--across", "noise")
+    assert result.code == 0
+    assert "noise is gaussian in A and rademacher in B, and does not tell cells apart" in result.err
+    assert "told apart: 2 worse, 0 better in B" in result.out
+    found = json.loads(harness("compare", "a", "b", "--across", "noise", "--json").out)
+    assert found["across"] == {"noise": ["gaussian", "rademacher"]}
+    assert "param_noise" not in found["cells"][0]
+    sweep("c", factor=1.5, extra={"noise": "rademacher", "update": "normalised"})
+    assert refused("compare", "a", "c", "--across", "noise").rstrip().endswith("add --across update")
+    assert harness("compare", "a", "c", "--across", "noise", "--across", "update").code == 0
 
 
 @pytest.mark.parametrize(
@@ -189,9 +251,13 @@ def test_csv_and_json(harness: Harness, sweep: Callable[..., None], tmp_path: Pa
     )
     assert (found["n_cells"], found["same_machine"], len(found["cells"])) == (2, True, 4)
     assert found["cells"][0]["ratio"] == "inf"
-    assert found["overall"][0]["ratio"] == "inf"
-    assert len(found["failures"]) == 2
-    assert found["notes"] == []
+    assert (found["overall"][0]["n_missed"], found["overall"][1]["p_value"]) == (16, None)
+    assert len(found["failures"]) == 3
+    assert [note[:27] for note in found["notes"]] == ["seconds are not checked: on"]
+    assert [(row["measure"], row["verdict"]) for row in found["cells"][1:3]] == [
+        ("evaluations_to_target", "worse"),
+        ("seconds_per_step", None),
+    ]
 
 
 def test_csv_files_of_two_versions_are_compared(harness: Harness, sweep: Callable[..., None], tmp_path: Path) -> None:
@@ -207,7 +273,11 @@ def test_csv_files_of_two_versions_are_compared(harness: Harness, sweep: Callabl
 @pytest.mark.parametrize(
     ("arguments", "culprit", "remedy"),
     [
-        (["a"], "'B'", "harness compare --help"),
+        (["a"], "a has no partner", "harness compare --help"),
+        ([], "A B [A2 B2 ...]", "harness compare --help"),
+        (["a", "b", "a"], "a has no partner", "A B A2 B2"),
+        (["a", "b", "--across", "nose"], "neither has a parameter nose", "give another --across"),
+        (["a", "b", "--across", "stddev"], "stddev has several values in A: 0.1, 0.2", "give another --across"),
         (["a", "nowhere"], "nowhere", "check the path"),
         (["a", "b", "--check", "0.5"], "--check 0.5", "such as 1.1"),
         (["a", "b", "--check", "nan"], "--check nan", "such as 1.1"),
@@ -215,7 +285,7 @@ def test_csv_files_of_two_versions_are_compared(harness: Harness, sweep: Callabl
         (["a", "b", "--csv", "--json"], "--csv and --json", "give one"),
         (["a", "other"], "no cell in common", "same tasks"),
         (["a", "varied"], "param_shape varies in B", "sweep it in both or none"),
-        (["a", "pending", "--check", "1.1"], "--check", "run both sweeps to their end"),
+        (["a", "pending", "--check", "1.1"], "--check", "run both to their end"),
     ],
 )
 def test_mistakes_are_one_line_with_the_remedy(

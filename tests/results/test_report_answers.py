@@ -9,7 +9,8 @@ import pytest
 from report_data import Fate, failed, make_tables, make_trials, missed, mixed, reached, waiting
 from scipy.stats import binomtest
 
-from freewalk.results.report.answers import Answer, answer, effects_of, seeds_needed, shared_values
+from freewalk.results.report.answers import Answer, answer, effects_of
+from freewalk.results.report.comparing import seeds_needed, shared_values
 from freewalk.results.report.headline import headline
 from freewalk.results.report.outcomes import endings, error_groups
 from freewalk.results.report.overall import overall
@@ -39,8 +40,8 @@ def test_a_clear_winner_is_called_decided() -> None:
     assert found.sentences[0].startswith(
         "stddev 0.1 reached max_error < 0.4 in 10 of 10 trials (95 % interval 72 % to 100 %), at an expected 104 ev"
     )
-    assert "Decided: 2 other cells clearly behind" in said(found)
-    assert "The next, stddev 0.5, needs 2.9 times as many evaluations." in said(found)
+    assert "Decided: the other 2 cells are clearly worse (every adjusted p at most " in said(found)
+    assert "The next, stddev 0.5, needs 2.9 times as many evaluations (95 % interval " in said(found)
     assert found.figures[0][:2] == ("reached", "10/10")
     assert found.figures[1][:2] == (
         "evaluations",
@@ -69,7 +70,7 @@ def test_nothing_is_decided_among_equals() -> None:
     fate: Fate = lambda row: reached(100 + (row["seed"] * 7919 + int(100 * row["stddev"])) % 50)  # noqa: E731
     found = answer_to(fate, parameters={"stddev": [0.1, 0.2]}, seeds=25)
     assert found.verdict == "undecided"
-    assert "Not decided: the 1 other cell may be as good." in said(found)
+    assert "Not decided: the other cell may be as good." in said(found)
     assert "More seeds" not in said(found), "25 are not few"
 
 
@@ -86,7 +87,8 @@ def test_seeds_needed_is_the_fewest_that_can_tell(n_others: int) -> None:
     # The most extreme ranks of n against n trials have a two-sided probability of 2 n! n! / (2 n)!.
     needed = seeds_needed(n_others)
     assert needed is not None
-    smallest = {n: n_others * 2 / math.comb(2 * n, n) for n in (needed - 1, needed)}
+    n_pairs = math.comb(n_others + 1, 2)
+    smallest = {n: n_pairs * 2 / math.comb(2 * n, n) for n in (needed - 1, needed)}
     assert smallest[needed] < 0.05 <= smallest[needed - 1]
 
 
@@ -101,8 +103,8 @@ def test_a_next_cell_that_never_reached_it() -> None:
     fate: Fate = lambda row: reached(100 + row["seed"]) if row["stddev"] < 1 else missed()  # noqa: E731
     found = answer_to(fate, parameters={"stddev": [0.1, 1.0]}, seeds=10)
     assert found.verdict == "decided"
-    assert "Decided: 1 other cell clearly behind (p = " in said(found)
-    assert "The next, stddev 1, never reached it." in said(found)
+    assert "Decided: the other cell is clearly worse (p = " in said(found)
+    assert "The next, stddev 1, never reached it: that is at least " in said(found)
 
 
 def test_nothing_learned() -> None:

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from freewalk.results.statistics import wilson_interval
 from freewalk.results.statistics_effect import paired_superiority, superiority
 from freewalk.results.statistics_intervals import iqm_interval, median_interval, running_time_interval
-from freewalk.results.statistics_ratio import running_time_ratio, shift_ratio
+from freewalk.results.statistics_ratio import pair_ratio, running_time_ratio, shift_ratio
 from freewalk.results.statistics_survival import median_time
 
 Interval = tuple[float, float]
@@ -99,6 +99,46 @@ def running_time_cases() -> Iterator[Case]:
     )
 
 
+@cache
+def budgeted_running_time(rate: float, scale: float, budget: float) -> float:
+    """Give the expected running time of ``budgeted_trials``."""
+    z = (math.log(budget) + scale**2 / 2) / scale
+    hit = float(stats.norm.cdf(z - scale) / stats.norm.cdf(z))
+    return hit + (1 - rate) / rate * budget
+
+
+def budgeted_trials(rng: np.random.Generator, n: int, rate: float, scale: float, budget: float) -> tuple[Any, Any]:
+    """Draw successes with lognormal costs of mean 1 up to the budget, and failures that spend it all."""
+    below = stats.norm.cdf((math.log(budget) + scale**2 / 2) / scale)
+    costs = np.exp(scale * special.ndtri(rng.random(n) * below) - scale**2 / 2)
+    reached = rng.random(n) < rate
+    return np.where(reached, costs, budget), reached
+
+
+BUDGETED = [(rate, scale, budget) for rate in (0.98, 0.9, 0.4) for scale in (0.3, 1.0) for budget in (3.0, 30.0)]
+
+
+def budgeted_cases() -> Iterator[Case]:
+    for rate, scale, budget in BUDGETED:
+        yield Case(
+            "ERT within a budget",
+            f"p = {rate}, s = {scale}, {budget:g} times",
+            budgeted_running_time(rate, scale, budget),
+            lambda rng, n, of=(rate, scale, budget): running_time_interval(  # type: ignore[misc]
+                *budgeted_trials(rng, n, *of), budget=of[2]
+            ),
+        )
+    for first, second in (((0.98, 1.0, 3.0), (0.9, 0.3, 30.0)), ((0.98, 0.3, 30.0), (0.4, 1.0, 30.0))):
+        yield Case(
+            "ratio within a budget",
+            f"p = {first[0]}, p = {second[0]}",
+            budgeted_running_time(*second) / budgeted_running_time(*first),
+            lambda rng, n, a=first, b=second: running_time_ratio(  # type: ignore[misc]
+                *budgeted_trials(rng, n, *a), *budgeted_trials(rng, n, *b), budget_a=a[2], budget_b=b[2]
+            )[1:],
+        )
+
+
 def censored_medians() -> Iterator[Case]:
     def one_budget(rng: np.random.Generator, n: int) -> Interval:
         times = rng.lognormal(size=n)
@@ -146,6 +186,14 @@ def superiority_cases() -> Iterator[Case]:
     )
 
 
+def pair_cases() -> Iterator[Case]:
+    def draw(rng: np.random.Generator, n: int) -> Interval:
+        luck = rng.lognormal(2, size=n)
+        return pair_ratio(luck, 1.3 * luck * rng.lognormal(0, 0.3, n))[1:]
+
+    yield Case("Hodges-Lehmann of pairs", "lognormal", 1.3, draw)
+
+
 def cases() -> list[Case]:
     makers = (wilson_cases, centre_cases, five_tasks, running_time_cases, censored_medians, superiority_cases)
     return [case for make in makers for case in make()]
@@ -174,6 +222,24 @@ def test_intervals_hold_the_truth_95_percent_of_the_time(statistic: str) -> None
     assert 0.93 <= np.mean(found) <= 0.975
 
 
+def test_a_running_time_within_a_budget_is_held_from_three_trials_on() -> None:
+    chosen = [case for case in budgeted_cases() if "ratio" not in case.statistic]
+    found = np.array([[coverage(case, n, 150) for n in (3, 5, 12, 20, 50)] for case in chosen])
+    # Two thousand samples each give 0.942 to 0.994, and 1.000 for a rate of 0.4 at n = 3. There, three successes have
+    # a probability of 0.064: an interval of three successes that left 0.4 out would hold it 0.936 of the time, and
+    # nothing lies between. Of five trials with a rate of 0.98, none fails with a probability of 0.904 and
+    # one with 0.092: to hold the truth more often than 0.904, it must be held in both, 0.996 of the time.
+    assert found.min() >= 0.90  # 150 samples have a standard error of 0.02
+    assert found.mean(axis=0) == pytest.approx([0.975] * 5, abs=0.025)
+    ratios = [coverage(c, n, 150) for c in budgeted_cases() if "ratio" in c.statistic for n in (3, 5, 20)]
+    assert min(ratios) >= 0.92  # on the safe side: the odds of a rare failure have a wide interval
+
+
+def test_pairs_are_held() -> None:
+    found = [coverage(case, n, N_SIMULATIONS) for case in pair_cases() for n in (6, 12, 20)]
+    assert 0.93 <= np.mean(found) <= 0.975
+
+
 @pytest.mark.parametrize("statistic", ["IQM", "median"])
 def test_three_and_four_trials_are_enough_for_a_wide_interval(statistic: str) -> None:
     found = [coverage(c, n, N_SIMULATIONS) for c in cases() if c.statistic == statistic for n in (3, 4)]
@@ -190,10 +256,10 @@ def test_wilson_holds_95_percent_on_average_over_the_rates() -> None:
         assert 0.94 <= exact.mean() <= 0.965
 
 
-def print_table(n_simulations: int = 4000, sizes: tuple[int, ...] = (3, 5, 10, 20, 50)) -> None:
+def print_table(n_simulations: int = 4000, sizes: tuple[int, ...] = (3, 5, 12, 20, 50)) -> None:
     heading = "".join(f"{f'n = {n}':>8}" for n in sizes)
     sys.stdout.write(f"{'statistic':22}{'population':28}{heading}\n")
-    for case in cases():
+    for case in [*cases(), *budgeted_cases(), *pair_cases()]:
         row = "".join(f"{coverage(case, n, n_simulations):8.3f}" for n in sizes)
         sys.stdout.write(f"{case.statistic:22}{case.population:28}{row}\n")
         sys.stdout.flush()

@@ -1,6 +1,8 @@
 """Intervals against other derivations: scipy, rliable's numbers, and what must hold at the edges."""
 
+import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,14 @@ from scipy import stats
 
 from freewalk.results.statistics import expected_running_time, interquartile_mean, median
 from freewalk.results.statistics_bootstrap import bootstrap_interval
-from freewalk.results.statistics_intervals import iqm_interval, median_interval, running_time_interval
-from freewalk.results.statistics_ratio import UNKNOWN, running_time_ratio, shift_ratio
+from freewalk.results.statistics_intervals import (
+    iqm_interval,
+    median_interval,
+    mid_p_interval,
+    rate_difference_interval,
+    running_time_interval,
+)
+from freewalk.results.statistics_ratio import UNKNOWN, pair_ratio, running_time_ratio, shift_ratio
 
 values = st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(math.inf)), min_size=5, max_size=40)
 
@@ -116,12 +124,52 @@ def test_running_time_interval_holds_the_estimate(sample: list[tuple[float, bool
 def test_running_time_interval_at_the_edges() -> None:
     assert np.isnan(running_time_interval([], [])).all()
     assert np.isnan(running_time_interval([math.nan], [True])).all()
-    # Nobody reached it: at best as many as Wilson's interval allows, each failure at its cost.
-    rate = stats.binomtest(0, 8).proportion_ci(method="wilson").high
-    assert running_time_interval([100.0] * 8, [False] * 8) == pytest.approx((100 * (1 - rate) / rate, math.inf))
-    # Everybody did, at one cost: only failures that were not seen are uncertain.
-    rate = stats.binomtest(8, 8).proportion_ci(method="wilson").low
-    assert running_time_interval([100.0] * 8, [True] * 8) == pytest.approx((100, 100 + 100 * (1 - rate) / rate))
+    # Nobody reached it: at the rate at which half of nobody is as rare as the tail, each failure at its cost.
+    low_odds = 1 / (1 - 0.05 ** (1 / 8)) - 1
+    assert running_time_interval([100.0] * 8, [False] * 8) == pytest.approx((100 * low_odds, math.inf))
+    # Everybody did, at one cost: only failures that were not seen are uncertain, each at the budget.
+    odds = 1 / 0.05 ** (1 / 8) - 1
+    assert running_time_interval([100.0] * 8, [True] * 8) == pytest.approx((100, 100 + 100 * odds))
+    assert running_time_interval([100.0] * 8, [True] * 8, budget=3000) == pytest.approx((100, 100 + 3000 * odds))
+    assert running_time_interval([0.0] * 8, [True] * 8) == (0, 0)
+
+
+def test_the_budget_prices_what_was_not_seen() -> None:
+    costs, everyone = np.array([100.0, 200.0, 150.0]), np.ones(3, bool)
+    low, high = running_time_interval(costs, everyone)
+    assert running_time_interval(costs, everyone, budget=5000) > (low, high)
+    # A failure that was seen tells the budget where nobody else does, and is not dearer than that.
+    seen, reached = np.array([100.0, 200.0, 150.0, 1000.0]), np.array([True, True, True, False])
+    assert running_time_interval(seen, reached) == running_time_interval(seen, reached, budget=1000)
+    assert running_time_interval(seen, reached, budget=5000)[1] > running_time_interval(seen, reached)[1]
+
+
+def test_an_interval_of_three_does_not_begin_at_zero() -> None:
+    # What Student's interval of three costs says on a linear scale is "from -2,100", or 0.
+    low, high = running_time_interval([3200.0, 6400.0, 12800.0], [True] * 3, budget=20_000)
+    assert 1000 < low < 3200
+    assert 20_000 < high < 20_000 * 3
+    low, _ = running_time_interval([3200.0], [True], budget=20_000)
+    assert low == pytest.approx(3200 / -math.log(0.025))
+
+
+@given(st.integers(1, 60), st.data())
+def test_mid_p_interval_is_where_half_of_what_was_seen_and_the_tail_are_rare(n: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(0, n))
+    low, high = mid_p_interval(k, n)
+    for rate, tail in ((low, stats.binom.sf(k, n, low)), (high, stats.binom.cdf(k - 1, n, high))):
+        if 0 < rate < 1:
+            assert tail + stats.binom.pmf(k, n, rate) / 2 == pytest.approx(0.025, abs=1e-9)
+    assert (low == 0, high == 1) == (k == 0, k == n)
+    assert mid_p_interval(n - k, n) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+
+
+def test_difference_of_rates_as_newcombe_has_it() -> None:
+    # His table II, method 10: 56/70 against 48/80, 9/10 against 3/10, 10/10 against 0/10.
+    for a, b, ends in (((56, 70), (48, 80), (0.0524, 0.3339)), ((9, 10), (3, 10), (0.1705, 0.8090))):
+        assert rate_difference_interval(*b, *a) == pytest.approx(ends, abs=1e-4)
+    assert rate_difference_interval(0, 10, 10, 10) == pytest.approx((0.6075, 1), abs=1e-4)
+    assert rate_difference_interval(0, 0, 3, 3) == (-1, 1)
 
 
 def test_ratio_of_running_times() -> None:
@@ -166,3 +214,31 @@ def test_shift_interval_of_many_values_is_that_of_the_normal_approximation() -> 
 def test_shift_of_too_few_values_has_no_ends() -> None:
     assert shift_ratio([1.0, 2.0, 4.0], [8.0, 9.0, 10.0])[1:] == (0, math.inf)
     assert shift_ratio([], [1.0])[1:] == (0, math.inf)
+
+
+@pytest.mark.parametrize("n", [6, 9, 20, 40])
+def test_pair_interval_is_where_the_signed_ranks_do_not_object(n: int) -> None:
+    rng = np.random.default_rng(n)
+    luck = rng.lognormal(2, size=n)
+    a, b = luck, 1.5 * luck * rng.lognormal(0, 0.2, size=n)
+    ratio = pair_ratio(a, b)
+    change = np.log(b / a)
+    assert ratio.estimate == pytest.approx(np.exp(np.median([(x + y) / 2 for x, y in combinations_of(change)])))
+    for factor, rejected in [(0.9999, True), (1.0001, False)]:
+        for end, side in ((ratio.low, 1), (ratio.high, -1)):
+            p = stats.wilcoxon(change - np.log(end * factor**side), method="exact").pvalue
+            assert bool(p < 0.05) is rejected
+    back = pair_ratio(b, a)
+    assert tuple(back) == pytest.approx((1 / ratio.estimate, 1 / ratio.high, 1 / ratio.low))
+
+
+def combinations_of(values: Any) -> Any:
+    return itertools.combinations_with_replacement(values, 2)
+
+
+def test_pair_interval_of_many_and_of_few() -> None:
+    change = np.random.default_rng(5).normal(0.3, 1, size=60)
+    for end in pair_ratio(np.ones(60), np.exp(change))[1:]:
+        assert stats.wilcoxon(change - np.log(end), method="exact").pvalue == pytest.approx(0.05, abs=0.003)
+    assert pair_ratio([1.0] * 5, [2.0] * 5) == (pytest.approx(2), 0, math.inf)
+    assert pair_ratio([], [])[1:] == (0, math.inf)

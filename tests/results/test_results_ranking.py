@@ -17,6 +17,7 @@ from freewalk.results.report_schema import RANKING, RANKING_COLUMNS
 from freewalk.results.schema import column_names
 from freewalk.results.statistics_intervals import running_time_interval
 from freewalk.results.statistics_ranks import MANN_WHITNEY, SIGNED_RANK
+from freewalk.results.statistics_ratio import running_time_ratio
 from freewalk.results.statistics_survival import median_time
 from freewalk.results.summary import best_cells, summarise
 
@@ -67,8 +68,9 @@ def test_cells_in_order_with_the_numbers_of_the_summary(trials_table: Tables) ->
 def test_the_first_cell_is_compared_with_nobody(trials_table: Tables) -> None:
     table = ranking(trials_table(two_cells([1, 2], [3, 4]), ["stddev"]))
     first, second = table.iloc[0], table.iloc[1]
-    assert pd.isna(first[["superiority", "test", "p_value", "p_adjusted", "p_attainable", "different"]]).all()
-    assert second["superiority"] == 1
+    compared = ["ratio", "cost_ratio", "superiority", "test", "p_value", "p_adjusted", "p_attainable", "different"]
+    assert pd.isna(first[[*compared, "verdict"]]).all()
+    assert (second["superiority"], second["verdict"]) == (1, "unclear")
     assert not second["different"]
     assert second["p_attainable"] == pytest.approx(1 / 3)  # two against two
 
@@ -100,12 +102,16 @@ def test_seeds_that_do_not_match_are_no_pairs(trials_table: Tables) -> None:
     assert ranking(trials_table(rows, ["stddev"])).iloc[1]["test"] == MANN_WHITNEY
 
 
-def test_p_values_are_multiplied_by_the_number_of_other_cells(trials_table: Tables) -> None:
+def test_p_values_are_multiplied_by_the_number_of_pairs_of_cells(trials_table: Tables) -> None:
     rows = [hit(stddev, seed, round(1000 * stddev) + seed) for stddev in (0.1, 0.2, 0.3, 0.4) for seed in range(8)]
     table = ranking(trials_table(rows, ["stddev"])).iloc[1:]
-    assert table["p_adjusted"].tolist() == pytest.approx((3 * table["p_value"]).tolist())
-    assert table["p_attainable"].tolist() == pytest.approx([3 * 2**-7] * 3)
+    assert table["p_adjusted"].tolist() == pytest.approx((6 * table["p_value"]).tolist())
+    assert table["p_attainable"].tolist() == pytest.approx([6 * 2**-7] * 3)
     assert table["different"].all()
+    assert table["verdict"].tolist() == ["worse"] * 3
+    # A cell without a complete trial is nobody's rival.
+    waiting = ranking(trials_table([*rows, {"state": "pending", "param_stddev": 0.5}], ["stddev"])).iloc[1:]
+    assert waiting["p_adjusted"].tolist()[:3] == table["p_adjusted"].tolist()
 
 
 def test_a_missed_target_is_worse_than_any_reached_one(trials_table: Tables) -> None:
@@ -147,15 +153,33 @@ def test_a_hopeless_trial_is_no_censored_one(trials_table: Tables) -> None:
     assert collapsed["evaluations_median"] == math.inf
 
 
-def test_the_truly_best_cell_is_hardly_ever_called_worse(trials_table: Tables) -> None:
-    rng = np.random.default_rng(0)
-    times, wrong = 60, 0
-    for _ in range(times):
-        costs = rng.lognormal(size=(5, 8)) * 1000
-        rows = [hit(cell / 10, seed, int(costs[cell, seed])) for cell in range(5) for seed in range(8)]
-        table = ranking(trials_table(rows, ["stddev"]))
-        wrong += bool(table.loc[table["param_stddev"] == 0.0, "different"].fillna(False).any())
-    assert wrong <= 6  # one in twenty at most is promised: more than 6 of 60 has a probability of 0.03
+def test_ratios_are_those_of_the_running_times_and_of_pairs(trials_table: Tables) -> None:
+    luck = np.random.default_rng(1).lognormal(size=12)
+    fast = (1000 * luck).round()
+    rows = [
+        *(hit(0.1, s, int(c)) for s, c in enumerate(fast)),
+        *(hit(0.2, s, int(1.5 * c)) for s, c in enumerate(fast)),
+    ]
+    rows[-1] = miss(0.2, 11)
+    table = trials_table(rows, ["stddev"])
+    for has_budget, budget in ((True, 30_000), (False, math.nan)):
+        trials = table.assign(evaluations_budget=30_000.0) if has_budget else table
+        row = ranking(trials).iloc[1]
+        costs, reached = [*(1.5 * fast[:-1]).astype(int), 1000], [True] * 11 + [False]
+        wanted = running_time_ratio(fast, [True] * 12, costs, reached, budget_a=budget, budget_b=budget)
+        assert [row[f"ratio{end}"] for end in ("", "_low", "_high")] == pytest.approx(list(wanted))
+        interval = running_time_interval(costs, reached, budget=budget)
+        assert (row["ert_evaluations_low"], row["ert_evaluations_high"]) == pytest.approx(interval)
+    # Of eleven pairs whose costs differ a hundredfold, yet always by the same factor.
+    assert row["cost_ratio"] == pytest.approx(1.5, rel=0.01)
+    assert 1.45 < row["cost_ratio_low"] <= row["cost_ratio_high"] < 1.55
+
+
+def test_a_table_that_does_not_say_what_trials_spent_still_ranks(trials_table: Tables) -> None:
+    rows = [*(miss(0.1, s, loss=0.3 + s / 100) for s in range(8)), *(miss(0.2, s, loss=0.6) for s in range(8))]
+    row = ranking(trials_table([row | {"evaluations": None} for row in rows], ["stddev"])).iloc[1]
+    assert (row["verdict"], row["different"]) == ("worse", True)
+    assert math.isnan(row["ratio"])
 
 
 def test_csv_and_back_changes_nothing(trials_table: Tables, tmp_path: Path) -> None:

@@ -185,3 +185,23 @@ Y = [
     *(0.835, 1.022, 2.507, 1.318, 0.246, 2.834, 3.921, 3.701, 3.755, 0.476, 5.599, 1.739, 0.908, 1.377, 1.089, 0.652),
     *(1.918, 2.189, 1.663, 2.18, 1.701, 1.075, 1.224, 2.784),
 ]
+
+
+@pytest.mark.parametrize(("n", "method", "off"), [(5, "exact", 1e-12), (12, "exact", 1e-12), (45, "asymptotic", 1e-3)])
+def test_one_side_is_that_of_larger_second_values(n: int, method: str, off: float) -> None:
+    rng = np.random.default_rng(n)
+    for shift in (-0.4, 0.0, 0.6):
+        a, b = rng.normal(size=n), rng.normal(size=n) + shift
+        theirs = stats.mannwhitneyu(b, a, alternative="greater", method=method).pvalue
+        assert mann_whitney(a, b).p_larger == pytest.approx(theirs, abs=off)
+        pairs = stats.wilcoxon(b, a, alternative="greater", method=method, correction=True).pvalue
+        assert signed_rank(a, b).p_larger == pytest.approx(pairs, abs=off)
+
+
+def test_direction() -> None:
+    low, high = [1.0, 2, 3, 4, 5, 6], [11.0, 12, 13, 14, 15, 16]
+    for test in (mann_whitney, signed_rank):
+        assert (test(low, high).direction, test(high, low).direction, test(low, low).direction) == (1, -1, 0)
+        assert test(low, high).p_larger == pytest.approx(test(low, high).p_value / 2)
+        assert test(high, low).p_larger == pytest.approx(1)
+    assert mann_whitney([1.0], []).direction == 0

@@ -91,6 +91,9 @@ def test_censored_trials_count_as_twice_the_largest_budget(trials_table: Tables)
     geometric = math.exp((math.log(400) + 3 * math.log(PENALTY * 1000)) / 4)
     assert found["fold"] == pytest.approx(geometric / 100)
     assert (found["n_trials"], found["n_censored"], found["response"]) == (7, 3, "evaluations_to_target")
+    assert found["fold_is_bound"], "what the three would have cost is not known"
+    missed_where_best = [*rows[:3], *(row | {"param_stddev": 1} for row in rows[4:5]), trial(9000, param_stddev=2)]
+    assert not rows_of(sensitivity(trials_table(missed_where_best, ["stddev"])))["stddev"]["fold_is_bound"]
 
 
 def test_without_a_success_the_loss_is_explained(trials_table: Tables) -> None:
@@ -101,6 +104,8 @@ def test_without_a_success_the_loss_is_explained(trials_table: Tables) -> None:
     ]
     found = rows_of(sensitivity(trials_table(rows, ["stddev"])))["stddev"]
     assert (found["response"], found["best_value"]) == ("loss_final", "1")
+    assert found["fold_is_bound"], "one diverged"
+    assert not rows_of(sensitivity(trials_table(rows[:-1], ["stddev"])))["stddev"]["fold_is_bound"]
     logs = [math.log(x) for x in (0.4, 0.401, 0.402, PENALTY * 0.402)]
     assert found["fold"] == pytest.approx(math.exp(np.mean(logs) - np.mean(np.log([0.1, 0.101, 0.102, 0.103]))))
 

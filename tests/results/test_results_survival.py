@@ -53,6 +53,15 @@ def test_one_budget_needs_no_curve() -> None:
     assert found.high == math.inf
 
 
+def test_when_exactly_half_got_there_it_is_the_time_of_the_last() -> None:
+    # As lifelines and R's survfit have it: the first time with no more than half left, 140 for these five of ten.
+    times, hit = [100.0, 110, 120, 130, 140, *[1000.0] * 5], [True] * 5 + [False] * 5
+    found = median_time(times, hit)
+    assert found.estimate == 140
+    assert found.low < 140 < found.high == math.inf
+    assert median_time([*times, 1000.0], [*hit, False]).estimate == math.inf
+
+
 def test_when_hardly_any_trial_gets_there_the_budget_is_all_that_is_known() -> None:
     found = median_time([7.0] + [100.0] * 9, [True] + [False] * 9)
     assert (found.estimate, found.low, found.high) == (math.inf, 100, math.inf)
