@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 _UNITS_AN_INCH: Final = 72
-_NAME: Final = re.compile(r"(band|end|label|line|other|pale|seed)-(\d+)(-\d+)?")
+_NAME: Final = re.compile(r"(band|end|label|leader|line|other|pale|seed)-(\d+)(-\d+)?")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from freewalk.results.report.subject import Row, Task
 ROWS_AT_ONCE: Final = 10
 """Rows that are seen without unfolding the others."""
 MAX_ROWS: Final = 60
+AT_LEAST: Final = "at least"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def ratio_text(cell: Row) -> str:
     if math.isnan(ratio):
         return ""
     if math.isinf(ratio) and math.isfinite(low) and low > 0:
-        return f"at least {significant(low, 2)}"
+        return f"{AT_LEAST} {significant(low, 2)}"
     return significant(ratio, 2)
 
 

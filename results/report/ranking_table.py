@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from freewalk.results.report.numbers import counted, printable
-from freewalk.results.report.ranking_rows import ROWS_AT_ONCE, RankingRow, ranking_rows
+from freewalk.results.report.ranking_rows import AT_LEAST, ROWS_AT_ONCE, RankingRow, ranking_rows
 from freewalk.results.report.subject import Task
 
 TableKind = Literal["latex", "markdown"]
@@ -52,7 +52,8 @@ class RankingTable:
     @property
     def is_text(self) -> list[bool]:
         """Tell for each column whether it holds words, which begin at the left."""
-        return [any(text[:1].isalpha() for text in column) for column in zip(*self.rows, strict=True)]
+        columns = zip(*self.rows, strict=True)
+        return [any(text[:1].isalpha() and not text.startswith(AT_LEAST) for text in column) for column in columns]
 
 
 def ranking_table(task: Task) -> RankingTable:

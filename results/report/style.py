@@ -40,7 +40,7 @@ class EndLabel(NamedTuple):
     text: str
     colour: str
     name: str = ""
-    """What the label and its leader are called in the file; nothing unless given."""
+    """What the label is called in the file, and after it its leader; nothing unless given."""
 
 
 @contextmanager
@@ -161,6 +161,8 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel]) -> None:
             arrowprops=leader if abs(place[1] - end_inside[1]) > _UNMOVED else None,
         )  # fmt: skip
         note.set_gid(label.name or None)
+        if note.arrow_patch and label.name:
+            note.arrow_patch.set_gid(label.name.replace("label", "leader"))
 
 
 def unstacked(places: Sequence[Sequence[float]], width: float, height: float) -> list[tuple[float, float]]:

@@ -224,6 +224,7 @@ def test_a_label_that_was_moved_has_a_leader_to_the_end_of_its_line() -> None:
     assert [text.get_gid() for text in axes.texts] == ["label-1", "label-2"]
     leaders = [text.arrow_patch for text in axes.texts if text.arrow_patch]  # type: ignore[attr-defined]
     assert leaders
+    assert {str(leader.get_gid()) for leader in leaders} <= {"leader-1", "leader-2"}
     end = axes.transAxes.transform((0.5, 0.5))
     for leader in leaders:
         reached = leader.get_path().vertices
