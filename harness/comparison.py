@@ -124,7 +124,7 @@ class Comparison:
     @property
     def _is_mute(self) -> bool:
         """Whether no result of any cell could be significant."""
-        tested = self.table[self.table["p_value"].notna()]
+        tested = self.table[self.table["measure"] == EVALUATIONS]
         return not tested.empty and bool((tested["p_attainable"] > SIGNIFICANT).all())
 
     def failures(self) -> list[str]:

@@ -38,7 +38,8 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "share their seeds; seconds pair of runs by pair of runs, as all trials of a run share the machine's state. Of "
     "equal sweeps at most 5 % fail, however many cells they have; `python tests/results/test_results_same_cells.py` "
     "measures it. Seconds of one run on each side are shown and not checked: run both three times or more, in turn, "
-    "and give all: `harness compare A B A2 B2 A3 B3 --check 1.1`.",
+    "and give all: `harness compare A B A2 B2 A3 B3 --check 1.1`. Three pairs tell of all cells together, by Student's "
+    "t of their log ratios; of single cells only six or more do, by signed ranks.",
     ORIGINS: "One row a trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
 }
 

@@ -54,9 +54,10 @@ def compare(
     equal seeds share their noise and are compared as pairs where there are enough of them. Of trials of one cell and
     seed one is counted.
     Seconds a step: the trials of a run share the machine's state, which flips between two speeds for minutes, so what
-    is counted are pairs of runs, A and B in turn. Student's t of their log ratios, since of three pairs the ranks could
-    not be significant, and a log ratio averages many trials. Whether the seconds come from one machine is for the
-    caller to know.
+    is counted are pairs of runs, A and B in turn: signed ranks of their log ratios, which six pairs at least can make
+    significant. (Of all cells together Student's t is, from three pairs on. Of single cells it would be too sure: where
+    the speed flips between two, the same flip in three pairs is one case in 64, and no spread is seen.) Whether the
+    seconds come from one machine is for the caller to know.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def compare(
             firsts += [row for row, _ in cells]
         else:
             timed = sides.seconds()
-            found = [_seconds(one, other) for _, (one, other) in timed]
+            found = [_seconds(one, other, len(timed)) for _, (one, other) in timed]
             firsts += [row for row, _ in timed]
         for kind in ("p_value", "p_worse"):
             for row, adjusted in zip(found, holm([row[kind] for row in found]), strict=True):
@@ -213,9 +214,10 @@ def _evaluations(a: Outcomes, b: Outcomes, n_tests: int) -> dict[str, Any]:
     }
 
 
-def _seconds(a: Pace, b: Pace) -> dict[str, Any]:
+def _seconds(a: Pace, b: Pace, n_tests: int) -> dict[str, Any]:
     logs = np.array([*log_ratios(a, b).values()])
-    ratio, p, p_worse = student_ratio(logs)
+    ratio = student_ratio(logs)[0]
+    test = signed_rank(np.zeros(logs.size), logs) if logs.size >= FEWEST_RUNS else None
     values = [float(median(s.seconds[~np.isnan(s.seconds)])) for s in (a, b)]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -228,10 +230,10 @@ def _seconds(a: Pace, b: Pace) -> dict[str, Any]:
         **_ends("ratio", ratio),
         **_ends("cost_ratio", NOTHING),
         **_ends("superiority", NOTHING),
-        "test": None if math.isnan(p) else STUDENT,
-        "p_value": p,
-        "p_worse": p_worse,
-        "p_attainable": math.nan if math.isnan(p) else 0.0,
+        "test": test and test.name,
+        "p_value": test.p_value if test else math.nan,
+        "p_worse": test.p_larger if test else math.nan,
+        "p_attainable": min(1.0, smallest_p(test.name, logs.size, logs.size) * n_tests) if test else math.nan,
         "contrast": None,
     }
 

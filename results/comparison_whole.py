@@ -107,7 +107,7 @@ def regressions(comparison: pd.DataFrame, whole: list[Overall], threshold: float
     of the expected running times; or of the costs where both reached the target, as long as the expected running times
     have such a ratio too; or B never reached the target. A measure as a whole is where the same holds of it.
     The probability of objecting to anything where nothing differs, 5 %, is shared out evenly: each measure's cells
-    (corrected by Holm) and each measure as a whole, as far as they are tested, get their part.
+    (corrected by Holm) and each measure as a whole, as far as so many trials can tell, get their part.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def regressions(comparison: pd.DataFrame, whole: list[Overall], threshold: float
         The rows of `comparison`, and the measures as a whole.
     """
     tested = [one for one in whole if one.test is not None and one.n_cells > 1]
-    n_questions = len(tested) + comparison[comparison["p_value"].notna()]["measure"].nunique()
+    n_questions = len(tested) + comparison[comparison["p_attainable"] < SIGNIFICANT]["measure"].nunique()
     level = SIGNIFICANT / max(1, n_questions)
     told = comparison["p_worse_adjusted"] < level
     beyond = (

@@ -221,8 +221,8 @@ COMPARISON_COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         "test",
         "string",
-        "a rank test of the trials' evaluations; for seconds Student's t of the pairs of runs, none of fewer than "
-        "three: the seconds of one run depend on each other",
+        "a rank test of the trials' evaluations; for seconds of the pairs of runs, none of fewer than three: the "
+        "seconds of one run depend on each other",
     ),
     Column("p_value", "float64", "two-sided p-value of that test"),
     Column("p_adjusted", "float64", "p_value corrected by Holm for all cells of the measure"),

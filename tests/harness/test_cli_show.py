@@ -182,3 +182,10 @@ def test_nothing_is_changed(harness: Harness, sweep: Path, snapshot: Callable[[P
     for table in ("trials", "curves", "summary", RANKING, SENSITIVITY):
         assert harness("show", "runs", "--table", table).code == 0
     assert snapshot(sweep) == before
+
+
+def test_the_order_of_the_ranking_is_said_where_it_is_shown(harness: Harness, sweep: Path) -> None:
+    order = "Cells stand in the order of success rate, then expected evaluations, then final loss.\n"
+    assert harness("show", "runs", "--table", "ranking").out.endswith(order)
+    for other in (("--csv",), ("--json",), ("--sort", "ert_evaluations")):
+        assert order not in harness("show", "runs", "--table", "ranking", *other).out

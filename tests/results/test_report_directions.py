@@ -1,6 +1,7 @@
 """Better and worse go the way of their evidence: success rate and cost favour either cell, or neither."""
 
 import math
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from report_data import Fate, make_tables, make_trials, missed, reached
 from freewalk.results.report.answers import Answer, answer
 from freewalk.results.report.ranking_rows import ranking_rows
 from freewalk.results.report.subject import Task, split_tasks
+from freewalk.results.summary import ORDER
 
 MANY, FEW = 60, 3
 LUCK = np.random.default_rng(0).lognormal(0, 0.2, size=(2, MANY))
@@ -98,6 +100,11 @@ def test_the_cell_that_wins_29_of_30_pairs_is_not_behind() -> None:
     assert second["verdict"] == "trade-off"
     assert "rate=2 reached it in 29 of 30 trials (the first: 30 of 30) but needs 0.5 times" in text(answer(task))
     assert "behind" not in text(answer(task))
+
+
+def test_the_order_of_the_ranking_is_said_where_it_is_shown() -> None:
+    parts = resources.files("freewalk.results") / "templates" / "parts.html"
+    assert f'<p class="remark">{ORDER}</p>' in parts.read_text(encoding="utf-8")
 
 
 def test_what_is_true_of_most_and_not_of_the_mean_is_a_trade_off() -> None:

@@ -203,27 +203,30 @@ def test_cells_of_one_run_are_not_independent(trials_table: Tables) -> None:
 
 
 def test_seconds_are_tested_by_pairs_of_runs(trials_table: Tables) -> None:
-    paces = [1e-3, 1.6e-3, 1.1e-3, 0.9e-3]
+    paces, dearer = [1e-3, 1.6e-3, 1.1e-3, 0.9e-3] * 2, [1.3, 1.32, 1.28, 1.31, 1.27, 1.33, 1.29, 1.34]
     a, runs_a = several_runs(trials_table, paces)
-    b, runs_b = several_runs(trials_table, [p * d for p, d in zip(paces, (1.3, 1.32, 1.28, 1.3), strict=True)])
+    b, runs_b = several_runs(trials_table, [p * d for p, d in zip(paces, dearer, strict=True)])
     matching = match_cells(a, b)
     table = compare(a, b, matching, runs=(runs_a, runs_b))
-    seconds = table[table["measure"] == SECONDS]
-    logs = np.log([1.3, 1.32, 1.28, 1.3])
-    interval = stats.t.interval(0.95, 3, loc=logs.mean(), scale=stats.sem(logs))
-    for row in seconds.to_dict("records"):
-        assert row["test"] == STUDENT
+    logs = np.log(dearer)
+    interval = stats.t.interval(0.95, 7, loc=logs.mean(), scale=stats.sem(logs))
+    for row in table[table["measure"] == SECONDS].to_dict("records"):
         assert [row[f"ratio{end}"] for end in ("", "_low", "_high")] == pytest.approx(np.exp([logs.mean(), *interval]))
-        assert row["p_value"] == pytest.approx(stats.ttest_1samp(logs, 0).pvalue)
-        assert row["p_worse"] == pytest.approx(row["p_value"] / 2)
-        assert row["verdict"] == "worse"
-    assert table["n_a"].tolist() == [3, 3, 12, 12], "of evaluations each seed counts once"
+        assert (row["test"], row["p_value"], row["p_worse"]) == (SIGNED_RANK, 2**-7, 2**-8)
+        assert (row["p_adjusted"], row["verdict"]) == (2**-6, "worse")
+    assert table["n_a"].tolist() == [3, 3, 24, 24], "of evaluations each seed counts once"
     cells, whole = checked(a, b, 1.2, (runs_a, runs_b))
     assert cells["measure"].tolist() == [SECONDS] * 2
-    assert [(o.measure, o.n_units) for o in whole] == [(SECONDS, 4)]
+    assert [(o.measure, o.n_units, o.test) for o in whole] == [(SECONDS, 8, STUDENT)]
+    assert whole[0].p_worse == pytest.approx(stats.ttest_1samp(logs, 0).pvalue / 2)
+    assert [o.ratio for o in whole] == pytest.approx([math.exp(logs.mean())])
     cells, whole = checked(b, a, 1.0, (runs_b, runs_a))
     assert (len(cells), whole) == (0, [])
     assert compare(b, a, matching, runs=(runs_b, runs_a))["verdict"].tolist()[2:] == ["better"] * 2
+    # Of three pairs no cell can be told, yet all together.
+    three = np.flatnonzero(runs_a < 3)
+    cells, whole = checked(a.iloc[three], b.iloc[three], 1.2, (runs_a[three], runs_b[three]))
+    assert (len(cells), [o.measure for o in whole]) == (0, [SECONDS])
     # Two runs are too few, and one that was slow throughout tells nothing.
     two = np.flatnonzero(runs_a < 2)
     few = compare(a.iloc[two], b.iloc[two], match_cells(a.iloc[two], b.iloc[two]), runs=(runs_a[two], runs_b[two]))
