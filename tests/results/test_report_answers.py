@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from report_data import Fate, failed, make_tables, make_trials, missed, mixed, reached, waiting
+from report_data import Fate, Row, failed, make_tables, make_trials, missed, mixed, reached, waiting
 from scipy.stats import binomtest
 
-from freewalk.results.report.answers import Answer, answer, effects_of
+from freewalk.results.report.answers import Answer, answer
 from freewalk.results.report.comparing import seeds_needed, shared_values
+from freewalk.results.report.effects import effects_of
 from freewalk.results.report.headline import headline
 from freewalk.results.report.outcomes import endings, error_groups
 from freewalk.results.report.overall import overall
@@ -156,7 +157,7 @@ def test_parameters_that_only_follow_others_are_not_credited() -> None:
     trials["param_learning_rate"] = trials["param_stddev"] * 2
     (task,) = split_tasks(make_tables(trials, axes=frozenset({"stddev", "sides", "task"})))
     assert task.varied == ("stddev", "sides")
-    assert [row["parameter"].removeprefix("param_") for row in effects_of(task)] == ["stddev", "sides"]
+    assert [row["parameter"].removeprefix("param_") for row in effects_of(task, "walk")] == ["stddev", "sides"]
     assert "stddev seems to matter most" in said(answer(task))
     assert "It varies together with others, so that no test can part them." in said(answer(task))
 
@@ -273,3 +274,47 @@ def test_errors_are_grouped() -> None:
     assert (first.task, first.error, first.n_trials) == ("xor", "A", 8)
     assert (second.error, second.n_trials) == ("B", 4)
     assert first.cells == "stddev 0.2; stddev 0.3; stddev 0.4 and 1 more"
+
+
+def both_methods(row: Row) -> Row:
+    """Let backprop cost 100 or so at its best, the walk ten times as much, and numerical never arrive."""
+    if row["method"] == "numerical":
+        return missed()
+    factor = 10 if row["method"] == "walk" else 1
+    return reached(factor * (100 + row["seed"]) * (1 if row["stddev"] == 0.1 else 3))
+
+
+def test_several_methods_are_set_best_against_best() -> None:
+    trials = make_trials(both_methods, {"stddev": [0.1, 1.0]}, methods=("walk", "backprop", "numerical"), seeds=10)
+    (task,) = split_tasks(make_tables(trials))
+    found = answer(task)
+    assert found.verdict == "decided"
+    assert found.sentences[0].startswith("backprop, stddev 0.1 reached max_error < 0.4 in 10 of 10 trials")
+    assert found.sentences[1].startswith(
+        "Decided: best against best, walk (stddev 0.1) reached it in 10 of 10 trials at 1,040 evaluations, 10 times"
+        " those of backprop where both reached it (95 % interval 10 to 10): it is clearly worse (p = "
+    )
+    assert found.sentences[2].startswith("numerical (stddev 0.1) never reached it in 10 trials, which is at least ")
+    assert "as the best cell of many (2 of backprop, 2 of walk and 2 of numerical)" in found.sentences[3]
+
+
+def test_methods_that_few_seeds_cannot_tell_apart_are_not_told_apart() -> None:
+    trials = make_trials(both_methods, {"stddev": [0.1]}, methods=("walk", "backprop"), seeds=3)
+    (task,) = split_tasks(make_tables(trials))
+    found = answer(task)
+    assert found.verdict == "undecided"
+    assert "so few seeds can tell nothing" in said(found)
+    assert "picked" not in said(found), "each has one cell"
+
+
+def test_parameters_that_act_together_are_named_with_the_best_of_each() -> None:
+    def crossed(row: Row) -> Row:
+        fits = (row["timesteps"] == 4) == (row["stddev"] < 1)
+        return reached((100 if fits else 400) + 3 * row["seed"] + int(10 * row["stddev"]))
+
+    trials = make_trials(crossed, {"stddev": [0.1, 0.5, 2.0], "timesteps": [4, 32]}, seeds=5)
+    (task,) = split_tasks(make_tables(trials))
+    assert "stddev and timesteps act together on the cost (" in said(answer(task))
+    assert "the best timesteps is 4 where stddev is 0.1, 4 where stddev is 0.5 and 32 where stddev is 2." in said(
+        answer(task)
+    )

@@ -48,8 +48,8 @@ def text(found: Answer) -> str:
     [
         ("A", "A", "A", "worse", "Decided: the other cell is clearly worse (p = "),
         ("A", "", "A", "worse", "Decided: the other cell is clearly worse (p = "),
-        ("A", "B", "A", "trade-off", "Trade-off: cell=B reached it in 36 of 60 trials (the first: 60 of 60) but"),
-        ("B", "A", "B", "trade-off", "Trade-off: cell=A reached it in 36 of 60 trials (the first: 60 of 60) but"),
+        ("A", "B", "A", "trade-off", "Trade-off: cell B reached it in 36 of 60 trials (the first: 60 of 60) but"),
+        ("B", "A", "B", "trade-off", "Trade-off: cell A reached it in 36 of 60 trials (the first: 60 of 60) but"),
         ("B", "", "B", "worse", "Decided: the other cell is clearly worse (p = "),
         ("B", "B", "B", "worse", "Decided: the other cell is clearly worse (p = "),
         ("", "A", "A", "worse", "Decided: the other cell is clearly worse (p = "),
@@ -98,7 +98,7 @@ def test_the_cell_that_wins_29_of_30_pairs_is_not_behind() -> None:
     assert bool(second["different"])
     assert second["superiority"] == pytest.approx(1 / 30)
     assert second["verdict"] == "trade-off"
-    assert "rate=2 reached it in 29 of 30 trials (the first: 30 of 30) but needs 0.5 times" in text(answer(task))
+    assert "rate 2 reached it in 29 of 30 trials (the first: 30 of 30) but needs 0.5 times" in text(answer(task))
     assert "behind" not in text(answer(task))
 
 
@@ -116,7 +116,7 @@ def test_what_is_true_of_most_and_not_of_the_mean_is_a_trade_off() -> None:
     task = task_of(fate, 30, {"cell": ["A", "B"]})
     assert task.finished[0]["param_cell"] == "A"
     assert second_verdict(task) == "trade-off"
-    assert "cell=B reached it in 30 of 30 trials (the first: 30 of 30) and needs 0." in text(answer(task))
+    assert "cell B reached it in 30 of 30 trials (the first: 30 of 30) and needs 0." in text(answer(task))
 
 
 def test_several_cells_are_counted_by_what_is_said_of_them() -> None:
@@ -132,7 +132,7 @@ def test_several_cells_are_counted_by_what_is_said_of_them() -> None:
     assert found.verdict == "trade-off"
     assert (
         "Trade-off: 1 of the 4 other cells is as good (costs within 1.25 times, success rates within 10 points), 1 is "
-        "a trade-off, the other 2 are clearly worse. All that remain have cell best, same or swift. cell=swift reached"
+        "a trade-off, the other 2 are clearly worse. All that remain have cell best, same or swift. cell swift reached"
     ) in text(found)
     found = answer(task_of(fate, MANY, {"cell": ["best", "same", "dear"]}))
     assert found.verdict == "narrowed down"

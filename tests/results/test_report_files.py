@@ -13,9 +13,9 @@ from freewalk.results.export import read_csv, write_csv
 from freewalk.results.report.files import refuse_foreign, write_bytes
 from freewalk.results.report.making import Report, write_report
 from freewalk.results.report.reading import read_tables
-from freewalk.results.report_schema import RANKING, SENSITIVITY
+from freewalk.results.report_schema import METHODS, RANKING, SENSITIVITY
 
-NAMES = ["report.html", "summary.csv", "ranking.csv", "sensitivity.csv"]
+NAMES = ["report.html", "summary.csv", "ranking.csv", "methods.csv", "sensitivity.csv"]
 needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
 
 
@@ -35,13 +35,16 @@ def test_files_and_tables(report: Report, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(NAMES)
     tables = report.tables
     for path, name, frame in zip(
-        paths[1:], ("summary", RANKING, SENSITIVITY), (tables.summary, tables.ranking, tables.sensitivity), strict=True
+        paths[1:],
+        ("summary", RANKING, METHODS, SENSITIVITY),
+        (tables.summary, tables.ranking, tables.methods, tables.sensitivity),
+        strict=True,
     ):
         pd.testing.assert_frame_equal(read_csv(path, name), frame)  # type: ignore[arg-type]
 
 
 def test_plots_are_files_of_their_own(report: Report, tmp_path: Path) -> None:
-    paths = write_report(report, tmp_path, version="1", plots=["png", "svg"], theme="dark")[4:]
+    paths = write_report(report, tmp_path, version="1", plots=["png", "svg"], theme="dark")[5:]
     names = ["loss", "metric", "success", "map-0", "influence", "cost-0", "cost-1"]
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         f"plots/xor-{name}.{kind}" for kind in ("png", "svg") for name in names

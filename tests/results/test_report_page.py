@@ -295,7 +295,9 @@ def with_columns(table: str, **columns: Any) -> Any:
 def test_every_cost_says_how_coarse_it_is() -> None:
     tables = make_tables(make_trials(mixed, SWEPT, seeds=5))
     coarse = tables.summary["ert_evaluations"] * 0.04
-    tables = replace(tables, summary=tables.summary.assign(ert_resolution=coarse, n_first_look=2))
+    ranked = tables.ranking.assign(ert_resolution=tables.ranking["ert_evaluations"] * 0.04)
+    summary = tables.summary.assign(ert_resolution=coarse, n_first_look=2)
+    tables = replace(tables, summary=summary, ranking=ranked)
     page = check_page(Report(tables).html("1"))
     assert "looks: up to 4 % less; 2 of 5 met at the first look" in page.text
     assert "Evaluations: looks: up to 4 % less" in page.text, "beside the answer"
