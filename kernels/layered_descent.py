@@ -29,7 +29,7 @@ from freewalk.kernels.noise import Stream
 from freewalk.kernels.optimizers import Sgd, make_optimizer
 from freewalk.kernels.reference_trainer import ReferenceTrainer
 from freewalk.kernels.state import check_state, make_state, moment_names
-from freewalk.kernels.synthetic import decoupled_pass
+from freewalk.kernels.synthetic import decoupled_pass, predictor_gradient
 from freewalk.kernels.walk import Data, State
 
 
@@ -233,8 +233,9 @@ class Decoupled:
         part -= self.optimizers[layer].change(mean, self._step)
         self._used.of_layer[layer][:] = part
 
-    def move_predictor(self, layer: int, features: Array, errors: Array) -> None:
+    def move_predictor(self, layer: int, h: Array, y: Array, errors: Array) -> None:
         """Move a predictor by the gradient of half its mean squared error, in place."""
         own = self.predictors[layer]
         assert own is not None
-        own -= (self._configuration.predictor_learning_rate / len(errors)) * (features.T @ errors)
+        c = self._configuration
+        own -= (c.predictor_learning_rate / len(errors)) * predictor_gradient(c.predictor, h, y, errors)

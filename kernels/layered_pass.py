@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from freewalk.kernels.network import Activation
 from freewalk.kernels.reference import sigmoid, softmax
 
 Array = NDArray[Any]  # float32 or float64
+Through = Callable[[Activation, Array, Array], Array]
+"""From what arrives at activations to the derivative by their weighted sums, each (B, width)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,16 @@ def slope(activation: Activation, a: Array) -> Array:
     return result
 
 
+def through(activation: Activation, arriving: Array, a: Array) -> Array:
+    """Return f'(z) of activations a = f(z) times what arrives at them.
+
+    A sigmoid's as (arriving a) (1 - a), in which order the first addition program multiplies: its trace is met to the
+    last bit.
+    """
+    result: Array = arriving * slope(activation, a) if activation == "tanh" else arriving * a * (1 - a)
+    return result
+
+
 def activation_of(network: LayeredNetwork, layer: int) -> Activation:
     """Return the activation of a layer: the last is always sigmoid."""
     return network.hidden_activation if layer < network.depth - 1 else "sigmoid"
@@ -83,10 +96,14 @@ def outputs_of(network: LayeredNetwork, last: Array) -> Array:
 
 def last_deltas(network: LayeredNetwork, last: Array, y: Array) -> Array:
     """Return the derivative of each datapoint's loss by the weighted sums of the output neurons, (B, n_output)."""
+    if network.loss == "mean_squared_error" and not network.softmax:
+        return through("sigmoid", 2 * (last - y), last)
     return output_deltas(network.loss, network.softmax, last, outputs_of(network, last), y)
 
 
-def layer_deltas(network: LayeredNetwork, parameters: Parameters, activations: list[Array], last: Array) -> list[Array]:
+def layer_deltas(
+    network: LayeredNetwork, parameters: Parameters, activations: list[Array], last: Array, through: Through = through
+) -> list[Array]:
     """Return the derivative of each datapoint's loss by the weighted sums of every layer, (B, width) each.
 
     delta_i = (delta_{i+1} W_{i+1}') f'(h_i), from `last`, that of the output layer.
@@ -94,7 +111,7 @@ def layer_deltas(network: LayeredNetwork, parameters: Parameters, activations: l
     deltas = [last]
     for layer in range(network.depth - 2, -1, -1):
         arriving = deltas[0] @ parameters.weights[layer + 1].T
-        deltas.insert(0, arriving * slope(activation_of(network, layer), activations[layer + 1]))
+        deltas.insert(0, through(activation_of(network, layer), arriving, activations[layer + 1]))
     return deltas
 
 

@@ -20,8 +20,11 @@ from freewalk.kernels.layered_pass import (
     last_deltas,
     layer_deltas,
     make_parameters,
+    slope,
+    through,
 )
-from freewalk.kernels.synthetic import decoupled_pass
+from freewalk.kernels.network import Activation
+from freewalk.kernels.synthetic import decoupled_pass, predictor_gradient
 
 Array = NDArray[np.float64]
 Program = Literal["backprop", "layers", "synthetic_bias", "synthetic_all_layers"]
@@ -30,7 +33,8 @@ Program = Literal["backprop", "layers", "synthetic_bias", "synthetic_all_layers"
 class AdditionProgram:
     """One of the programs in progress.
 
-    `backprop` and `layers` are the same rule written twice: W -= alpha h' delta, without biases.
+    `backprop` and `layers` are the same rule written twice: W -= alpha h' delta, without biases. The first multiplies
+    by h and by 1 - h, one after the other, the others by the product h (1 - h): that rounds differently.
     `synthetic_bias` predicts the gradients of the hidden layers; biases move by alpha times the mean.
     `synthetic_all_layers` predicts that of the last layer too, has no biases, and adds where it should subtract, so
     that each predictor climbs its own error.
@@ -103,22 +107,25 @@ class AdditionProgram:
         return self._error
 
     def _half_deltas(self, last: Array, y: Array) -> Array:
-        """Return (h - y) h (1 - h), of half the squared error."""
+        """Return ((h - y) h) (1 - h), of half the squared error."""
         half: Array = last_deltas(self.network, last, y) / 2
         return half
 
     def _backprop(self, x: Array, y: Array) -> None:
         activations = forward_layers(self.network, self.parameters, x)
-        last = self._half_deltas(activations[-1], y)
-        for layer, delta in enumerate(layer_deltas(self.network, self.parameters, activations, last)):
+        noted = self._half_deltas(activations[-1], y)
+        first = self.program == "backprop"
+        last = noted if first else _by_product("sigmoid", activations[-1] - y, activations[-1])
+        deltas = layer_deltas(self.network, self.parameters, activations, last, through if first else _by_product)
+        for layer, delta in enumerate(deltas):
             self.parameters.weights[layer][:] -= self._alpha * (activations[layer].T @ delta)
-        self._error += float(np.abs(last).sum())
+        self._error += float(np.abs(noted).sum())
 
     def _decoupled(self, x: Array, y: Array) -> None:
         own = self.program == "synthetic_bias"
 
         def truth(last: Array) -> Array:
-            return self._half_deltas(last, y) if own else last - y
+            return _by_product("sigmoid", last - y, last) if own else last - y
 
         outputs = decoupled_pass(
             self.network, self.parameters, self.predictors, "bias" if own else "linear", x, y, truth, self
@@ -134,15 +141,21 @@ class AdditionProgram:
             self.parameters.weights[layer][:] -= change
             self.parameters.biases[layer][:] -= self._alpha * deltas.mean(axis=0)
 
-    def move_predictor(self, layer: int, features: Array, errors: Array) -> None:
+    def move_predictor(self, layer: int, h: Array, y: Array, errors: Array) -> None:
         """Move a predictor by the program's rule, in place."""
         own = self.predictors[layer]
         assert own is not None
         if layer == self.network.depth - 2:
             self.predictor_error += float(np.abs(errors).sum())
-        change = self._alpha * (features.T @ errors)
         if self.program == "synthetic_all_layers":
-            own += change
+            own += self._alpha * predictor_gradient("linear", h, y, errors)
         else:
-            change[-1] /= len(errors)  # the bias, by the mean
-            own -= change
+            gradient = predictor_gradient("bias", h, y, errors)
+            gradient[-1] /= len(errors)  # the bias, by the mean
+            own -= self._alpha * gradient
+
+
+def _by_product(activation: Activation, arriving: Array, a: Array) -> Array:
+    """Return what arrives times f'(z), which is multiplied out first."""
+    product: Array = arriving * slope(activation, a)
+    return product

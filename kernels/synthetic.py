@@ -26,16 +26,29 @@ class Moves(Protocol):
     def move_layer(self, layer: int, entering: Array, deltas: Array) -> None:
         """Move a layer's weights by deltas (B, n_out) at its weighted sums, for what enters it (B, n_in)."""
 
-    def move_predictor(self, layer: int, features: Array, errors: Array) -> None:
-        """Move a predictor's weights by its errors (B, n_out), for its features (B, n_features)."""
+    def move_predictor(self, layer: int, h: Array, y: Array, errors: Array) -> None:
+        """Move a predictor's weights by its errors (B, n_out), for a layer's output and the target."""
 
 
-def features_of(predictor: Predictor, h: Array, y: Array) -> Array:
-    """Return what a predictor is linear in, (B, n_features): the output, and perhaps the target and a one."""
+def predict(predictor: Predictor, own: Array, h: Array, y: Array) -> Array:
+    """Return (B, n_out) predictions from outputs (B, n_out), targets (B, n_output) and weights (n_features, n_out).
+
+    The weights' rows are those of the outputs, then perhaps those of the targets and the bias.
+    """
+    n = h.shape[1]
+    prediction: Array = h @ own[:n]
+    if predictor == "conditioned":
+        prediction += y @ own[n:-1]
+    return prediction if predictor == "linear" else prediction + own[-1]
+
+
+def predictor_gradient(predictor: Predictor, h: Array, y: Array, errors: Array) -> Array:
+    """Return the gradient (n_features, n_out) of half the squared errors (B, n_out), summed over the datapoints."""
+    by_output: Array = h.T @ errors
     if predictor == "linear":
-        return h
-    one = np.ones((len(h), 1), dtype=h.dtype)
-    return np.concatenate([h, one] if predictor == "bias" else [h, y, one], axis=1)
+        return by_output
+    others = [y.T @ errors] if predictor == "conditioned" else []
+    return np.concatenate([by_output, *others, np.add.reduce(errors, axis=0, keepdims=True)])
 
 
 def decoupled_pass(
@@ -55,7 +68,7 @@ def decoupled_pass(
     predictors
         (n_features, n_out) of each layer, or None for a layer that learns from the truth: the last, if any.
     predictor
-        Which features they see.
+        What they see.
     x, y
         (B, n_input) and (B, n_output).
     truth
@@ -69,7 +82,7 @@ def decoupled_pass(
     The last layer's activations, before anything moved them, (B, n_output)
     """
     h = x
-    learning = []  # layer, features, prediction
+    learning = []  # layer, its output, prediction
     arriving: list[Array] = []  # at each layer, from the one above
     for layer, (weights, bias, own) in enumerate(zip(parameters.weights, parameters.biases, predictors, strict=True)):
         activation = activation_of(network, layer)
@@ -77,9 +90,8 @@ def decoupled_pass(
         if own is None:
             deltas = truth(above)
         else:
-            features = features_of(predictor, above, y)
-            prediction = features @ own
-            learning.append((layer, features, prediction))
+            prediction = predict(predictor, own, above, y)
+            learning.append((layer, above, prediction))
             deltas = prediction * slope(activation, above)
         moves.move_layer(layer, h, deltas)
         if layer:
@@ -87,6 +99,6 @@ def decoupled_pass(
         h = above
     if predictors[-1] is not None:
         arriving.append(truth(h))
-    for layer, features, prediction in learning:
-        moves.move_predictor(layer, features, prediction - arriving[layer])
+    for layer, output, prediction in learning:
+        moves.move_predictor(layer, output, y, prediction - arriving[layer])
     return h
