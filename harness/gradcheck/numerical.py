@@ -50,7 +50,7 @@ def second_look(loss: LossFunction, weights: Array, index: int) -> tuple[float, 
     1982): the entry with the smallest estimated error, truncation and rounding together.
     """
     work = weights.copy()
-    magnitude = abs(loss(work))
+    magnitude = max(1.0, abs(loss(work)))  # a small loss too comes of activations near 1, and has their rounding
     best, best_error = np.nan, np.inf
     above: list[float] = []
     for k in range(_ROWS):
