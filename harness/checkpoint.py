@@ -46,6 +46,11 @@ class Checkpoint:
         """Steps taken."""
         return int(self.state["step"])
 
+    @property
+    def seconds(self) -> float:
+        """What training and looks at held-out data have taken."""
+        return float(self.memory["train_seconds"] + self.memory["evaluation_seconds"])
+
     def to_bytes(self, trial_id: str = "") -> bytes:
         """Return the checkpoint as a digest and a compressed .npz archive that says whose it is."""
         header = {

@@ -13,7 +13,7 @@ from freewalk.harness.batches import works_of
 from freewalk.harness.budget import Budget
 from freewalk.harness.checkpoint import Checkpoint
 from freewalk.harness.errors import one_line
-from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.harness.events import Event, Failed, Finished, Reports, Saved, Started, Stopped
 from freewalk.harness.group import Group, TrialAlone, Work, start_group
 from freewalk.harness.interrupts import TRAINING, patience
 from freewalk.harness.plan import Trial
@@ -28,6 +28,9 @@ _WORTH_SAVING_SECONDS = 5.0
 _MOST_EVENTS = 64
 """Events that may wait for the consumer; threads that are faster than it must not fill the memory."""
 _SECONDS_OF_A_JOIN = 0.05
+_SECONDS_BETWEEN_REPORTS = 0.3
+_SECONDS_OF_A_REPORT = 1e-3
+"""By how much the reports of a group are further apart for each of its trials, and for each thread that reports."""
 
 
 class _Cut(Interrupted):
@@ -226,6 +229,15 @@ class Engine:
             self.compile_seconds += spread_if_worth(group.progress, self.backend)
         return save
 
+    def report(self, group: Group, reports: Reports) -> None:
+        """Say how far a group is, unless others have to be heard first: no thread waits for that."""
+        if not self._events.full():
+            self._events.put(reports.of((t, run.trainer.step, run.seconds, run.curve) for t, run in group.open))
+
+    def seconds_between_reports(self, group: Group) -> float:
+        """Return how long not to report on a group again."""
+        return max(_SECONDS_BETWEEN_REPORTS, _SECONDS_OF_A_REPORT * (group.n_open + 10 * self.backend.workers))
+
     def _shall_cut(self, group: Group) -> bool:
         with self._changed:
             starving = self._idle > 0 and not self._waiting
@@ -237,13 +249,18 @@ class Engine:
 
 
 class _Look:
-    """The looks of one group, which know when its checkpoints were made."""
+    """The looks of one group, which know when its checkpoints were made and what was reported."""
 
     def __init__(self, engine: Engine, group: Group) -> None:
         self._engine, self._group = engine, group
         self._saved_at = time.perf_counter()
+        self._reports = Reports()
+        self._reported_at = self._saved_at
 
     def __call__(self) -> None:
         now = time.perf_counter()
+        if now - self._reported_at >= self._engine.seconds_between_reports(self._group):
+            self._reported_at = now
+            self._engine.report(self._group, self._reports)
         if self._engine.look(self._group, now - self._saved_at):
             self._saved_at = now

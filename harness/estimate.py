@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from freewalk.harness.batches import works_of
 from freewalk.harness.budget import Budget
 from freewalk.harness.cost import draw_cost, judging_cost, step_cost, takes_products
@@ -60,6 +62,34 @@ def trial_seconds(cell: Cell, budget: Budget) -> float:
 def trial_steps(cell: Cell, budget: Budget) -> int:
     """Return the steps of a trial of a cell that runs to its end."""
     return budget.steps(resolve_problem(cell.task, cell.method, cell.parameters).evaluations_per_step)
+
+
+class Course:
+    """The model's time of a trial of a cell, steps and looks at held-out data, as it goes on; unscaled.
+
+    Looks that grow apart take much of the time at first and little later on.
+    """
+
+    def __init__(self, cell: Cell, budget: Budget) -> None:
+        problem = resolve_problem(cell.task, cell.method, cell.parameters)
+        self.steps = trial_steps(cell, budget)
+        self._ends = np.fromiter(budget.ends(problem.evaluations_per_step), dtype=np.int64)
+        self._seconds_per_step = step_cost(problem)
+        self._seconds_per_look = judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
+
+    def seconds(self, step: int) -> float:
+        """Return the time until a step is behind."""
+        n_looks = 1 + int(np.searchsorted(self._ends, step, side="right"))
+        return step * self._seconds_per_step + n_looks * self._seconds_per_look
+
+    @property
+    def whole(self) -> float:
+        """The time of all steps."""
+        return self.seconds(self.steps)
+
+    def share(self, step: int) -> float:
+        """Return the part of the time that is behind after a step."""
+        return self.seconds(step) / self.whole if step else 0.0
 
 
 def memory_mb(cell: Cell) -> float:

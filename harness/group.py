@@ -90,8 +90,13 @@ class Group(ABC):
 
     @property
     @abstractmethod
+    def open(self) -> list[tuple[Trial, TrialWatch]]:
+        """Trials that have not come to an outcome, with what is known of them."""
+
+    @property
     def n_open(self) -> int:
-        """Trials that have not come to an outcome."""
+        """How many they are."""
+        return len(self.open)
 
     @property
     @abstractmethod
@@ -135,9 +140,9 @@ class TrialAlone(Group):
         self.progress.trainer.request_stop()
 
     @property
-    def n_open(self) -> int:
-        """One."""
-        return 1
+    def open(self) -> list[tuple[Trial, TrialWatch]]:
+        """The one."""
+        return [(self.trial, self.progress)]
 
     @property
     def seconds_left(self) -> float:
@@ -251,9 +256,9 @@ class TrialsTogether(Group):
         self._batch.request_stop()
 
     @property
-    def n_open(self) -> int:
-        """Trials that have not come to an outcome."""
-        return len(self._batch.active)
+    def open(self) -> list[tuple[Trial, TrialWatch]]:
+        """Trials that have not come to an outcome, with what is known of them."""
+        return [self._runs[place] for place in self._batch.active]
 
     @property
     def seconds_left(self) -> float:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from statistics import median
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from freewalk.harness.engines import note_of
-from freewalk.harness.estimate import trial_seconds, trial_steps
-from freewalk.harness.events import Event, Failed, Finished, Saved
+from freewalk.harness.estimate import Course
+from freewalk.harness.events import Advanced, Event, Failed, Finished, Saved, Standing
 from freewalk.harness.leaderboard import Leaderboard
-from freewalk.harness.plan import Trial
+from freewalk.harness.remaining import Remaining
 from freewalk.harness.sweep import Opened, Sweep
-from freewalk.harness.text import counted, duration
+from freewalk.harness.text import counted, duration, packed, significant
 
 _SECONDS_BETWEEN_LINES = 5.0
 _FAILURES_SHOWN = 5
 _TASKS_SHOWN = 6
+_SECONDS_TO_A_PACE = 0.5
+_WIDEST_BAR = 30
+_NARROWEST_BAR = 8
 
 
 class Progress(Protocol):
@@ -46,23 +51,29 @@ def make_progress(sweep: Sweep, *, quiet: bool) -> Progress:
     if quiet:
         return _Silent()
     console = Console(stderr=True)
-    return _Display(sweep, console) if console.is_terminal else _Lines(sweep)
+    is_live = console.is_terminal and not console.is_dumb_terminal
+    return _Display(sweep, console) if is_live else _Lines(sweep)
 
 
 class Tally:
-    """What is done, how fast, and how long the rest will take."""
+    """What is done, how far the trials under way are, and how long the rest will take."""
 
     def __init__(self, sweep: Sweep, opened: Opened) -> None:
-        self._start: float | None = None
-        cells = {trial.cell: trial_seconds(trial.cell, sweep.budget) for trial in opened.trials}
-        self._steps = {cell: trial_steps(cell, sweep.budget) for cell in cells}
-        self._costs = {trial.trial_id: cells[trial.cell] for trial in opened.trials}
-        self._cost_left = sum(self._costs.values())
-        self._cost_done = 0.0
-        self._counted: dict[str, float] = {}
+        self._courses = {cell: Course(cell, sweep.budget) for cell in sweep.plan.cells}
+        costs = {cell: course.whole for cell, course in self._courses.items()}
+        self._places = {trial.trial_id: place for place, trial in enumerate(opened.trials)}
+        self._remaining = Remaining(
+            [costs[trial.cell] for trial in opened.trials],
+            [(trial.cell.task, trial.cell.method) for trial in opened.trials],
+        )
+        self._cost = sum(costs[trial.cell] for trial in sweep.plan.trials)
+        self._cost_before = self._cost - sum(costs[trial.cell] for trial in opened.trials)
         for trial in opened.trials:
-            self._count(trial, opened.resumed.get(trial.trial_id, 0) / self._steps[trial.cell])
-        self._cost_done = 0.0  # by this run
+            self._advance(Standing(trial, opened.resumed.get(trial.trial_id, 0), None, 0.0))
+        self._remaining.start_clock()
+        self._under_way: dict[str, Standing] = {}
+        self._start: float | None = None
+        self._is_moving = False
         self.leaderboard = Leaderboard(sweep.plan, sweep.configuration)
         self.n_total = opened.n_total
         self.n_before = opened.n_total - len(opened.trials)
@@ -75,27 +86,48 @@ class Tally:
         """Trials that are in the store, earlier runs included."""
         return self.n_before + self.n_done
 
-    def add(self, event: Event) -> None:
-        """Count an event in; the clock starts with the first, when compilation lies behind."""
-        if self._start is None:
-            self._start = time.perf_counter()
-        if isinstance(event, Saved):
-            self._count(event.trial, event.checkpoint.step / self._steps[event.trial.cell])
-        if isinstance(event, Finished | Failed):
-            self.n_done += 1
-            self._count(event.trial, 1.0)
-        if isinstance(event, Finished):
-            self.n_reached += bool(event.result.fields["reached"])
-            self.leaderboard.add(event.trial.cell, event.result)
-        self.n_failed += isinstance(event, Failed)
+    @property
+    def share(self) -> float:
+        """Part of the work that is behind, earlier runs included, weighed by what steps cost."""
+        return min(1.0, (self._cost_before + self._remaining.behind) / self._cost) if self._cost else 1.0
 
-    def _count(self, trial: Trial, share: float) -> None:
-        """Count the part of a trial that is behind it, less what was counted before."""
-        cost = self._costs[trial.trial_id] * share
-        done = cost - self._counted.get(trial.trial_id, 0.0)
-        self._counted[trial.trial_id] = cost
-        self._cost_left -= done
-        self._cost_done += done
+    def add(self, event: Event) -> None:
+        """Count an event in."""
+        match event:
+            case Advanced(standings=standings):
+                for standing in standings:
+                    self._under_way[standing.trial.trial_id] = standing
+                    self._advance(standing)
+            case Saved(trial=trial, checkpoint=checkpoint):
+                self._advance(Standing(trial, checkpoint.step, None, checkpoint.seconds))
+            case Finished(trial=trial, result=result):
+                steps, train, looks = (
+                    float(str(result.fields[name])) for name in ("steps", "train_seconds", "evaluation_seconds")
+                )
+                self._advance(Standing(trial, int(steps), None, train + looks))
+                self.n_reached += bool(result.fields["reached"])
+                self.leaderboard.add(trial.cell, result)
+            case Failed():
+                self.n_failed += 1
+        if isinstance(event, Finished | Failed):
+            self._remaining.end(self._places[event.trial.trial_id])
+            self.n_done += 1
+            self._under_way.pop(event.trial.trial_id, None)
+        self._start_clock(event)
+
+    def _advance(self, standing: Standing) -> None:
+        share = self._courses[standing.trial.cell].share(standing.step)
+        self._remaining.advance(self._places[standing.trial.trial_id], share, standing.seconds)
+
+    def _start_clock(self, event: Event) -> None:
+        """Begin to measure the pace with the first event, or again when the first trials are seen to move.
+
+        Compilation and whatever is loaded at first lie behind by then.
+        """
+        if self._start is None or (isinstance(event, Advanced) and not self._is_moving and not self.n_done):
+            self._start = time.perf_counter()
+            self._remaining.start_clock()
+            self._is_moving = isinstance(event, Advanced)
 
     @property
     def _seconds(self) -> float:
@@ -104,18 +136,38 @@ class Tally:
     @property
     def seconds_left(self) -> float | None:
         """Time for the rest at the pace so far, each trial weighed by what its steps cost; None at the start."""
-        return self._cost_left * self._seconds / self._cost_done if self._cost_done else None
+        done = self._remaining.done
+        if done <= 0 or self._seconds < _SECONDS_TO_A_PACE:
+            return None
+        return self._remaining.left * self._seconds / done
 
-    def line(self) -> str:
-        """Return the state of things in one line."""
+    def parts(self) -> list[str]:
+        """Return the state of things, what matters most first."""
         parts = [f"{self.n_present}/{self.n_total} trials", f"{self.n_reached} reached"]
         if self.n_failed:
             parts.append(f"{self.n_failed} failed")
+        if self.n_present < self.n_total and (left := self.seconds_left) is not None:
+            parts.append(f"{'about' if self._remaining.knows_ends else 'at most'} {duration(left)} left")
         if self.n_done:
-            parts.append(f"{self.n_done / self._seconds:.1f} trials/s")
-        if self.seconds_left is not None and self.n_present < self.n_total:
-            parts.append(f"{duration(self.seconds_left)} left")
-        return ", ".join(parts)
+            parts.append(f"{self.n_done / self._seconds:.2g} trials/s")
+        return parts
+
+    def under_way(self) -> list[str]:
+        """Return how far the trials under way are: their step, and their loss at the last look; medians of several."""
+        standings = self._under_way.values()
+        if not standings:
+            return []
+        step = median(standing.step for standing in standings)
+        steps = median(self._courses[standing.trial.cell].steps for standing in standings)
+        losses = [standing.loss for standing in standings if standing.loss is not None and math.isfinite(standing.loss)]
+        loss = [f"loss {significant(median(losses))}"] if losses else []
+        several = f" (median of {len(standings)} running)" if len(standings) > 1 else ""
+        words = [f"step {step:,.0f} of {steps:,.0f}", *loss]
+        return [*words[:-1], words[-1] + several]
+
+    def line(self) -> str:
+        """Return the state of things in one line."""
+        return "; ".join(", ".join(parts) for parts in (self.parts(), self.under_way()) if parts)
 
 
 class _Silent:
@@ -205,12 +257,12 @@ class _Display:
 
     def show(self, event: Opened | Event) -> None:
         if isinstance(event, Opened):
-            self._tally = Tally(self._sweep, event)
             for line in _banner(self._sweep, event):
                 self._console.print(line, style="dim", markup=False, highlight=False)
             self._phase = (
                 "preparing the kernels; the first time this takes about twenty seconds" if event.trials else ""
             )
+            self._tally = Tally(self._sweep, event)  # last: it is drawn from now on
             return
         assert self._tally is not None, "a sweep opens before its trials begin"
         self._phase = ""
@@ -218,14 +270,18 @@ class _Display:
         if isinstance(event, Failed) and self._tally.n_failed <= _FAILURES_SHOWN:
             self._console.print(_failure(self._tally, event), style="red", markup=False)
 
-    def _draw(self) -> Table | Text:
+    def _draw(self) -> Group | Text:
         if self._phase or self._tally is None:
             return Text(self._phase, style="dim")
-        bar = ProgressBar(total=self._tally.n_total, completed=self._tally.n_present, width=30)
-        numbers = Table.grid(padding=(0, 1))
-        numbers.add_row(bar, self._tally.line())
-        display = Table.grid()
-        display.add_row(numbers)
-        for words in self._tally.leaderboard.best()[:_TASKS_SHOWN]:
-            display.add_row(Text(f"best so far  {words}", style="dim"))
-        return display
+        tally, width = self._tally, self._console.width
+        numbers = packed(tally.parts(), width)
+        room = width - 1 - len(numbers[0])
+        bar = ProgressBar(total=1.0, completed=tally.share, width=min(_WIDEST_BAR, width))
+        if room >= _NARROWEST_BAR:  # else it stands above
+            bar.width = min(_WIDEST_BAR, room)
+        first = Table.grid(padding=(0, 1))
+        first.add_row(bar, numbers.pop(0)) if room >= _NARROWEST_BAR else first.add_row(bar)
+        best = Table.grid(padding=(0, 1))
+        for words in tally.leaderboard.best()[:_TASKS_SHOWN]:
+            best.add_row("best so far", words, style="dim")
+        return Group(first, *(Text(line) for line in (*numbers, *packed(tally.under_way(), width))), best)

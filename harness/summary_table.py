@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -61,7 +62,11 @@ def print_table(sweep: Sweep) -> None:
             f"{counted(n, 'look')} met the target, but not on fresh datapoints: the trials went on.", style="dim"
         )
     console.print(_outcomes(trials), highlight=False)
-    console.print(f"tables in {sweep.directory}", highlight=False, soft_wrap=True)
+    for line in (
+        f"tables in {sweep.directory}",
+        f"as a page: harness report {shlex.quote(str(sweep.directory))}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _column(name: str) -> str:

@@ -39,7 +39,7 @@ from freewalk.harness.engines import (
 from freewalk.harness.environment import environment
 from freewalk.harness.errors import UsageError, refuse_no_time
 from freewalk.harness.estimate import refuse_too_large
-from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.harness.events import Advanced, Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.harness.inputs import data_rows, inputs, refuse_other_data
 from freewalk.harness.joining import Joined, described, join, keep_document
 from freewalk.harness.parameters import Registry, Scalar
@@ -243,9 +243,10 @@ class Sweep:
         unsettled: set[str] = set()
         try:
             for event in events:
-                unsettled.add(event.trial.trial_id)
+                if not isinstance(event, Advanced):
+                    unsettled.add(event.trial.trial_id)
                 self._store(store, event, engine)
-                if not isinstance(event, Started | Saved):
+                if isinstance(event, Finished | Failed | Stopped):
                     unsettled.discard(event.trial.trial_id)
                 yield event
                 if fail_fast and isinstance(event, Failed):
@@ -258,6 +259,9 @@ class Sweep:
             store.mark_interrupted(unsettled)
 
     def _store(self, store: Store, event: Event, engine: AnyEngine) -> None:
+        if isinstance(event, Advanced):
+            store.add_points({said.trial.trial_id: said.curve for said in event.standings if said.curve})
+            return
         trial_id = event.trial.trial_id
         match event:
             case Started():

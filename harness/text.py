@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from freewalk.results.report.numbers import counted
 from freewalk.results.text import printable
 
-__all__ = ["counted", "duration", "printable", "significant"]
+__all__ = ["counted", "duration", "packed", "printable", "significant"]
 
 
 def duration(seconds: float) -> str:
@@ -25,6 +26,17 @@ def duration(seconds: float) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def packed(parts: Sequence[str], width: int) -> list[str]:
+    """Return parts with commas between them, in as few lines as a width allows; only a part alone may be longer."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) + 3 <= width:  # a comma before it, and one after it
+            lines[-1] += f", {part}"
+        else:
+            lines[-1:] = [*(f"{line}," for line in lines[-1:]), part]
+    return lines
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -109,6 +109,11 @@ class TrialWatch:
         return round(self.trainer.step * self.problem.evaluations_per_step)
 
     @property
+    def seconds(self) -> float:
+        """What training and looks at held-out data have taken so far."""
+        return self.train_seconds + self.evaluation_seconds
+
+    @property
     def is_finite(self) -> bool:
         """Whether the last training loss was finite."""
         return self.last_train_loss is None or math.isfinite(self.last_train_loss)

@@ -36,7 +36,8 @@ _SEAL: Final = f"UPDATE trials SET {RESULT_CHECKSUM} = ?, {CURVE_CHECKSUM} = ? W
 # From the trials, so that a curve that is gone is missed.
 _CURVES: Final = (
     f"SELECT position, trial_id, {CURVE_CHECKSUM}, {', '.join(f'curves.{name}' for name in POINT)} "
-    "FROM trials LEFT JOIN curves USING (position) ORDER BY position, curves.step, curves.split, curves.metric"
+    "FROM trials LEFT JOIN curves USING (position) WHERE state IN ('complete', 'failed') = ? "
+    "ORDER BY position, curves.step, curves.split, curves.metric"
 )
 
 
@@ -98,15 +99,17 @@ def check_trials(connection: sqlite3.Connection) -> None:
                 raise DamageError(f"the {what} of trial {row[2 + PLAN.index('trial_id')]} is not what was written")
 
 
-def checked_points(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
-    """Give (position, trial_id, *point) of all curves, points as ``POINT``, ordered by plan, step, split and metric.
+def checked_points(connection: sqlite3.Connection, *, ended: bool = True) -> Iterator[tuple[Any, ...]]:
+    """Give (position, trial_id, *point) of the curves of all trials that have ended, or of all others.
+
+    Points as ``POINT``, ordered by plan, step, split and metric.
 
     Raises
     ------
     DamageError
         A trial's curve is not what was written.
     """
-    for (position, trial_id, expected), rows in groupby(connection.execute(_CURVES), key=itemgetter(0, 1, 2)):
+    for (position, trial_id, expected), rows in groupby(connection.execute(_CURVES, (ended,)), key=itemgetter(0, 1, 2)):
         points = [row[3:] for row in rows]
         if points[0][0] is None:  # a trial without points: their step is never missing
             points = []

@@ -34,6 +34,7 @@ INSERT_TRIAL: Final = (
     f"INSERT INTO trials ({quoted(_TRIAL)}) VALUES ({', '.join('?' * len(_TRIAL))}) ON CONFLICT (trial_id) DO NOTHING"
 )
 INSERT_POINT: Final = f"INSERT INTO curves (position, {quoted(POINT)}) VALUES (?, {', '.join('?' * len(POINT))})"
+REPLACE_POINT: Final = INSERT_POINT.replace("INSERT", "INSERT OR REPLACE", 1)
 _POINT_DTYPES: Final[dict[str, DType]] = {c.name: c.dtype for c in CURVE_COLUMNS if c.name in POINT}
 
 

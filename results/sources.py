@@ -59,6 +59,13 @@ class Source:
         names = self.origins["machine"][(self.trials["state"] == State.COMPLETE).fillna(False)]
         return [*sorted(names.dropna().unique()), *([None] if names.isna().any() else [])]
 
+    def curves_in_progress(self) -> pd.DataFrame | None:
+        """Read the curves so far of trials that have not ended; None without a store, which alone has them."""
+        if self.path.is_dir() and (self.path / DATABASE_NAME).exists():
+            with Store.open(self.path, read_only=True) as store:
+                return store.curves_in_progress()
+        return None
+
     def curves(self) -> pd.DataFrame:
         """Read the ``curves`` table.
 

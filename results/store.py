@@ -228,6 +228,20 @@ class Store:
                 ((data,),) = self._read("SELECT data FROM checkpoints WHERE position = ?", (position,))
                 yield trial_id, data
 
+    def add_points(self, curves: Mapping[str, Sequence[CurvePoint]]) -> None:
+        """Add points to the curves of running trials, by trial_id; their ends replace them."""
+        if not curves:
+            return
+        with self._writing() as connection:
+            for trial_id, points in curves.items():
+                found = connection.execute(
+                    "SELECT position FROM trials WHERE trial_id = ? AND state = 'running'", (trial_id,)
+                ).fetchone()
+                if found is not None:
+                    connection.executemany(
+                        rows.REPLACE_POINT, ((*found, *point) for point in rows.curve(trial_id, points))
+                    )
+
     def mark_interrupted(self, trial_ids: Iterable[str]) -> None:
         """Note that running trials were stopped; trials in any other state stay as they are."""
         statement = "UPDATE trials SET state = 'interrupted' WHERE trial_id = ? AND state = 'running'"
@@ -351,6 +365,11 @@ class Store:
         """Give the ``curves`` table, in the order of plan, step, split and metric."""
         with naming(self.path), sound(self.path):
             return read_curves(self._connection)
+
+    def curves_in_progress(self) -> pd.DataFrame:
+        """Give the curves so far of trials that have not ended, as `curves` gives those of the others."""
+        with naming(self.path), sound(self.path):
+            return read_curves(self._connection, ended=False)
 
     def curves_in_parts(self, rows: int = 5_000) -> Iterator[pd.DataFrame]:
         """Give what `curves` gives, so many rows at a time, so that memory does not grow with the sweep."""

@@ -46,9 +46,9 @@ def _parameters(text: str) -> dict[str, Any]:
     return found
 
 
-def read_curves(connection: sqlite3.Connection) -> pd.DataFrame:
-    """Read ``curves`` in the order of plan, step, split and metric."""
-    return _curves(list(checked_points(connection)))
+def read_curves(connection: sqlite3.Connection, *, ended: bool = True) -> pd.DataFrame:
+    """Read ``curves`` in the order of plan, step, split and metric; or those so far of trials that have not ended."""
+    return _curves(list(checked_points(connection, ended=ended)))
 
 
 def read_curves_in_parts(connection: sqlite3.Connection, rows: int) -> Iterator[pd.DataFrame]:

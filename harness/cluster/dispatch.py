@@ -22,7 +22,7 @@ from freewalk.harness.cluster.members import Member, Members
 from freewalk.harness.cluster.remote import Outcome
 from freewalk.harness.cluster.waiting import Piece, Waiting
 from freewalk.harness.errors import UsageError, one_line
-from freewalk.harness.events import Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.harness.events import Event, Failed, Finished, Reports, Saved, Started, Stopped
 from freewalk.harness.plan import Trial
 from freewalk.harness.slices import Slice
 
@@ -77,6 +77,7 @@ class Dispatch:
     _open: dict[str, _Progress] = field(default_factory=dict)
     _longest: float = 0.0
     _stopping: bool = False
+    _reports: Reports = field(default_factory=Reports)
 
     def stop(self) -> None:
         """Start no more, and let what runs end at its next look."""
@@ -241,10 +242,14 @@ class Dispatch:
         self.compile_seconds += done.compile_seconds
         for event in done.events:
             self._close(event)
+        saved = []
         for trial, checkpoint in (pair for work in done.left for pair in work.pairs()):
             self._waiting.progressed(trial.trial_id)
             if checkpoint is not None:
                 self._save(trial, checkpoint)
+                saved.append((trial, checkpoint.step, checkpoint.seconds, checkpoint.curve))
+        if saved:
+            self.emit(self._reports.of(saved))
         return [replace(piece, work=work) for work in done.left]
 
     def _save(self, trial: Trial, checkpoint: Checkpoint) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 LEAST_COMPUTE_CAPABILITY = (7, 0)
@@ -23,6 +24,22 @@ class GpuInfo:
     multiprocessors: int
     clock_mhz: float
     """Highest clock of the multiprocessors."""
+
+
+_NVIDIA = "0x10de"
+_DEVICES = Path("/sys/bus/pci/devices")
+
+
+@cache
+def there_may_be_a_gpu() -> bool:
+    """Tell whether this machine has a GPU of NVIDIA's, whatever its driver; True where the system does not say."""
+    if any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg")):  # the second is Windows' for Linux
+        return True
+    try:
+        vendors = {path.read_text(encoding="ascii").strip() for path in _DEVICES.glob("*/vendor")}
+    except OSError:
+        return True
+    return _NVIDIA in vendors
 
 
 @cache

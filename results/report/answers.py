@@ -65,7 +65,9 @@ def _without_result(task: Task) -> Answer:
         reason = f" Most often: {error.mode().iloc[0]}" if len(error) else ""
         return Answer("failed", (f"All {counted(n_failed, 'trial')} failed.{reason}",), None)
     failed = f"; {counted(n_failed, 'trial')} failed" if n_failed else ""
-    return Answer("no result yet", (f"No trial has ended yet{failed}.",), None)
+    n_running = int((task.trials["state"] == State.RUNNING).sum())
+    running = f"; {counted(n_running, 'trial')} {'is' if n_running == 1 else 'are'} under way" if n_running else ""
+    return Answer("no result yet", (f"No trial has ended yet{running}{failed}.",), None)
 
 
 def _winner(task: Task, best: Row) -> str:

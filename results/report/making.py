@@ -17,6 +17,7 @@ from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.files import PLOTS_FOLDER, REPORT_NAME, refuse_foreign, write_bytes
 from freewalk.results.report.headline import headline
 from freewalk.results.report.heat_maps import heat_maps
+from freewalk.results.report.in_progress import plots_in_progress
 from freewalk.results.report.influence import influence_group
 from freewalk.results.report.inline_svg import to_inline
 from freewalk.results.report.learning import learning_plots
@@ -152,7 +153,7 @@ def _anchored(tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
 
 
 def _groups(task: Task, tables: Tables) -> list[Group]:
-    return [*learning_plots(task, tables), *heat_maps(task), *influence_group(task)]
+    return [*plots_in_progress(task, tables), *learning_plots(task, tables), *heat_maps(task), *influence_group(task)]
 
 
 def write_report(

@@ -43,6 +43,7 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
         trials=source.counted,
         n_doubled=len(source.trials) - len(source.counted),
         curves=_curves(source, folder),
+        curves_in_progress=source.curves_in_progress(),
         summary=summary,
         ranking=made[RANKING],
         methods=made[METHODS],

@@ -51,6 +51,8 @@ class Tables:
     """How its trials were run (epochs and the like), one for each sweep that was merged; empty where nothing tells."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, TaskNote] = field(default_factory=dict)
+    curves_in_progress: pd.DataFrame | None = None
+    """Curves so far of trials that have not ended."""
 
 
 @dataclass(frozen=True)
