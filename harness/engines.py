@@ -11,7 +11,7 @@ from freewalk.harness.engine import Engine
 from freewalk.harness.errors import UsageError
 from freewalk.harness.plan import Cell, Plan, Trial
 from freewalk.kernels.backend import Backend, resolve_backend, usable_threads
-from freewalk.kernels.cuda.device import there_may_be_a_gpu
+from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
 from freewalk.tasks.registry import TASKS
 
 _BATCHED = "walk"
@@ -72,9 +72,10 @@ def backend_of(backend: Backend, method: str) -> Backend:
 
 
 def note_of(backend: Backend) -> str | None:
-    """Return the line that says why `auto` computes on the CPU; None if there is nothing to say: no GPU, say."""
-    said = backend.note and there_may_be_a_gpu()
-    return f"harness: backend auto computes on the CPU: {backend.note}" if said else None
+    """Return the line that says why `auto` computes on the CPU; None if there is nothing to say, or no GPU at all."""
+    if backend.note is None or (backend.note == why_unusable() and not there_may_be_a_gpu()):
+        return None
+    return f"harness: backend auto computes on the CPU: {backend.note}"
 
 
 def where(backend: Backend) -> dict[str, object]:

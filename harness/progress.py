@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from statistics import median
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console, Group
+from rich.file_proxy import FileProxy
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -236,6 +238,18 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the display
 
 
+class _Above(FileProxy):
+    """A standard stream while the display is drawn: what is written to it comes above the display.
+
+    It shows no bytes below the text: click would write to these, past the display.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "buffer":
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+
 class _Display:
     """A bar, the numbers and the best cell so far, redrawn in place."""
 
@@ -244,16 +258,22 @@ class _Display:
         self._console = console
         self._phase = ""
         self._tally: Tally | None = None
-        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=8)
+        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4)
+        self._streams = ExitStack()
 
     def __enter__(self) -> Self:
+        self._streams.enter_context(redirect_stdout(_Above(self._console, sys.stdout)))
+        self._streams.enter_context(redirect_stderr(_Above(self._console, sys.stderr)))
         self._live.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        with self._streams:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()  # half a line, perhaps
+            self._live.__exit__(kind, error, trace)
 
     def show(self, event: Opened | Event) -> None:
         if isinstance(event, Opened):
@@ -281,7 +301,7 @@ class _Display:
             bar.width = min(_WIDEST_BAR, room)
         first = Table.grid(padding=(0, 1))
         first.add_row(bar, numbers.pop(0)) if room >= _NARROWEST_BAR else first.add_row(bar)
-        best = Table.grid(padding=(0, 1))
+        best = Table.grid(padding=(0, 2))
         for words in tally.leaderboard.best()[:_TASKS_SHOWN]:
             best.add_row("best so far", words, style="dim")
         return Group(first, *(Text(line) for line in (*numbers, *packed(tally.under_way(), width))), best)

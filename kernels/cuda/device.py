@@ -28,12 +28,14 @@ class GpuInfo:
 
 _NVIDIA = "0x10de"
 _DEVICES = Path("/sys/bus/pci/devices")
+_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""What a driver leaves; the second is that of Windows' Linux."""
 
 
 @cache
 def there_may_be_a_gpu() -> bool:
     """Tell whether this machine has a GPU of NVIDIA's, whatever its driver; True where the system does not say."""
-    if any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg")):  # the second is Windows' for Linux
+    if any(path.exists() for path in _DRIVERS) or not _DEVICES.is_dir():
         return True
     try:
         vendors = {path.read_text(encoding="ascii").strip() for path in _DEVICES.glob("*/vendor")}

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Harness
 
+from freewalk.harness import engines
 from freewalk.harness.budget import Budget
 from freewalk.harness.engines import backend_of, engines_for, note_of
 from freewalk.harness.plan import Plan
@@ -30,6 +32,25 @@ def test_auto_takes_the_cpu_and_knows_why() -> None:
     assert resolve_backend("cpu").note is None
     assert note_of(backend) == f"harness: backend auto computes on the CPU: {REASON}"
     assert note_of(resolve_backend("cpu")) is None
+
+
+@pytest.mark.parametrize(("vendors", "said"), [([], False), (["0x8086", "0x1af4"], False), (["0x10de"], True)])
+def test_nothing_is_said_where_there_is_no_gpu_at_all(
+    vendors: list[str], said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, vendor in enumerate(vendors):
+        (tmp_path / f"0000:{number:02}").mkdir()
+        (tmp_path / f"0000:{number:02}" / "vendor").write_text(f"{vendor}\n")
+    monkeypatch.setattr(device, "_DEVICES", tmp_path)
+    monkeypatch.setattr(device, "_DRIVERS", ())
+    device.there_may_be_a_gpu.cache_clear()
+    try:
+        there = replace(resolve_backend("cpu"), note=REASON)
+        monkeypatch.setattr(engines, "why_unusable", lambda: REASON)
+        assert (note_of(there) is not None) == said
+        assert note_of(replace(there, note="its data are not read there")) is not None
+    finally:
+        device.there_may_be_a_gpu.cache_clear()
 
 
 @pytest.mark.usefixtures("without_gpu")

@@ -92,6 +92,11 @@ def test_a_sweep_that_runs(harness: Harness, tmp_path: Path, snapshot: Snapshot)
         store.add_pending(record(seed) for seed in range(4))
         assert "No trial has ended yet." in harness("report", "running").out
         store.mark_running(["t0", "t1"])
+        assert "No trial has ended yet; 2 trials are under way." in harness("report", "running").out
+        assert "so far" not in (tmp_path / "running" / "report.html").read_text()
+        store.add_points({"t0": curve[:5], "t1": curve[:3]})
+        assert harness("report", "running").code == 0
+        assert "Loss on held-out data, so far" in (tmp_path / "running" / "report.html").read_text()
         store.finish("t0", fields | {"steps_to_target": 9, "loss_final": 0.03, "metric_final": 0.2}, curve)
         before = snapshot(tmp_path / "running")
         result = harness("report", "running")

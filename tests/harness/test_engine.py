@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from freewalk.harness import engine as engine_module
+from freewalk.harness import events as events_module
+from freewalk.harness import group as group_module
 from freewalk.harness import trial as trial_module
 from freewalk.harness.budget import Budget
 from freewalk.harness.engine import Engine
-from freewalk.harness.events import Event, Failed, Finished, Started, Stopped
+from freewalk.harness.events import Advanced, Event, Failed, Finished, Standing, Started, Stopped
 from freewalk.harness.plan import Plan, Trial
 from freewalk.kernels.backend import Backend, resolve_backend
 
@@ -185,3 +187,45 @@ def test_a_step_of_a_huge_batch_is_left_when_the_consumer_stops(plan: MakePlan) 
     events.close()
     assert time.perf_counter() - start < 6, "the step takes half a minute"
     assert [type(event) for event in engine.drain()] == [Stopped]
+
+
+def test_trials_under_way_are_reported(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone and together: steps that grow, the held-out loss, seconds, and each point of a curve once."""
+    monkeypatch.setattr(engine_module, "_SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr(engine_module, "_SECONDS_OF_A_REPORT", 0.0)
+    monkeypatch.setattr(events_module, "_SECONDS_BETWEEN_CURVES", 0.0)
+    monkeypatch.setattr(trial_module, "SECONDS_BETWEEN_LOOKS", 1e-4)
+    monkeypatch.setattr(group_module, "SECONDS_BETWEEN_LOOKS", 1e-4)
+    monkeypatch.setattr(engine_module, "_MOST_EVENTS", 10**6)
+    for specs in ((), ("stddev=0.1,0.5",)):
+        trials = trials_of(plan, 2, "update=normalised", *specs)
+        told: dict[str, list[Standing]] = {trial.trial_id: [] for trial in trials}
+        for event in Engine(replace(CPU, workers=2), replace(SHORT, target=-1.0)).run(trials):
+            if isinstance(event, Advanced):
+                for standing in event.standings:
+                    told[standing.trial.trial_id].append(standing)
+            elif isinstance(event, Finished):
+                standings, curve = told[event.trial.trial_id], event.result.curve
+                steps = [standing.step for standing in standings]
+                assert steps == sorted(steps)
+                assert steps[-1] > 0
+                assert standings[-1].seconds > 0
+                points = [point for standing in standings for point in standing.curve]
+                assert points == curve[: len(points)]
+                assert points
+                assert standings[-1].loss in {p.value for p in points if (p.split, p.metric) == ("heldout", "loss")}
+        assert all(told.values())
+
+
+def test_a_report_waits_for_nobody(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the consumer is busy, trials go on, and what would be said of them is left out."""
+    monkeypatch.setattr(engine_module, "_SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr(engine_module, "_SECONDS_OF_A_REPORT", 0.0)
+    monkeypatch.setattr(engine_module, "_MOST_EVENTS", 4)
+    engine = Engine(replace(CPU, workers=1), replace(SHORT, target=-1.0, steps_per_epoch=50))
+    events = engine.run(slow_trials_of(plan, 1))
+    first = next(events)
+    time.sleep(1.0)
+    rest = list(events)
+    assert isinstance(first, Started)
+    assert isinstance(rest[-1], Finished)

@@ -128,7 +128,7 @@ def test_all_failed() -> None:
 
 def test_nothing_yet() -> None:
     found = answer_to(lambda row: waiting("running" if row["seed"] else "pending"))
-    assert (found.verdict, said(found)) == ("no result yet", "No trial has ended yet.")
+    assert (found.verdict, said(found)) == ("no result yet", "No trial has ended yet; 2 trials are under way.")
     mixed_fate: Fate = lambda row: waiting() if row["seed"] else failed("Boom")  # noqa: E731
     assert said(answer_to(mixed_fate)) == "No trial has ended yet; 1 trial failed."
     first: Fate = lambda row: reached(100) if row["stddev"] < 1 else waiting()  # noqa: E731

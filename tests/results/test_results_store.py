@@ -296,3 +296,32 @@ def test_a_checkpoint_stays_until_its_trial_ends(tmp_path: Path, record: Records
         for name in ("a", "nobody"):
             with pytest.raises(StoreError, match="unknown or already complete"):
                 store.save_checkpoint(name, 1, b"late")
+
+
+def test_curves_of_running_trials_stay_apart_until_they_end(tmp_path: Path, record: Records) -> None:
+    def points(*steps: int) -> list[CurvePoint]:
+        return [CurvePoint(step, 10 * step, 0.1, "heldout", "loss", 1.0 / step) for step in steps]
+
+    def steps(curves: pd.DataFrame) -> dict[str, list[int]]:
+        return {name: part["step"].tolist() for name, part in curves.groupby("trial_id")}
+
+    with Store.create(tmp_path, {}) as store:
+        store.add_pending([record("a"), record("b"), record("c")])
+        store.add_points({"a": points(1)})  # not begun: what comes late is left out
+        store.mark_running(["a", "b"])
+        store.add_points({"a": points(1, 2), "b": points(1)})
+        store.add_points({"a": points(2, 3), "nobody": points(1)})
+        assert steps(store.curves_in_progress()) == {"a": [1, 2, 3], "b": [1]}
+        assert store.curves().empty
+        with Store.open(tmp_path, read_only=True) as reader:
+            assert steps(reader.curves_in_progress()) == {"a": [1, 2, 3], "b": [1]}
+        store.finish("a", DONE, points(1, 5))
+        store.add_points({"a": points(6)})
+        assert steps(store.curves()) == {"a": [1, 5]}
+        store.fail("b", "no room")
+        assert store.curves_in_progress().empty
+        store.mark_running(["c"])
+        store.add_points({"c": points(1)})
+    with Store.open(tmp_path) as store:  # it starts again, or goes on from a checkpoint and says all of it again
+        assert store.curves_in_progress().empty
+        assert steps(store.curves()) == {"a": [1, 5]}
