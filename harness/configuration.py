@@ -34,7 +34,7 @@ class SweepConfiguration(BaseModel):
     name: str | None = Field(None, description="a name for reports; decides nothing")
     seeds: tuple[int, ...] = Field((0, 1, 2), description="every cell runs once with each seed")
     epochs: int = Field(40, ge=1, description="a trial is judged on held-out data after every epoch")
-    steps_per_epoch: int = Field(25, ge=1, description="weight updates between two evaluations")
+    steps_per_epoch: int = Field(100, ge=1, description="weight updates between two evaluations")
     evaluations: int | None = Field(
         None,
         ge=1,
