@@ -74,9 +74,7 @@ class PerturbationParameters(_Parameters):
 class OptimizerParameters(_Parameters):
     """What turns a gradient, estimated or exact, into a step."""
 
-    optimizer: Literal["sgd", "momentum", "adam"] = Field(
-        "momentum", description="what turns gradients into steps"
-    )
+    optimizer: Literal["sgd", "momentum", "adam"] = Field("momentum", description="what turns gradients into steps")
     learning_rate: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="length of a step along the gradient"
     )

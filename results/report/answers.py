@@ -29,6 +29,8 @@ LEVEL: Final = 0.05
 _VALUES_NAMED: Final = 4
 _FEW_SEEDS: Final = 20
 _MOST_SEEDS: Final = 200
+_NOTABLE_FOLD: Final = 1.05
+"""A response that is hardly higher at a parameter's worst value than at its best, so many times, is no influence."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,8 @@ def _influence(task: Task) -> list[str]:
     untested = math.isnan(first["p_adjusted"])
     if not untested and first["p_adjusted"] >= LEVEL:
         return ["No single parameter has a clear effect on its own."]
+    if first["fold"] < _NOTABLE_FOLD:
+        return []
     response = "cost" if first["response"] == "evaluations_to_target" else "final loss"
     name = str(first["parameter"]).removeprefix(PARAMETER_PREFIX)
     times = significant(first["fold"], 2)
@@ -223,7 +227,7 @@ def _not_learned(task: Task, best: Row) -> tuple[str, ...]:
     return (
         first,
         f"Closest came{name} with a final loss of {significant(loss)} (interquartile mean).",
-        *_influence(task),
+        *([task.remedy] if task.remedy else _influence(task)),
     )
 
 
