@@ -28,6 +28,7 @@ from freewalk.results.configuration import (
     same_code,
     texts_of,
 )
+from freewalk.results.data import trial_beyond
 from freewalk.results.errors import StoreError
 from freewalk.results.export import write_text
 from freewalk.results.store import another_sweep
@@ -98,7 +99,8 @@ def join(
     Raises
     ------
     StoreError
-        The folder holds another sweep: in which setting or parameter, and with which values.
+        The folder holds another sweep: in which setting or parameter, and with which values; or its grid means other
+        trials than those that it holds, since defaults have changed.
     """
     wanted = described(configuration)
     if MERGED in stored:
@@ -109,6 +111,7 @@ def join(
     names = stored.get(PLUGINS, [])
     if names != wanted.get(PLUGINS, []):
         plan = expand(configuration, plugins=names)
+    _refuse_other_defaults(directory, stored, configuration, expand, names)
     whole, n_added = (configuration, plan), 0
     if any(stored.get(key) != wanted[key] for key in ("seeds", "grid")):
         whole, n_added = _united(directory, stored, configuration, plan, expand, names)
@@ -145,6 +148,43 @@ def _changed_files(
             "to run with the new one what failed or is left, complete trials stay as they are, or pick another --out"
         )
     return changed, True
+
+
+def _refuse_other_defaults(
+    directory: Path,
+    stored: Mapping[str, Any],
+    configuration: SweepConfiguration,
+    expand: Expand,
+    names: Sequence[str],
+) -> None:
+    """Refuse a folder with a trial that its own grid no longer makes: what the grid leaves out had another default."""
+    try:
+        old = expand(_stored_configuration(stored, configuration), plugins=names)
+    except (UsageError, ValueError, TypeError, KeyError, AttributeError):
+        return  # who needs its cells says what is wrong with them
+    there = trial_beyond(directory, {trial.trial_id for trial in old.trials})
+    if there is None:
+        return
+    differences = [
+        # what is absent on one side follows from another value, or is younger than the store
+        {
+            key: (was, now)
+            for key, now in cell.parameters.items()
+            if None not in (now, was := there.get(key)) and was != now
+        }
+        for cell in old.cells
+        if (cell.task, cell.method) == (there["task"], there["method"])
+    ]
+    nearest = min(differences, key=len, default={})
+    words = ", ".join(
+        f"{key} is {_listed([before])} there and {_listed([now])} here" for key, (before, now) in nearest.items()
+    )
+    if words:
+        raise another_sweep(
+            directory,
+            f"{words}; its grid leaves that to defaults, which have changed",
+            "pick another --out, with the old values in the grid if they are meant",
+        )
 
 
 def _united(

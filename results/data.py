@@ -5,7 +5,7 @@ A store of a time before has no such table; what stands in ``environment.json`` 
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,36 @@ def has_trials(directory: Path, trial_ids: Iterable[str]) -> bool:
     wanted = {*trial_ids}
     query = "SELECT trial_id FROM trials"
     return _looked_up(directory, lambda connection: any(name in wanted for (name,) in connection.execute(query)), False)
+
+
+def trial_beyond(directory: Path, trial_ids: Collection[str]) -> Mapping[str, Any] | None:
+    """Give a trial of a folder's store that is not named; None where there is none, or no store that can be read.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder.
+    trial_ids : collection of str
+        The names of those that are known.
+
+    Returns
+    -------
+    mapping, optional
+        Its task, its method and its parameters.
+    """
+
+    def look(connection: sqlite3.Connection) -> Mapping[str, Any] | None:
+        rows = connection.execute("SELECT trial_id, task, method, parameters FROM trials ORDER BY position")
+        return next(
+            (
+                {**json.loads(parameters), "task": task, "method": method}
+                for name, task, method, parameters in rows
+                if name not in trial_ids
+            ),
+            None,
+        )
+
+    return _looked_up(directory, look, None)
 
 
 def _looked_up(directory: Path, look: Callable[[sqlite3.Connection], T], without: T) -> T:
