@@ -5,7 +5,7 @@ A store of a time before has no such table; what stands in ``environment.json`` 
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,34 +79,19 @@ def has_trials(directory: Path, trial_ids: Iterable[str]) -> bool:
     return _looked_up(directory, lambda connection: any(name in wanted for (name,) in connection.execute(query)), False)
 
 
-def trial_beyond(directory: Path, trial_ids: Collection[str]) -> Mapping[str, Any] | None:
-    """Give a trial of a folder's store that is not named; None where there is none, or no store that can be read.
+def planned_trials(directory: Path) -> dict[str, tuple[str, str, str]]:
+    """Give the task, the method and the parameters (as JSON) of each trial of a folder's store, by its name.
 
-    Parameters
-    ----------
-    directory : Path
-        The folder.
-    trial_ids : collection of str
-        The names of those that are known.
-
-    Returns
-    -------
-    mapping, optional
-        Its task, its method and its parameters.
+    None without a store that can be read; whoever opens the store then is told what is wrong with it.
     """
-
-    def look(connection: sqlite3.Connection) -> Mapping[str, Any] | None:
-        rows = connection.execute("SELECT trial_id, task, method, parameters FROM trials ORDER BY position")
-        return next(
-            (
-                {**json.loads(parameters), "task": task, "method": method}
-                for name, task, method, parameters in rows
-                if name not in trial_ids
-            ),
-            None,
-        )
-
-    return _looked_up(directory, look, None)
+    query = "SELECT trial_id, task, method, parameters FROM trials ORDER BY position"
+    return _looked_up(
+        directory,
+        lambda connection: {
+            name: (task, method, parameters) for name, task, method, parameters in connection.execute(query)
+        },
+        {},
+    )
 
 
 def _looked_up(directory: Path, look: Callable[[sqlite3.Connection], T], without: T) -> T:

@@ -213,7 +213,7 @@ def _beyond_weights(trial: EndedTrial) -> str:
 def _short(trial: EndedTrial) -> str:
     """Find a loss that was still falling when the budget ended."""
     fall = falls(trial)
-    if trial.word("outcome") != Outcome.EXHAUSTED or not fall > _STILL_FALLING:
+    if trial.word("outcome") != Outcome.EXHAUSTED or not fall > _STILL_FALLING or not _fall(trial) > 0:
         return ""
     return f"the loss still fell by {percent(fall)} over the last quarter, so more steps may reach it: give more epochs"
 

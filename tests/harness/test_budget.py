@@ -56,4 +56,4 @@ def test_judgements_grow_end_at_the_last_step_and_keep_their_distance(epochs: in
 
 def test_it_is_a_sweeps() -> None:
     made = Budget.of(resolve(tasks=["xor"], epochs=3, evaluations=70, target=0.5, plateau=2, evaluation_points=9))
-    assert made == Budget(3, 25, 9, target=0.5, plateau=2, evaluations=70)
+    assert made == Budget(3, 100, 9, target=0.5, plateau=2, evaluations=70)
