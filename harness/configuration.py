@@ -35,7 +35,7 @@ class SweepConfiguration(BaseModel):
     name: str | None = Field(None, description="a name for reports; decides nothing")
     seeds: tuple[int, ...] = Field((0, 1, 2), description="every cell runs once with each seed")
     epochs: int = Field(40, ge=1, description="equal parts of a trial, by which a plateau is counted")
-    steps_per_epoch: int = Field(25, ge=1, description="weight updates of an epoch")
+    steps_per_epoch: int = Field(100, ge=1, description="weight updates of an epoch")
     evaluations: int | None = Field(
         None,
         ge=1,

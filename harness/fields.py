@@ -48,7 +48,7 @@ class CommonParameters(_Parameters):
         description="free: every neuron hears every other; widths: a layered network, from the input to the output",
         json_schema_extra={"values": "free or widths such as 24-128-64-12"},
     )
-    hidden: int = Field(30, ge=0, le=_SIZE_LIMIT, description="hidden neurons, the output neurons not counted")
+    hidden: int = Field(8, ge=0, le=_SIZE_LIMIT, description="hidden neurons, the output neurons not counted")
     timesteps: int | None = Field(
         None, ge=1, le=_SIZE_LIMIT, description="how often the layer is applied before the output is read"
     )
@@ -65,7 +65,7 @@ class PerturbationParameters(_Parameters):
         0.01, ge=0, allow_inf_nan=False, description="standard deviation of the perturbations of the weights"
     )
     update: Literal["raw", "normalised"] = Field(
-        "raw",
+        "normalised",
         description="raw: the original rule, without a learning rate (it acts as stddev squared); "
         "normalised: divide by stddev squared and let an optimizer take the step",
     )
@@ -74,7 +74,7 @@ class PerturbationParameters(_Parameters):
 class OptimizerParameters(_Parameters):
     """What turns a gradient, estimated or exact, into a step."""
 
-    optimizer: Literal["sgd", "momentum", "adam"] = Field("sgd", description="what turns gradients into steps")
+    optimizer: Literal["sgd", "momentum", "adam"] = Field("momentum", description="what turns gradients into steps")
     learning_rate: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="length of a step along the gradient"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from freewalk.results.configuration import (
     same_code,
     texts_of,
 )
+from freewalk.results.data import planned_trials
 from freewalk.results.errors import StoreError
 from freewalk.results.export import write_text
 from freewalk.results.store import another_sweep
@@ -98,7 +100,8 @@ def join(
     Raises
     ------
     StoreError
-        The folder holds another sweep: in which setting or parameter, and with which values.
+        The folder holds another sweep: in which setting or parameter, and with which values; or its grid means other
+        trials than those that it holds, since defaults have changed.
     """
     wanted = described(configuration)
     if MERGED in stored:
@@ -110,7 +113,13 @@ def join(
     if names != wanted.get(PLUGINS, []):
         plan = expand(configuration, plugins=names)
     whole, n_added = (configuration, plan), 0
-    if any(stored.get(key) != wanted[key] for key in ("seeds", "grid")):
+    kept, others = _other_defaults(directory, stored, configuration, expand, names)
+    if others:  # the command may name all that the folder's grid leaves out
+        here = {trial.trial_id for trial in plan.trials}
+        if not kept <= here:
+            raise another_sweep(directory, *others)
+        n_added = len(here - kept)
+    elif any(stored.get(key) != wanted[key] for key in ("seeds", "grid")):
         whole, n_added = _united(directory, stored, configuration, plan, expand, names)
     notes = [f"{counted(n_added, 'trial')} more than {directory} held before"] if n_added else []
     if other_code:
@@ -119,7 +128,7 @@ def join(
             "as they are; environment.json says until when the old one held"
         )
     says = described(whole[0]) | ({PLUGINS: names} if names else {})
-    is_news = n_added or changed or any(key in says and key not in stored for key in (DOCUMENT, TEXTS))
+    is_news = n_added or changed or others or any(key in says and key not in stored for key in (DOCUMENT, TEXTS))
     return Joined(plan, whole, says if is_news else None, n_added, bool(changed), other_code, tuple(notes))
 
 
@@ -145,6 +154,50 @@ def _changed_files(
             "to run with the new one what failed or is left, complete trials stay as they are, or pick another --out"
         )
     return changed, True
+
+
+def _other_defaults(
+    directory: Path,
+    stored: Mapping[str, Any],
+    configuration: SweepConfiguration,
+    expand: Expand,
+    names: Sequence[str],
+) -> tuple[set[str], tuple[str, str] | None]:
+    """Give the names of a folder's trials and, where its own grid makes others by now, in what and what to do.
+
+    A grid does not tell the values that it leaves out, and their defaults may have changed.
+    """
+    there = planned_trials(directory)
+    try:
+        old = expand(_stored_configuration(stored, configuration), plugins=names)
+    except (UsageError, ValueError, TypeError, KeyError, AttributeError):
+        return {*there}, None  # who needs its cells says what is wrong with them
+    strange = next(iter(there.keys() - {trial.trial_id for trial in old.trials}), None)
+    if strange is None:
+        return {*there}, None
+    task, method, text = there[strange]
+    before = json.loads(text)
+    # What is absent on one side follows from another value, or is younger than the store.
+    different = (
+        {
+            key: (was, now)
+            for key, now in cell.parameters.items()
+            if None not in (now, was := before.get(key)) and was != now
+        }
+        for cell in old.cells
+        if (cell.task, cell.method) == (task, method)
+    )
+    nearest = min(different, key=len, default={})
+    if not nearest:
+        return {*there}, None
+    changes = ", ".join(
+        f"{key} is {_listed([was])} there and {_listed([now])} here" for key, (was, now) in nearest.items()
+    )
+    meant = " ".join(f"--grid {key}={was}" for key, (was, _) in nearest.items())
+    return {*there}, (
+        f"{changes}; its grid leaves that to defaults, which have changed",
+        f"go on with {meant}, or pick another --out",
+    )
 
 
 def _united(

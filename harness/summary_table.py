@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -18,6 +18,8 @@ from rich.table import Table
 from freewalk.harness.leaderboard import varying_parameters
 from freewalk.harness.sweep import Sweep
 from freewalk.harness.text import counted, duration, significant
+from freewalk.results.remedy import heldout_losses, remedies
+from freewalk.results.store import Store
 from freewalk.results.summary import best_cells
 from freewalk.tasks.registry import TASKS
 
@@ -55,6 +57,8 @@ def print_table(sweep: Sweep) -> None:
             if n_values[parameter] > _VALUES_SHOWN or _follows_method(of_task, parameter):
                 continue  # a line that fills the screen, or repeats another, helps nobody; summary.csv has it all
             console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
+        for why in _why_not(sweep, of_task, trials[trials["task"] == name]):
+            console.print(f"  {why}", highlight=False, markup=False)
         console.print()
     console.print(_HOW_TO_READ, style="dim", highlight=False)
     if n := int(summary["n_unconfirmed"].sum()):
@@ -67,6 +71,18 @@ def print_table(sweep: Sweep) -> None:
         f"as a page: harness report {shlex.quote(str(sweep.directory))}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _why_not(sweep: Sweep, cells: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+    """Say of each method that never reached a task's target what its trials' numbers blame."""
+    reached = cells.groupby("method", sort=False)["n_reached"].sum()
+    if reached.all():
+        return
+    with Store.open(sweep.directory, read_only=True) as store:
+        losses = heldout_losses(store.curves_in_parts())
+    for method in reached.index[reached == 0]:
+        if why := remedies(trials[trials["method"] == method], losses):
+            yield f"{f'{method}: ' if len(reached) > 1 else ''}{why}"
 
 
 def _column(name: str) -> str:

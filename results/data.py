@@ -85,6 +85,21 @@ def configuration_of(directory: Path) -> dict[str, Any] | None:
     return _looked_up(directory, lambda connection: dict(json.loads(connection.execute(query).fetchone()[0])), None)
 
 
+def planned_trials(directory: Path) -> dict[str, tuple[str, str, str]]:
+    """Give the task, the method and the parameters (as JSON) of each trial of a folder's store, by its name.
+
+    None without a store that can be read; whoever opens the store then is told what is wrong with it.
+    """
+    query = "SELECT trial_id, task, method, parameters FROM trials ORDER BY position"
+    return _looked_up(
+        directory,
+        lambda connection: {
+            name: (task, method, parameters) for name, task, method, parameters in connection.execute(query)
+        },
+        {},
+    )
+
+
 def _looked_up(directory: Path, look: Callable[[sqlite3.Connection], T], without: T) -> T:
     path = directory / DATABASE_NAME
     try:

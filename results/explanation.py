@@ -6,19 +6,16 @@ Everything is read from the trial's row and, where it is at hand, its curve; wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import pandas as pd
 
+from freewalk.results.ended_trial import EndedTrial
 from freewalk.results.records import CurvePoint
-from freewalk.results.report.numbers import counted, percent, seconds, significant
+from freewalk.results.remedy import remedy
+from freewalk.results.report.numbers import counted, seconds, significant
 from freewalk.results.schema import Outcome, State
-
-_LOWER_IS_BETTER: Final = ("loss", "max_error")
-_STILL_FALLING = 0.01
-"""A loss that falls by this part in the last quarter of its evaluations may go on falling."""
 
 
 def explain(row: Mapping[str, object], curve: Iterable[CurvePoint] = ()) -> str:
@@ -37,13 +34,13 @@ def explain(row: Mapping[str, object], curve: Iterable[CurvePoint] = ()) -> str:
     str
         Such as ``plateaued: the loss has not improved on 0.25 since step 300 ...``; no full stop.
     """
-    trial = _Trial(row, tuple(sorted(curve, key=lambda point: point.step)))
+    trial = EndedTrial(row, tuple(sorted(curve, key=lambda point: point.step)))
     state = trial.word("state")
     outcome = trial.word("outcome")
     if outcome is None:
         return _without_outcome(trial, state)
     tell = _STORIES.get(outcome)
-    return outcome if tell is None else f"{outcome}: {tell(trial)}"
+    return outcome if tell is None else f"{outcome}: {_join(tell(trial), remedy(trial))}"
 
 
 def curve_points(curves: pd.DataFrame, trial_id: str | None = None) -> list[CurvePoint]:
@@ -68,65 +65,11 @@ def curve_points(curves: pd.DataFrame, trial_id: str | None = None) -> list[Curv
     ]
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """A row and its curve, with what is missing told apart."""
-
-    row: Mapping[str, object]
-    curve: Sequence[CurvePoint]
-
-    def word(self, name: str) -> str | None:
-        """Give a text; None where it is missing."""
-        value = self.row.get(name)
-        return None if value is None or value is pd.NA or value != value else str(value) or None
-
-    def number(self, name: str) -> float:
-        """Give a number; NaN where it is missing."""
-        value = self.row.get(name)
-        if value is None or value is pd.NA or not isinstance(value, int | float | str):
-            return float(value) if hasattr(value, "__float__") and value is not pd.NA else math.nan
-        try:
-            return float(value)
-        except ValueError:
-            return math.nan
-
-    def heldout(self, metric: str) -> list[CurvePoint]:
-        """Give the held-out points of a metric, in the order of their steps."""
-        return [point for point in self.curve if (point.split, point.metric) == ("heldout", metric)]
-
-    def last(self, metric: str) -> float:
-        """Give the last held-out value of a metric; NaN without one."""
-        points = self.heldout(metric)
-        return points[-1].value if points else math.nan
-
-    @property
-    def after(self) -> str:
-        """Where it ended: `after 1,000 steps`; empty where that is not known."""
-        steps = self.number("steps")
-        return f"after {counted(int(steps), 'step')}" if math.isfinite(steps) else ""
-
-    @property
-    def verdict(self) -> str:
-        """How the metric compares with the target; empty where neither is known."""
-        value, target = self.number("metric_final"), self.number("target")
-        name = self.word("metric_name") or "the metric"
-        if not math.isfinite(value):
-            return ""
-        return f"{name} is {significant(value)}" + _aim(name, target)
-
-
-def _aim(metric: str, target: float) -> str:
-    if math.isnan(target):
-        return ""
-    side = "" if metric == "the metric" else ("at most " if metric in _LOWER_IS_BETTER else "at least ")
-    return f", its target {side}{significant(target)}"
-
-
 def _join(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _without_outcome(trial: _Trial, state: str | None) -> str:
+def _without_outcome(trial: EndedTrial, state: str | None) -> str:
     if state == State.FAILED:
         return f"failed: {trial.word('error') or 'its error was not recorded'}"
     if state == State.INTERRUPTED:
@@ -138,7 +81,7 @@ def _without_outcome(trial: _Trial, state: str | None) -> str:
     return "no outcome is recorded"
 
 
-def _reached(trial: _Trial) -> str:
+def _reached(trial: EndedTrial) -> str:
     steps, evaluations = trial.number("steps_to_target"), trial.number("evaluations_to_target")
     spent = [f"{evaluations:,.0f} evaluations"] if math.isfinite(evaluations) else []
     time = trial.number("seconds_to_target")
@@ -151,24 +94,20 @@ def _reached(trial: _Trial) -> str:
     return _join(f"the target was met{when}{cost}", trial.verdict)
 
 
-def _exhausted(trial: _Trial) -> str:
+def _exhausted(trial: EndedTrial) -> str:
     start = " ".join(part for part in ("the budget ended", trial.after) if part)
-    return _join(_join(start, trial.verdict), _trend(trial))
+    return _join(start, trial.verdict, "" if remedy(trial) else _trend(trial))
 
 
-def _trend(trial: _Trial) -> str:
-    """Say whether the loss was still falling over the last quarter of the evaluations."""
+def _trend(trial: EndedTrial) -> str:
+    """Say where the loss stood at the end, compared with its lowest; see `remedy` for one that was still falling."""
     points = [point for point in trial.heldout("loss") if math.isfinite(point.value)]
     if len(points) < 3:
         return ""
     first, last = points[0].value, points[-1].value
     best = min(points, key=lambda point: point.value)
-    quarter = points[-1 - max(1, (len(points) - 1) // 4)].value
-    fall = (quarter - last) / abs(quarter) if quarter else 0.0
     if last > first and best.step == points[0].step:
         return f"the loss was lowest before training, {significant(first)}, and ended at {significant(last)}"
-    if fall > _STILL_FALLING:
-        return f"the loss still fell by {percent(fall)} over the last quarter, so more steps may reach it"
     if last > 1.1 * best.value:
         return (
             f"the loss had been lower: {significant(best.value)} at step {best.step:,}, {significant(last)} at the end"
@@ -176,7 +115,7 @@ def _trend(trial: _Trial) -> str:
     return f"the loss, {significant(last)}, hardly changed over the last quarter, so more steps alone will hardly help"
 
 
-def _plateaued(trial: _Trial) -> str:
+def _plateaued(trial: EndedTrial) -> str:
     best = trial.number("loss_best")
     points = [point for point in trial.heldout("loss") if point.value == best]
     value = f" its best, {significant(best)}" if math.isfinite(best) else ""
@@ -185,13 +124,13 @@ def _plateaued(trial: _Trial) -> str:
     return _join(" ".join(part for part in (start + ("," if trial.after else ""), trial.after) if part), trial.verdict)
 
 
-def _collapsed(trial: _Trial) -> str:
+def _collapsed(trial: EndedTrial) -> str:
     spread = trial.last("output_spread")
     detail = f": no output differs by more than {significant(spread)} between two inputs" if spread == spread else ""
     return _join(f"the answer is the same whatever the input{detail}", trial.verdict)
 
 
-def _saturated(trial: _Trial) -> str:
+def _saturated(trial: EndedTrial) -> str:
     signal = trial.last("signal")
     left = significant(signal) if signal == signal else "almost nothing"
     return _join(
@@ -201,7 +140,7 @@ def _saturated(trial: _Trial) -> str:
     )
 
 
-def _diverged(trial: _Trial) -> str:
+def _diverged(trial: EndedTrial) -> str:
     points = trial.heldout("loss")
     finite = [point for point in points if math.isfinite(point.value)]
     final = trial.number("loss_final")
@@ -221,7 +160,7 @@ def _diverged(trial: _Trial) -> str:
     return _join(start, f"the last finite loss was {significant(last.value)} at step {last.step:,}")
 
 
-_STORIES: Final[Mapping[str, Callable[[_Trial], str]]] = {
+_STORIES: Final[Mapping[str, Callable[[EndedTrial], str]]] = {
     Outcome.REACHED: _reached,
     Outcome.EXHAUSTED: _exhausted,
     Outcome.PLATEAUED: _plateaued,

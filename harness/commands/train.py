@@ -124,6 +124,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     from freewalk.harness.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
     from freewalk.harness.weights_file import SavedWeights, save_weights
     from freewalk.results.explanation import explain
+    from freewalk.results.schema import PARAMETER_PREFIX
 
     plan = expand(configuration, BuiltInRegistry())
     if len(plan.trials) != 1:
@@ -156,7 +157,9 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     line.end(run)
     record = {"seed": trial.seed, **{name: _plain(value) for name, value in result.items()}}
     save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record), "--save ")
-    why = "" if interrupted else explain(result, run.curve).partition(": ")[2]
+    settings = {f"{PARAMETER_PREFIX}{name}": value for name, value in trial.cell.parameters.items()}
+    row = {"method": trial.cell.method, **settings, **result}
+    why = "" if interrupted else explain(row, run.curve).partition(": ")[2]
     _print_result(record, path, why, as_json)
     return 130 if interrupted else 0
 

@@ -95,7 +95,7 @@ def _not_learned(task: Task, best: Row) -> tuple[str, ...]:
     return (
         first,
         f"Closest came{name} with a final loss of {significant(loss)} (interquartile mean).",
-        *influence(task),
+        *([task.remedy] if task.remedy else influence(task)),
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from freewalk.results.cells import cell_columns, parameter_columns
+from freewalk.results.remedy import remedies
 from freewalk.results.report.numbers import MISSING, counted, parameter_text, significant
-from freewalk.results.schema import PARAMETER_PREFIX, State
+from freewalk.results.schema import PARAMETER_PREFIX, Outcome, State
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -69,6 +70,8 @@ class Task:
     varied: tuple[str, ...]
     """Parameters in which the cells differ, without their prefix."""
     note: TaskNote | None
+    remedy: str = ""
+    """Why its trials missed their target, where no trial reached it and that is known."""
 
     @property
     def methods(self) -> list[str]:
@@ -149,6 +152,7 @@ def split_tasks(tables: Tables) -> list[Task]:
             sensitivity=tables.sensitivity[tables.sensitivity["task"] == name],
             varied=varied_parameters(trials, tables.axes),
             note=tables.notes.get(str(name)),
+            remedy="" if (trials["outcome"] == Outcome.REACHED).any() else remedies(trials, tables.curves),
         )
         for name, trials in tables.trials.groupby("task", sort=False)
     ]

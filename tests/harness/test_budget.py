@@ -72,4 +72,4 @@ def test_looks_that_grow_apart_are_never_more_than_5_percent_apart(epochs: int, 
 
 def test_it_is_a_sweeps() -> None:
     made = Budget.of(resolve(tasks=["xor"], epochs=3, evaluations=70, target=0.5, plateau=2, evaluation_points=9))
-    assert made == Budget(3, 25, 9, target=0.5, plateau=2, evaluations=70, looks="growing")
+    assert made == Budget(3, 100, 9, target=0.5, plateau=2, evaluations=70, looks="growing")

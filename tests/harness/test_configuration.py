@@ -81,7 +81,7 @@ def test_defaults() -> None:
         "name": None,
         "seeds": (0, 1, 2),
         "epochs": 40,
-        "steps_per_epoch": 25,
+        "steps_per_epoch": 100,
         "evaluations": None,
         "target": None,
         "plateau": None,
@@ -99,7 +99,7 @@ def test_the_command_line_goes_before_the_file_before_the_defaults(tmp_path: Pat
     path.write_text("seeds = [4, 2]\nepochs = 7\nplateau = 3\ntarget = 1\n[[grid]]\ntask = 'xor'\n")
     file_only = resolve([str(path)])
     assert (file_only.seeds, file_only.epochs, file_only.plateau, file_only.target) == ((4, 2), 7, 3, 1.0)
-    assert file_only.steps_per_epoch == 25
+    assert file_only.steps_per_epoch == 100
     both = resolve([str(path)], seeds="8", epochs=9, target=0.5, backend="reference")
     assert (both.seeds, both.epochs, both.plateau, both.target) == ((8,), 9, 3, 0.5)
     assert both.backend == "reference"
@@ -130,7 +130,7 @@ def test_evaluations_take_the_place_of_steps_per_epoch(tmp_path: Path) -> None:
     path = tmp_path / "sweep.toml"
     path.write_text("steps_per_epoch = 7\n[[grid]]\ntask = 'xor'\n")
     replaced = resolve([str(path)], evaluations=5000)
-    assert (replaced.evaluations, replaced.steps_per_epoch) == (5000, 25)
+    assert (replaced.evaluations, replaced.steps_per_epoch) == (5000, 100)
     assert "steps_per_epoch" not in configuration_dict(replaced)
     path.write_text(to_toml(replaced))
     assert resolve([str(path)]) == replaced

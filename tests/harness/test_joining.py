@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from freewalk.harness.parameters import METHOD_PARAMETERS, PARAMETERS
 from freewalk.harness.plugins import unload_all
 from freewalk.harness.sweep import Sweep
 from freewalk.results.export import read_csv
@@ -263,3 +264,22 @@ def test_a_table_may_have_seeds_of_its_own(harness: Harness, tmp_path: Path, see
 def test_wrong_seeds_of_a_table_are_named(refused: Refused, tmp_path: Path, seeds: str) -> None:
     Path("own.toml").write_text(f'[[grid]]\ntask = "xor"\nseeds = {seeds}\n')
     assert "seeds" in refused("sweep", "--grid", "own.toml", "--dry-run")
+
+
+def test_a_folder_of_other_defaults_is_refused_with_them_and_goes_on_where_they_are_given(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("sweep", "--task", "xor", "--epochs", "2", "--grid", "batch_size=4", "--seeds", "0:2", "--out", "out")
+    with monkeypatch.context() as before:
+        before.setattr(PARAMETERS["hidden"].field, "default", 5)
+        before.setattr(PARAMETERS["update"].field, "default", "raw")
+        before.setattr(METHOD_PARAMETERS["walk"].model_fields["update"], "default", "raw")
+        assert harness(*command).code == 0
+    refused = harness(*command)
+    assert refused.code == 2
+    assert "hidden is 5 there and 8 here, update is raw there and normalised here" in refused.err
+    assert "go on with --grid hidden=5 --grid update=raw, or pick another --out" in refused.err
+    explicit = (*command, "--grid", "hidden=5", "--grid", "update=raw")
+    assert "2 trials into out, 2 of them done before" in harness(*explicit).err
+    assert "1 trial more than out held before" in harness(*command, *explicit[-4:], "--seeds", "0:3").err
+    assert harness(*command).code == 2

@@ -113,7 +113,7 @@ class Climber:
 def test_a_gradient_with_the_wrong_sign_diverges_or_collapses(
     plan: MakePlan, task: str, seed: int, rate: float, epochs: int
 ) -> None:
-    specs = ("hidden=8", "batch_size=16", f"learning_rate={rate}")
+    specs = ("hidden=8", "batch_size=16", "optimizer=sgd", f"learning_rate={rate}")
     started = begin(plan, task, "backprop", *specs, backend=REFERENCE, seed=seed, epochs=epochs)
     started.trainer._optimizer = Climber(started.trainer._optimizer)  # type: ignore[attr-defined]
     result = run_trial(started, REFERENCE)
@@ -158,7 +158,7 @@ def test_a_healthy_trial_that_runs_out_of_steps_is_only_exhausted(plan: MakePlan
 
 
 def test_a_trial_that_stands_with_its_signal_alive_is_only_exhausted(plan: MakePlan) -> None:
-    result = run(plan, "shifted-sums", "walk", "stddev=0", "hidden=4", "batch_size=4")
+    result = run(plan, "shifted-sums", "walk", "update=raw", "stddev=0", "hidden=4", "batch_size=4")
     assert outcome(result) == "exhausted"
     (signal,) = [point.value for point in result.curve if point.metric == "signal"]
     assert 0.01 < signal < 1
@@ -166,7 +166,7 @@ def test_a_trial_that_stands_with_its_signal_alive_is_only_exhausted(plan: MakeP
 
 
 def test_a_trial_that_stands_still_is_plateaued_when_asked(plan: MakePlan) -> None:
-    result = run(plan, "shifted-sums", "walk", "stddev=0", "hidden=4", "batch_size=4", plateau=3)
+    result = run(plan, "shifted-sums", "walk", "update=raw", "stddev=0", "hidden=4", "batch_size=4", plateau=3)
     assert outcome(result) == "plateaued"
     assert "has not improved notably on its best" in explain(result.fields, result.curve)
 

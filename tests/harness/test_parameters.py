@@ -20,13 +20,13 @@ from freewalk.harness.parameters import (
 
 DEFAULTS = {
     "architecture": "free",
-    "hidden": 30,
+    "hidden": 8,
     "timesteps": None,
     "activation": "sigmoid",
     "batch_size": 1000,
     "stddev": 0.01,
-    "update": "raw",
-    "optimizer": "sgd",
+    "update": "normalised",
+    "optimizer": "momentum",
     "learning_rate": None,
     "momentum": 0.9,
     "schedule": "constant",

@@ -26,7 +26,7 @@ def resolved(plan: MakePlan, task: str, method: str, *specs: str) -> ResolvedPro
 
 
 def test_a_free_network_has_the_tasks_sizes_and_every_weight(plan: MakePlan) -> None:
-    found = resolved(plan, "shifted-sums", "walk", "hidden=5", "stddev=0.5", "activation=tanh")
+    found = resolved(plan, "shifted-sums", "walk", "hidden=5", "stddev=0.5", "activation=tanh", "update=raw")
     network = found.network
     assert (network.n_input, network.n_output, network.n_hidden, network.sequence_input) == (3, 2, 5, True)
     assert network.hidden_activation == "tanh"
@@ -140,9 +140,17 @@ def test_what_does_not_fit_is_refused_in_one_line(
         ("backprop", ("stddev=1",), "stddev has no effect with method backprop; add method=walk, or leave"),
         ("walk,numerical", ("backward_cost=1",), "with method walk,numerical; add method=backprop,synthetic, or"),
         ("backprop", ("predictor=bias",), "predictor has no effect with method backprop; add method=synthetic, or"),
-        ("backprop", ("momentum=0.5",), "momentum has no effect with optimizer=sgd; add optimizer=momentum, or"),
-        ("walk,backprop", ("momentum=0.5",), "momentum has no effect with optimizer=sgd; add optimizer=momentum, or"),
-        ("walk", ("momentum=0.5",), "with update=raw and optimizer=sgd; add update=normalised and optimizer=momentum"),
+        (
+            "backprop",
+            ("momentum=0.5", "optimizer=sgd"),
+            "momentum has no effect with optimizer=sgd; add optimizer=momentum, or",
+        ),
+        (
+            "walk,backprop",
+            ("momentum=0.5", "optimizer=sgd"),
+            "momentum has no effect with optimizer=sgd; add optimizer=momentum, or",
+        ),
+        ("walk", ("momentum=0.5", "update=raw"), "momentum has no effect with update=raw; add update=normalised, or"),
     ],
 )
 def test_parameters_of_other_methods_and_architectures_have_no_effect(
@@ -161,7 +169,7 @@ def test_an_axis_may_hold_free_and_layered_networks(plan: MakePlan) -> None:
 
 
 def test_an_optimizer_needs_no_update_where_the_method_has_none(plan: MakePlan) -> None:
-    made = plan("optimizer=sgd,adam", tasks=["xor"], methods=["walk", "backprop"])
+    made = plan("update=raw", "optimizer=sgd,adam", tasks=["xor"], methods=["walk", "backprop"])
     shown = [(c.method, c.parameters["optimizer"]) for c in made.cells]
     assert shown == [("walk", None), ("backprop", "sgd"), ("backprop", "adam")]
 

@@ -62,7 +62,10 @@ def test_a_metric_that_should_be_large_has_a_target_from_below() -> None:
 @pytest.mark.parametrize(
     ("losses", "trend"),
     [
-        ((1.0, 0.8, 0.6, 0.5, 0.4), "the loss still fell by 20 % over the last quarter, so more steps may reach it"),
+        (
+            (1.0, 0.8, 0.6, 0.5, 0.4),
+            "the loss still fell by 20 % over the last quarter, so more steps may reach it: give more epochs",
+        ),
         ((1.0, 0.5, 0.3, 0.3, 0.3), "hardly changed over the last quarter, so more steps alone will hardly help"),
         ((1.0, 0.5, 0.2, 0.3, 0.3), "the loss had been lower: 0.2 at step 200, 0.3 at the end"),
         ((0.2, 0.5, 0.4, 0.3, 0.21), "the loss was lowest before training, 0.2, and ended at 0.21"),
