@@ -70,7 +70,7 @@ def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterat
     together = [
         row
         for pair in itertools.combinations(factors, 2)
-        if (row := _pair_record(pair, factors, seed, response, missed)) is not None
+        if (row := _pair_record(pair, factors, seed, response, missed, bounds)) is not None
     ]
     both = [*alone, *together]
     for row, p_adjusted in zip(both, holm([row["p_value"] for row in both]), strict=True):
@@ -150,7 +150,12 @@ def _record(
 
 
 def _pair_record(
-    pair: tuple[str, str], factors: Mapping[str, _Factor], seed: _Factor, response: Floats, missed: Bools
+    pair: tuple[str, str],
+    factors: Mapping[str, _Factor],
+    seed: _Factor,
+    response: Floats,
+    missed: Bools,
+    bounds: Bools,
 ) -> dict[str, Any] | None:
     """Judge what two factors do together; None where their values do not cross, so that nothing can tell."""
     first, second = (factors[name] for name in pair)
@@ -167,15 +172,20 @@ def _pair_record(
         "residual_degrees_of_freedom": effect.residual_freedom,
         "f_value": effect.f_value,
         "p_value": effect.p_value,
-        "best_value": _best_of_second(first, second, response),
+        "best_value": _best_of_second(first, second, response, bounds),
     }
 
 
-def _best_of_second(first: _Factor, second: _Factor, response: Floats) -> str:
-    """Say which value of one factor has the lowest mean at each of a few values of another: ``0.1: 4; 1: 16``."""
+def _best_of_second(first: _Factor, second: _Factor, response: Floats, bounds: Bools) -> str:
+    """Say which value of one factor has the lowest mean at each of a few values of another: ``0.1: 4; 1: 16``.
+
+    Values at which no trial reached the target have no best.
+    """
     best = []
     for code in _spread(first.levels):
         at = (first.codes == code) & (second.codes >= 0)
+        if bounds[at].all():
+            continue
         codes, counts = np.unique(second.codes[at], return_counts=True)
         means = [response[at & (second.codes == other)].mean() for other in codes] if counts.size else []
         best += [f"{first.levels[code]}: {second.levels[codes[int(np.argmin(means))]]}"] if means else []

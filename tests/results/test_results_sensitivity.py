@@ -262,3 +262,15 @@ def test_csv_and_back_changes_nothing(trials_table: Tables, tmp_path: Path) -> N
         table = sensitivity(trials)
         write_csv(table, tmp_path / "sensitivity.csv")
         pd.testing.assert_frame_equal(read_table(tmp_path / "sensitivity.csv", SENSITIVITY), table, check_exact=True)
+
+
+def test_where_nothing_reached_the_target_no_value_is_best(trials_table: Tables) -> None:
+    rows = [
+        trial(None if timesteps == 1 else 100 * (1 + (batch == timesteps)) + seed)
+        | {"param_timesteps": timesteps, "param_batch": batch, "seed": seed}
+        for timesteps in (1, 2, 3)
+        for batch in (2, 3)
+        for seed in range(4)
+    ]
+    pair = rows_of(sensitivity(trials_table(rows, ["timesteps", "batch"])))["timesteps:batch"]
+    assert pair["best_value"] == "2: 3; 3: 2"
