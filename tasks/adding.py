@@ -71,6 +71,6 @@ TASK = Task(
     difficulty=(
         "published at lengths of 100 to 1,000 for LSTM, where an error below 0.04 on every sequence counts as solved"
         " (Hochreiter, Schmidhuber, Neural Computation 9, 1997, 1735-1780), and for networks of rectified linear units"
-        " (Le, Jaitly, Hinton, arXiv:1504.00941, 2015); length=5 is a beginning of ours, which the walk learns in seconds"
+        " (Le, Jaitly, Hinton, arXiv:1504.00941, 2015); length=5 is a beginning of ours, learned in seconds"
     ),
 )
