@@ -80,7 +80,7 @@ def command(
         initial = saved.weights
     if task is None:
         raise UsageError("gradcheck needs --task NAME or --weights FILE; see harness tasks")
-    trial = single_trial("gradcheck", task, method or "backprop", seed, {**_DEFAULTS, **options})
+    trial = single_trial("gradcheck", task, method or "backprop", seed, {**_DEFAULTS, **_rule(method), **options})
     problem = _problem(trial.cell)
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
@@ -99,6 +99,11 @@ def command(
     else:
         _print(check, problem, chosen, print_check)
     return 0 if check.passed else EXIT_MISSED
+
+
+def _rule(method: str | None) -> dict[str, str]:
+    """Return the walk's rule under which its step is its estimate, whatever an optimizer makes of it."""
+    return {"update": "raw"} if method == "walk" else {}
 
 
 def _problem(cell: Any) -> Any:

@@ -52,7 +52,7 @@ def hidden_gradient(setting: Setting) -> Attempt:
 def _problem(method: str, architecture: str, own: Mapping[str, str]) -> ResolvedProblem:
     parameters: dict[str, Scalar] = {"architecture": architecture, "batch_size": 16}
     if method in BUILT_IN:
-        parameters |= {"stddev": 0.01, "sides": "two"}
+        parameters |= {"stddev": 0.01, "update": "raw", "sides": "two"}
     return resolve_problem("and", method, {**parameters, **checked_values(own)})
 
 

@@ -353,7 +353,7 @@ def test_training_starts_at_the_weights(harness: Harness, xor: dict[str, Any], t
     [
         (("--optimizer", "adam"), {"optimizer": "adam", "learning_rate": 0.01, "stddev": 0.1}),
         (("--update", "raw"), {"update": "raw", "stddev": 0.1}),
-        (("--method", "backprop"), {"optimizer": "sgd", "learning_rate": 1.0}),
+        (("--method", "backprop"), {"optimizer": "momentum", "learning_rate": 0.3}),
         (("--stddev", "0.2"), {"optimizer": "momentum", "stddev": 0.2, "batch_size": 16}),
     ],
 )

@@ -68,7 +68,11 @@ def grid(*specs: str) -> list[str]:
         (["--task", "addition", *grid("bits=1")], "bits=1 does not fit", "from 2 to 32"),
         (["--task", "addition", *grid("bits=33", "form=static")], "bits=33 does not fit", "from 2 to 32"),
         (["--task", "xor", *grid("bits=3")], "bits has no effect on xor", "parity"),
-        (["--task", "xor", *grid("learning_rate=1")], "learning_rate has no effect", "add update=normalised"),
+        (
+            ["--task", "xor", *grid("learning_rate=1", "update=raw")],
+            "learning_rate has no effect",
+            "add update=normalised",
+        ),
         (["--task", "xor", *grid("task=sign")], "--task and by --grid task", "give one of them"),
         (["--task", "xor", *grid("epochs=3")], "epochs is no axis", "--epochs"),
         (["--task", "xor", "--seeds", ""], "--seeds ''", "write such as 0:5"),
@@ -244,7 +248,16 @@ def test_tables_fit_together(done: Path) -> None:
 
 def test_raw_learns_at_stddev_squared(harness: Harness, tmp_path: Path) -> None:
     result = harness(
-        "sweep", "--task", "and", "--epochs", 1, "--steps-per-epoch", 1, *grid("stddev=0.5,0.25"), "--out", "out"
+        "sweep",
+        "--task",
+        "and",
+        "--epochs",
+        1,
+        "--steps-per-epoch",
+        1,
+        *grid("stddev=0.5,0.25", "update=raw"),
+        "--out",
+        "out",
     )
     assert result.code == 0
     trials = read_csv(tmp_path / "out" / "trials.csv")

@@ -41,7 +41,11 @@ LEARNS = ("--stddev", "0.1", "--update", "normalised", "--optimizer", "momentum"
         (["--task", "xor", "--stddev", "-1"], "--stddev '-1'", "at least 0"),
         (["--task", "xor", "--batch-size", "0"], "--batch-size '0'", "at least 1"),
         (["--task", "xor", "--update", "normalized"], "--update 'normalized'", "did you mean 'normalised'?"),
-        (["--task", "xor", "--learning-rate", "1"], "learning_rate has no effect", "update=normalised"),
+        (
+            ["--task", "xor", "--learning-rate", "1", "--update", "raw"],
+            "learning_rate has no effect",
+            "update=normalised",
+        ),
         (["--task", "xor", "--bits", "3"], "bits has no effect on xor", "parity"),
         (["--task", "addition", "--bits", "1"], "bits=1", "from 2 to 32"),
         (["--task", "parity", "--form", "sequence", "--timesteps", "2"], "timesteps=2", "at least 3"),
@@ -116,10 +120,11 @@ def test_a_diverged_trial_ends_well(harness: Harness) -> None:
 
 def test_the_environment_sets_parameters(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_STDDEV", "0.25")
+    monkeypatch.setenv("HARNESS_UPDATE", "raw")
     monkeypatch.setenv("HARNESS_EPOCHS", "1")
     found = json.loads(harness("train", "--task", "and", "--batch-size", 4, "--json", "--quiet").out)
     assert found["effective_learning_rate"] == 0.0625
-    assert found["steps"] == 25
+    assert found["steps"] == 100
     found = json.loads(harness("train", "--task", "and", "--batch-size", 4, "--stddev", 0.5, "--json", "--quiet").out)
     assert found["effective_learning_rate"] == 0.25
 

@@ -103,9 +103,9 @@ def test_shared_perturbations_are_estimated_once(plan: MakePlan, monkeypatch: py
     def seconds(*specs: str, n_seeds: int) -> float:
         return estimate(plan(*specs, tasks=["xor"], seeds=range(n_seeds)).trials, budget, CPU).seconds
 
-    alone = seconds("stddev=0.1", n_seeds=1)
-    several = seconds("stddev=0.1", n_seeds=12)
-    shared = seconds("stddev=" + ",".join(str(k / 100) for k in range(1, 13)), n_seeds=1)
+    alone = seconds("stddev=0.1", "hidden=30", n_seeds=1)
+    several = seconds("stddev=0.1", "hidden=30", n_seeds=12)
+    shared = seconds("stddev=" + ",".join(str(k / 100) for k in range(1, 13)), "hidden=30", n_seeds=1)
     assert several == pytest.approx(12 * alone)
     assert 0.35 * several < shared < 0.6 * several
     # of batches of two sizes the larger one draws for both

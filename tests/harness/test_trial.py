@@ -65,7 +65,7 @@ def test_a_trial_that_still_improves_is_exhausted(plan: MakePlan) -> None:
 
 
 def test_a_trial_that_stands_still_ends_at_the_plateau_when_asked(plan: MakePlan) -> None:
-    still = ("stddev=0", "hidden=4", "batch_size=4")  # the raw rule moves nothing
+    still = ("update=raw", "stddev=0", "hidden=4", "batch_size=4")  # the raw rule moves nothing
     result = run(plan, "shifted-sums", *still, epochs=50, plateau=3)
     assert (result.fields["outcome"], steps_of(result)) == ("plateaued", [0, 5, 10, 15])
     assert run(plan, "shifted-sums", *still, epochs=6).fields["outcome"] == "exhausted"
