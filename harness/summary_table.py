@@ -18,6 +18,7 @@ from rich.table import Table
 from freewalk.harness.leaderboard import varying_parameters
 from freewalk.harness.sweep import Sweep
 from freewalk.harness.text import counted, duration, significant
+from freewalk.results.cells import counted_once
 from freewalk.results.remedy import heldout_losses, remedies
 from freewalk.results.store import Store
 from freewalk.results.summary import best_cells
@@ -57,6 +58,8 @@ def print_table(sweep: Sweep) -> None:
             if n_values[parameter] > _VALUES_SHOWN or _follows_method(of_task, parameter):
                 continue  # a line that fills the screen, or repeats another, helps nobody; summary.csv has it all
             console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
+        for line in _best_against_best(trials[trials["task"] == name], of_task):
+            console.print(f"  {line}", highlight=False, markup=False)
         for why in _why_not(sweep, of_task, trials[trials["task"] == name]):
             console.print(f"  {why}", highlight=False, markup=False)
         console.print()
@@ -71,6 +74,30 @@ def print_table(sweep: Sweep) -> None:
         f"as a page: harness report {shlex.quote(str(sweep.directory))}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _best_against_best(trials: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:
+    """Say how the methods compare, each by its best cell; nothing for a single one."""
+    if cells[cells["n_complete"] > 0]["method"].nunique() < 2 or not cells["n_reached"].any():
+        return
+    from freewalk.results.methods import best_of_methods  # loads scipy.stats
+    from freewalk.results.ranking import ranking
+
+    counted_trials = counted_once(trials.reset_index(drop=True))
+    rows = best_of_methods(counted_trials, ranking(counted_trials))
+    first, others = rows.iloc[0], rows.iloc[1:]
+    yield f"best against best: {first['method']} {significant(float(first['ert_evaluations']))} evaluations"
+    for _, row in others.iterrows():
+        ratio, low, high = (float(row[f"cost_ratio{end}"]) for end in ("", "_low", "_high"))
+        if not int(row["n_reached"]):
+            least = float(row["ratio_low"])
+            cost = f"never reached{f', at least {significant(least, 2)} times' if least > 1 else ''}"
+        else:
+            cost = f"{significant(float(row['ert_evaluations']))} evaluations"
+            if math.isfinite(ratio):
+                bounded = f" (95 % interval {significant(low, 2)} to {significant(high, 2)})" if high < math.inf else ""
+                cost += f", {significant(ratio, 2)} times where both reached{bounded}"
+        yield f"  {row['method']}: {cost}: {row['verdict']}"
 
 
 def _why_not(sweep: Sweep, cells: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -50,6 +50,7 @@ from freewalk.harness.problem import resolve_problem
 from freewalk.harness.registry import BuiltInRegistry
 from freewalk.harness.targets import warn_of_targets
 from freewalk.kernels.backend import Backend, limited_threads
+from freewalk.results.cells import counted_once
 from freewalk.results.data import configuration_of, has_trials, recorded
 from freewalk.results.environment import ENVIRONMENT_NAME, read_environment
 from freewalk.results.export import export_tables, write_json
@@ -346,6 +347,20 @@ class SweepResult:
     """One row a cell."""
     directory: Path | None
     """Where the store and the CSV files lie; None if they were not kept."""
+
+    @cached_property
+    def ranking(self) -> pd.DataFrame:
+        """One row a cell, best first in each task, with what its differences from the first are worth."""
+        from freewalk.results.ranking import ranking  # loads scipy.stats, which running a sweep does without
+
+        return ranking(counted_once(self.trials))
+
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """One row a method, best first in each task: best cell against best cell, with the ratio of their costs."""
+        from freewalk.results.methods import best_of_methods
+
+        return best_of_methods(counted_once(self.trials), self.ranking)
 
 
 def sweep(

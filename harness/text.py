@@ -48,4 +48,5 @@ def significant(value: float, digits: int = 3) -> str:
     rounded = float(f"{value:.{digits}g}")
     if abs(rounded) >= 1000:
         return f"{rounded:,.0f}"
-    return f"{value:.{digits}g}"
+    # with few digits, 130 would be 1.3e+02
+    return f"{rounded:.0f}" if abs(rounded) >= 10**digits else f"{value:.{digits}g}"

@@ -327,3 +327,14 @@ def test_public_names_are_there(name: str) -> None:
 def test_a_name_that_is_not_public() -> None:
     with pytest.raises(AttributeError, match=r"freewalk.*swep"):
         getattr(freewalk, "swep")  # noqa: B009 - an attribute access would not pass the type check
+
+
+def test_a_sweep_of_several_methods_says_which_is_better() -> None:
+    grid = {"timesteps": 3, "batch_size": [4, 64], "learning_rate": [0.3, 1.0], "stddev": 0.1}
+    result = freewalk.sweep(grid, task="xor", method=["walk", "backprop"], seeds="0:4", epochs=10)
+    assert result.ranking["rank"].tolist() == list(range(1, 9))
+    assert result.methods["method"].tolist() == ["backprop", "walk"]
+    walk = result.methods.iloc[1]
+    assert walk["cost_ratio"] > 1
+    assert walk["cost_ratio_low"] <= walk["cost_ratio"] <= walk["cost_ratio_high"]
+    assert walk["n_cells"] == 4
