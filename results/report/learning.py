@@ -118,7 +118,7 @@ def _curves_of(trials: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFram
 def _loss(chosen: _Chosen) -> list[Drawing]:
     target = chosen.task.target if chosen.task.metric == "loss" else None
     plot = LinePlot(
-        "Loss on held-out data", _COST, "loss", _bands(chosen, "loss"), target=target, target_label="target"
+        f"Loss on {chosen.task.judged_on}", _COST, "loss", _bands(chosen, "loss"), target=target, target_label="target"
     )
     caption = (
         "Median over seeds, band between the quartiles, numbered as in the table; a trial that has ended keeps its"
@@ -134,7 +134,7 @@ def _metric(chosen: _Chosen) -> list[Drawing]:
     target = None if math.isnan(task.target) else task.target
     words = task.note.metric if task.note else task.metric
     plot = LinePlot(
-        f"{task.metric} on held-out data", _COST, task.metric, _bands(chosen, task.metric), "linear",
+        f"{task.metric} on {task.judged_on}", _COST, task.metric, _bands(chosen, task.metric), "linear",
         target=target, target_label="target",
     )  # fmt: skip
     return _drawn("metric", plot, f"{words[0].upper()}{words[1:]}: what a trial is judged by ({task.goal}).")

@@ -15,9 +15,9 @@ from freewalk.results.report.subject import Task, cell_key, records
 from freewalk.results.schema import Outcome, State
 
 MEANINGS: Final[Mapping[str, str]] = {
-    Outcome.REACHED: "the target was met on held-out data",
+    Outcome.REACHED: "the target was met",
     Outcome.EXHAUSTED: "the budget was spent before the target was met",
-    Outcome.PLATEAUED: "the held-out loss stopped improving",
+    Outcome.PLATEAUED: "the loss stopped improving",
     Outcome.COLLAPSED: "every input gives the same output",
     Outcome.SATURATED: "the training signal is gone though the answers are wrong",
     Outcome.DIVERGED: "the loss rose without end or was not finite",

@@ -101,8 +101,13 @@ class Task:
     @property
     def goal(self) -> str:
         """The target in words: ``max_error < 0.4``."""
-        on = " on the training data" if set(self.trials["judged_on"].dropna()) == {"training"} else ""
+        on = " on the training data" if self.judged_on == "training data" else ""
         return f"{self.metric} {self.note.comparison if self.note else 'to'} {significant(self.target)}{on}"
+
+    @property
+    def judged_on(self) -> str:
+        """Which data decide: held-out data, or training data where every datapoint there is is shown."""
+        return "training data" if set(self.trials["judged_on"].dropna()) == {"training"} else "held-out data"
 
     @cached_property
     def is_higher_better(self) -> bool:
