@@ -21,7 +21,7 @@ Harness = Callable[..., Any]
 Refused = Callable[..., str]
 Snapshot = Callable[[Path], dict[str, tuple[int, bytes]]]
 
-REPORT = {"report.html", "summary.csv", "ranking.csv", "sensitivity.csv"}
+REPORT = {"report.html", "summary.csv", "ranking.csv", "sensitivity.csv", "methods.csv"}
 
 
 @pytest.fixture
