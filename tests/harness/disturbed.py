@@ -21,7 +21,7 @@ VOLATILE = [
 SLOW = (
     *("--task", "shifted-sums", "--task", "xor", "--seeds", "0:5", "--epochs", "8", "--steps-per-epoch", "50"),
     *("--grid", "stddev=0.01,0.1,1", "--grid", "batch_size=1000", "--grid", "update=normalised"),
-    *("--evaluation-points", "256"),
+    *("--grid", "hidden=30", "--grid", "optimizer=sgd", "--evaluation-points", "256"),
 )
 N_SLOW = 30
 # The same with some more, for many kills.
@@ -32,7 +32,7 @@ LONG = tuple({"8": str(LONG_EPOCHS), "50": str(LONG_STEPS)}.get(word, word) for 
 def run_undisturbed(folder: Path, epochs: int = 8, steps_per_epoch: int = 50) -> None:
     """Run the slow sweep from Python."""
     freewalk.sweep(
-        ["stddev=0.01,0.1,1", "batch_size=1000", "update=normalised"],
+        ["stddev=0.01,0.1,1", "batch_size=1000", "update=normalised", "hidden=30", "optimizer=sgd"],
         task=["shifted-sums", "xor"],
         seeds=range(5),
         epochs=epochs,

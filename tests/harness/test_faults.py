@@ -89,7 +89,19 @@ def test_a_signal_stops_in_order_and_the_same_command_resumes(
 def test_a_signal_in_a_long_epoch_is_heard_and_a_second_driver_is_not(
     process: Callable[..., Any], refused: Callable[..., str], tmp_path: Path
 ) -> None:
-    arguments = ("sweep", "--task", "shifted-sums", "--steps-per-epoch", 100_000, "--epochs", 2, "--out", "out")
+    arguments = (
+        "sweep",
+        "--task",
+        "shifted-sums",
+        "--steps-per-epoch",
+        100_000,
+        "--epochs",
+        2,
+        "--grid",
+        "hidden=30",
+        "--out",
+        "out",
+    )
     running = process(*arguments)
     assert "3 trials into out" in running.wait_for_line()
     time.sleep(1.0)

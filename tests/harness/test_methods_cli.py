@@ -85,7 +85,7 @@ def test_train_saves_a_layered_network(harness: Harness, tmp_path: Path) -> None
             "architecture=2-900000-900000-1 on task",
             "give fewer hidden neurons",
         ),
-        (("--timesteps", 10**9, "--method", "backprop"), "hidden=30, timesteps=1000000000", "or fewer timesteps"),
+        (("--timesteps", 10**9, "--method", "backprop"), "hidden=8, timesteps=1000000000", "or fewer timesteps"),
         (
             ("--architecture", "2-9000-1", "--batch-size", 10**9, "--method", "backprop"),
             "batch_size=1000000000",

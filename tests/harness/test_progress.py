@@ -34,7 +34,7 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 # Long enough for the display to be drawn a few times.
 VISIBLE = (
     *("--task", "sign", "--seeds", "0:8", "--epochs", "10", "--steps-per-epoch", "10", "--target", "0.9"),
-    *("--grid", "stddev=0.01,1", "--grid", "batch_size=500", "--grid", "update=normalised"),
+    *("--grid", "stddev=0.01,1", "--grid", "batch_size=500", "--grid", "hidden=30", "--grid", "optimizer=sgd"),
 )
 
 
@@ -373,7 +373,7 @@ def screen_of(text: str, columns: int) -> list[str]:
 
 
 def test_train_on_a_narrow_terminal(tmp_path: Path) -> None:
-    train = ("train", "--task", "sign", "--epochs", 20, "--batch-size", 2000, "--save", "w.npz")
+    train = ("train", "--task", "sign", "--epochs", 20, "--batch-size", 2000, "--target", 1.1, "--save", "w.npz")
     with on_terminal(tmp_path, 50, *train) as terminal:
         assert terminal.exit_code() == 0
     drawn = terminal.text.split("\r\x1b[K")[1:]
