@@ -14,6 +14,7 @@ import pytest
 
 import freewalk
 from freewalk.harness.arguments import seeds_of, specs_and_tables
+from freewalk.harness.errors import UsageError
 from freewalk.harness.methods import METHODS, OwnMethod
 from freewalk.harness.plugins import unload_all
 from freewalk.methods import ArrayTrainer
@@ -78,7 +79,8 @@ def test_paths_whole_numbers_and_ranges() -> None:
         (["0:3", 7], (0, 1, 2, 7)),
         (np.arange(3), (0, 1, 2)),
         ([0.0, 1.0], (0, 1)),
-        (np.int32(4), (4,)),
+        ([np.int32(4)], (4,)),
+        (0, (0,)),
         (range(2), (0, 1)),
         ((seed for seed in (2, 1)), (2, 1)),
         ("0:3", "0:3"),
@@ -87,6 +89,12 @@ def test_paths_whole_numbers_and_ranges() -> None:
 )
 def test_seeds_of_any_kind(seeds: Any, expected: Any) -> None:
     assert seeds_of(seeds) == expected
+
+
+@pytest.mark.parametrize("seeds", [20, np.int64(20), "20", " 20 "])
+def test_a_lone_number_of_seeds_may_mean_two_things(seeds: Any) -> None:
+    with pytest.raises(UsageError, match=r"^seeds 20: 20 seeds are 0:20, and seed 20 alone is 20:21; write which"):
+        seeds_of(seeds)
 
 
 def test_several_grids_are_a_union() -> None:
@@ -177,7 +185,7 @@ def test_numbers_of_numpy(kind: Callable[[int], Any]) -> None:
     found = freewalk.sweep(
         {"hidden": kind(2)},
         task="xor",
-        seeds=kind(3),
+        seeds=[kind(3)],
         epochs=kind(1),
         steps_per_epoch=kind(2),
         evaluation_points=kind(16),

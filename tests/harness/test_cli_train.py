@@ -146,7 +146,9 @@ def test_ctrl_c_keeps_the_weights(process: Callable[..., Any], tmp_path: Path) -
     long = ("--epochs", 2, "--steps-per-epoch", 10**8)
     for threads in (1, 2):
         compile_kernels(threads)  # into the cache: a compilation, unlike a step, is not cut short
-    running = process("train", "--task", "shifted-sums", *long, "--save", "w.npz", "--backend", "cpu")
+    running = process(
+        "train", "--task", "shifted-sums", "--update", "raw", *long, "--save", "w.npz", "--backend", "cpu"
+    )
     assert running.wait_for_line().startswith("step 0/200,000,000")
     time.sleep(0.5)
     start = time.perf_counter()
