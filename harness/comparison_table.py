@@ -62,8 +62,9 @@ def _measure_table(found: Comparison, rows: pd.DataFrame, measure: str) -> Table
     order = pd.DataFrame({"told": told, "size": size}).sort_values(["told", "size"], ascending=False, kind="stable")
     rows = rows.loc[order.index[:_ROWS_SHOWN]]
     hidden = len(order) - len(rows)
+    which = f": the {len(rows)} most different of {len(order)} cells" if hidden else ""
     table = Table(
-        title=f"{TITLES[measure]}{f': the {len(rows)} most different of {len(order)} cells' if hidden else ''}",
+        title=f"{TITLES[measure]}{_coarseness(rows)}{which}",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -75,6 +76,12 @@ def _measure_table(found: Comparison, rows: pd.DataFrame, measure: str) -> Table
     for _, row in rows.iterrows():
         table.add_row(escape(found.cell(row)), *_measures(row))
     return table
+
+
+def _coarseness(rows: pd.DataFrame) -> str:
+    """Say how much too high the costs may be; nothing where that is not known, as of seconds."""
+    shares = pd.concat([rows[f"resolution_{side}"] / rows[f"value_{side}"] for side in "ab"]).dropna()
+    return f" (at most {shares.max():.0%} too high)" if len(shares) and shares.max() > 0 else ""
 
 
 def _measures(row: pd.Series[Any]) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ class Outcomes(NamedTuple):
     reached: Bools
     budget: float
     """Evaluations that a trial may spend; NaN where nobody says."""
+    resolution: float = math.nan
+    """Evaluations by which the expected running time may be too high because of looks; NaN where nobody says."""
 
     @classmethod
     def of(cls, trials: TrialArrays, rows: Rows, seeds: Rows) -> "Outcomes":
@@ -59,11 +61,15 @@ class Outcomes(NamedTuple):
         known = rows[trials.complete[rows] & ~np.isnan(costs)]
         budgets = trials.numbers["evaluations_budget"][known]
         budget = float(np.nanmax(budgets)) if np.isfinite(budgets).any() else math.nan
-        return cls(seeds[known], trials.spent("evaluations")[known], trials.reached[known], budget)
+        reached = trials.reached[known]
+        resolution = (
+            float(trials.numbers["evaluations_resolution"][known][reached].mean()) if reached.any() else math.nan
+        )
+        return cls(seeds[known], trials.spent("evaluations")[known], reached, budget, resolution)
 
     def at(self, places: Rows) -> "Outcomes":
         """Give some of the trials, in another order."""
-        return Outcomes(self.seeds[places], self.costs[places], self.reached[places], self.budget)
+        return self._replace(seeds=self.seeds[places], costs=self.costs[places], reached=self.reached[places])
 
 
 class Contrast(NamedTuple):

@@ -83,7 +83,10 @@ def _without_outcome(trial: EndedTrial, state: str | None) -> str:
 
 def _reached(trial: EndedTrial) -> str:
     steps, evaluations = trial.number("steps_to_target"), trial.number("evaluations_to_target")
-    spent = [f"{evaluations:,.0f} evaluations"] if math.isfinite(evaluations) else []
+    resolution = trial.number("evaluations_resolution")
+    at_most = f", at most {resolution:,.0f} too many" if 0 < resolution < evaluations else ""
+    at_most = ", at the first look" if resolution == evaluations else at_most
+    spent = [f"{evaluations:,.0f} evaluations{at_most}"] if math.isfinite(evaluations) else []
     time = trial.number("seconds_to_target")
     spent += [f"{seconds(time)} of training"] if math.isfinite(time) else []
     cost = f" ({', '.join(spent)})" if spent else ""
@@ -96,7 +99,12 @@ def _reached(trial: EndedTrial) -> str:
 
 def _exhausted(trial: EndedTrial) -> str:
     start = " ".join(part for part in ("the budget ended", trial.after) if part)
-    return _join(start, trial.verdict, "" if remedy(trial) else _trend(trial))
+    return _join(start, trial.verdict, _unconfirmed(trial), "" if remedy(trial) else _trend(trial))
+
+
+def _unconfirmed(trial: EndedTrial) -> str:
+    n = trial.number("n_unconfirmed")
+    return f"{counted(int(n), 'look')} met it, but not on fresh datapoints" if n > 0 else ""
 
 
 def _trend(trial: EndedTrial) -> str:

@@ -201,6 +201,13 @@ COMPARISON_COLUMNS: Final[tuple[Column, ...]] = (
     Column("value_a", "float64", "the measure in A: expected running time in evaluations, or median seconds a step"),
     Column("value_b", "float64", "the measure in B"),
     Column(
+        "resolution_a",
+        "float64",
+        "by so many evaluations at most is value_a too high, since trials are looked at now and then",
+        "evaluations",
+    ),
+    Column("resolution_b", "float64", "the same of value_b", "evaluations"),
+    Column(
         "ratio",
         "float64",
         "B over A, above 1 where B is worse; seconds: the geometric mean over the pairs of runs, in each the ratio of "
