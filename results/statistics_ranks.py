@@ -31,10 +31,8 @@ class RankTest:
     p_larger: float = 1.0
     """The same of one side: of values of the second sample that are so much larger where they are not."""
 
-    @property
-    def direction(self) -> int:
-        """1 where the second sample tends to be larger, -1 where smaller, 0 where neither."""
-        return 0 if self.p_value >= 1 else 1 if self.p_larger < self.p_value else -1
+    direction: int = 0
+    """1 where the second sample tends to be larger, -1 where smaller, 0 where neither."""
 
 
 def mann_whitney(a: ArrayLike, b: ArrayLike) -> RankTest:
@@ -67,11 +65,11 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> RankTest:
     observed, centre = float(ranks[:n].sum()), n * (n_all + 1) / 2
     if n_all <= EXACT_UP_TO:
         counts = rank_sums(tuple(np.rint(2 * ranks).astype(int).tolist()), n)
-        return RankTest(MANN_WHITNEY, *_tails(counts, 2 * observed, 2 * centre, larger=False))
+        return RankTest(MANN_WHITNEY, *_tails(counts, 2 * observed, 2 * centre, larger=False), _sign(centre - observed))
     _, ties = np.unique(ranks, return_counts=True)
     tied = float((ties.astype(np.float64) ** 3 - ties).sum()) / (n_all * (n_all - 1))
     variance = n * (n_all - n) / 12 * (n_all + 1 - tied)
-    return RankTest(MANN_WHITNEY, *_normal_tails(centre - observed, variance))
+    return RankTest(MANN_WHITNEY, *_normal_tails(centre - observed, variance), _sign(centre - observed))
 
 
 @lru_cache(maxsize=64)  # untied samples of equal sizes share their distribution
@@ -119,8 +117,9 @@ def signed_rank(a: ArrayLike, b: ArrayLike) -> RankTest:
     observed, centre = float(ranks[change > 0].sum()), float(ranks.sum()) / 2
     if change.size <= EXACT_UP_TO:
         counts = signed_sums(tuple(np.rint(2 * ranks).astype(int).tolist()))
-        return RankTest(SIGNED_RANK, *_tails(counts, 2 * observed, 2 * centre, larger=True))
-    return RankTest(SIGNED_RANK, *_normal_tails(observed - centre, float((ranks**2).sum()) / 4))
+        return RankTest(SIGNED_RANK, *_tails(counts, 2 * observed, 2 * centre, larger=True), _sign(observed - centre))
+    variance = float((ranks**2).sum()) / 4
+    return RankTest(SIGNED_RANK, *_normal_tails(observed - centre, variance), _sign(observed - centre))
 
 
 @lru_cache(maxsize=64)
@@ -139,6 +138,10 @@ def _tails(counts: Floats, observed: float, centre: float, *, larger: bool) -> t
     both = np.abs(sums - centre) >= abs(observed - centre) - 1e-6
     one = sums >= observed - 1e-6 if larger else sums <= observed + 1e-6
     return tuple(min(1.0, float(counts[tail].sum() / counts.sum())) for tail in (both, one))  # type: ignore[return-value]
+
+
+def _sign(difference: float) -> int:
+    return int(difference > 0) - int(difference < 0)
 
 
 def _normal_tails(distance: float, variance: float) -> tuple[float, float]:

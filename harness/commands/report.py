@@ -73,9 +73,9 @@ def command(
     except StoreError as error:
         raise UsageError(str(error)) from None
     if as_json:
-        click.echo(json.dumps(_facts(report, paths), indent=2))
+        click.echo(json.dumps(_facts(report, paths, _more_seeds(report, directory)), indent=2))
     elif not quiet:
-        _print_answers(report, paths[0])
+        _print_answers(report, paths[0], _more_seeds(report, directory))
     if show:
         _open(paths[0])
 
@@ -148,7 +148,29 @@ def _notes() -> dict[str, TaskNote]:
     }
 
 
-def _print_answers(report: Report, page: Path) -> None:
+def _more_seeds(report: Report, directory: Path) -> str | None:
+    """Return the command that adds seeds to the sweep's own folder, if some task is undecided for want of them."""
+    import shlex
+
+    from freewalk.results.database import DATABASE_NAME
+    from freewalk.results.report.comparing import seeds_needed
+
+    document = directory / "sweep.toml"
+    unclear = [one.task for one in report.tasks if one.answer.verdict in ("undecided", "narrowed down")]
+    if not unclear or not (directory / DATABASE_NAME).exists() or not document.exists():
+        return None
+    seeds = sorted(set(report.tables.trials["seed"].dropna().astype(int)))
+    n = max([2 * len(seeds), *(seeds_needed(len(task.finished) - 1) or 0 for task in unclear)])
+    # those that are there, and further ones after the last
+    known = (
+        f"{seeds[0]}:" if seeds[-1] - seeds[0] + 1 == len(seeds) else f"{','.join(map(str, seeds))},{seeds[-1] + 1}:"
+    )
+    last = seeds[-1] + 1 + n - len(seeds)
+    where = (shlex.quote(str(document)), f"{known}{last}", shlex.quote(str(directory)))
+    return "harness sweep --grid {} --seeds {} --out {}".format(*where)
+
+
+def _print_answers(report: Report, page: Path, more_seeds: str | None) -> None:
     headline = report.headline
     if headline.progress:
         click.echo(f"{headline.progress}\n")
@@ -158,10 +180,12 @@ def _print_answers(report: Report, page: Path) -> None:
             click.echo(f"  {sentence}")
     if report.overall:
         click.echo(report.overall.sentence)
-    click.echo(f"\nreport in {page}")
+    if more_seeds:
+        click.echo(f"\nmore seeds, into the same folder: {more_seeds}")
+    click.echo(f"{'' if more_seeds else chr(10)}report in {page}")
 
 
-def _facts(report: Report, paths: list[Path]) -> dict[str, Any]:
+def _facts(report: Report, paths: list[Path], more_seeds: str | None) -> dict[str, Any]:
     return {
         "report": str(paths[0]),
         "files": [str(path) for path in paths],
@@ -176,4 +200,5 @@ def _facts(report: Report, paths: list[Path]) -> dict[str, Any]:
             for one in report.tasks
         ],
         "overall": report.overall.sentence if report.overall else None,
+        "more_seeds": more_seeds,
     }

@@ -116,7 +116,8 @@ def _chosen(table: pd.DataFrame, where: str | None, columns: str | None, sort: s
             table = table.sort_values(names, ascending=[not key.startswith("-") for key in keys], kind="stable")
         if columns is not None:
             option = "--columns"
-            table = table[[column_name(name.strip(), table) for name in columns.split(",")]]
+            chosen = [column_name(name.strip(), table) for name in columns.split(",")]
+            table = table[[*dict.fromkeys(chosen)]]  # a column twice is one
     except ExpressionError as error:
         raise UsageError(f"{option}: {error}") from None
     return table

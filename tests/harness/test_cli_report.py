@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shlex
 import subprocess
 import sys
 import webbrowser
@@ -257,3 +258,19 @@ print(sorted({{"matplotlib", "jinja2", "PIL"}} & set(sys.modules)), "matplotlib.
     command = [sys.executable, "-c", script]
     found = subprocess.run(command, capture_output=True, text=True, cwd=sweep.parent, check=True)
     assert found.stdout.splitlines()[-1] == f"{['PIL', 'jinja2', 'matplotlib'] if drawing else []} False"
+
+
+def test_the_command_for_more_seeds_adds_them(harness: Harness, tmp_path: Path) -> None:
+    arguments = ("--task", "xor", "--grid", "stddev=0.1,0.2", "--grid", "batch_size=64", "--epochs", 4)
+    for seeds, name in (("0:3", "few"), ("4,7", "apart")):
+        assert harness("sweep", *arguments, "--seeds", seeds, "--quiet", "--out", name).code == 0
+        (line,) = [line for line in harness("report", name).out.splitlines() if line.startswith("more seeds, into")]
+        command = shlex.split(line.partition(": ")[2])
+        assert json.loads(harness("report", name, "--json").out)["more_seeds"] == shlex.join(command)
+        again = harness(*command[1:], "--quiet")
+        assert (again.code, again.out) == (0, "")
+        trials = read_csv(tmp_path / name / "trials.csv")
+        assert set(trials["state"]) == {"complete"}
+        assert trials["seed"].nunique() == 6 if seeds == "0:3" else 4
+        assert trials.groupby("seed").size().eq(2).all()
+    assert trials["seed"].drop_duplicates().tolist()[:3] == [4, 7, 8]

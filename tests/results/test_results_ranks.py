@@ -205,3 +205,25 @@ def test_direction() -> None:
         assert test(low, high).p_larger == pytest.approx(test(low, high).p_value / 2)
         assert test(high, low).p_larger == pytest.approx(1)
     assert mann_whitney([1.0], []).direction == 0
+
+
+def test_the_direction_is_that_of_the_samples_also_where_ties_make_one_tail_empty() -> None:
+    """Ties can leave no outcome as far off on the other side: then both p-values are one number."""
+    costs = [19536.0, 27312, 19536, 24816, 23664, 23664, 23664, 20496, 23664, 22560]
+    dear = [849665.0, 892117, 809289, 809289, 849665, 809289, 809289]
+    found, back = mann_whitney(costs, dear), mann_whitney(dear, costs)
+    assert found.p_value == found.p_larger
+    assert (found.direction, back.direction) == (1, -1)
+    assert mann_whitney([1.0, 1], [1.0, 1]).direction == 0
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.lists(st.integers(0, 4), min_size=1, max_size=12))
+def test_directions_are_opposite_and_follow_the_share_of_wins(a: list[int], b: list[int]) -> None:
+    wins = sum((x < y) - (x > y) for x in a for y in b)
+    first, second = (np.array(values, float) for values in (a, b))
+    assert mann_whitney(first, second).direction == (wins > 0) - (wins < 0)
+    assert mann_whitney(second, first).direction == -mann_whitney(first, second).direction
+    n = min(len(a), len(b))
+    pairs = signed_rank(first[:n], second[:n]), signed_rank(second[:n], first[:n])
+    assert pairs[0].direction == -pairs[1].direction
+    assert (pairs[0].p_value, pairs[0].direction) == (pairs[1].p_value, -pairs[1].direction)
