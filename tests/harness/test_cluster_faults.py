@@ -160,7 +160,8 @@ def test_a_signal_stops_in_order_and_keeps_what_is_done(
 def test_a_second_driver_is_refused_before_it_starts_a_worker(
     process: Start, refused: Callable[..., str], tmp_path: Path
 ) -> None:
-    arguments = ("sweep", "--task", "shifted-sums", "--steps-per-epoch", 100_000, "--epochs", 2, "--out", "out")
+    long = ("--grid", "update=raw", "--steps-per-epoch", 100_000, "--epochs", 2)
+    arguments = ("sweep", "--task", "shifted-sums", *long, "--out", "out")
     first = process(*arguments, "--workers", 1)
     first.wait_for_line()
     wait_until((tmp_path / "out" / "sweep.sqlite").exists, first)

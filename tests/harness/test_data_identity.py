@@ -198,7 +198,7 @@ def test_own_arrays_that_change_without_their_plug_in(harness: Any, refused: Any
     for seed, out in ((0, "a"), (1, "b")):
         np.save(tmp_path / "x.npy", np.random.default_rng(seed).normal(size=(40, 2)))
         unload_all()  # another process would load it anew
-        assert harness(*arguments, "--seeds", str(seed), "--out", out).code == 0
+        assert harness(*arguments, "--seeds", f"{seed}:{seed + 1}", "--out", out).code == 0
     wanted = "the data of task 'loaded' have the SHA-256"
     assert refused("merge", "a", "b", "--out", "m").startswith(wanted)
     forget_the_environment("a")

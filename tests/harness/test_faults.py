@@ -98,7 +98,7 @@ def test_a_signal_in_a_long_epoch_is_heard_and_a_second_driver_is_not(
         "--epochs",
         2,
         "--grid",
-        "hidden=30",
+        "update=raw",
         "--out",
         "out",
     )

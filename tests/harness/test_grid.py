@@ -215,12 +215,13 @@ def test_file_axes_robbed_of_their_effect_go_but_those_of_the_user_stay(document
 
 
 def test_useful_keys_follow_the_chain_of_conditions() -> None:
-    raw = useful_keys({"task": ("xor",)})
+    raw = useful_keys({"task": ("xor",), "update": ("raw",)})
     assert "stddev" in raw
     assert not {"optimizer", "learning_rate", "momentum", "schedule"} & raw
     assert "learning_rate" in useful_keys({"update": ("raw", "normalised")})
-    assert "momentum" not in useful_keys({"update": ("normalised",)})
-    assert "momentum" not in useful_keys({"optimizer": ("momentum",)})
+    assert "momentum" not in useful_keys({"optimizer": ("sgd",)})
+    assert "momentum" not in useful_keys({"update": ("raw",), "optimizer": ("momentum",)})
+    assert "momentum" in useful_keys({"task": ("xor",)}), "the defaults"
     assert "momentum" in useful_keys({"update": ("normalised",), "optimizer": ("sgd", "momentum")})
     assert "stddev" not in useful_keys({"method": ("other",)})
 

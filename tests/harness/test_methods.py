@@ -155,6 +155,7 @@ def test_equal_evaluations_are_as_many_steps_as_they_pay_for() -> None:
         seeds=[0],
         epochs=4,
         evaluations=1000,
+        looks="epochs",
     )
     # A step of synthetic gradients: forward and backward, and predictors of 9 weights beside 13.
     per_step = {"walk": 20, "backprop": 30, "numerical": 2 * 13 * 10, "synthetic": 10 * (3 + 2 * 9 / 13)}

@@ -39,7 +39,8 @@ VISIBLE = (
 
 
 def sweep_of(folder: Path, *specs: str, seeds: str = "0:4") -> Sweep:
-    return Sweep(resolve(specs, registry=BuiltInRegistry(), tasks=["xor"], seeds=seeds), folder)
+    made = resolve(specs, registry=BuiltInRegistry(), tasks=["xor"], seeds=seeds, epochs=10, steps_per_epoch=100)
+    return Sweep(made, folder)
 
 
 def opened_for(sweep: Sweep, n_before: int = 0) -> Opened:
@@ -276,7 +277,7 @@ def test_a_terminal_shows_counts_rate_and_the_best_cell(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
-    long = ("sweep", "--task", "shifted-sums", "--steps-per-epoch", 100_000, "--out", "out")
+    long = ("sweep", "--task", "shifted-sums", "--grid", "update=raw", "--steps-per-epoch", 100_000, "--out", "out")
     with on_terminal(tmp_path, 60, *long) as terminal:
         terminal.read(until="0/3 trials")
         assert "0/3 trials" in terminal.text
