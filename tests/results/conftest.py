@@ -1,13 +1,13 @@
 """Trials to fill stores with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from trial_tables import make_trials
 
-from freewalk.results.schema import TRIAL_COLUMNS, column_names
 from freewalk.results.store import CurvePoint, Store, TrialRecord
 
 
@@ -26,21 +26,6 @@ def make_record(trial_id: str, **changes: Any) -> TrialRecord:
 
 def make_curve(length: int = 3, value: float = 0.5) -> list[CurvePoint]:
     return [CurvePoint(step, 2 * step, step / 8, "heldout", "loss", value / (step + 1)) for step in range(length)]
-
-
-def make_trials(rows: Sequence[dict[str, Any]], parameters: Sequence[str] = ()) -> pd.DataFrame:
-    """Make a trials table as a caller of ``summarise`` has it: complete unless a row says else."""
-    defaults = {
-        "schema_version": 1,
-        "sweep_id": "s",
-        "state": "complete",
-        "task": "xor",
-        "method": "walk",
-        "seed": 0,
-    }
-    frame = pd.DataFrame([defaults | row for row in rows])
-    frame = frame.reindex(columns=column_names("trials", parameters))
-    return frame.astype({column.name: column.dtype for column in TRIAL_COLUMNS})
 
 
 @pytest.fixture

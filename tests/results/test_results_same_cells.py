@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_trials
+from trial_tables import make_trials
 
 from freewalk.results.cells import TrialArrays, cell_columns, group_rows
 from freewalk.results.comparison import Runs, compare
