@@ -283,3 +283,17 @@ def test_a_folder_of_other_defaults_is_refused_with_them_and_goes_on_where_they_
     assert "2 trials into out, 2 of them done before" in harness(*explicit).err
     assert "1 trial more than out held before" in harness(*command, *explicit[-4:], "--seeds", "0:3").err
     assert harness(*command).code == 2
+
+
+def test_a_folder_whose_trials_are_looked_at_once_an_epoch_goes_on_so(
+    harness: Harness, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    """So all folders did before there was a choice, and their commands do not say it."""
+    arguments = ("sweep", "--task", "xor", "--grid", "batch_size=4", "--epochs", 3, "--steps-per-epoch", 2, "--quiet")
+    assert harness(*arguments, "--seeds", "0:2", "--looks", "epochs", "--out", "out").code == 0
+    assert harness(*arguments, "--seeds", "0:3", "--out", "out").code == 0
+    curves = read_csv(tmp_path / "out" / "curves.csv", "curves")
+    steps = curves[(curves["split"] == "heldout") & (curves["metric"] == "loss")].groupby("trial_id")["step"].agg(list)
+    assert steps.tolist() == [[0, 2, 4, 6]] * 3
+    line = refused(*arguments, "--seeds", "0:3", "--looks", "growing", "--out", "out")
+    assert 'looks is absent there and "growing" here' in line
