@@ -20,6 +20,7 @@ from freewalk.harness.sweep import Sweep
 from freewalk.harness.text import counted, duration, significant
 from freewalk.results.cells import counted_once
 from freewalk.results.remedy import heldout_losses, remedies
+from freewalk.results.report.resolution import share_of_cost
 from freewalk.results.store import Store
 from freewalk.results.summary import best_cells
 from freewalk.tasks.registry import TASKS
@@ -180,11 +181,11 @@ def _measures(cell: pd.Series[Any]) -> dict[str, str]:
 
 def _resolution(cell: pd.Series[Any]) -> str:
     """Return how much too high the evaluations may be, since nobody looked before; a star where nobody ever had."""
-    cost, resolution = float(cell["ert_evaluations"]), float(cell["ert_resolution"])
-    if not (math.isfinite(cost) and math.isfinite(resolution)):
+    share = share_of_cost({str(name): value for name, value in cell.items()})
+    if math.isnan(share):
         return "-"
     at_first = cell["n_first_look"] is not pd.NA and int(cell["n_first_look"]) > 0
-    return f"{resolution / cost if cost else 0:.0%}{' *' if at_first else ''}"
+    return f"{share:.0%}{' *' if at_first else ''}"
 
 
 def _short_time(seconds: float) -> str:

@@ -12,19 +12,16 @@ import pandas as pd
 from scipy.special import stdtr
 
 from freewalk.results.cells import Rows, TrialArrays, counted_rows
-from freewalk.results.contrast import ALIKE_COST, Outcomes, Verdict, contrast, judge
+from freewalk.results.contrast import ALIKE_COST, Outcomes, Verdict, contrast, judge, rank_test
 from freewalk.results.frames import build_frame, column_dtypes, typed_series
 from freewalk.results.matching import Matching
 from freewalk.results.report_schema import COMPARISON
 from freewalk.results.schema import PARAMETER_PREFIX, SCHEMA_VERSION
 from freewalk.results.statistics import Floats, expected_running_time, median, student_quantile
-from freewalk.results.statistics_effect import NOTHING, paired_superiority, superiority
+from freewalk.results.statistics_effect import NOTHING
 from freewalk.results.statistics_ranks import (
-    SIGNED_RANK,
     SIGNIFICANT,
-    better_suited,
     holm,
-    mann_whitney,
     signed_rank,
     smallest_p,
 )
@@ -185,14 +182,7 @@ def student_ratio(logs: Floats) -> tuple[Ratio, float, float]:
 
 
 def _evaluations(a: Outcomes, b: Outcomes, n_tests: int) -> dict[str, Any]:
-    costs_a, costs_b = (np.where(s.reached, np.log1p(s.costs), math.inf) for s in (a, b))
-    seeds, places, partners = np.intersect1d(a.seeds, b.seeds, return_indices=True)
-    n_pairs = len(seeds) if len(seeds) == a.seeds.size == b.seeds.size else 0
-    if better_suited(n_pairs, a.costs.size, b.costs.size, n_tests) == SIGNED_RANK:
-        first, second = costs_a[places], costs_b[partners]
-        test, effect = signed_rank(first, second), paired_superiority(first, second)
-    else:
-        test, effect = mann_whitney(costs_a, costs_b), superiority(costs_a, costs_b)
+    test, effect = rank_test(a.scores, a.seeds, b.scores, b.seeds, n_tests)
     found = contrast(a, b, n_tests)
     sizes = a.costs.size, b.costs.size
     return {

@@ -10,6 +10,7 @@ from scipy.special import gammaln
 
 from freewalk.results.cells import Bools, Rows, TrialArrays
 from freewalk.results.statistics import Floats
+from freewalk.results.statistics_effect import Superiority, paired_superiority, superiority
 from freewalk.results.statistics_intervals import rate_difference_interval
 from freewalk.results.statistics_ranks import (
     SIGNED_RANK,
@@ -67,9 +68,33 @@ class Outcomes(NamedTuple):
         )
         return cls(seeds[known], trials.spent("evaluations")[known], reached, budget, resolution)
 
+    @property
+    def scores(self) -> Floats:
+        """The costs as logarithms; +inf for a trial that missed the target, which is worse than any that did not."""
+        return np.where(self.reached, np.log1p(self.costs), math.inf)
+
     def at(self, places: Rows) -> "Outcomes":
         """Give some of the trials, in another order."""
         return self._replace(seeds=self.seeds[places], costs=self.costs[places], reached=self.reached[places])
+
+
+def rank_test(a: Floats, seeds_a: Rows, b: Floats, seeds_b: Rows, n_tests: int) -> tuple[RankTest, Superiority]:
+    """Test the scores of two cells, and say how often one beats the other: as pairs of equal seeds where that suits.
+
+    Parameters
+    ----------
+    a, b : ndarray of float64, shape (n_a,) and (n_b,)
+        At least one each; less is better.
+    seeds_a, seeds_b : ndarray of int
+        The seed of each.
+    n_tests : int
+        How many tests are made of which the clearest is believed.
+    """
+    _, places, partners = np.intersect1d(seeds_a, seeds_b, return_indices=True)
+    if better_suited(len(places), a.size, b.size, n_tests) == SIGNED_RANK:
+        first, second = a[places], b[partners]
+        return signed_rank(first, second), paired_superiority(first, second)
+    return mann_whitney(a, b), superiority(a, b)
 
 
 class Contrast(NamedTuple):

@@ -8,19 +8,11 @@ import numpy as np
 import pandas as pd
 
 from freewalk.results.cells import Rows, TrialArrays, cell_columns, group_rows, parameter_columns, parameter_names
-from freewalk.results.contrast import Outcomes, Verdict, contrast, judge
+from freewalk.results.contrast import Outcomes, Verdict, contrast, judge, rank_test
 from freewalk.results.frames import build_frame, column_dtypes, typed_series
 from freewalk.results.report_schema import METHODS
 from freewalk.results.statistics import Floats, expected_running_time
-from freewalk.results.statistics_ranks import (
-    SIGNED_RANK,
-    SIGNIFICANT,
-    RankTest,
-    better_suited,
-    mann_whitney,
-    signed_rank,
-    smallest_p,
-)
+from freewalk.results.statistics_ranks import SIGNIFICANT, smallest_p
 
 _RATIOS: Final = tuple(f"{name}{end}" for name in ("ratio", "cost_ratio") for end in ("", "_low", "_high"))
 _COMPARED: Final = (*_RATIOS, "test", "p_value", "p_adjusted", "p_attainable", "verdict")
@@ -128,7 +120,8 @@ def _against(first: Outcomes, other: Outcomes, n_tests: int) -> dict[str, Any]:
     """Compare a method with the best one."""
     if not first.costs.size or not other.costs.size:
         return dict.fromkeys(_COMPARED)
-    test = _test(first, other, n_tests)
+    # one that did not reach the target is worse than any that did
+    test, _ = rank_test(first.scores, first.seeds, other.scores, other.seeds, n_tests)
     known = bool(first.reached.any() or other.reached.any())
     found = contrast(first, other, n_tests) if known else None
     verdict = judge(found, test.direction if test.p_value * n_tests < SIGNIFICANT else 0)
@@ -143,12 +136,3 @@ def _against(first: Outcomes, other: Outcomes, n_tests: int) -> dict[str, Any]:
         # Its best cell ranks behind that of the first.
         "verdict": str(Verdict.TRADE_OFF if verdict == Verdict.BETTER else verdict),
     }
-
-
-def _test(first: Outcomes, other: Outcomes, n_tests: int) -> RankTest:
-    """Test the costs, where one that did not reach the target is worse than any that did."""
-    a, b = (np.where(one.reached, np.log1p(one.costs), np.inf) for one in (first, other))
-    _, places, partners = np.intersect1d(first.seeds, other.seeds, return_indices=True)
-    if better_suited(len(places), a.size, b.size, n_tests) == SIGNED_RANK:
-        return signed_rank(a[places], b[partners])
-    return mann_whitney(a, b)

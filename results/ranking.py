@@ -14,19 +14,15 @@ from freewalk.results.cells import (
     parameter_columns,
     parameter_names,
 )
-from freewalk.results.contrast import Outcomes, Verdict, contrast, judge
+from freewalk.results.contrast import Outcomes, Verdict, contrast, judge, rank_test
 from freewalk.results.frames import build_frame, column_dtypes, typed_series
 from freewalk.results.report_schema import RANKING
 from freewalk.results.statistics import Floats
-from freewalk.results.statistics_effect import NOTHING, Superiority, paired_superiority, superiority
+from freewalk.results.statistics_effect import NOTHING, Superiority
 from freewalk.results.statistics_intervals import running_time_interval
 from freewalk.results.statistics_ranks import (
-    SIGNED_RANK,
     SIGNIFICANT,
     RankTest,
-    better_suited,
-    mann_whitney,
-    signed_rank,
     smallest_p,
 )
 from freewalk.results.statistics_ratio import Ratio
@@ -158,12 +154,7 @@ def _against(first: _Sample, other: _Sample, n_tests: int) -> dict[str, Any]:
     if not n_tests or not first.scores.size or not other.scores.size:
         return dict.fromkeys(_COMPARED)
     sizes = first.scores.size, other.scores.size
-    a, b = _pairs(first, other)
-    if better_suited(a.size, *sizes, n_tests) == SIGNED_RANK:
-        test, effect = signed_rank(a, b), paired_superiority(a, b)
-    else:
-        a, b = first.scores, other.scores
-        test, effect = mann_whitney(a, b), superiority(a, b)
+    test, effect = rank_test(first.scores, first.seeds, other.scores, other.seeds, n_tests)
     adjusted = min(1.0, test.p_value * n_tests)
     return _sizes(first, other, test, n_tests) | {
         "test": test.name,
@@ -185,12 +176,6 @@ def _sizes(first: _Sample, other: _Sample, test: RankTest, n_tests: int) -> dict
     if found is None:
         return dict.fromkeys(_COMPARED) | record
     return record | _named("ratio", found.ratio) | _named("cost_ratio", found.cost_ratio)
-
-
-def _pairs(first: _Sample, other: _Sample) -> tuple[Floats, Floats]:
-    """Give the scores of both cells at the seeds that they share."""
-    _, places, partners = np.intersect1d(first.seeds, other.seeds, return_indices=True)
-    return first.scores[places], other.scores[partners]
 
 
 def _named(name: str, found: Superiority | Ratio) -> dict[str, float]:

@@ -152,6 +152,7 @@ def _more_seeds(report: Report, directory: Path) -> str | None:
     """Return the command that adds seeds to the sweep's own folder, if some task is undecided for want of them."""
     import shlex
 
+    from freewalk.harness.seeds import format_seeds
     from freewalk.results.database import DATABASE_NAME
     from freewalk.results.report.comparing import seeds_needed
 
@@ -161,13 +162,8 @@ def _more_seeds(report: Report, directory: Path) -> str | None:
         return None
     seeds = sorted(set(report.tables.trials["seed"].dropna().astype(int)))
     n = max([2 * len(seeds), *(seeds_needed(len(task.finished) - 1) or 0 for task in unclear)])
-    # those that are there, and further ones after the last
-    known = (
-        f"{seeds[0]}:" if seeds[-1] - seeds[0] + 1 == len(seeds) else f"{','.join(map(str, seeds))},{seeds[-1] + 1}:"
-    )
-    last = seeds[-1] + 1 + n - len(seeds)
-    where = (shlex.quote(str(document)), f"{known}{last}", shlex.quote(str(directory)))
-    return "harness sweep --grid {} --seeds {} --out {}".format(*where)
+    wanted = format_seeds([*seeds, *range(seeds[-1] + 1, seeds[-1] + 1 + n - len(seeds))])
+    return shlex.join(["harness", "sweep", "--grid", str(document), "--seeds", wanted, "--out", str(directory)])
 
 
 def _print_answers(report: Report, page: Path, more_seeds: str | None) -> None:
