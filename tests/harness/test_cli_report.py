@@ -228,7 +228,7 @@ def test_a_missing_extra_is_named_with_its_install_line(refused: Refused, sweep:
 def test_parquet(harness: Harness, sweep: Path) -> None:
     assert harness("report", "swept", "--parquet").code == 0
     names = {path.stem for path in sweep.glob("*.parquet")}
-    assert names == {"trials", "curves", "summary", "ranking", "sensitivity"}
+    assert names == {"trials", "curves", "summary", "ranking", "methods", "sensitivity"}
     assert len(pd.read_parquet(sweep / "trials.parquet")) == 8
 
 
