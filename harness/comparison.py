@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.errors import UsageError, unknown
 from freewalk.harness.reading import counted_once_note
 from freewalk.harness.text import counted
+from freewalk.results.cells import parameter_columns
 from freewalk.results.comparison import EVALUATIONS, FEWEST_RUNS, SECONDS, compare
 from freewalk.results.comparison_whole import Overall, overall, regressions
 from freewalk.results.losses import Lost, lost_trials
@@ -164,6 +165,11 @@ class Comparison:
 
 
 def _matched(a: Source, b: Source, trials_a: pd.DataFrame, trials_b: pd.DataFrame, across: Sequence[str]) -> Matching:
+    columns = dict.fromkeys([*parameter_columns(trials_a), *parameter_columns(trials_b)])
+    known = ["method", *(column.removeprefix(PARAMETER_PREFIX) for column in columns)]
+    for name in across:
+        if name.removeprefix(PARAMETER_PREFIX) not in known:
+            raise UsageError(f"--across: {unknown('parameter', name, known)}")
     try:
         matching = match_cells(trials_a, trials_b, across)
     except MatchError as error:
