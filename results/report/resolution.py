@@ -19,11 +19,11 @@ def share_of_cost(cell: Row) -> float:
 
 
 def resolution_text(cell: Row) -> str:
-    """Say how coarse a cell's cost is: ``looks: up to 4 % less; 2 of 6 at the first look``."""
+    """Say how coarse a cell's cost is: ``up to 4 % less between looks; 2 of 6 at the first look``."""
     share = share_of_cost(cell)
     n_first = cell.get("n_first_look")
     n_first = 0 if n_first is None or n_first is pd.NA or n_first != n_first else int(n_first)
-    parts = [f"looks: up to {percent(share)} less"] if share >= _TOO_FINE else []
+    parts = [f"up to {percent(share)} less between looks"] if share >= _TOO_FINE else []
     if n_first:
         n_reached = int(cell["n_reached"])
         parts.append(f"{'' if n_first == n_reached else f'{n_first} of {n_reached} '}met at the first look")

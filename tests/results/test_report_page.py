@@ -299,13 +299,13 @@ def test_every_cost_says_how_coarse_it_is() -> None:
     summary = tables.summary.assign(ert_resolution=coarse, n_first_look=2)
     tables = replace(tables, summary=summary, ranking=ranked)
     page = check_page(Report(tables).html("1"))
-    assert "looks: up to 4 % less; 2 of 5 met at the first look" in page.text
-    assert "Evaluations: looks: up to 4 % less" in page.text, "beside the answer"
+    assert "up to 4 % less between looks; 2 of 5 met at the first look" in page.text
+    assert "Evaluations: up to 4 % less between looks" in page.text, "beside the answer"
     assert page.text.count("Looks make costs up to 4 % too high.") == 2, "heat maps, and the costs of a parameter"
     (table,) = [ranking_table(one.task) for one in Report(tables).tasks]
     assert "resolution" in table.header
     plain = page_of(make_trials(mixed, SWEPT, seeds=5))
-    assert "looks: up to" not in plain.text
+    assert "less between looks" not in plain.text
     assert "Looks make costs" not in plain.text
 
 
