@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from freewalk.results.report.numbers import counted, listed, percent
+from freewalk.results.report.numbers import counted, counted_seeds, listed, percent
 from freewalk.results.report.subject import FINISHED, Task
 from freewalk.results.schema import State
 
@@ -51,12 +51,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _extent(tasks: Sequence[Task], trials: pd.DataFrame) -> str:
-    n_cells = sum(len(task.cells) for task in tasks)
-    n_seeds = trials["seed"].nunique()
-    each = "each " if n_cells > 1 else ""
+    cells = [cell for task in tasks for cell in task.cells]
+    each = "each " if len(cells) > 1 else ""
     return (
-        f"{counted(len(trials), 'trial')}: {counted(n_cells, 'cell')} on {counted(len(tasks), 'task')},"
-        f" {each}with {counted(n_seeds, 'seed')}."
+        f"{counted(len(trials), 'trial')}: {counted(len(cells), 'cell')} on {counted(len(tasks), 'task')},"
+        f" {each}with {counted_seeds(int(cell['n_trials']) for cell in cells)}."
     )
 
 

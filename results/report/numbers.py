@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 MISSING: Final = "\N{EN DASH}"
@@ -87,6 +87,13 @@ def between(low: str, high: str) -> str:
 def counted(n: int, noun: str) -> str:
     """Give a number and its noun: 1 trial, 1,270 trials."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def counted_seeds(numbers: Iterable[int]) -> str:
+    """Give the numbers of seeds of several cells: 12 seeds, 10 to 20 seeds."""
+    several = list(numbers)
+    least, most = min(several, default=0), max(several, default=0)
+    return counted(most, "seed") if least == most else f"{least:,} to {counted(most, 'seed')}"
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from freewalk.results.cells import cell_columns, parameter_columns
 from freewalk.results.remedy import remedies
-from freewalk.results.report.numbers import MISSING, counted, parameter_text, significant
+from freewalk.results.report.numbers import MISSING, counted, counted_seeds, parameter_text, significant
 from freewalk.results.schema import PARAMETER_PREFIX, Outcome, State
 
 Row: TypeAlias = Mapping[str, Any]
@@ -139,8 +139,9 @@ class Task:
 
     @property
     def size(self) -> str:
-        """How much was tried: 48 cells, each with 4 seeds."""
-        return f"{counted(len(self.cells), 'cell')} with {counted(self.n_seeds, 'seed')}"
+        """How much was tried: 48 cells with 4 seeds."""
+        seeds = counted_seeds(int(cell["n_complete"]) for cell in self.cells)
+        return f"{counted(len(self.cells), 'cell')} with {seeds}"
 
 
 def split_tasks(tables: Tables) -> list[Task]:

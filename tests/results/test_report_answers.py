@@ -236,6 +236,13 @@ def test_progress_is_told_only_while_there_is_some() -> None:
     assert headline(done, done[0].trials).progress == "", "failed trials are done"
 
 
+def test_cells_may_have_seeds_of_their_own() -> None:
+    tasks = [*tasks_of(lambda row: reached(10), seeds=4), *tasks_of(lambda row: reached(10), tasks=("sign",), seeds=20)]
+    found = headline(tasks, pd.concat([task.trials for task in tasks]))
+    assert found.extent == "24 trials: 2 cells on 2 tasks, each with 4 to 20 seeds."
+    assert [task.size for task in tasks] == ["1 cell with 4 seeds", "1 cell with 20 seeds"]
+
+
 def test_one_setting_for_all_tasks() -> None:
     costs = {("xor", 0.1): 100, ("xor", 0.5): 200, ("sign", 0.1): 400, ("sign", 0.5): 300}
     fate: Fate = lambda row: reached(costs[row["task"], row["stddev"]])  # noqa: E731
