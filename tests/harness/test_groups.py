@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from freewalk.harness.budget import Budget
 from freewalk.harness.engine import Engine
-from freewalk.harness.events import Event, Failed, Finished, Started, Stopped
+from freewalk.harness.events import Advanced, Event, Failed, Finished, Started, Stopped
 from freewalk.harness.plan import Plan, Trial
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.batch import BatchTrial
@@ -200,7 +200,8 @@ def test_stop_ends_after_a_launch_and_starts_nothing_more(plan: MakePlan) -> Non
         if len(events) == 3:
             engine.stop()
     events.extend(engine.drain())
-    assert Counter(type(event) for event in events) == {Started: 3, Stopped: 3}
+    kinds = Counter(type(event) for event in events)
+    assert kinds[Started] == kinds[Stopped] == 3
     assert len(backend.made) == 1
 
 
@@ -210,7 +211,8 @@ def test_a_consumer_that_leaves_finds_the_rest_in_the_drain(plan: MakePlan) -> N
     events = engine.run(trials)
     next(events)
     events.close()
-    assert [type(event) for event in engine.drain()] == [Started] * 3 + [Stopped] * 4
+    rest = [type(event) for event in engine.drain() if not isinstance(event, Advanced)]
+    assert rest == [Started] * 3 + [Stopped] * 4
     assert list(engine.drain()) == []
 
 
