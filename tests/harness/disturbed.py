@@ -24,8 +24,8 @@ SLOW = (
     *("--grid", "hidden=30", "--grid", "optimizer=sgd", "--evaluation-points", "256"),
 )
 N_SLOW = 30
-# The same with some more, for many kills.
-LONG_EPOCHS, LONG_STEPS = 80, 10
+# The same with more looks, between which a checkpoint can fall, for many kills.
+LONG_EPOCHS, LONG_STEPS = 40, 10
 LONG = tuple({"8": str(LONG_EPOCHS), "50": str(LONG_STEPS)}.get(word, word) for word in SLOW)
 
 

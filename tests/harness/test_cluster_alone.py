@@ -101,13 +101,12 @@ def run_as_stranger(*arguments: object) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A sweep on two worker processes that takes longer than the tests."""
-    folder = tmp_path_factory.mktemp("running")
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Process]:
+    """A sweep on two worker processes that takes longer than the test."""
     endless = tuple("100000" if word == str(LONG_EPOCHS) else word for word in LONG)
     long = ("sweep", *endless, "--workers", 2, "--out", "out")
-    one = Process(long, folder, {})
+    one = Process(long, tmp_path, {})
     assert "cluster of 2 workers" in one.wait_for_line()
     yield one
     one.send(signal.SIGTERM)
@@ -125,15 +124,16 @@ def ports_of(process: Any) -> list[int]:
     return [one.laddr.port for one in listening]
 
 
-def test_scheduler_and_workers_refuse_everybody_else(running: Process) -> None:
+def test_everybody_else_is_refused_and_finds_no_keys(running: Process) -> None:
     ports = [port for process in processes_of(running) for port in ports_of(process)]
     assert len(ports) >= 3
     said = run_as_stranger(*ports).splitlines()
     assert len(said) == N_WAYS * len(ports)
     assert not [line for line in said if not line.endswith(": refused")]
+    assert_no_keys_in_files_command_lines_and_environments(running)
 
 
-def test_keys_are_in_no_file_command_line_or_environment(running: Process) -> None:
+def assert_no_keys_in_files_command_lines_and_environments(running: Process) -> None:
     _, *workers = processes_of(running)
     (folder,) = {Path(worker.cmdline()[-1]).parent for worker in workers}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

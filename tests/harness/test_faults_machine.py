@@ -50,13 +50,13 @@ def undisturbed_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_fourteen_kills_between_checkpoints_change_nothing(
+def test_eight_kills_between_checkpoints_change_nothing(
     harness: Harness, process: Start, tmp_path: Path, undisturbed_long: Path
 ) -> None:
     draw = random.Random(14)
     folder = tmp_path / "out"
     before = (0, -1.0)
-    for _ in range(14):
+    for _ in range(8):
         running = process("sweep", *LONG, "--checkpoint", 0.03, "--out", "out")
         assert f"{N_SLOW} trials into out" in running.wait_for_line()
         wait_until(lambda: progress(folder) > before, running)  # noqa: B023 - called at once

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,7 +137,11 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+def _two_on_every_python(name: str) -> Any:
+    return pytest.param(name, marks=[] if name in ("cut", "missing") else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("damage", map(_two_on_every_python, DAMAGES))
 def test_damaged_files_are_compiled_anew_and_mended(program: Path, cache: Path, damage: str) -> None:
     for path in files(cache)[:-1]:
         DAMAGES[damage](path)
