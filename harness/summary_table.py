@@ -64,7 +64,8 @@ def print_table(sweep: Sweep) -> None:
         for why in _why_not(sweep, of_task, trials[trials["task"] == name]):
             console.print(f"  {why}", highlight=False, markup=False)
         console.print()
-    console.print(_HOW_TO_READ, style="dim", highlight=False)
+    if summary["n_complete"].any():
+        console.print(_HOW_TO_READ, style="dim", highlight=False)
     if n := int(summary["n_unconfirmed"].sum()):
         console.print(
             f"{counted(n, 'look')} met the target, but not on fresh datapoints: the trials went on.", style="dim"

@@ -116,6 +116,8 @@ def test_a_signal_in_a_long_epoch_is_heard_and_a_second_driver_is_not(
     result = running.finish()
     assert time.perf_counter() - start < 6
     assert result.code == 130
+    assert "shifted-sums: no trial has finished" in result.out
+    assert "Best first" not in result.out, "how to read a table that is not there"
     assert states(tmp_path / "out")["interrupted"] >= 1
 
 
