@@ -14,7 +14,11 @@ from freewalk.harness.bench.cpu.page import Results, markdown
 from freewalk.harness.bench.cpu.peaks import PeakRow, best_rate, measure_peaks
 from freewalk.harness.bench.cpu.raw_rule import RawRun, extract, read_raw_run
 from freewalk.harness.bench.cpu.rows import MemoryRow, TargetRow, TimingRow
+from freewalk.harness.configuration import resolve
 from freewalk.harness.errors import UsageError
+from freewalk.harness.plan import expand
+from freewalk.harness.registry import BuiltInRegistry
+from freewalk.tasks.registry import TASKS
 
 DEFAULT = {
     "freewalk": [1.0, 1.0, 1.0, 1.25],
@@ -131,7 +135,7 @@ def test_the_original_rule_s_steps_are_read_from_a_sweep(tmp_path: Path) -> None
 def test_what_is_no_run_of_the_original_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw_rule, "COMMITTED", tmp_path / "nothing")
     assert read_raw_run(None) is None
-    with pytest.raises(UsageError, match=r"has no trials\.csv; make one: harness sweep --task shifted-sums --grid"):
+    with pytest.raises(UsageError, match=r"has no trials\.csv; make one: harness sweep --grid original"):
         read_raw_run(str(tmp_path / "nothing"))
     folder = table(tmp_path / "sweep", f"{FITTING},3,cpu,exhausted,2e-3,,")
     with pytest.raises(UsageError, match="no trial of the original rule reached"):
@@ -145,6 +149,18 @@ def test_the_committed_run_is_there() -> None:
     run = read_raw_run(None)
     assert run is not None
     assert run.steps > 500_000
+    assert run.trials >= 3
+
+
+def test_the_command_makes_the_trials_that_count() -> None:
+    assert "sweep --grid original --seeds 0:5" in raw_rule.COMMAND
+    registry = BuiltInRegistry()
+    plan = expand(resolve(["original"], registry=registry, seeds="0:5"), registry)
+    assert len(plan.trials) == 5
+    for trial in plan.trials:
+        cell = {"task": trial.cell.task, "method": trial.cell.method, "target": TASKS[trial.cell.task].target}
+        cell |= {f"param_{name}": value for name, value in trial.cell.parameters.items()}
+        assert {name: cell[name] for name in raw_rule._WANTED} == raw_rule._WANTED
 
 
 def timing(implementation: str, median: float | None, **changes: Any) -> TimingRow:

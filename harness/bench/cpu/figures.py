@@ -12,6 +12,7 @@ from freewalk.harness.bench.cpu.raw_rule import RawRun
 from freewalk.harness.bench.cpu.rows import FigureRow, MemoryRow, TargetRow
 from freewalk.harness.bench.cpu.table import IMPLEMENTATIONS, OURS
 from freewalk.harness.bench.cpu.timings import quotients
+from freewalk.harness.text import counted
 
 Samples = Mapping[str, Mapping[str, Sequence[float]]]
 """Seconds a step by workload and implementation."""
@@ -119,7 +120,8 @@ def _target_rows(samples: Samples, targets: Sequence[TargetRow], raw: RawRun | N
         return
     seconds = float(np.median(times["tensorflow"]))
     how = (
-        f"a product, not measured end to end: {raw.steps:,.0f} steps, counted in a run of the original rule on these"
-        f" kernels, times {1000 * seconds:.3g} ms a step of TensorFlow in the original's form, over {ours:.3g} s"
+        f"a product, not measured end to end: {raw.steps:,.0f} steps, median of {counted(raw.trials, 'trial')} of the"
+        f" original rule on these kernels, times {1000 * seconds:.3g} ms a step of TensorFlow in the original's form,"
+        f" over {ours:.3g} s"
     )
     yield _row(figure, RATIO_TO_ORIGINAL, True, raw.steps * seconds / ours, how)

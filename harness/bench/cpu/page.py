@@ -156,9 +156,9 @@ def _raw(run: RawRun | None) -> list[str]:
     if run is None:
         return []
     text = (
-        f"The original rule, raw, has no learning rate and takes {run.steps:,.0f} steps to the same loss: counted in"
-        f" {counted(run.trials, 'trial')} that really ran on these kernels ({run.seconds:,.0f} s of training, as"
-        f" recorded then, beside other work). `{COMMAND}`"
+        f"The original rule, raw, has no learning rate and takes {run.steps:,.0f} steps to the same loss: the"
+        f" median of {counted(run.trials, 'trial')} that really ran on these kernels ({run.seconds:,.0f} s of training,"
+        f" as recorded then, beside other work). `{COMMAND}`"
     )
     return ["### The original rule", text]
 
