@@ -141,7 +141,7 @@ def _two_on_every_python(name: str) -> Any:
     return pytest.param(name, marks=[] if name in ("cut", "missing") else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("damage", map(_two_on_every_python, DAMAGES))
+@pytest.mark.parametrize("damage", [_two_on_every_python(name) for name in DAMAGES])
 def test_damaged_files_are_compiled_anew_and_mended(program: Path, cache: Path, damage: str) -> None:
     for path in files(cache)[:-1]:
         DAMAGES[damage](path)
