@@ -13,11 +13,10 @@ import pandas as pd
 from freewalk.harness.errors import UsageError, unknown
 from freewalk.harness.reading import counted_once_note
 from freewalk.harness.text import counted
-from freewalk.results.cells import parameter_columns
 from freewalk.results.comparison import EVALUATIONS, FEWEST_RUNS, SECONDS, compare
 from freewalk.results.comparison_whole import Overall, overall, regressions
 from freewalk.results.losses import Lost, lost_trials
-from freewalk.results.matching import MatchError, Matching, differences, match_cells
+from freewalk.results.matching import MatchError, Matching, UnknownParameterError, differences, match_cells
 from freewalk.results.schema import PARAMETER_PREFIX
 from freewalk.results.sources import Source
 from freewalk.results.statistics_ranks import SIGNIFICANT
@@ -165,13 +164,10 @@ class Comparison:
 
 
 def _matched(a: Source, b: Source, trials_a: pd.DataFrame, trials_b: pd.DataFrame, across: Sequence[str]) -> Matching:
-    columns = dict.fromkeys([*parameter_columns(trials_a), *parameter_columns(trials_b)])
-    known = ["method", *(column.removeprefix(PARAMETER_PREFIX) for column in columns)]
-    for name in across:
-        if name.removeprefix(PARAMETER_PREFIX) not in known:
-            raise UsageError(f"--across: {unknown('parameter', name, known)}")
     try:
         matching = match_cells(trials_a, trials_b, across)
+    except UnknownParameterError as error:
+        raise UsageError(f"--across: {unknown('parameter', error.name, error.known)}") from None
     except MatchError as error:
         remedy = "give another --across" if across else "sweep it in both or none"
         raise UsageError(f"{a.path} and {b.path} cannot be matched: {error}; {remedy}") from None

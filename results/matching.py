@@ -18,6 +18,14 @@ class MatchError(ValueError):
     """Two tables whose cells cannot be told to be the same; the message names the column."""
 
 
+class UnknownParameterError(MatchError):
+    """A parameter to compare across that neither table has."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"neither has a parameter {name}")
+        self.name, self.known = name, known
+
+
 @dataclass(frozen=True)
 class Matching:
     """Cells of A and B side by side."""
@@ -52,8 +60,8 @@ def match_cells(a: pd.DataFrame, b: pd.DataFrame, across: Sequence[str] = ()) ->
     Raises
     ------
     MatchError
-        A parameter that one side does not have varies on the other, or one to compare across is unknown, or has several
-        values on a side.
+        A parameter that one side does not have varies on the other, or one to compare across has several values on a
+        side, or is unknown (an ``UnknownParameterError``, with the names that there are).
     """
     left_out = {_across_column(name, a, b): name for name in across}
     values = {
@@ -79,7 +87,8 @@ def match_cells(a: pd.DataFrame, b: pd.DataFrame, across: Sequence[str] = ()) ->
 def _across_column(name: str, a: pd.DataFrame, b: pd.DataFrame) -> str:
     column = name if name == "method" else PARAMETER_PREFIX + name.removeprefix(PARAMETER_PREFIX)
     if column not in a and column not in b:
-        raise MatchError(f"neither has a parameter {name}")
+        parameters = dict.fromkeys([*parameter_columns(a), *parameter_columns(b)])
+        raise UnknownParameterError(name, ["method", *(one.removeprefix(PARAMETER_PREFIX) for one in parameters)])
     return column
 
 
