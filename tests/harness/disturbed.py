@@ -24,7 +24,7 @@ SLOW = (
     *("--grid", "hidden=30", "--grid", "optimizer=sgd", "--evaluation-points", "256"),
 )
 N_SLOW = 30
-# The same with more looks, between which a checkpoint can fall, for many kills.
+# The same in short epochs.
 LONG_EPOCHS, LONG_STEPS = 40, 10
 LONG = tuple({"8": str(LONG_EPOCHS), "50": str(LONG_STEPS)}.get(word, word) for word in SLOW)
 

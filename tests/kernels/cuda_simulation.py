@@ -62,14 +62,14 @@ CASES: dict[str, Case] = {
     "two warps": Case("and", {}, 33, {"stddev": 0.1, "batch_size": 1, "timesteps": 2}, steps=1),
 }
 WAYS = ("side by side", "across the GPU", "in turn")
-ACROSS = ("default", "more datapoints than a round")  # all of them: the tests on a GPU, which the emulator runs too
+ACROSS = ("default", "no hidden neuron", "momentum", "more datapoints than a round", "mask")
 BATCH = (
     {"stddev": 0.3, "batch_size": 5, "timesteps": 3},
     {"stddev": 0.1, "batch_size": 3, "timesteps": 1, "update": "normalised"},
     {"stddev": 0.2, "batch_size": 9, "timesteps": 2, "update": "normalised", "optimizer": "adam"},
 )
 """Trials that share launches: the second is dropped after its first step, the third starts with a NaN."""
-RESUMED = ("no hidden neuron", "adam, cosine")
+RESUMED = ("no hidden neuron", "momentum", "adam, cosine")
 """Cases that are also stored after their first step and go on in a batch of two, in turn and across the GPU."""
 NOISE_AT = {"seed": 2**63 + 5, "step": 2**31 + 3}
 NOISE_OF = np.array([0, 7, 2**32 - 1])

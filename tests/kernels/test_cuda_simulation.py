@@ -124,7 +124,7 @@ def test_trials_of_one_launch_do_not_mix(simulated: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_restored_trial_comes_to_the_same_bits(simulated: Mapping[str, Any], name: str, way: str) -> None:
     keys = [key.split("/")[-1] for key in simulated if key.startswith(f"whole/{name}/{way}/")]
-    moments = ["first_moment", "second_moment"] if name == "adam, cosine" else []
+    moments = {"momentum": ["velocity"], "adam, cosine": ["first_moment", "second_moment"]}.get(name, [])
     assert sorted(keys) == sorted(["method", "optimizer", "step", "weights", *moments])
     for key in keys:
         found, wanted = (simulated[f"{kind}/{name}/{way}/{key}"] for kind in ("resumed", "whole"))
