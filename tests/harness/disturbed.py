@@ -24,19 +24,16 @@ SLOW = (
     *("--grid", "hidden=30", "--grid", "optimizer=sgd", "--evaluation-points", "256"),
 )
 N_SLOW = 30
-# The same in short epochs.
-LONG_EPOCHS, LONG_STEPS = 40, 10
-LONG = tuple({"8": str(LONG_EPOCHS), "50": str(LONG_STEPS)}.get(word, word) for word in SLOW)
 
 
-def run_undisturbed(folder: Path, epochs: int = 8, steps_per_epoch: int = 50) -> None:
+def run_undisturbed(folder: Path) -> None:
     """Run the slow sweep from Python."""
     freewalk.sweep(
         ["stddev=0.01,0.1,1", "batch_size=1000", "update=normalised", "hidden=30", "optimizer=sgd"],
         task=["shifted-sums", "xor"],
         seeds=range(5),
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
+        epochs=8,
+        steps_per_epoch=50,
         evaluation_points=256,
         out=folder,
     )

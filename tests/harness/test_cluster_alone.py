@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Process
-from disturbed import LONG, LONG_EPOCHS, assert_same_tables
+from disturbed import SLOW, assert_same_tables
 
 import freewalk
 from freewalk.harness.cluster.keys import Keys
@@ -104,7 +104,7 @@ def run_as_stranger(*arguments: object) -> str:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Process]:
     """A sweep on two worker processes that takes longer than the test."""
-    endless = tuple("100000" if word == str(LONG_EPOCHS) else word for word in LONG)
+    endless = tuple("100000" if word == "8" else word for word in SLOW)
     long = ("sweep", *endless, "--workers", 2, "--out", "out")
     one = Process(long, tmp_path, {})
     assert "cluster of 2 workers" in one.wait_for_line()

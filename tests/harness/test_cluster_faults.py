@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 from disturbed import (
-    LONG,
-    LONG_EPOCHS,
-    LONG_STEPS,
     N_SLOW,
+    SLOW,
     assert_same_tables,
     progress,
     run_undisturbed,
@@ -35,13 +33,13 @@ Harness = Callable[..., Any]
 Start = Callable[..., Any]
 
 # Slices of a twentieth of a second: a trial takes several, so that kills find it between two.
-ON_TWO = ("sweep", *LONG, "--workers", 2, "--checkpoint", 0.05, "--out", "out")
+ON_TWO = ("sweep", *SLOW, "--workers", 2, "--checkpoint", 0.05, "--out", "out")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    run_undisturbed(folder, LONG_EPOCHS, LONG_STEPS)
+    run_undisturbed(folder)
     return folder
 
 
@@ -126,7 +124,7 @@ def test_killed_drivers_leave_no_workers_and_a_sweep_to_resume(
             done = store.trials().query("state == 'complete'")
             assert set(store.curves()["trial_id"]) == set(done["trial_id"]), "a row and its curve, or neither"
     assert before[0] < N_SLOW, "the kills came too late"
-    result = harness("sweep", *LONG, "--quiet", "--out", "out")  # on threads, what was begun on workers
+    result = harness("sweep", *SLOW, "--quiet", "--out", "out")  # on threads, what was begun on workers
     assert result.code == 0, result.err
     assert_same_tables(folder, undisturbed)
 
@@ -135,7 +133,7 @@ def test_killed_drivers_leave_no_workers_and_a_sweep_to_resume(
 def test_a_signal_stops_in_order_and_keeps_what_is_done(
     harness: Harness, process: Start, tmp_path: Path, undisturbed: Path, number: signal.Signals
 ) -> None:
-    running = process("sweep", *LONG, "--workers", 2, "--out", "out")
+    running = process("sweep", *SLOW, "--workers", 2, "--out", "out")
     running.wait_for_line()
     workers = wait_for_workers(running, 2)
     scratch = scratch_folders(workers)
@@ -153,7 +151,7 @@ def test_a_signal_stops_in_order_and_keeps_what_is_done(
     found = states(tmp_path / "out")
     assert 0 < found["complete"] < N_SLOW
     assert set(found) <= {"complete", "interrupted", "pending"}
-    assert harness("sweep", *LONG, "--quiet", "--workers", 1, "--out", "out").code == 0
+    assert harness("sweep", *SLOW, "--quiet", "--workers", 1, "--out", "out").code == 0
     assert_same_tables(tmp_path / "out", undisturbed)
 
 
@@ -178,7 +176,7 @@ def test_a_lost_scheduler_ends_the_sweep_in_one_line_and_the_store_goes_on(
     harness: Harness, process: Start, tmp_path: Path, undisturbed: Path, remote_cluster: Callable[..., Any]
 ) -> None:
     cluster = remote_cluster(n_workers=2)
-    arguments = ("sweep", *LONG, "--cluster", cluster.address, "--out", "out")
+    arguments = ("sweep", *SLOW, "--cluster", cluster.address, "--out", "out")
     running = process(*arguments)
     assert "cluster of 2 workers, 2 threads" in running.wait_for_line()
     wait_until((tmp_path / "out" / "sweep.sqlite").exists, running)
@@ -190,7 +188,7 @@ def test_a_lost_scheduler_ends_the_sweep_in_one_line_and_the_store_goes_on(
     assert result.err.splitlines()[-1] == f"{said}; start it again: the same command resumes"
     assert "Traceback" not in result.err
     assert states(tmp_path / "out")["complete"] >= 3
-    assert harness("sweep", *LONG, "--quiet", "--out", "out").code == 0
+    assert harness("sweep", *SLOW, "--quiet", "--out", "out").code == 0
     assert_same_tables(tmp_path / "out", undisturbed)
 
 
@@ -198,7 +196,7 @@ def test_workers_elsewhere_come_and_go(
     process: Start, tmp_path: Path, undisturbed: Path, remote_cluster: Callable[..., Any]
 ) -> None:
     cluster = remote_cluster(n_workers=1, n_threads=2)
-    running = process("sweep", *LONG, "--cluster", cluster.address, "--checkpoint", 0.05, "--out", "out")
+    running = process("sweep", *SLOW, "--cluster", cluster.address, "--checkpoint", 0.05, "--out", "out")
     assert "cluster of 1 worker, 2 threads" in running.wait_for_line()
     wait_until((tmp_path / "out" / "sweep.sqlite").exists, running)
     wait_for_complete(running, tmp_path / "out", 3)

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from disturbed import (
-    LONG,
-    LONG_EPOCHS,
-    LONG_STEPS,
     N_SLOW,
+    SLOW,
     assert_same_tables,
     run_undisturbed,
     states,
@@ -43,7 +41,7 @@ Harness = Callable[..., Any]
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    run_undisturbed(folder, LONG_EPOCHS, LONG_STEPS)
+    run_undisturbed(folder)
     return folder
 
 
@@ -86,7 +84,7 @@ def test_a_stopped_process_is_replaced(harness: Harness, tmp_path: Path, undistu
         stopped[0].suspend()
 
     thread = beside(tmp_path / "out", 3, stop)
-    result = harness("sweep", *LONG, "--workers", n_workers, "--checkpoint", 0.05, "--out", "out")
+    result = harness("sweep", *SLOW, "--workers", n_workers, "--checkpoint", 0.05, "--out", "out")
     thread.join()
     assert result.code == 0, result.err
     said = [line for line in result.err.splitlines() if line.startswith("harness: worker tls://127.0.0.1:")]
@@ -103,7 +101,7 @@ def test_a_stopped_worker_elsewhere_is_left_out(
     cluster = remote_cluster(n_workers=2)
     cluster.wait_for_workers(2)
     thread = beside(tmp_path / "out", 3, lambda: cluster.workers[0].send_signal(signal.SIGSTOP))
-    result = harness("sweep", *LONG, "--cluster", cluster.address, "--checkpoint", 0.05, "--out", "out")
+    result = harness("sweep", *SLOW, "--cluster", cluster.address, "--checkpoint", 0.05, "--out", "out")
     thread.join()
     assert result.code == 0, result.err
     (line,) = [line for line in result.err.splitlines() if " is left out: " in line]
@@ -184,7 +182,7 @@ def test_when_the_last_worker_hangs_the_sweep_ends_in_one_line_and_goes_on_later
         cluster.workers[0].send_signal(signal.SIGSTOP)
 
     thread = beside(tmp_path / "out", 3, stop)
-    result = harness("sweep", *LONG, "--cluster", cluster.address, "--out", "out")
+    result = harness("sweep", *SLOW, "--cluster", cluster.address, "--out", "out")
     thread.join()
     assert result.code == 2, result.err
     assert "Traceback" not in result.err
@@ -193,7 +191,7 @@ def test_when_the_last_worker_hangs_the_sweep_ends_in_one_line_and_goes_on_later
         f" `dask worker {cluster.address}`; the same command resumes"
     )
     assert 3 <= states(tmp_path / "out")["complete"] < N_SLOW
-    assert harness("sweep", *LONG, "--quiet", "--out", "out").code == 0
+    assert harness("sweep", *SLOW, "--quiet", "--out", "out").code == 0
     assert_same_tables(tmp_path / "out", undisturbed)
 
 

@@ -17,9 +17,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from disturbed import (
-    LONG,
-    LONG_EPOCHS,
-    LONG_STEPS,
     N_SLOW,
     SLOW,
     assert_same_tables,
@@ -43,21 +40,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def undisturbed_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    run_undisturbed(folder, LONG_EPOCHS, LONG_STEPS)
-    return folder
-
-
 def test_eight_kills_between_checkpoints_change_nothing(
-    harness: Harness, process: Start, tmp_path: Path, undisturbed_long: Path
+    harness: Harness, process: Start, tmp_path: Path, undisturbed: Path
 ) -> None:
     draw = random.Random(14)
     folder = tmp_path / "out"
     before = (0, -1.0)
     for _ in range(8):
-        running = process("sweep", *LONG, "--checkpoint", 0.03, "--out", "out")
+        running = process("sweep", *SLOW, "--checkpoint", 0.03, "--out", "out")
         assert f"{N_SLOW} trials into out" in running.wait_for_line()
         wait_until(lambda: progress(folder) > before, running)  # noqa: B023 - called at once
         time.sleep(draw.uniform(0, 0.05))
@@ -67,10 +57,10 @@ def test_eight_kills_between_checkpoints_change_nothing(
         assert found[0] >= before[0], "what was complete stays complete"
         before = found
     assert before[0] < N_SLOW, "the kills came too late"
-    result = harness("sweep", *LONG, "--out", "out")
+    result = harness("sweep", *SLOW, "--out", "out")
     assert result.code == 0, result.err
     assert "from a checkpoint" in result.err, "the last kill left a trial half done"
-    assert_same_tables(folder, undisturbed_long)
+    assert_same_tables(folder, undisturbed)
 
 
 def in_a_mount_of_its_own(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -160,7 +150,7 @@ freewalk.results.rows.datetime = Jumping()
 def test_a_clock_that_jumps_changes_nothing_but_the_times(
     process: Start,
     tmp_path: Path,
-    undisturbed_long: Path,
+    undisturbed: Path,
     options: tuple[object, ...],
     seconds: float,
     jumps: list[float],
@@ -170,7 +160,7 @@ def test_a_clock_that_jumps_changes_nothing_but_the_times(
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(JUMPING.format(seconds=seconds, jumps=jumps))
     path = os.pathsep.join([str(tmp_path / "clock"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    arguments = ("sweep", *LONG, "--checkpoint", 0.05, *options, "--out", "out")
+    arguments = ("sweep", *SLOW, "--checkpoint", 0.05, *options, "--out", "out")
     first = process(*arguments, environment={"PYTHONPATH": path})
     first.wait_for_line()
     wait_until((tmp_path / "out" / "sweep.sqlite").exists, first)
@@ -182,7 +172,7 @@ def test_a_clock_that_jumps_changes_nothing_but_the_times(
     with Store.open(tmp_path / "out", read_only=True) as store:
         times = pd.to_datetime(store.trials()["finished_at"])
     assert times.max() - times.min() > pd.Timedelta(hours=1), "the clock did jump"
-    assert_same_tables(tmp_path / "out", undisturbed_long)
+    assert_same_tables(tmp_path / "out", undisturbed)
 
 
 def flip(path: Path, position: int, bit: int) -> None:
