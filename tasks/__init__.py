@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from freewalk.kernels.data import data_words, uniform
+    from freewalk.kernels.data.task_functions import data_words, uniform
     from freewalk.tasks.arrays import from_arrays
     from freewalk.tasks.bits import random_bit
     from freewalk.tasks.errors import DataError, UnreachableTargets

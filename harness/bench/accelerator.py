@@ -11,11 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cuda.device import GpuInfo, gpu, why_unusable
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.noise import Noise
-from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, WalkConfiguration
 
 Mask = NDArray[np.bool_]
 

@@ -16,8 +16,8 @@ from freewalk.harness.bench.report import LARGEST_ERROR, OURS
 from freewalk.harness.bench.rounds import Effort, Implementation, Plan, calibrate, interleave, ratio, spread
 from freewalk.harness.bench.rows import TimingRow, short_error
 from freewalk.harness.bench.workloads import Workload, example_data, reference_batch
-from freewalk.kernels import reference
-from freewalk.kernels.walk import Sides
+from freewalk.kernels.model.walk import Sides
+from freewalk.kernels.reference import reference
 
 UNIT = "ms a step of all trials"
 _SHARE_OF_LONGEST = 0.5

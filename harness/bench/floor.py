@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from freewalk.harness.bench.rows import FloorRow, TimingRow
 from freewalk.harness.bench.workloads import Workload
 from freewalk.kernels.cuda.device import GpuInfo
-from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.model.network import FreeNetwork
 
 _NORMALS_OF_A_BLOCK = 4
 _PHILOX_INTEGERS = 40

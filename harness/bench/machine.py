@@ -7,8 +7,8 @@ import importlib.metadata
 from collections.abc import Iterable
 from typing import Any
 
+from freewalk.harness.base.environment import environment
 from freewalk.harness.bench.peers.table import PEERS
-from freewalk.harness.environment import environment
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cuda.device import GpuInfo
 

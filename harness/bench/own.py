@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from freewalk.harness.bench.accelerator import Accelerator, ManyTrials, OneTrial
 from freewalk.harness.bench.peers.peer import Device, Loop
 from freewalk.harness.bench.workloads import TASK, Workload, reference_batch
-from freewalk.kernels.backend import usable_threads
-from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.reference_walk import ReferenceWalk
+from freewalk.kernels.machine.threads import usable_threads
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
 
 _DATA = TASKS[TASK].problem({}).data

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from freewalk.harness.base.text import significant
 from freewalk.harness.bench.rows import CheckRow, FloorRow, TimingRow
-from freewalk.harness.text import significant
 
 OURS = "freewalk"
 """Name of the implementation that the others' ratios refer to."""

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import WalkConfiguration
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.tasks.registry import TASKS
 
 TASK = "shifted-sums"

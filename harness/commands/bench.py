@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.errors import UsageError, refuse_no_time, unknown
+from freewalk.harness.base.errors import UsageError, refuse_no_time, unknown
 
 SUITES = ("cpu", "quick", "gpu")
 SECTIONS = {
@@ -162,7 +162,7 @@ def _run_cpu(
     from freewalk.harness.bench.cpu.page import markdown
     from freewalk.harness.bench.cpu.raw_rule import read_raw_run
     from freewalk.harness.bench.cpu.suite import FILES, Options, run_suite
-    from freewalk.kernels.backend import processor_name
+    from freewalk.kernels.machine.threads import processor_name
 
     deadline = Deadline(limit)
     before = None if old is None else compare.read_samples(Path(old))

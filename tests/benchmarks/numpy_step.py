@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.noise import initial_weights
+from freewalk.kernels.model.noise import initial_weights
 from freewalk.tasks.registry import TASKS
 
 PROBLEM = TASKS["shifted-sums"].problem({})

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from freewalk.harness.bench.peers.peer import Device
 from freewalk.harness.bench.workloads import Workload
-from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cuda.device import GpuInfo
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.noise import Noise, unit_perturbations
-from freewalk.kernels.walk import Data, Evaluation, Progress, WalkConfiguration
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise, unit_perturbations
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, WalkConfiguration
 
 H200 = GpuInfo("stand-in", (9, 0), "0.0", 141.0, 132, 1980.0)
 

@@ -20,11 +20,11 @@ from freewalk.harness.bench.checks.noise import lost_near_zero
 from freewalk.harness.bench.checks.sweep import Ending, agree
 from freewalk.harness.bench.clock import Deadline
 from freewalk.harness.bench.rows import CheckRow
-from freewalk.kernels import noise
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.data import fill_arrays
-from freewalk.kernels.noise import normal_from_words
-from freewalk.kernels.walk import Evaluation, Progress, WalkConfiguration
+from freewalk.kernels.data.task_functions import fill_arrays
+from freewalk.kernels.model import noise
+from freewalk.kernels.model.noise import normal_from_words
+from freewalk.kernels.model.walk import Evaluation, Progress, WalkConfiguration
 
 
 def run(accelerator: Any, only: str = "", *, quick: bool = True) -> dict[str, CheckRow]:

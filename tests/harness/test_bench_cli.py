@@ -139,8 +139,8 @@ from dataclasses import replace
 import numpy as np
 from freewalk.harness.bench.accelerator import Cuda, why_no_gpu
 from freewalk.harness.bench.checks import cases, noise, walks
-from freewalk.kernels.batch import BatchTrial
-from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.network import FreeNetwork
 assert why_no_gpu() is None
 device = Cuda()
 assert device.facts().multiprocessors > 0

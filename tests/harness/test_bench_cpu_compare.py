@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.bench.cpu.compare import (
     ALPHA,
     Comparison,
@@ -20,7 +21,6 @@ from freewalk.harness.bench.cpu.compare import (
     markdown,
     read_samples,
 )
-from freewalk.harness.errors import UsageError
 
 Runs = dict[tuple[str, str], list[float]]
 

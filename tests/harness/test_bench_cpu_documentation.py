@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.bench.cpu.documentation import binding_table, filled, main, memory_table, parts, read_rows
 from freewalk.harness.bench.cpu.peaks import PeakRow
 from freewalk.harness.bench.cpu.rows import FigureRow, MemoryRow, SampleRow, TimingRow
 from freewalk.harness.bench.rows import CsvFile
-from freewalk.harness.errors import UsageError
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.bench.cpu import raw_rule, roofline
 from freewalk.harness.bench.cpu.figures import figures
 from freewalk.harness.bench.cpu.page import Results, markdown
 from freewalk.harness.bench.cpu.peaks import PeakRow, best_rate, measure_peaks
 from freewalk.harness.bench.cpu.raw_rule import RawRun, extract, read_raw_run
 from freewalk.harness.bench.cpu.rows import MemoryRow, TargetRow, TimingRow
-from freewalk.harness.configuration import resolve
-from freewalk.harness.errors import UsageError
-from freewalk.harness.plan import expand
-from freewalk.harness.registry import BuiltInRegistry
+from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.plan.configuration import resolve
+from freewalk.harness.plan.plan import expand
 from freewalk.tasks.registry import TASKS
 
 DEFAULT = {

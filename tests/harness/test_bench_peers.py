@@ -20,8 +20,8 @@ from freewalk.harness.bench.peers.table import PEERS, make_peers
 from freewalk.harness.bench.peers.tensorflow_peer import make_tensorflow
 from freewalk.harness.bench.peers.torch_peer import make_torch
 from freewalk.harness.bench.workloads import Workload, example_data
-from freewalk.kernels import reference
-from freewalk.kernels.gradient import loss_gradient
+from freewalk.kernels.reference import reference
+from freewalk.kernels.reference.gradient import loss_gradient
 
 ON_CPU = ("numpy", "torch", "torch-func", "jax", "jax-rbg", "evosax", "tensorflow")
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.data import compiled_fill, data_words, uniform
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.reference_walk import ReferenceWalk
-from freewalk.kernels.walk import Data, WalkConfiguration
+from freewalk.kernels.data.task_functions import compiled_fill, data_words, uniform
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data, WalkConfiguration
+from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
 
 _ONE, _TWO = np.float32(1.0), np.float32(2.0)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from freewalk.harness.bench.accelerator import Accelerator
 from freewalk.harness.bench.checks.check import Check, Measure
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.noise import Noise, unit_perturbations
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise, unit_perturbations
 
 _NORMAL_TOLERANCE = 3e-5  # a radius of up to 6.6 from a float32 logarithm and square root
 _LOST_OF_U = 2.0**-25  # by rounding to float32, next to 1

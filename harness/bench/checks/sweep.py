@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from freewalk.harness.bench.accelerator import Accelerator
 from freewalk.harness.bench.checks.check import Check, Measure
-from freewalk.kernels.backend import usable_threads
-from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.walk import Evaluation, Progress, WalkConfiguration
-from freewalk.results.convergence import Convergence
+from freewalk.kernels.machine.threads import usable_threads
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.walk import Evaluation, Progress, WalkConfiguration
+from freewalk.results.ending.convergence import Convergence
 from freewalk.tasks.registry import TASKS
 
 _SEEDS = range(3)

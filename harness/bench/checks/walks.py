@@ -14,10 +14,10 @@ from freewalk.harness.bench.accelerator import Accelerator, ManyTrials, OneTrial
 from freewalk.harness.bench.checks.cases import BASE, CASES, MOMENTUM, QUICK, SIGNS, Case
 from freewalk.harness.bench.checks.check import Check, Measure
 from freewalk.harness.bench.own import relative_error
-from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.reference_walk import ReferenceWalk
-from freewalk.kernels.walk import Evaluation, Progress
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.walk import Evaluation, Progress
+from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
 
 _POINTS = 500

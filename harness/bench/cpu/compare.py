@@ -22,10 +22,10 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.text import significant
 from freewalk.harness.bench.cpu.table import IMPLEMENTATIONS, YARDSTICK
 from freewalk.harness.bench.report import table
-from freewalk.harness.errors import UsageError
-from freewalk.harness.text import significant
 
 ALPHA = 0.01
 MINIMUM_EFFECT = 0.10

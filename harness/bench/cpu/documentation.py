@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.bench.cpu import roofline
 from freewalk.harness.bench.cpu.page import figure_table, number
 from freewalk.harness.bench.cpu.peaks import PeakRow
@@ -24,7 +25,6 @@ from freewalk.harness.bench.cpu.suite import PAGE, PICTURE
 from freewalk.harness.bench.cpu.table import OURS
 from freewalk.harness.bench.report import table
 from freewalk.harness.bench.rows import replace_text
-from freewalk.harness.errors import UsageError
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 Row = TypeVar("Row")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from freewalk.harness.base.text import counted
 from freewalk.harness.bench.cpu.plan import HUGE_BATCH, TARGET
 from freewalk.harness.bench.cpu.raw_rule import RawRun
 from freewalk.harness.bench.cpu.rows import FigureRow, MemoryRow, TargetRow
 from freewalk.harness.bench.cpu.table import IMPLEMENTATIONS, OURS
 from freewalk.harness.bench.cpu.timings import quotients
-from freewalk.harness.text import counted
 
 Samples = Mapping[str, Mapping[str, Sequence[float]]]
 """Seconds a step by workload and implementation."""

@@ -17,8 +17,6 @@ from freewalk.harness.bench.cpu.floor_kernels import (
 from freewalk.harness.bench.own import relative_error
 from freewalk.harness.bench.peers.peer import Device
 from freewalk.harness.bench.workloads import TASK, Workload
-from freewalk.kernels import reference
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import (
     GAUSSIAN,
     NO_ARRAY,
@@ -31,8 +29,10 @@ from freewalk.kernels.cpu.layout import (
     to_padded,
 )
 from freewalk.kernels.cpu.trainer import NO_MASK
-from freewalk.kernels.data import fill_arrays
-from freewalk.kernels.noise import Noise, Stream, initial_weights, key_schedule, unit_perturbations
+from freewalk.kernels.data.task_functions import fill_arrays
+from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.noise import Noise, Stream, initial_weights, key_schedule, unit_perturbations
+from freewalk.kernels.reference import reference
 from freewalk.tasks.registry import TASKS
 
 _SEED = 100

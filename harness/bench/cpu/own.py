@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from freewalk.harness.bench.own import relative_error
 from freewalk.harness.bench.peers.peer import Device, Unavailable
 from freewalk.harness.bench.workloads import TASK, Workload, reference_batch
-from freewalk.kernels.backend import resolve_backend, usable_threads
-from freewalk.kernels.batch import BatchTrial
+from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.noise import Noise
-from freewalk.kernels.reference_walk import ReferenceWalk
-from freewalk.kernels.walk import Sides, Trainer, WalkConfiguration
+from freewalk.kernels.machine.threads import usable_threads
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.walk import Sides, Trainer, WalkConfiguration
+from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
 
 _DATA = TASKS[TASK].problem({}).data

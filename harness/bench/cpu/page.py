@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from freewalk.harness.base.text import counted, significant
 from freewalk.harness.bench.cpu.peaks import PeakRow
 from freewalk.harness.bench.cpu.raw_rule import COMMAND, RawRun
 from freewalk.harness.bench.cpu.rows import FigureRow, MemoryRow, TargetRow, TimingRow
 from freewalk.harness.bench.cpu.table import IMPLEMENTATIONS
 from freewalk.harness.bench.report import table
-from freewalk.harness.text import counted, significant
 
 
 @dataclass

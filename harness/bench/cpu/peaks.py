@@ -17,8 +17,8 @@ from freewalk.harness.bench.cpu.peak_kernels import (
     write_memory,
 )
 from freewalk.harness.bench.workloads import DEFAULT
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import aligned
+from freewalk.kernels.machine.lanes import LANES
 
 _SECONDS = 0.03
 """Of one measurement, about."""

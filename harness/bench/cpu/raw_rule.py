@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.bench.cpu.plan import TARGET
 from freewalk.harness.bench.workloads import DEFAULT, TASK
-from freewalk.harness.errors import UsageError
 
 COMMAND = "harness sweep --grid original --seeds 0:5 --out DIR"
 COMMITTED = Path(__file__).resolve().parents[3] / "docs" / "benchmarks" / "raw-rule.csv"

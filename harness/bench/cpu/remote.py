@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from freewalk.harness.bench.peers.peer import Device, Unavailable
 from freewalk.harness.bench.workloads import Workload
-from freewalk.kernels.backend import usable_threads
+from freewalk.kernels.machine.threads import usable_threads
 
 _PAUSE = 0.01
 """Before a measurement, so that the threads of the one before have stopped to spin."""

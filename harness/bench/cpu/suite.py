@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from freewalk.harness.base.environment import environment
 from freewalk.harness.bench.clock import Deadline
 from freewalk.harness.bench.cpu import roofline
 from freewalk.harness.bench.cpu.figures import figures
@@ -24,8 +25,8 @@ from freewalk.harness.bench.cpu.target import measure_targets
 from freewalk.harness.bench.cpu.timings import Staff, Timed, sample_rows, time_workloads
 from freewalk.harness.bench.machine import version_of
 from freewalk.harness.bench.rows import CsvFile, replace_text
-from freewalk.harness.environment import environment
-from freewalk.kernels.backend import resolve_backend, usable_threads
+from freewalk.kernels.backend import resolve_backend
+from freewalk.kernels.machine.threads import usable_threads
 
 _TABLES: Mapping[type[Any], str] = {
     SampleRow: "samples.csv",

@@ -13,9 +13,9 @@ from freewalk.harness.bench.peers.peer import Unavailable
 from freewalk.harness.bench.peers.table import PEERS
 from freewalk.harness.bench.rounds import Implementation
 from freewalk.harness.bench.workloads import Workload
-from freewalk.kernels.backend import usable_threads
-from freewalk.kernels.noise import Noise
-from freewalk.kernels.walk import Sides
+from freewalk.kernels.machine.threads import usable_threads
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.walk import Sides
 
 Kind = Literal["own", "floor", "peer"]
 OURS = "freewalk"

@@ -17,7 +17,7 @@ from freewalk.harness.bench.cpu.timings import NOT_RUN
 from freewalk.harness.bench.peers.peer import Loop, Unavailable
 from freewalk.harness.bench.rounds import spread
 from freewalk.harness.bench.workloads import Workload, example_data
-from freewalk.kernels import reference
+from freewalk.kernels.reference import reference
 
 _STEPS_BETWEEN_LOOKS = 5
 _MOST_STEPS = 2000

@@ -15,7 +15,7 @@ import numpy as np
 
 from freewalk.harness.bench.peers.peer import Device, Single, Unavailable, optional_import
 from freewalk.harness.bench.workloads import LEARNING_RATE, MOMENTUM, Workload
-from freewalk.kernels.backend import usable_threads
+from freewalk.kernels.machine.threads import usable_threads
 
 
 def _losses(tf: Any, timesteps: int, weights: Any, x: Any, y: Any) -> Any:
