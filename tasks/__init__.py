@@ -29,12 +29,12 @@ _HOMES = {
     "Problem": "freewalk.tasks.task",
     "Task": "freewalk.tasks.task",
     "UnreachableTargets": "freewalk.tasks.errors",
-    "data_words": "freewalk.kernels.data",
+    "data_words": "freewalk.kernels.data.task_functions",
     "drawn": "freewalk.tasks.stored",
     "from_arrays": "freewalk.tasks.arrays",
     "random_bit": "freewalk.tasks.bits",
     "register": "freewalk.tasks.registry",
-    "uniform": "freewalk.kernels.data",
+    "uniform": "freewalk.kernels.data.task_functions",
 }
 
 

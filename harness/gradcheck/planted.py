@@ -158,7 +158,7 @@ def backprop(
     weights
         (n_from, n_to) float64.
     x, y
-        As in `freewalk.kernels.reference`.
+        As in `freewalk.kernels.reference.reference`.
     slope
         f'(z) of (B, n_to) sums and activations; None: the right one.
     mask

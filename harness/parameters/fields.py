@@ -1,6 +1,6 @@
 """The fields of a cell: one for each parameter, with its type, default, range and meaning, and which method has it.
 
-Help texts, the documentation and the checks are all made from it; see `freewalk.harness.parameters`.
+Help texts, the documentation and the checks are all made from it; see `freewalk.harness.parameters.parameters`.
 """
 
 from collections.abc import Mapping

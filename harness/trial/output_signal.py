@@ -47,7 +47,7 @@ def output_signal(
     weights
         (n_from, n_to); zero where the network has none.
     x, y
-        Datapoints as in `freewalk.kernels.reference`.
+        Datapoints as in `freewalk.kernels.reference.reference`.
 
     Returns
     -------

@@ -107,7 +107,7 @@ class WalkConfiguration:
 
 @dataclass(frozen=True)
 class Data:
-    """Where training and held-out datapoints come from; see `freewalk.kernels.data`."""
+    """Where training and held-out datapoints come from; see `freewalk.kernels.data.task_functions`."""
 
     address: int
     """Address of the compiled function that fills groups of datapoints."""

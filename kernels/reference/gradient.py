@@ -1,6 +1,6 @@
 """Exact gradients of the free network in NumPy float64, by backpropagation through time: the judge's counterpart.
 
-Shapes as in `freewalk.kernels.reference`. With z_t the weighted sums of timestep t, a_{t+1} = f(z_t) and
+Shapes as in `freewalk.kernels.reference.reference`. With z_t the weighted sums of timestep t, a_{t+1} = f(z_t) and
 u_t = [x_t, 1, a_t]:
 
     delta_t = (W_a delta_{t+1} + dL/da_{t+1}) f'(z_t)        dL/dW = sum over t of u_t' delta_t
@@ -36,7 +36,7 @@ def loss_gradient(
     weights
         (n_from, n_to) float64.
     x, y
-        Inputs and targets of B datapoints, shapes as in `freewalk.kernels.reference`.
+        Inputs and targets of B datapoints, shapes as in `freewalk.kernels.reference.reference`.
     mask
         (n_from, n_to), False where there is no weight: the gradient is 0 there.
 

@@ -103,7 +103,7 @@ def test_the_cell_that_wins_29_of_30_pairs_is_not_behind() -> None:
 
 
 def test_the_order_of_the_ranking_is_said_where_it_is_shown() -> None:
-    parts = resources.files("freewalk.results") / "templates" / "parts.html"
+    parts = resources.files("freewalk.results") / "report" / "templates" / "parts.html"
     assert f'<p class="remark">{ORDER}</p>' in parts.read_text(encoding="utf-8")
 
 
