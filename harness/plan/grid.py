@@ -18,9 +18,11 @@ from freewalk.harness.parameters.parameters import (
     check_axis,
     uses,
 )
-from freewalk.harness.parameters.presets import SETTING_TYPES, preset_names, preset_path, read_document
+from freewalk.harness.parameters.presets import preset_names, preset_path
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.parameters.values import parse_values
+from freewalk.harness.plan.document import read_document
+from freewalk.harness.plan.settings import Settings
 
 _LONGEST_SHOWN = 200
 """Characters of an argument that a message repeats."""
@@ -177,7 +179,7 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
     key, _, text = (part.strip() for part in spec.partition("="))
     if not key:
         raise UsageError(f"{where}the key is empty; write key=v1,v2, such as stddev=0.01,0.1")
-    setting = key if key in SETTING_TYPES else meant(key, SETTING_TYPES)
+    setting = key if key in Settings.model_fields else meant(key, Settings.model_fields)
     if setting:
         raise UsageError(f"{where}{key} is no axis; give it as --{setting.replace('_', '-')} or in a TOML file")
     if key not in AXIS_KEYS:
@@ -205,7 +207,7 @@ def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[s
     for number, grid in enumerate(grids, start=1):
         where = f"--grid {source!r}: [[grid]] table {number}: "
         seeds = {SEEDS: _read_own_seeds(grid.pop(SEEDS), where)} if SEEDS in grid else {}
-        misplaced = next((key for key in grid if key in SETTING_TYPES), None)
+        misplaced = next((key for key in grid if key in Settings.model_fields), None)
         if misplaced:
             raise UsageError(f"{where}{misplaced} is no axis; move it above the first [[grid]]")
         axes = {key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()}

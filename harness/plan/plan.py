@@ -29,6 +29,7 @@ from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import STEPS_LIMIT, SweepConfiguration, plugin_digests
 from freewalk.harness.plan.grid import SEEDS, axis_or_default, own_seeds, useful_keys
 from freewalk.harness.plan.places import content_name, located, place_of
+from freewalk.harness.plan.settings import naming_values
 from freewalk.tasks.errors import DataError
 
 __all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
@@ -301,18 +302,7 @@ def _refuse_too_large(configuration: SweepConfiguration) -> None:
 def _trials(
     cells: Mapping[Cell, Sequence[int]], configuration: SweepConfiguration, plugins: Sequence[str], as_spelled: bool
 ) -> Iterator[Trial]:
-    budget: dict[str, int | float | str | None] = {
-        "epochs": configuration.epochs,
-        "steps_per_epoch": configuration.steps_per_epoch,
-        "target": configuration.target,
-        "plateau": configuration.plateau,
-        "evaluation_points": configuration.evaluation_points,
-    }
-    if configuration.looks != "epochs":  # trials of stores from before there was a choice keep their names
-        budget["looks"] = configuration.looks
-    if configuration.evaluations is not None:
-        del budget["steps_per_epoch"]
-        budget["evaluations"] = configuration.evaluations
+    budget = naming_values(configuration)
     if plugins:
         budget["plugins"] = " ".join(plugins)
     position = itertools.count()
