@@ -9,19 +9,16 @@ from freewalk.harness.base.errors import UsageError, meant, unknown
 from freewalk.harness.methods.plugins import load_plugins, without
 from freewalk.harness.parameters.parameters import (
     AXIS_KEYS,
-    CONDITIONS,
-    DEFAULT_METHOD,
-    PARAMETERS,
     Axes,
     Registry,
     Scalar,
     check_axis,
-    uses,
 )
 from freewalk.harness.parameters.presets import preset_names, preset_path
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.parameters.values import parse_values
 from freewalk.harness.plan.document import read_document
+from freewalk.harness.plan.effects import useful_keys
 from freewalk.harness.plan.settings import Settings
 
 _LONGEST_SHOWN = 200
@@ -112,53 +109,6 @@ def parse_grid(
 def own_seeds(table: Axes, default: tuple[int, ...] = ()) -> tuple[int, ...]:
     """Return the seeds that a table has of its own, or the sweep's."""
     return tuple(int(seed) for seed in table.get(SEEDS, default))
-
-
-def useful_keys(table: Axes, registry: Registry | None = None) -> set[str]:
-    """Tell which parameters have an effect in at least one cell of a table.
-
-    Parameters
-    ----------
-    table : mapping
-        Axes by key. The table is a full cross product, so looking at the axes suffices.
-    registry : Registry, optional
-        Knows which tasks use which parameters; without it every task is taken to use all.
-
-    Returns
-    -------
-    set of str
-        Names of parameters, whether the table gives values for them or not.
-    """
-    methods = [str(method) for method in table.get("method", (DEFAULT_METHOD,))]
-    used_by_tasks = {
-        name
-        for task in table.get("task", ())
-        # Unknown tasks are reported where all names are checked.
-        if registry is None or task in registry.task_names()
-        for name in (PARAMETERS if registry is None else registry.task_parameters(str(task)))
-    }
-    return {
-        name
-        for name, parameter in PARAMETERS.items()
-        if (parameter.group != "task" or name in used_by_tasks)
-        and any(_has_effect(name, method, table) for method in methods)
-    }
-
-
-def _has_effect(name: str, method: str, table: Axes) -> bool:
-    if not uses(name, method):
-        return False
-    if name not in CONDITIONS:
-        return True
-    parent, required = CONDITIONS[name]
-    if not uses(parent, method):
-        return True
-    return required in axis_or_default(table, parent) and _has_effect(parent, method, table)
-
-
-def axis_or_default(table: Axes, key: str) -> tuple[Scalar, ...]:
-    """Give a table's values for a parameter that has a default of its own."""
-    return table[key] if key in table else (PARAMETERS[key].field.default,)
 
 
 def _names_a_document(spec: str) -> bool:

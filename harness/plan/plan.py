@@ -27,7 +27,8 @@ from freewalk.harness.parameters.parameters import (
 from freewalk.harness.parameters.values import MAX_TRIALS
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import STEPS_LIMIT, SweepConfiguration, plugin_digests
-from freewalk.harness.plan.grid import SEEDS, axis_or_default, own_seeds, useful_keys
+from freewalk.harness.plan.effects import refuse_without_effect
+from freewalk.harness.plan.grid import SEEDS, own_seeds
 from freewalk.harness.plan.places import content_name, located, place_of
 from freewalk.harness.plan.settings import naming_values
 from freewalk.tasks.errors import DataError
@@ -123,7 +124,7 @@ def expand(
         for name in given:
             if name not in known:
                 raise unknown_own(kind, name, known)
-    _refuse_without_effect(configuration.grid, registry)
+    refuse_without_effect(configuration.grid, registry)
     _refuse_too_large(configuration)
     configuration = configuration if as_spelled else located(configuration)
     task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
@@ -246,42 +247,6 @@ def _content(task: str, name: str, value: Scalar) -> Scalar:
     """Return what a parameter's value stands for: the data of a path, wherever they lie."""
     place = place_of(task, name, value)
     return value if place is None else content_name(place)
-
-
-def _refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
-    """Refuse a parameter that no cell made from it uses: whoever gave it expects an effect."""
-    useful = {key for table in grid for key in useful_keys(table, registry) & set(table)}
-    for table in grid:
-        for key in table:
-            if key in PARAMETERS and key not in useful:
-                raise UsageError(f"{key} has no effect {_reason(key, table, registry)}, or leave {key} out")
-
-
-def _reason(key: str, table: Axes, registry: Registry) -> str:
-    parameter = PARAMETERS[key]
-    if parameter.group == "task":
-        users = [task for task in registry.task_names() if key in registry.task_parameters(task)]
-        return f"on {_listed(table['task'])}; add a task that uses it: {', '.join(users) or 'none does'}"
-    if not any(uses(key, str(method)) for method in table["method"]):
-        return f"with method {_listed(table['method'])}; add method={','.join(parameter.methods)}"
-    users = [str(method) for method in table["method"] if uses(key, str(method))]
-    unmet = min((_unmet(key, method, table) for method in users), key=len)
-    now = " and ".join(f"{name}={_listed(axis_or_default(table, name))}" for name, _ in unmet)
-    return f"with {now}; add {' and '.join(f'{name}={required}' for name, required in unmet)}"
-
-
-def _unmet(key: str, method: str, table: Axes) -> list[tuple[str, str]]:
-    """Return the conditions, outermost first, that keep a table's cells of a method from using a parameter."""
-    unmet: list[tuple[str, str]] = []
-    while key in CONDITIONS:
-        key, required = CONDITIONS[key]
-        if uses(key, method) and required not in axis_or_default(table, key):
-            unmet.insert(0, (key, required))
-    return unmet
-
-
-def _listed(values: Sequence[Scalar]) -> str:
-    return ",".join(str(value) for value in values)
 
 
 def _refuse_too_large(configuration: SweepConfiguration) -> None:
