@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from freewalk.harness.base.errors import UsageError, nearest
 from freewalk.harness.methods.plugins import load_plugins, sha256_of
@@ -24,9 +24,8 @@ STEPS_LIMIT = 2**32
 class SweepConfiguration(Settings):
     """Everything that decides a sweep, checked."""
 
-    grid: tuple[dict[str, tuple[int | float | str, ...]], ...] = Field(
-        description="axes by key, also seeds of a table's own; each is a cross product, and the sweep is their union"
-    )
+    grid: tuple[dict[str, tuple[int | float | str, ...]], ...]
+    """Axes by key, also seeds of a table's own; each is a cross product, and the sweep is their union."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -84,28 +83,25 @@ def resolve(
 ) -> SweepConfiguration:
     """Put a configuration together: command line over file over defaults.
 
+    It is checked, but for the names of tasks and methods, which `plan.expand` knows.
+
     Parameters
     ----------
-    grid_specs : sequence of str
+    grid_specs
         The ``--grid`` arguments.
-    tables : sequence of mappings
+    tables
         Grids whose union is the sweep, in place of a file's.
-    registry : Registry, optional
+    registry
         Makes messages name the tasks; see also `parse_grid`.
-    tasks, methods : sequence of str
+    tasks, methods
         Replace these axes in every table.
-    seeds : str or sequence of int, optional
+    seeds
         As `parse_seeds` reads them, or ready.
-    plugins : sequence of str or Path
+    plugins
         Files with tasks and methods of one's own, besides those that the files name; see `load_plugins`.
-    **settings : optional
+    **settings
         Those of `RunSettings`; None leaves them to the file and the defaults. `evaluations` replace a file's
         `steps_per_epoch`, and the other way round.
-
-    Returns
-    -------
-    SweepConfiguration
-        Checked, but for the names of tasks and methods, which `plan.expand` knows.
 
     Raises
     ------
@@ -145,15 +141,7 @@ def _first_error(error: ValidationError, given: Mapping[str, object], source: st
 def configuration_dict(configuration: SweepConfiguration) -> dict[str, Any]:
     """Return the configuration as plain values that JSON and TOML can hold.
 
-    Parameters
-    ----------
-    configuration : SweepConfiguration
-        The configuration.
-
-    Returns
-    -------
-    dict
-        Seeds in the form of `format_seeds`; ``grid`` last; what is None or does not count is left out.
+    Seeds have the form of `format_seeds`; ``grid`` comes last; what is None or does not count is left out.
     """
     idle = {"grid", "seeds"}
     idle |= {"steps_per_epoch"} if configuration.evaluations else set()
@@ -171,34 +159,16 @@ def configuration_dict(configuration: SweepConfiguration) -> dict[str, Any]:
 def identity(configuration: SweepConfiguration) -> dict[str, Any]:
     """Return what decides a sweep's results, the same for configurations that differ in nothing else.
 
-    Parameters
-    ----------
-    configuration : SweepConfiguration
-        The configuration.
-
-    Returns
-    -------
-    dict
-        As `configuration_dict`, but without the name, and with tables, axes, values and seeds in a fixed order.
+    As `configuration_dict`, but without the name, and with tables, axes, values and seeds in a fixed order.
     """
-    earlier = earlier_values() | {"name": configuration.name}
-    plain = {
-        key: value
-        for key, value in configuration_dict(configuration).items()
-        if key not in earlier or value != earlier[key]
-    }
+    grid = [{key: sorted(values) for key, values in table.items()} for table in configuration.grid]
+    ordered = configuration.model_copy(update={"seeds": sorted(configuration.seeds), "grid": grid})
+    plain = configuration_dict(ordered)
     if configuration.plugins:
         plain["plugins"] = plugin_digests(configuration)
-    plain["seeds"] = format_seeds(sorted(configuration.seeds))
-    grid = [
-        {
-            key: format_seeds(sorted(own_seeds(table))) if key == SEEDS else sorted(values)
-            for key, values in table.items()
-        }
-        for table in configuration.grid
-    ]
-    plain["grid"] = sorted(grid, key=lambda table: json.dumps(table, sort_keys=True))
-    return plain
+    plain["grid"].sort(key=lambda table: json.dumps(table, sort_keys=True))
+    left_out = earlier_values() | {"name": configuration.name}
+    return {key: value for key, value in plain.items() if key not in left_out or value != left_out[key]}
 
 
 def plugin_digests(configuration: SweepConfiguration) -> list[str]:
@@ -207,33 +177,11 @@ def plugin_digests(configuration: SweepConfiguration) -> list[str]:
 
 
 def sweep_id(configuration: SweepConfiguration) -> str:
-    """Identify a sweep by what decides its results.
-
-    Parameters
-    ----------
-    configuration : SweepConfiguration
-        The configuration.
-
-    Returns
-    -------
-    str
-        12 hex digits of a digest of its `identity`.
-    """
+    """Return the name of a sweep, 12 hex digits of a digest of its `identity`."""
     text = json.dumps(identity(configuration), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def to_toml(configuration: SweepConfiguration) -> str:
-    """Write a configuration as a TOML document that ``--grid`` reads back to an equal one.
-
-    Parameters
-    ----------
-    configuration : SweepConfiguration
-        The configuration.
-
-    Returns
-    -------
-    str
-        The document.
-    """
+    """Return a TOML document that ``--grid`` reads back to an equal configuration."""
     return tomli_w.dumps(configuration_dict(configuration))

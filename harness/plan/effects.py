@@ -15,19 +15,10 @@ from freewalk.harness.parameters.parameters import (
 
 
 def useful_keys(table: Axes, registry: Registry | None = None) -> set[str]:
-    """Tell which parameters have an effect in at least one cell of a table.
+    """Return the parameters that have an effect in at least one cell of a table, whether it names them or not.
 
-    Parameters
-    ----------
-    table : mapping
-        Axes by key. The table is a full cross product, so looking at the axes suffices.
-    registry : Registry, optional
-        Knows which tasks use which parameters; without it every task is taken to use all.
-
-    Returns
-    -------
-    set of str
-        Names of parameters, whether the table gives values for them or not.
+    The table is a full cross product, so looking at its axes suffices. Without a registry, which knows the parameters
+    of tasks, every task is taken to use all.
     """
     methods = [str(method) for method in table.get("method", (DEFAULT_METHOD,))]
     used_by_tasks = {

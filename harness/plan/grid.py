@@ -53,24 +53,20 @@ def parse_grid(
 ) -> GridSpec:
     """Read all ``--grid`` arguments, and ``--task`` and ``--method``, which are axes too.
 
+    An axis from the command line replaces that axis in every table of the file.
+
     Parameters
     ----------
-    specs : sequence of str
+    specs
         ``key=values``, presets' names, paths of TOML files (at most one preset or file).
-    tables : sequence of mappings
+    tables
         Grids in place of a preset's or a file's.
-    tasks, methods : sequence of str
+    tasks, methods
         The values of ``--task`` and ``--method``.
-    registry : Registry, optional
-        Knows which tasks use which parameters, so that a file's axes for tasks that ``--task`` replaced
-        can go with them.
-    plugins : sequence of str
+    registry
+        Knows which tasks use which parameters, so that a file's axes for tasks that ``--task`` replaced go with them.
+    plugins
         Pinned names of plug-ins that are loaded; where a file names the same one, these hold.
-
-    Returns
-    -------
-    GridSpec
-        An axis from the command line replaces that axis in every table of the file.
 
     Raises
     ------
@@ -84,11 +80,9 @@ def parse_grid(
     if sources and tables:
         raise UsageError(f"grid {sources[0]!r} and several mappings: give a preset or a file, or mappings, not both")
     # first: its plug-ins bring keys
-    source, read = (sources[0], _read(sources[0], plugins)) if sources else (None, None)
-    if tables:
-        read = ({}, (), list(tables))
+    settings, named, own_tables = _read(sources[0], plugins) if sources else ({}, (), tables or [{}])
     for spec in specs:
-        if spec == source:
+        if spec in sources:
             continue
         key, values = _parse_axis(spec)
         if key in axes:
@@ -99,11 +93,8 @@ def parse_grid(
             raise UsageError(f"{key} is given by --{key} and by --grid {key}=...; give one of them")
         if names:
             axes[key] = check_axis(key, names, f"--{key}: ")
-    if read is None:
-        return GridSpec(None, {}, (axes,))
-    settings, named, own_tables = read
     merged = tuple(_override(table, axes, registry) for table in own_tables)
-    return GridSpec(source, settings, merged, named)
+    return GridSpec(sources[0] if sources else None, settings, merged, named)
 
 
 def own_seeds(table: Axes, default: tuple[int, ...] = ()) -> tuple[int, ...]:
@@ -140,13 +131,13 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
 
 
 def axis_values(key: str, text: str, where: str) -> tuple[Scalar, ...]:
-    """Read an axis's values as `parse_values` does; the path of a source that is there is one, commas and all."""
+    """Return an axis's values as `parse_values` reads them; the path of a source that is there is one, commas and all."""
     if key == "source" and os.path.exists(os.path.expanduser(text)):
         return (text,)
     return parse_values(text, where)
 
 
-def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
+def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], Sequence[Axes]]:
     """Return a document's settings, its plug-ins, which it has loaded, and its tables."""
     path = preset_path(source) if source in preset_names() else Path(source)
     settings, grids = read_document(path)
@@ -173,7 +164,7 @@ def _read_own_seeds(value: object, where: str) -> tuple[int, ...]:
 
 
 def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:
-    """Give the values of an axis in a file: a list or a scalar, texts in the command line's syntax."""
+    """Yield the values of an axis in a file: a list or a scalar, texts in the command line's syntax."""
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str):
             yield from axis_values(key, item, f"{where}{key} = {item!r}: ")

@@ -118,15 +118,13 @@ def join(
 
     Parameters
     ----------
-    directory : Path
-        The folder, for messages.
-    stored : mapping
-        What its store says.
+    directory, stored
+        The folder, for messages, and what its store says.
     configuration, plan
         The command's.
     expand
         Makes a plan of a configuration and the names of plug-ins' texts.
-    retry_failed : bool
+    retry_failed
         Whether failed trials are run again, so that a mended plug-in is meant.
 
     Raises

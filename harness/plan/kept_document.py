@@ -18,14 +18,7 @@ def keep_document(directory: Path, stored: Mapping[str, Any], joined: Joined) ->
 
     A file that says the same in other words stays. One that somebody has edited is kept under another name.
 
-    Parameters
-    ----------
-    directory : Path
-        The sweep's folder.
-    stored : mapping
-        What the store says until now; one of an older version does not have the document.
-    joined : Joined
-        What is to be in the folder.
+    `stored` is what the store says until now; one of an older version does not have the document.
 
     Raises
     ------

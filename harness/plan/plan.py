@@ -96,20 +96,13 @@ def expand(
 
     Parameters
     ----------
-    configuration : SweepConfiguration
-        What to run.
-    registry : Registry
-        The tasks and methods there are.
-    plugins : sequence of str, optional
+    configuration, registry
+        What to run, and the tasks and methods there are.
+    plugins
         The SHA-256 of the plug-ins that the trials are named by; those of their present texts unless given.
-    as_spelled : bool
+    as_spelled
         Whether trials are named by the paths of their data as they are written, as stores of before have them, and not
         by what lies there.
-
-    Returns
-    -------
-    Plan
-        Its cells carry every applicable parameter, defaults filled in.
 
     Raises
     ------
@@ -169,20 +162,8 @@ def _points(table: Axes, registry: Registry, task_parameters: Mapping[str, Mappi
 def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str, Scalar]) -> dict[str, Scalar | None]:
     """Complete one point of a grid: defaults where it is silent, None where a parameter does not apply.
 
-    Parameters
-    ----------
-    method : str
-        The method.
-    given : mapping
-        The values of the grid's point; keys that are no parameters are ignored.
-    task_parameters : mapping
-        The task's own parameters with their defaults.
-
-    Returns
-    -------
-    dict
-        Every parameter in the order of `PARAMETERS`. `timesteps` of a free network stays None when it is not given:
-        only the task knows its default.
+    Keys of the point that are no parameters are ignored. `task_parameters` are the task's own with their defaults. The
+    `timesteps` of a free network stay None where they are not given: only the task knows their default.
     """
     filled: dict[str, Scalar | None] = {}
     for name, parameter in PARAMETERS.items():
