@@ -131,7 +131,7 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
 
 
 def axis_values(key: str, text: str, where: str) -> tuple[Scalar, ...]:
-    """Return an axis's values as `parse_values` reads them; the path of a source that is there is one, commas and all."""
+    """Return an axis's values, as `parse_values` does; the path of a source that is there is one, commas and all."""
     if key == "source" and os.path.exists(os.path.expanduser(text)):
         return (text,)
     return parse_values(text, where)
