@@ -12,15 +12,19 @@ from freewalk.harness.parameters.parameters import base_type
 from freewalk.harness.plan.settings import RIVALS, RunSettings, about, words_of
 
 
+def option(flag: str, *name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return click's option, which has a variable of the environment too: HARNESS_DRY_RUN for ``--dry-run``."""
+    return click.option(flag, *name, envvar=f"HARNESS_{flag[2:].replace('-', '_').upper()}", **attributes)
+
+
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how long trials run, how they are measured and what computes them."""
     for name, field in reversed(RunSettings.model_fields.items()):
         words = words_of(field)
-        function = click.option(
+        function = option(
             f"--{name.replace('_', '-')}",
             type=None if words else base_type(field),
             metavar="|".join(words) or None,
-            envvar=f"HARNESS_{name.upper()}",
             help=f"{field.description}  [default: {about(field).none or field.default}]",
         )(function)
     return function
@@ -42,11 +46,10 @@ def threads_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
             context.with_resource(limited_threads(value))
 
-    return click.option(
+    return option(
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        envvar="HARNESS_THREADS",
         expose_value=False,
         callback=limit,
         help="Threads to compute on, at most; the results are the same on any number.  [default: all]",
@@ -60,13 +63,12 @@ def is_on_the_line(name: str) -> bool:
 
 def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option that loads plug-ins."""
-    return click.option(
+    return option(
         "--plugin",
         "plugins",
         type=_Paths(),
         multiple=True,
         metavar="FILE",
-        envvar="HARNESS_PLUGIN",
         help="Python file with tasks or methods of your own; repeatable. See docs/tasks.md, docs/methods.md.",
     )(function)
 
