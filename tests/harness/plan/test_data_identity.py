@@ -99,6 +99,12 @@ def test_a_sweep_goes_on_under_another_spelling_and_from_another_folder(
 
 
 @pytest.mark.parametrize("second", ["absolute", "copy"])
+def test_a_sweep_with_files_and_without_goes_on(harness: Any, text: Path) -> None:
+    command = [*COMMON, "--task", "xor", "--grid", "source=data/text.txt", "--seeds", "0:1", "--out", "out"]
+    assert [harness(*command).code for _ in range(2)] == [0, 0]
+    assert sorted(pd.read_csv("out/trials.csv")["task"]) == ["characters", "xor"]
+
+
 def test_merge_and_compare_take_equal_data_for_one(
     harness: Any, text: Path, monkeypatch: pytest.MonkeyPatch, second: str
 ) -> None:
