@@ -17,7 +17,8 @@ from freewalk.kernels.model.network import FreeNetwork
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-GAUSSIAN, RADEMACHER, GIVEN = range(3)
+GIVEN = -1
+"""In place of a kind of noise: an array."""
 MAX_GROUPS = 4
 _NOISE_BYTES_OF_A_TILE = 1 << 20  # what may stay in a level-2 cache between drawing, forward pass and accumulation
 _MAX_CHUNKS = 64
@@ -55,7 +56,7 @@ class Source(NamedTuple):
 class NoiseSource(NamedTuple):
     """Where unit perturbations come from: Philox with a seed's round keys, or an array where kind is GIVEN."""
 
-    kind: int
+    kind: int  # one of NOISE_CODES, or GIVEN
     seed: np.uint64
     round_keys: NDArray[np.uint64]  # (20,)
     given: NDArray[np.float32]  # (B, n_from, n_to) or (0, 0, 0)

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.evaluate import measure_each, run_network
 from freewalk.kernels.cpu.layout import (
-    GAUSSIAN,
     GIVEN,
     MAX_GROUPS,
     NO_ARRAY,
-    RADEMACHER,
     NoiseSource,
     Shape,
     Source,
@@ -32,12 +30,11 @@ from freewalk.kernels.cpu.trainer import NO_MASK, CpuTrainer, array_source, exer
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork, check_mask
-from freewalk.kernels.model.noise import Stream, key_schedule
+from freewalk.kernels.model.noise import NOISE_CODES, Stream, key_schedule
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 MEASURES = ("loss", "bit_accuracy", "row_accuracy", "max_error", "accuracy")
 _NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
-_NOISE_KINDS = {"gaussian": GAUSSIAN, "rademacher": RADEMACHER}
 
 
 class CpuWalk(CpuTrainer):
@@ -130,10 +127,8 @@ def rule_of(configuration: WalkConfiguration) -> Rule:
 def _noise_source(
     configuration: WalkConfiguration, seed: int, shape: Shape, mask: NDArray[np.bool_] | None
 ) -> NoiseSource:
-    kind = _NOISE_KINDS[configuration.noise]
     by_position = NO_MASK if mask is None else to_padded(mask, shape)
-    round_keys = key_schedule(seed)
-    return NoiseSource(kind, np.uint64(seed), round_keys, _NO_NOISE, by_position)
+    return NoiseSource(NOISE_CODES[configuration.noise], np.uint64(seed), key_schedule(seed), _NO_NOISE, by_position)
 
 
 def run_on_arrays(

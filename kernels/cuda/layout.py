@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 TIMESTEPS, BATCH_SIZE, KIND, COSINE_STEPS, SEED, STEP, ARGUMENT = range(7)
@@ -74,7 +75,7 @@ class Spec:
     softmax: bool
     cross_entropy: bool
     tanh: bool
-    gaussian: bool
+    noise: Noise
     two_sided: bool
     masked: bool
     datapoint: Callable[..., None]
@@ -111,7 +112,7 @@ def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, 
         softmax=network.softmax,
         cross_entropy=network.loss == "categorical_crossentropy",
         tanh=network.hidden_activation == "tanh",
-        gaussian=configuration.noise == "gaussian",
+        noise=configuration.noise,
         two_sided=configuration.sides == "two",
         masked=masked,
         datapoint=data.datapoint,

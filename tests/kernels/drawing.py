@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.layout import shape_of
-from freewalk.kernels.cpu.noise import draw_gaussian, draw_rademacher
+from freewalk.kernels.cpu.noise import DRAWS
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise, key_schedule
@@ -22,10 +22,9 @@ def draw_many(
     shape = shape_of(network, 1)
     padded = shape.n_to * shape.n_rows
     drawn = np.full(n_groups * padded * LANES, np.nan, dtype=np.float32)
-    generate = draw_gaussian if noise == "gaussian" else draw_rademacher
     keys = key_schedule(seed)
     for group in range(n_groups):
-        generate(shape, keys, first + group * LANES, step, drawn, group * padded * LANES)
+        DRAWS[noise](shape, keys, first + group * LANES, step, drawn, group * padded * LANES)
     by_column = drawn.reshape(n_groups, shape.n_to, shape.n_rows, LANES)[:, :, : shape.n_from]
     return np.ascontiguousarray(by_column.transpose(0, 3, 2, 1)).reshape(-1, shape.n_from, shape.n_to)
 
