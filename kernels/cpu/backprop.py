@@ -192,8 +192,7 @@ def _finish_step(
     return loss
 
 
-@kernel
-def train(
+def take_steps(
     shape: Shape,
     rows: Rows,
     rule: Rule,
@@ -209,38 +208,7 @@ def train(
     first_step: int,
     n_steps: int,
 ) -> tuple[int, float]:
-    """Take `n_steps` steps on the calling thread; stops where `freewalk.kernels.cpu.walk.train` does."""
-    loss = math.nan
-    pack(shape, weights.single, packed)
-    for step in range(first_step, first_step + n_steps):
-        for chunk in range(tiling.n_chunks):
-            run_chunk(shape, rows, source, seed, tiling, packed, memory, 0, sums, step, chunk)
-        if memory.stop[0]:
-            return step - first_step, loss
-        loss = _finish_step(shape, rule, tiling, weights, mask, packed, sums, gradient, step)
-        if not math.isfinite(loss):
-            return step + 1 - first_step, loss
-    return n_steps, loss
-
-
-@parallel_kernel
-def train_parallel(
-    shape: Shape,
-    rows: Rows,
-    rule: Rule,
-    source: Source,
-    seed: np.uint64,
-    tiling: Tiling,
-    weights: Weights,
-    mask: NDArray[np.bool_],
-    packed: Packed,
-    memory: Memory,
-    sums: Sums,
-    gradient: NDArray[np.float64],
-    first_step: int,
-    n_steps: int,
-) -> tuple[int, float]:
-    """Do what `train` does, to the same bits, with the chunks of a step spread over all rows of the memory."""
+    """Take `n_steps` steps, on a thread for each row of the memory, as `freewalk.kernels.cpu.walk.take_steps` does."""
     workers = len(memory.entering)
     loss = math.nan
     pack(shape, weights.single, packed)
@@ -254,3 +222,7 @@ def train_parallel(
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
     return n_steps, loss
+
+
+train, train_parallel = kernel(take_steps), parallel_kernel(take_steps)
+"""On the calling thread, for one row; or on all threads, to the same bits."""

@@ -167,7 +167,7 @@ def _trials_of(walks: Sequence[CpuWalk]) -> Trials:
         input_rows=np.array([shape.input_rows for shape in shapes], dtype=np.int64),
         output_rows=np.array([shape.output_rows for shape in shapes], dtype=np.int64),
         tilings=np.array([walk._tiling for walk in walks], dtype=np.int64),
-        choices=np.array([(r.kind, r.two_sided, r.schedule, r.schedule_steps) for r in rules], dtype=np.int64),
+        choices=np.array([(r.kind, r.two_sided, r.cosine_steps) for r in rules], dtype=np.int64),
         numbers=np.array([(r.stddev, r.learning_rate, r.momentum) for r in rules]),
         master=np.stack([w.master for w in weights]),
         single=np.stack([w.single for w in weights]),

@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Noise, key_schedule
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-GIVEN = -1
-"""In place of a kind of noise: an array."""
+GIVEN = len(NOISES)
+"""After the codes of the kinds of noise: an array in their place."""
 MAX_GROUPS = 4
 _NOISE_BYTES_OF_A_TILE = 1 << 20  # what may stay in a level-2 cache between drawing, forward pass and accumulation
 _MAX_CHUNKS = 64
 _PARTIAL_SUM_BYTES = 1 << 25
 _LARGEST_BATCH = 2**32 - 1  # a datapoint is one 32-bit word of the noise's counter
 NO_ARRAY = np.zeros((0, 0), dtype=np.float32)
+NO_MASK = np.zeros(0, dtype=np.bool_)
+_NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
 
 
 class Shape(NamedTuple):
@@ -122,6 +125,11 @@ def shape_of(network: FreeNetwork, timesteps: int) -> Shape:
         cross_entropy=int(network.loss == "categorical_crossentropy"),
         hidden_tanh=int(network.hidden_activation == "tanh"),
     )
+
+
+def noise_source(noise: Noise, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> NoiseSource:
+    """Return where a seed's unit perturbations come from; `mask` by position, (n_padded,)."""
+    return NoiseSource(NOISE_CODES[noise], np.uint64(seed), key_schedule(seed), _NO_NOISE, mask)
 
 
 def tiling_of(shape: Shape, batch_size: int) -> Tiling:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.functions import box_muller
 from freewalk.kernels.cpu.layout import NoiseSource, Shape
-from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.machine.jit import choice, helper_function, inline_function
 from freewalk.kernels.machine.lanes import (
     LANES,
     U32x16,
@@ -27,16 +26,7 @@ from freewalk.kernels.machine.lanes import (
     splat_u64,
     store,
 )
-from freewalk.kernels.model.noise import (
-    MULTIPLIER_0,
-    MULTIPLIER_1,
-    NOISE_CODES,
-    NOISES,
-    ROUNDS,
-    Noise,
-    NoiseKind,
-    Stream,
-)
+from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, NOISES, ROUNDS, Noise, NoiseKind, Stream
 
 _M0 = np.uint64(MULTIPLIER_0)
 _M1 = np.uint64(MULTIPLIER_1)
@@ -164,7 +154,7 @@ def _make_draw(kind: NoiseKind) -> Any:
     @helper_function
     def draw_kind(
         shape: Shape,
-        keys: NDArray[np.uint64],  # IN (20,)
+        source: NoiseSource,
         first: int,
         step: int,
         noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
@@ -173,7 +163,7 @@ def _make_draw(kind: NoiseKind) -> Any:
         per_column = (shape.n_from + rows_of_a_block - 1) // rows_of_a_block
         for column in range(shape.n_to):
             for k in range(per_column):
-                words = _words(column * per_column + k, first, step, keys)
+                words = _words(column * per_column + k, first, step, source.round_keys)
                 row = k * rows_of_a_block
                 store_block(words, noise, at + (column * shape.n_rows + row) * LANES, shape.n_rows - row)
 
@@ -181,45 +171,26 @@ def _make_draw(kind: NoiseKind) -> Any:
 
 
 DRAWS: dict[Noise, Any] = {name: _make_draw(kind) for name, kind in NOISES.items()}
-"""By kind of noise: (shape, keys, first, step, noise, at) writes the unit perturbations of first .. first + 15."""
+"""By kind of noise: what writes unit perturbations as `draw` does, without a mask."""
 
 
 @helper_function
 def _copy_given(
     shape: Shape,
-    given: NDArray[np.float32],  # IN (B, n_from, n_to)
+    source: NoiseSource,
     first: int,
+    step: int,
     noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
     at: int,
 ) -> None:
+    given = source.given
     for lane in range(min(LANES, given.shape[0] - first)):
         for row in range(shape.n_from):
             for column in range(shape.n_to):
                 noise[at + (column * shape.n_rows + row) * LANES + lane] = given[first + lane, row, column]
 
 
-@inline_function
-def _draw_given(shape: Shape, source: NoiseSource, first: int, step: int, noise: NDArray[np.float32], at: int) -> None:
-    _copy_given(shape, source.given, first, noise, at)
-
-
-def _make_choice(names: Sequence[Noise]) -> Any:
-    """Return the compiled function that draws whichever of these kinds a source asks for, else copies what is given."""
-    if not names:
-        return _draw_given
-    code, own, others = NOISE_CODES[names[0]], DRAWS[names[0]], _make_choice(names[1:])
-
-    @inline_function
-    def choose(shape: Shape, source: NoiseSource, first: int, step: int, noise: NDArray[np.float32], at: int) -> None:
-        if source.kind == code:
-            own(shape, source.round_keys, first, step, noise, at)
-        else:
-            others(shape, source, first, step, noise, at)
-
-    return choose
-
-
-_draw_units = _make_choice(list(NOISES))
+_draw_units = choice([*DRAWS.values(), _copy_given])
 
 
 @helper_function
@@ -232,7 +203,7 @@ def draw(
     at: int,
 ) -> None:
     """Write the unit perturbations of the datapoints first .. first + 15; zero where a mask allows no weight."""
-    _draw_units(shape, source, first, step, noise, at)
+    _draw_units(source.kind, shape, source, first, step, noise, at)
     for position in range(len(source.mask)):
         if not source.mask[position]:
             store(noise, at + position * LANES, splat_f32(_ZERO))

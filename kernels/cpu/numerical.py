@@ -121,8 +121,7 @@ def _finish_step(
     return loss
 
 
-@kernel
-def train(
+def take_steps(
     shape: Shape,
     rule: Rule,
     source: Source,
@@ -136,35 +135,7 @@ def train(
     first_step: int,
     n_steps: int,
 ) -> tuple[int, float]:
-    """Take `n_steps` steps on the calling thread; stops where `freewalk.kernels.cpu.walk.train` does."""
-    single, n = weights.single, len(positions)
-    loss = math.nan
-    for step in range(first_step, first_step + n_steps):
-        total = try_weights(shape, source, seed, batch_size, single, positions, 0, n, trials, 0, step, gradient)
-        if trials.stop[0]:
-            return step - first_step, loss
-        loss = _finish_step(rule, batch_size, weights, gradient, total, step)
-        if not math.isfinite(loss):
-            return step + 1 - first_step, loss
-    return n_steps, loss
-
-
-@parallel_kernel
-def train_parallel(
-    shape: Shape,
-    rule: Rule,
-    source: Source,
-    seed: np.uint64,
-    batch_size: int,
-    weights: Weights,
-    positions: NDArray[np.int64],
-    trials: Trials,
-    losses: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-    first_step: int,
-    n_steps: int,
-) -> tuple[int, float]:
-    """Do what `train` does, to the same bits, with the weights spread over all rows of the memory."""
+    """Take `n_steps` steps, on a thread for each row of the memory, as `freewalk.kernels.cpu.walk.take_steps` does."""
     single, n, workers = weights.single, len(positions), len(trials.weights)
     loss = math.nan
     for step in range(first_step, first_step + n_steps):
@@ -179,3 +150,7 @@ def train_parallel(
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
     return n_steps, loss
+
+
+train, train_parallel = kernel(take_steps), parallel_kernel(take_steps)
+"""On the calling thread, for one row; or on all threads, to the same bits."""

@@ -31,7 +31,7 @@ class Trials(NamedTuple):
     input_rows: NDArray[np.int64]  # (n_trials,)
     output_rows: NDArray[np.int64]  # (n_trials,)
     tilings: NDArray[np.int64]  # (n_trials, 4), the fields of Tiling
-    choices: NDArray[np.int64]  # (n_trials, 4), the whole numbers of Rule: kind, two_sided, schedule, schedule_steps
+    choices: NDArray[np.int64]  # (n_trials, 3), the whole numbers of Rule: kind, two_sided, cosine_steps
     numbers: NDArray[np.float64]  # (n_trials, 3), the others: stddev, learning_rate, momentum
     master: NDArray[np.float64]  # (n_trials, n_padded), this and the next three as in Weights
     single: NDArray[np.float32]
@@ -64,9 +64,9 @@ def _shape(shape: Shape, trials: Trials, place: int) -> Shape:
 
 @inline_function
 def _rule(trials: Trials, place: int) -> Rule:
-    kind, two_sided, schedule, schedule_steps = trials.choices[place]
+    kind, two_sided, cosine_steps = trials.choices[place]
     stddev, learning_rate, momentum = trials.numbers[place]
-    return Rule(kind, stddev, two_sided, learning_rate, momentum, schedule, schedule_steps)
+    return Rule(kind, stddev, two_sided, learning_rate, momentum, cosine_steps)
 
 
 @inline_function

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.evaluate import evaluate
-from freewalk.kernels.cpu.layout import NO_ARRAY, Shape, Source, from_padded, make_workspace, shape_of, to_padded
+from freewalk.kernels.cpu.layout import (
+    NO_ARRAY,
+    NO_MASK,
+    Shape,
+    Source,
+    from_padded,
+    make_workspace,
+    shape_of,
+    to_padded,
+)
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.machine.threads import are_lost as threads_are_lost
 from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
@@ -18,8 +27,6 @@ from freewalk.kernels.model.noise import Stream, initial_weights, seed_words
 from freewalk.kernels.model.state import Configuration, check_state, make_state, moment_names
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, check_data_shapes
 from freewalk.kernels.reference.reference import dense_inputs, dense_targets
-
-NO_MASK = np.zeros(0, dtype=np.bool_)
 
 
 class CpuTrainer(ABC):
@@ -35,8 +42,6 @@ class CpuTrainer(ABC):
         Key of all random numbers.
     evaluation_points
         Held-out datapoints of an evaluation.
-    n_parts
-        Pieces of work in one step: more threads have nothing to do.
     threads
         Threads of one step. 1 releases the GIL and may run beside other trials; more than 1 uses Numba's thread pool,
         and then only one trial may train at a time. The bits of the result do not depend on it.
@@ -54,10 +59,9 @@ class CpuTrainer(ABC):
         *,
         seed: int,
         evaluation_points: int,
-        n_parts: int,
-        threads: int,
-        mask: NDArray[np.bool_] | None,
-        initial: NDArray[np.float64] | None,
+        threads: int = 1,
+        mask: NDArray[np.bool_] | None = None,
+        initial: NDArray[np.float64] | None = None,
     ) -> None:
         check_mask(network, mask)
         check_initial(network, initial)
@@ -68,7 +72,6 @@ class CpuTrainer(ABC):
         self._allowed = mask
         self._seed = np.uint64(seed)
         self._evaluation_points = evaluation_points
-        self._n_parts = n_parts
         self._shape = shape_of(network, configuration.timesteps)
         self._training = Source(data.address, data.argument, int(Stream.DATA), NO_ARRAY, NO_ARRAY)
         self._held_out = self._training._replace(stream=int(Stream.EVALUATION_DATA))
@@ -78,7 +81,12 @@ class CpuTrainer(ABC):
         self._lowest, self._highest = np.empty(n_outputs, np.float32), np.empty(n_outputs, np.float32)
         self._evaluating = make_workspace(self._shape, 0, 1)
         self._stop = np.zeros(1, dtype=np.uint8)
+        self._n_parts = self._prepare()
         self.use_threads(threads)
+
+    @abstractmethod
+    def _prepare(self) -> int:
+        """Make what a step needs besides scratch memory; return its parts: more threads have nothing to do."""
 
     @property
     def threads(self) -> int:
@@ -154,6 +162,11 @@ class CpuTrainer(ABC):
     def weights(self) -> NDArray[np.float64]:
         """A copy of the weights, (n_from, n_to) float64."""
         return from_padded(self._weights.master, self._shape)
+
+
+def by_position(mask: NDArray[np.bool_] | None, shape: Shape) -> NDArray[np.bool_]:
+    """Return a mask as the kernels hold it."""
+    return NO_MASK if mask is None else to_padded(mask, shape)
 
 
 def weights_of(matrix: NDArray[np.float64], shape: Shape) -> Weights:

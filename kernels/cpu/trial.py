@@ -21,53 +21,33 @@ from freewalk.kernels.cpu.layout import (
     from_padded,
     make_sums,
     make_workspace,
+    noise_source,
     shape_of,
     tiling_of,
     to_padded,
 )
-from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW, SCHEDULES, Rule, Weights
-from freewalk.kernels.cpu.trainer import NO_MASK, CpuTrainer, array_source, exercise, weights_of
+from freewalk.kernels.cpu.optimizers import Rule, Weights, make_rule
+from freewalk.kernels.cpu.trainer import CpuTrainer, array_source, by_position, exercise, weights_of
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork, check_mask
-from freewalk.kernels.model.noise import NOISE_CODES, Stream, key_schedule
+from freewalk.kernels.model.noise import Stream
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 MEASURES = ("loss", "bit_accuracy", "row_accuracy", "max_error", "accuracy")
-_NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
 
 
 class CpuWalk(CpuTrainer):
-    """One walk on the CPU. Parameters as for `CpuTrainer`, and the walk's configuration."""
+    """One walk on the CPU. Parameters as for `CpuTrainer`."""
 
-    def __init__(
-        self,
-        network: FreeNetwork,
-        configuration: WalkConfiguration,
-        data: Data,
-        *,
-        seed: int,
-        evaluation_points: int,
-        threads: int = 1,
-        mask: NDArray[np.bool_] | None = None,
-        initial: NDArray[np.float64] | None = None,
-    ) -> None:
-        shape = shape_of(network, configuration.timesteps)
-        self._rule = rule_of(configuration)
-        self._noise = _noise_source(configuration, seed, shape, mask)
-        self._tiling = tiling_of(shape, configuration.batch_size)
-        self._sums = make_sums(shape, self._tiling)
-        super().__init__(
-            network,
-            configuration,
-            data,
-            seed=seed,
-            evaluation_points=evaluation_points,
-            n_parts=self._tiling.n_chunks,
-            threads=threads,
-            mask=mask,
-            initial=initial,
-        )
+    _configuration: WalkConfiguration
+
+    def _prepare(self) -> int:
+        self._rule = _rule_of(self._configuration)
+        self._noise = noise_source(self._configuration.noise, int(self._seed), by_position(self._allowed, self._shape))
+        self._tiling = tiling_of(self._shape, self._configuration.batch_size)
+        self._sums = make_sums(self._shape, self._tiling)
+        return self._tiling.n_chunks
 
     def compile_for_threads(self) -> None:
         """Compile, or load from the cache, what steps with several threads need."""
@@ -110,25 +90,9 @@ def _run_steps(
     return done
 
 
-def rule_of(configuration: WalkConfiguration) -> Rule:
-    """Return the update rule as runtime values."""
-    raw = configuration.update == "raw"
-    return Rule(
-        kind=RAW if raw else OPTIMIZERS[configuration.optimizer],
-        stddev=float(configuration.stddev),
-        two_sided=int(configuration.sides == "two"),
-        learning_rate=float(configuration.learning_rate),
-        momentum=float(configuration.momentum),
-        schedule=SCHEDULES[configuration.schedule],
-        schedule_steps=configuration.schedule_steps,
-    )
-
-
-def _noise_source(
-    configuration: WalkConfiguration, seed: int, shape: Shape, mask: NDArray[np.bool_] | None
-) -> NoiseSource:
-    by_position = NO_MASK if mask is None else to_padded(mask, shape)
-    return NoiseSource(NOISE_CODES[configuration.noise], np.uint64(seed), key_schedule(seed), _NO_NOISE, by_position)
+def _rule_of(configuration: WalkConfiguration) -> Rule:
+    raw, two_sided = configuration.update == "raw", configuration.sides == "two"
+    return make_rule(configuration, raw=raw, stddev=configuration.stddev, two_sided=two_sided)
 
 
 def run_on_arrays(
@@ -217,7 +181,7 @@ def step_on_arrays(
     check_mask(network, mask)
     shape = shape_of(network, configuration.timesteps)
     source = array_source(network, x, y, configuration.timesteps)
-    noise = _noise_source(configuration, seed, shape, mask)
+    noise = noise_source(configuration.noise, seed, by_position(mask, shape))
     if unit_noise is not None:
         wanted = (len(source.x), network.n_from, network.n_to)
         if unit_noise.shape != wanted:
@@ -228,7 +192,7 @@ def step_on_arrays(
     workspace = make_workspace(shape, tiling.groups, min(threads, tiling.n_chunks))
     _run_steps(
         shape,
-        rule_of(configuration),
+        _rule_of(configuration),
         source,
         noise,
         tiling,

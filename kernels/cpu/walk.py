@@ -149,8 +149,7 @@ def _finish_step(rule: Rule, tiling: Tiling, weights: Weights, sums: Sums, step:
     return loss
 
 
-@kernel
-def train(
+def take_steps(
     shape: Shape,
     rule: Rule,
     source: Source,
@@ -162,37 +161,11 @@ def train(
     first_step: int,
     n_steps: int,
 ) -> tuple[int, float]:
-    """Take `n_steps` steps on the calling thread; return how many were taken and the last mean training loss.
+    """Take `n_steps` steps, on a thread for each row of the workspace; return their number and the last mean loss.
 
     It stops after a step whose loss is not finite; that step moves nothing. It stops within a step, which then does
     not count, when the workspace says so: a step of a very large batch takes minutes.
     """
-    loss = math.nan
-    for step in range(first_step, first_step + n_steps):
-        for chunk in range(tiling.n_chunks):
-            run_chunk(shape, rule, source, noise_source, tiling, weights.single, workspace, 0, sums, step, chunk)
-        if workspace.stop[0]:
-            return step - first_step, loss
-        loss = _finish_step(rule, tiling, weights, sums, step)
-        if not math.isfinite(loss):
-            return step + 1 - first_step, loss
-    return n_steps, loss
-
-
-@parallel_kernel
-def train_parallel(
-    shape: Shape,
-    rule: Rule,
-    source: Source,
-    noise_source: NoiseSource,
-    tiling: Tiling,
-    weights: Weights,
-    workspace: Workspace,
-    sums: Sums,
-    first_step: int,
-    n_steps: int,
-) -> tuple[int, float]:
-    """Do what `train` does, to the same bits, with the chunks of a step spread over all rows of the workspace."""
     workers = len(workspace.noise)
     single = weights.single
     loss = math.nan
@@ -206,3 +179,7 @@ def train_parallel(
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
     return n_steps, loss
+
+
+train, train_parallel = kernel(take_steps), parallel_kernel(take_steps)
+"""On the calling thread, for one row; or on all threads, to the same bits."""

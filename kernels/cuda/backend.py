@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.device import gpu
 from freewalk.kernels.model.batch import BatchTrial, TrialBatch
-from freewalk.kernels.model.descent import Method
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, Trainer, WalkConfiguration
 from freewalk.kernels.trainers.backend import Backend
@@ -57,7 +56,7 @@ class CudaBackend(Backend):
 
         return CudaBatch(network, data, trials, evaluation_points=evaluation_points, mask=mask)
 
-    def warm_up(self, method: Literal["walk"] | Method = "walk") -> float:
+    def warm_up(self, method: str = WalkConfiguration.method) -> float:
         """Do nothing: what is compiled depends on the network; a batch says how long it took."""
         return 0.0
 

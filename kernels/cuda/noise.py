@@ -14,7 +14,6 @@ from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function
 from freewalk.kernels.model.noise import NOISES, Noise, Stream, blocks_per_column
 
 _PERTURBATIONS = np.uint32(Stream.PERTURBATIONS)
-_WORD = 32  # signs in a word
 
 
 @device_function
@@ -28,56 +27,35 @@ class Draw(NamedTuple):
     """How a kind of noise makes values of the four words of a block."""
 
     rows: int
-    """Values that a thread takes at a time where it cannot keep a column's: those of a block, or a part of them."""
-    write_part: Any
-    """Device function (noise, w0, w1, w2, w3, part) that writes this part of a block to noise[0], noise[1], ..."""
-    make_block: Callable[[int, int], Any]
-    """(first, n): device function (noise, w0, w1, w2, w3) that writes a block's first n values from noise[first] on.
+    """Values that a thread makes at a time: those of a block, or of one of its parts, of which it has 2, 4 or more."""
+    make_write: Callable[[int, int], Any]
+    """(first, n): device function (noise, w0, w1, w2, w3, part) that writes n values of a part from noise[first] on.
 
-    Both are compiled in: an array lives in registers only if every index is known."""
+    Where they go is compiled in: an array lives in registers only if every index is known.
+    """
 
 
-def _make_normals(first: int, n: int) -> Any:
+def _make_write_normals(first: int, n: int) -> Any:
     @device_function
-    def write(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32) -> None:
+    def write(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32, part: int) -> None:
         noise[first], noise[first + 1] = box_muller(w0, w1)
         noise[first + 2], noise[first + 3] = box_muller(w2, w3)
 
     return write
 
 
-@device_function
-def _write_normals(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32, part: int) -> None:
-    noise[0], noise[1] = box_muller(w0, w1)
-    noise[2], noise[3] = box_muller(w2, w3)
-
-
-def _make_signs(first: int, n: int) -> Any:
-    n0, n1, n2, n3 = (max(0, min(_WORD, n - _WORD * k)) for k in range(4))
-
+def _make_write_signs(first: int, n: int) -> Any:
     @device_function
-    def write(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32) -> None:
-        for k in range(n0):
-            noise[first + k] = sign(w0, k)
-        for k in range(n1):
-            noise[first + _WORD + k] = sign(w1, k)
-        for k in range(n2):
-            noise[first + 2 * _WORD + k] = sign(w2, k)
-        for k in range(n3):
-            noise[first + 3 * _WORD + k] = sign(w3, k)
+    def write(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32, part: int) -> None:
+        word = w0 if part == 0 else w1 if part == 1 else w2 if part == 2 else w3
+        for k in range(n):
+            noise[first + k] = sign(word, k)
 
     return write
 
 
-@device_function
-def _write_signs(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32, part: int) -> None:
-    word = w0 if part == 0 else w1 if part == 1 else w2 if part == 2 else w3
-    for k in range(_WORD):
-        noise[k] = sign(word, k)
-
-
-NORMALS = Draw(4, _write_normals, _make_normals)
-SIGNS = Draw(_WORD, _write_signs, _make_signs)
+NORMALS = Draw(4, _make_write_normals)
+SIGNS = Draw(32, _make_write_signs)
 
 
 def _draw_of(kind: Noise) -> Draw:
@@ -88,33 +66,53 @@ def _draw_of(kind: Noise) -> Draw:
 def make_draw_column(n_rows: int, kind: Noise) -> Any:
     """Return a device function that leaves the noise of one column's rows in a thread's own array.
 
-    The number of rows, padded to a multiple of four, is compiled in, so that the array lives in registers.
+    The number of rows, a multiple of four, is compiled in, so that the array lives in registers.
     """
-    return _draw_blocks_from(0, blocks_per_column(n_rows, kind), n_rows, kind)
-
-
-def _draw_blocks_from(block: int, blocks: int, n_rows: int, kind: Noise) -> Any:
-    """Return a device function that draws the blocks `block` .. `blocks` - 1 of a column.
-
-    Each draws its own and calls the next. That is a loop written out, which the compiler does not do by itself with so
-    large a body: a loop that stays would put the noise into memory.
-    """
-    following = _draw_blocks_from(block + 1, blocks, n_rows, kind) if block + 1 < blocks else _draw_nothing
-    row = NOISES[kind].rows * block
-    write = _draw_of(kind).make_block(row, min(NOISES[kind].rows, n_rows - row))
+    draw = _draw_from(0, n_rows, kind)
 
     @device_function
-    def draw(noise: Any, k0: np.uint32, k1: np.uint32, column: int, index: int, step: int) -> None:
-        where = np.uint32(column * blocks + block)
-        w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
-        write(noise, w0, w1, w2, w3)
-        following(noise, k0, k1, column, index, step)
+    def draw_column(noise: Any, k0: np.uint32, k1: np.uint32, column: int, index: int, step: int) -> None:
+        draw(noise, k0, k0, k0, k0, k0, k1, column, index, step)
+
+    return draw_column
+
+
+def _draw_from(row: int, n_rows: int, kind: Noise) -> Any:
+    """Return a device function that draws the rows `row` .. `n_rows` - 1 of a column, given the words of their block.
+
+    Each draws a part of a block and calls the next. That is a loop written out, which the compiler does not do by
+    itself with so large a body: a loop that stays would put the noise into memory.
+    """
+    rows, make_write = _draw_of(kind)
+    rows_of_a_block, blocks = NOISES[kind].rows, blocks_per_column(n_rows, kind)
+    block, part = row // rows_of_a_block, row % rows_of_a_block // rows
+    write = make_write(row, min(rows, n_rows - row))
+    following = _draw_from(row + rows, n_rows, kind) if row + rows < n_rows else _draw_nothing
+
+    @device_function
+    def draw(
+        noise: Any,
+        w0: np.uint32,
+        w1: np.uint32,
+        w2: np.uint32,
+        w3: np.uint32,
+        k0: np.uint32,
+        k1: np.uint32,
+        column: int,
+        index: int,
+        step: int,
+    ) -> None:
+        if part == 0:
+            where = np.uint32(column * blocks + block)
+            w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
+        write(noise, w0, w1, w2, w3, part)
+        following(noise, w0, w1, w2, w3, k0, k1, column, index, step)
 
     return draw
 
 
 @device_function
-def _draw_nothing(noise: Any, k0: np.uint32, k1: np.uint32, column: int, index: int, step: int) -> None:
+def _draw_nothing(*arguments: Any) -> None:
     pass
 
 
@@ -123,9 +121,9 @@ def make_values(kind: Noise) -> Any:
 
     Rows begin at a multiple of the number returned; n_rows, the rows of a column, is a runtime value.
     """
-    rows, write_part, _ = _draw_of(kind)
-    rows_of_a_block = NOISES[kind].rows
-    last_part = rows_of_a_block // rows - 1  # parts are a power of two
+    rows, make_write = _draw_of(kind)
+    rows_of_a_block, write = NOISES[kind].rows, make_write(0, rows)
+    last_part = rows_of_a_block // rows - 1
 
     @device_function
     def values(
@@ -134,7 +132,7 @@ def make_values(kind: Noise) -> Any:
         blocks = (n_rows + rows_of_a_block - 1) // rows_of_a_block
         where = np.uint32(column * blocks + first_row // rows_of_a_block)
         w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
-        write_part(noise, w0, w1, w2, w3, first_row // rows & last_part)
+        write(noise, w0, w1, w2, w3, first_row // rows & last_part)
 
     return rows, values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,7 @@ class WalkConfiguration:
         If a value is out of range.
     """
 
+    method: ClassVar = "walk"
     stddev: float
     """Standard deviation of the perturbations."""
     batch_size: int

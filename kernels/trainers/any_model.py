@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import islice
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from freewalk.kernels.data.task_functions import data_words
-from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.machine.jit import choice, helper_function, inline_function
 from freewalk.kernels.model.noise import (
     DEFAULT_NOISE,
     NOISE_CODES,
@@ -56,22 +56,7 @@ class _Step(NamedTuple):
     two_sided: bool
 
 
-def _make_choice(names: Sequence[Noise]) -> Any:
-    """Return the compiled function that writes a block of whichever of these kinds has the code."""
-    code, own = NOISE_CODES[names[0]], inline_function(NOISES[names[0]].write)
-    others = _make_choice(names[1:]) if len(names) > 1 else None
-
-    @inline_function
-    def write(kind: int, words: Any, out: Any, first: int, stride: int, n: int) -> None:
-        if others is None or kind == code:
-            own(words, out, first, stride, n)
-        else:
-            others(kind, words, out, first, stride, n)
-
-    return write
-
-
-_write_block = _make_choice(list(NOISES))
+_write_block = choice([inline_function(kind.write) for kind in NOISES.values()])
 
 
 @inline_function

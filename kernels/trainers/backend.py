@@ -14,7 +14,7 @@ from freewalk.kernels.cpu.batch import CpuBatch, compile_batches
 from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
 from freewalk.kernels.model.batch import BatchTrial, TrialBatch
-from freewalk.kernels.model.descent import DescentConfiguration, Method
+from freewalk.kernels.model.descent import METHODS, DescentConfiguration
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, Trainer, WalkConfiguration
@@ -124,10 +124,10 @@ class Backend:
             return CpuBatch(network, data, trials, evaluation_points=evaluation_points, mask=mask)
         raise NotImplementedError(f"backend {self.name} runs trials one by one")
 
-    def warm_up(self, method: Literal["walk"] | Method = "walk") -> float:
+    def warm_up(self, method: str = WalkConfiguration.method) -> float:
         """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took."""
         start = time.perf_counter()
-        if method != "walk":
+        if method in METHODS:
             gradient_trainers.compile_kernels(method, float64=self.name == "reference")
         elif self.name == "cpu":
             compile_kernels(threads=1)

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 import freewalk
 from freewalk.kernels.cpu import forward as forward_module
-from freewalk.kernels.cpu.layout import Shape, make_workspace, shape_of
+from freewalk.kernels.cpu.layout import Shape, make_workspace, noise_source, shape_of
 from freewalk.kernels.cpu.noise import DRAWS
 from freewalk.kernels.machine import jit
 from freewalk.kernels.machine.lanes import LANES, store
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import key_schedule
 
 PACKAGE = Path(freewalk.__file__).parent
 ROOMS = ("kernels", "tasks")
@@ -95,7 +94,7 @@ def _assembly(dispatcher: Any) -> str:
 def assembly() -> dict[str, str]:
     shape = shape_of(NETWORK, 3)
     work = make_workspace(shape, 1, 1)
-    DRAWS["gaussian"](shape, key_schedule(0), 0, 0, work.noise[0], 0)
+    DRAWS["gaussian"](shape, noise_source("gaussian", 0), 0, 0, work.noise[0], 0)
     weights, losses = np.zeros(shape.n_to * shape.n_rows, np.float32), np.zeros(LANES, np.float32)
     _run_forward(shape, weights, work.noise[0], work.x[0], work.y[0], work.state[0], work.outputs[0], losses)
     return {"noise": _assembly(DRAWS["gaussian"]), "forward": _assembly(_run_forward)}
