@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.group import load_group
 from freewalk.kernels.cpu.layout import Shape, Source, Sums, Tiling
 from freewalk.kernels.cpu.optimizers import Rule, Weights, descend
-from freewalk.kernels.cpu.packing import SIDE, Memory, Packed, Rows, TileMemory, pack, row_of_memory, rows_of
+from freewalk.kernels.cpu.packing import SIDE, Memory, Packed, Rows, pack, row_of_memory, rows_of
 from freewalk.kernels.cpu.through_time import enter, read_group, run_backward, run_forward, targets_of
 from freewalk.kernels.cpu.tiles import WIDE, add_outer_product, add_sums_of_lanes, empty_tile
 from freewalk.kernels.cpu.walk import add_chunks
@@ -104,7 +104,7 @@ def _run_tile(
     source: Source,
     seed: np.uint64,
     packed: Packed,
-    memory: TileMemory,
+    memory: Memory,
     step: int,
     first: int,  # datapoint
     n_datapoints: int,

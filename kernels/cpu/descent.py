@@ -13,7 +13,7 @@ from freewalk.kernels.cpu.optimizers import make_rule
 from freewalk.kernels.cpu.packing import make_memory, make_packed, rows_of
 from freewalk.kernels.cpu.trainer import CpuTrainer, array_source, by_position, exercise
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.model.descent import DescentConfiguration, Method
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data
 
@@ -80,7 +80,7 @@ class CpuNumerical(CpuTrainer):
         compile_kernels(self._configuration.method, threads=2)
 
     def _allocate(self, threads: int) -> None:
-        self._trials = numerical.make_trials(self._shape, threads)._replace(stop=self._stop)
+        self._memory = numerical.make_memory(self._shape, threads)._replace(stop=self._stop)
         self._losses = np.zeros(threads)
 
     def _run_steps(self, n_steps: int) -> tuple[int, float]:
@@ -93,7 +93,7 @@ class CpuNumerical(CpuTrainer):
             self._configuration.batch_size,
             self._weights,
             self._positions,
-            self._trials,
+            self._memory,
             self._losses,
             self._gradient,
             self.step,
@@ -109,7 +109,7 @@ def trainer_of(configuration: DescentConfiguration) -> type[CpuBackprop | CpuNum
 
 def gradient_on_arrays(
     network: FreeNetwork,
-    method: str,
+    method: Method,
     weights: NDArray[np.floating],
     x: NDArray[Any],
     y: NDArray[Any],
@@ -128,7 +128,7 @@ def gradient_on_arrays(
         If a shape does not fit the network.
     """
     source = array_source(network, x, y, timesteps)
-    configuration = DescentConfiguration(method, batch_size=len(source.x), timesteps=timesteps)  # type: ignore[arg-type]
+    configuration = DescentConfiguration(method, batch_size=len(source.x), timesteps=timesteps)
     trainer = trainer_of(configuration)(
         network,
         configuration,
@@ -144,8 +144,8 @@ def gradient_on_arrays(
     return loss, from_padded(trainer._gradient, trainer._shape) / len(source.x)
 
 
-def compile_kernels(method: str, threads: int) -> None:
+def compile_kernels(method: Method, threads: int) -> None:
     """Run every kernel of a method on a tiny problem, so that it is compiled or loaded from the cache."""
-    configuration = DescentConfiguration(method, batch_size=backprop.MAX_GROUPS * LANES * threads, timesteps=1)  # type: ignore[arg-type]
+    configuration = DescentConfiguration(method, batch_size=backprop.MAX_GROUPS * LANES * threads, timesteps=1)
     network = FreeNetwork(1, 1, 0)
     exercise(trainer_of(configuration)(network, configuration, Data(0), seed=0, evaluation_points=1, threads=threads))

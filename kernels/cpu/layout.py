@@ -80,7 +80,7 @@ class Tiling(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch memory, one row a worker."""
+    """Scratch memory, one row a worker; or the rows of one worker."""
 
     noise: NDArray[np.float32]  # (workers, groups * n_padded * LANES)
     state: NDArray[np.float32]  # (workers, 2 * n_state_rows * LANES), activations of this and the next timestep
@@ -89,17 +89,6 @@ class Workspace(NamedTuple):
     outputs: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
     coefficients: NDArray[np.float32]  # (workers, (groups + 1) * LANES), loss differences, then the losses
     stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
-
-
-class Scratch(NamedTuple):
-    """One worker's row of each array of a workspace."""
-
-    noise: NDArray[np.float32]
-    state: NDArray[np.float32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    outputs: NDArray[np.float32]
-    coefficients: NDArray[np.float32]
 
 
 class Sums(NamedTuple):

@@ -31,7 +31,7 @@ class Rows(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Scratch memory of backpropagation, one row a worker."""
+    """Scratch memory of backpropagation, one row a worker; or the rows of one worker."""
 
     entering: NDArray[np.float32]  # (workers, T * groups * rows.entering * LANES), u
     deltas: NDArray[np.float32]  # (workers, T * groups * rows.deltas * LANES)
@@ -42,19 +42,6 @@ class Memory(NamedTuple):
     outputs: NDArray[np.float32]  # (workers, rows.outputs * LANES), the same or their softmax
     losses: NDArray[np.float32]  # (workers, LANES)
     stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
-
-
-class TileMemory(NamedTuple):
-    """One worker's row of each array of a memory."""
-
-    entering: NDArray[np.float32]
-    deltas: NDArray[np.float32]
-    last: NDArray[np.float32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    read: NDArray[np.float32]
-    outputs: NDArray[np.float32]
-    losses: NDArray[np.float32]
 
 
 class Packed(NamedTuple):
@@ -100,9 +87,9 @@ def whole_blocks(n: int) -> int:
 
 
 @inline_function
-def row_of_memory(memory: Memory, worker: int) -> TileMemory:
+def row_of_memory(memory: Memory, worker: int) -> Memory:
     """Return one worker's arrays."""
-    return TileMemory(
+    return Memory(
         memory.entering[worker],
         memory.deltas[worker],
         memory.last[worker],
@@ -111,6 +98,7 @@ def row_of_memory(memory: Memory, worker: int) -> TileMemory:
         memory.read[worker],
         memory.outputs[worker],
         memory.losses[worker],
+        memory.stop,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Tiling, Workspace
+from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
 from freewalk.kernels.cpu.walk import accumulate, run_group
@@ -98,7 +98,7 @@ def _run_tile(
     loss = trials.chunk_loss[place]
     for group in range(used):
         x, y = workspace.x[group], workspace.y[group]
-        scratch = Scratch(noise, workspace.state[0], x, y, workspace.outputs[0], coefficients)
+        scratch = Workspace(noise, workspace.state[0], x, y, workspace.outputs[0], coefficients, workspace.stop)
         loss += run_group(shape, rule, tiling, trials.single[place], scratch, first + group * _LANES, group)
     trials.chunk_loss[place] = loss
     accumulate(noise, coefficients, used, trials.partial[place])

@@ -9,16 +9,9 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.evaluate import measure_each, run_network
 from freewalk.kernels.cpu.layout import (
-    GIVEN,
     MAX_GROUPS,
     NO_ARRAY,
-    NoiseSource,
-    Shape,
     Source,
-    Sums,
-    Tiling,
-    Workspace,
-    from_padded,
     make_sums,
     make_workspace,
     noise_source,
@@ -26,11 +19,11 @@ from freewalk.kernels.cpu.layout import (
     tiling_of,
     to_padded,
 )
-from freewalk.kernels.cpu.optimizers import Rule, Weights, make_rule
-from freewalk.kernels.cpu.trainer import CpuTrainer, array_source, by_position, exercise, weights_of
+from freewalk.kernels.cpu.optimizers import Rule, make_rule
+from freewalk.kernels.cpu.trainer import CpuTrainer, array_source, by_position, exercise
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.network import FreeNetwork, check_mask
+from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Stream
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 
@@ -58,7 +51,8 @@ class CpuWalk(CpuTrainer):
         self._workspace = workspace._replace(stop=self._stop)
 
     def _run_steps(self, n_steps: int) -> tuple[int, float]:
-        return _run_steps(
+        run = train if self.threads == 1 else train_parallel
+        done: tuple[int, float] = run(
             self._shape,
             self._rule,
             self._training,
@@ -70,24 +64,7 @@ class CpuWalk(CpuTrainer):
             self.step,
             n_steps,
         )
-
-
-def _run_steps(
-    shape: Shape,
-    rule: Rule,
-    source: Source,
-    noise: NoiseSource,
-    tiling: Tiling,
-    weights: Weights,
-    workspace: Workspace,
-    sums: Sums,
-    first_step: int,
-    n_steps: int,
-) -> tuple[int, float]:
-    """Train with as many threads as the workspace has rows."""
-    run = train if len(workspace.noise) == 1 else train_parallel
-    done: tuple[int, float] = run(shape, rule, source, noise, tiling, weights, workspace, sums, first_step, n_steps)
-    return done
+        return done
 
 
 def _rule_of(configuration: WalkConfiguration) -> Rule:
@@ -149,60 +126,6 @@ def measure_datapoints(
     single = to_padded(np.asarray(weights, dtype=np.float32), shape)
     measure_each(shape, source, np.uint64(seed), step, first, single, make_workspace(shape, 0, 1), measures)
     return measures
-
-
-def step_on_arrays(
-    network: FreeNetwork,
-    configuration: WalkConfiguration,
-    weights: NDArray[np.floating],
-    x: NDArray[Any],
-    y: NDArray[Any],
-    *,
-    unit_noise: NDArray[np.floating] | None = None,
-    seed: int = 0,
-    step: int = 0,
-    threads: int = 1,
-    mask: NDArray[np.bool_] | None = None,
-) -> NDArray[np.float64]:
-    """Return the weights (n_from, n_to) after one step on given datapoints, with given or addressed noise.
-
-    Parameters
-    ----------
-    configuration
-        Its batch size does not count: the batch is what is given.
-    unit_noise
-        (B, n_from, n_to) perturbations divided by stddev; None draws them for (seed, step).
-
-    Raises
-    ------
-    ValueError
-        If a shape does not fit the network.
-    """
-    check_mask(network, mask)
-    shape = shape_of(network, configuration.timesteps)
-    source = array_source(network, x, y, configuration.timesteps)
-    noise = noise_source(configuration.noise, seed, by_position(mask, shape))
-    if unit_noise is not None:
-        wanted = (len(source.x), network.n_from, network.n_to)
-        if unit_noise.shape != wanted:
-            raise ValueError(f"unit_noise must have shape {wanted}, got {unit_noise.shape}")
-        noise = noise._replace(kind=GIVEN, given=np.ascontiguousarray(unit_noise, dtype=np.float32))
-    tiling = tiling_of(shape, len(source.x))
-    state = weights_of(np.asarray(weights, dtype=np.float64), shape)
-    workspace = make_workspace(shape, tiling.groups, min(threads, tiling.n_chunks))
-    _run_steps(
-        shape,
-        _rule_of(configuration),
-        source,
-        noise,
-        tiling,
-        state,
-        workspace,
-        make_sums(shape, tiling),
-        step,
-        1,
-    )
-    return from_padded(state.master, shape)
 
 
 def compile_kernels(threads: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Sums, Tiling, Workspace
+from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Sums, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
 from freewalk.kernels.cpu.tiles import add_multiples, add_sums_in_a_row, empty_tile
@@ -22,20 +22,21 @@ _HALF = np.float32(0.5)
 
 
 @inline_function
-def _scratch_of(workspace: Workspace, worker: int) -> Scratch:
-    return Scratch(
+def _rows_of(workspace: Workspace, worker: int) -> Workspace:
+    return Workspace(
         workspace.noise[worker],
         workspace.state[worker],
         workspace.x[worker],
         workspace.y[worker],
         workspace.outputs[worker],
         workspace.coefficients[worker],
+        workspace.stop,
     )
 
 
 @inline_function
 def _differences(
-    shape: Shape, rule: Rule, weights: NDArray[np.float32], scratch: Scratch, at: int
+    shape: Shape, rule: Rule, weights: NDArray[np.float32], scratch: Workspace, at: int
 ) -> tuple[F32x16, F32x16]:
     """Return (how much the perturbation lowered the loss, the loss itself) of sixteen datapoints."""
     noise, x, y, state, outputs = scratch.noise, scratch.x, scratch.y, scratch.state, scratch.outputs
@@ -55,7 +56,7 @@ def run_group(
     rule: Rule,
     tiling: Tiling,
     weights: NDArray[np.float32],  # IN (n_padded,)
-    scratch: Scratch,  # with the group's datapoints and unit noise
+    scratch: Workspace,  # with the group's datapoints and unit noise
     first: int,  # datapoint
     group: int,  # in its tile
 ) -> float:
@@ -109,7 +110,7 @@ def run_chunk(
     chunk: int,
 ) -> None:
     """Run the tiles of one chunk in order and leave their partial sums; cut short, leave what nobody may use."""
-    scratch = _scratch_of(workspace, worker)
+    scratch = _rows_of(workspace, worker)
     partial = sums.partial[chunk]
     partial[:] = 0.0
     loss = 0.0
