@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu import backprop, numerical
 from freewalk.kernels.cpu.layout import from_padded, to_padded
+from freewalk.kernels.cpu.memory import make_blocked, make_memory, rows_of
 from freewalk.kernels.cpu.optimizers import make_rule
-from freewalk.kernels.cpu.packing import make_memory, make_packed, rows_of
 from freewalk.kernels.cpu.trainer import CpuTrainer, array_source, by_position, exercise
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.descent import DescentConfiguration, Method
@@ -30,7 +30,7 @@ class CpuBackprop(CpuTrainer):
         self._tiling = backprop.tiling_of(shape, self._configuration.batch_size)
         self._sums = backprop.make_sums(shape, self._tiling)
         self._rows = rows_of(shape)
-        self._packed = make_packed(shape)
+        self._blocked = make_blocked(shape)
         self._gradient = np.zeros(shape.n_to * shape.n_rows)
         return self._tiling.n_chunks
 
@@ -52,7 +52,7 @@ class CpuBackprop(CpuTrainer):
             self._tiling,
             self._weights,
             self._mask,
-            self._packed,
+            self._blocked,
             self._memory,
             self._sums,
             self._gradient,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
-from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import Shape, Source, Workspace, aligned, make_workspace
 from freewalk.kernels.cpu.optimizers import Rule, Weights, descend
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel

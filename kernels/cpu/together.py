@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move

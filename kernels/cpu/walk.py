@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
-from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Sums, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move

@@ -44,7 +44,7 @@ class Memory(NamedTuple):
     stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
 
 
-class Packed(NamedTuple):
+class Blocked(NamedTuple):
     """Weights in the order in which products read them: blocks of eight columns, row after row."""
 
     forward: NDArray[np.float32]  # (blocks of n_to, n_from, BLOCK), W
@@ -74,10 +74,10 @@ def make_memory(shape: Shape, groups: int, workers: int) -> Memory:
     )
 
 
-def make_packed(shape: Shape) -> Packed:
-    """Allocate packed weights; columns beyond n_to stay 0."""
+def make_blocked(shape: Shape) -> Blocked:
+    """Allocate blocked weights; columns beyond n_to stay 0."""
     n = rows_of(shape).deltas
-    return Packed(aligned(1, n * shape.n_from)[0], aligned(1, n * shape.n_to)[0])
+    return Blocked(aligned(1, n * shape.n_from)[0], aligned(1, n * shape.n_to)[0])
 
 
 @inline_function
@@ -103,15 +103,15 @@ def row_of_memory(memory: Memory, worker: int) -> Memory:
 
 
 @helper_function
-def pack(shape: Shape, weights: NDArray[np.float32], packed: Packed) -> None:
-    """Copy weights by position, (n_padded,), into packed order."""
+def write_blocked(shape: Shape, weights: NDArray[np.float32], blocked: Blocked) -> None:
+    """Copy weights by position, (n_padded,), into blocked order."""
     for column in range(shape.n_to):
         here = column * shape.n_rows
         there = column // _BLOCK * shape.n_from * _BLOCK + column % _BLOCK
         for row in range(shape.n_from):
-            packed.forward[there + row * _BLOCK] = weights[here + row]
+            blocked.forward[there + row * _BLOCK] = weights[here + row]
         here += shape.n_input + 1
         for first in range(0, shape.n_to, _BLOCK):
             there = (first // _BLOCK * shape.n_to + column) * _BLOCK
             for k in range(min(_BLOCK, shape.n_to - first)):
-                packed.backward[there + k] = weights[here + first + k]
+                blocked.backward[there + k] = weights[here + first + k]
