@@ -136,11 +136,19 @@ class CpuTrainer(ABC):
 
     def state(self) -> State:
         """Return a copy of everything that the trial needs to go on; not while it trains."""
-        return state_of(self._configuration, self._shape, self.step, self._weights)
+        n_moments = len(moment_names(self._configuration))
+        arrays = (self._weights.master, self._weights.first, self._weights.second)[: n_moments + 1]
+        weights, *moments = (from_padded(values, self._shape) for values in arrays)
+        return make_state(self._configuration, self.step, weights, moments)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
-        self.step = restore_weights(state, self._configuration, self._shape, self._allowed, self._weights)
+        shape, weights, names = self._shape, self._weights, moment_names(self._configuration)
+        check_state(state, self._configuration, (shape.n_from, shape.n_to), mask=self._allowed)
+        for name, values in zip(("weights", *names), (weights.master, weights.first, weights.second), strict=False):
+            values[:] = to_padded(state[name].astype(np.float64), shape)
+        weights.single[:] = weights.master
+        self.step = int(state["step"])
 
     def evaluate(self) -> Evaluation:
         """Measure the weights on held-out data, the same at every call."""
@@ -173,35 +181,6 @@ def weights_of(matrix: NDArray[np.float64], shape: Shape) -> Weights:
     """Return weights (n_from, n_to) as the kernels hold them, with an optimiser's state of zeros."""
     master = to_padded(matrix, shape)
     return Weights(master, master.astype(np.float32), np.zeros_like(master), np.zeros_like(master))
-
-
-def state_of(configuration: Configuration, shape: Shape, step: int, weights: Weights) -> State:
-    """Return a copy of what a trial needs to go on."""
-    n_moments = len(moment_names(configuration))
-    moments = [from_padded(values, shape) for values in (weights.first, weights.second)[:n_moments]]
-    return make_state(configuration, step, from_padded(weights.master, shape), moments)
-
-
-def restore_weights(
-    state: Mapping[str, NDArray[Any]],
-    configuration: Configuration,
-    shape: Shape,
-    mask: NDArray[np.bool_] | None,
-    weights: Weights,
-) -> int:
-    """Write what a state holds into weights, in place; return its step.
-
-    Raises
-    ------
-    ValueError
-        If the state is not one of such a trial.
-    """
-    check_state(state, configuration, (shape.n_from, shape.n_to), mask=mask)
-    weights.master[:] = to_padded(state["weights"].astype(np.float64), shape)
-    weights.single[:] = weights.master
-    for name, values in zip(moment_names(configuration), (weights.first, weights.second), strict=False):
-        values[:] = to_padded(state[name].astype(np.float64), shape)
-    return int(state["step"])
 
 
 def exercise(trainer: CpuTrainer) -> None:

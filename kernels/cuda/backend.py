@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from freewalk.kernels.cuda.device import gpu
-from freewalk.kernels.model.walk import Trainer, WalkConfiguration
 from freewalk.kernels.trainers.backend import Backend
 
 _TRIALS_OF_A_MULTIPROCESSOR = 4
@@ -23,17 +22,6 @@ class CudaBackend(Backend):
         from freewalk.kernels.cuda.walk import CudaPack, CudaWalk
 
         return CudaWalk, CudaPack
-
-    def warm_up(self, method: str = WalkConfiguration.method) -> float:
-        """Do nothing: what is compiled depends on the network; a pack says how long it took."""
-        return 0.0
-
-    def spread(self, trainer: Trainer) -> float:
-        """Do nothing: a trial has the whole GPU from the start."""
-        return 0.0
-
-    def gather(self, trainer: Trainer) -> None:
-        """Do nothing."""
 
 
 def cuda_backend() -> CudaBackend:
