@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 
 from freewalk.harness.base.errors import UsageError, nearest, unknown
-from freewalk.harness.plan.configuration import BACKENDS
+from freewalk.harness.plan.settings import BACKENDS
 from freewalk.kernels.model.network import Activation, Loss
 from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES
 from freewalk.kernels.model.walk import Optimizer, Schedule, Sides, Update
