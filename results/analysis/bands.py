@@ -25,7 +25,7 @@ def curve_bands(
     n_points: int = 60,
     worst: float = math.inf,
 ) -> pd.DataFrame:
-    """Give median and quartiles over the trials of each group, at points spaced by equal ratios.
+    """Return median and quartiles over the trials of each group, at points spaced by equal ratios.
 
     A trial has the value it was last seen with; after its end it keeps its final value, so that those that reached
     their target early stay in, and a diverged one has the worst. Between its points nothing is interpolated.

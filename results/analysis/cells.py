@@ -59,17 +59,17 @@ class TrialArrays:
         """What no loss can be below, as far as these trials tell."""
 
     def spent(self, unit: str) -> Floats:
-        """Give what each trial cost up to the target, or up to its end; ``unit`` is steps, evaluations or seconds."""
+        """Return what each trial cost up to the target, or up to its end; ``unit`` is steps, evaluations or seconds."""
         until_end = self.numbers["train_seconds" if unit == "seconds" else unit]
         return np.where(self.reached, self.numbers[f"{unit}_to_target"], until_end)
 
     def cost(self, unit: str) -> Floats:
-        """Give what each trial cost up to the target, +inf for one that did not reach it; NaN where it is unknown."""
+        """Return what each trial cost up to the target, +inf for one that did not reach it; NaN where it is unknown."""
         return np.where(self.reached, self.numbers[f"{unit}_to_target"], math.inf)
 
 
 def _worst_metric(trials: pd.DataFrame, judged: Bools, reached: Bools, numbers: dict[str, Floats]) -> Floats:
-    """Give for each trial the worst value of its task's metric: +inf, -inf, or NaN where it cannot be told.
+    """Return for each trial the worst value of its task's metric: +inf, -inf, or NaN where it cannot be told.
 
     The trials table does not say whether a metric is to be low or high, but its trials do: one that met the
     target lies on the good side of it, one that missed it on the other.
@@ -82,17 +82,17 @@ def _worst_metric(trials: pd.DataFrame, judged: Bools, reached: Bools, numbers: 
 
 
 def parameter_columns(table: pd.DataFrame) -> list[str]:
-    """Give the ``param_*`` columns of a table, in order."""
+    """Return the ``param_*`` columns of a table, in order."""
     return [str(name) for name in table.columns if str(name).startswith(PARAMETER_PREFIX)]
 
 
 def cell_columns(table: pd.DataFrame) -> list[str]:
-    """Give the columns that make a cell: task, method and all parameters."""
+    """Return the columns that make a cell: task, method and all parameters."""
     return ["task", "method", *parameter_columns(table)]
 
 
 def counted_once(trials: pd.DataFrame) -> pd.DataFrame:
-    """Give the trials that may be counted as independent: each cell and seed once.
+    """Return the trials that may be counted as independent: each cell and seed once.
 
     The seed decides a walk, so a second trial of a cell and seed (another budget of the same walk, say) is no further
     evidence. The one that is further is taken, of two that are as far the first.
@@ -112,7 +112,7 @@ def counted_once(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def counted_rows(trials: pd.DataFrame) -> Rows:
-    """Give the rows that ``counted_once`` keeps, in their order."""
+    """Return the rows that ``counted_once`` keeps, in their order."""
     keys = [*cell_columns(trials), "seed"]
     if not trials.duplicated(keys).any():
         return np.arange(len(trials))
@@ -122,12 +122,12 @@ def counted_rows(trials: pd.DataFrame) -> Rows:
 
 
 def parameter_names(table: pd.DataFrame) -> list[str]:
-    """Give the parameters of a table, without their prefix."""
+    """Return the parameters of a table, without their prefix."""
     return [name.removeprefix(PARAMETER_PREFIX) for name in parameter_columns(table)]
 
 
 def group_rows(keys: pd.DataFrame) -> list[Rows]:
-    """Give the rows of each group of equal keys, in order of first appearance; missing is a value like any other."""
+    """Return the rows of each group of equal keys, in order of first appearance; missing is a value like any other."""
     # Codes instead of a groupby: missing values then need no special care, and the order is that of the rows.
     codes = [pd.factorize(keys[name])[0] for name in keys.columns]
     places: dict[tuple[int, ...], list[int]] = {}

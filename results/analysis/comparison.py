@@ -117,7 +117,7 @@ class Sides:
         self._runs = runs or (np.zeros(len(a), np.intp), np.zeros(len(b), np.intp))
 
     def evaluations(self) -> list[tuple[int, tuple[Outcomes, Outcomes]]]:
-        """Give a row of A for each cell that can be compared, and its trials on both sides."""
+        """Return a row of A for each cell that can be compared, and its trials on both sides."""
         counted = [counted_rows(table) for table in self._tables]
         seeds = [table["seed"].to_numpy(dtype=np.int64, na_value=-1) for table in self._tables]
         found = []
@@ -131,13 +131,13 @@ class Sides:
         return found
 
     def _target(self, side: int, rows: Rows) -> tuple[str | None, float] | None:
-        """Give a cell's metric and its value; None where nobody says."""
+        """Return a cell's metric and its value; None where nobody says."""
         arrays = self._arrays[side]
         known = rows[arrays.complete[rows] & ~np.isnan(arrays.numbers["target"][rows])]
         return (arrays.metric_names[known[0]], float(arrays.numbers["target"][known[0]])) if len(known) else None
 
     def seconds(self) -> list[tuple[int, tuple[Pace, Pace]]]:
-        """Give a row of A for each cell with a complete trial on both sides, and its trials."""
+        """Return a row of A for each cell with a complete trial on both sides, and its trials."""
         found = []
         for rows in self._matching.pairs:
             one, other = (self._pace(side, of_side) for side, of_side in enumerate(rows))
@@ -155,7 +155,7 @@ class Sides:
 
 
 def log_ratios(a: Pace, b: Pace) -> dict[int, float]:
-    """Give the logarithm of B over A in each pair of runs, of the median trial of each."""
+    """Return the logarithm of B over A in each pair of runs, of the median trial of each."""
     found = {}
     for run in np.intersect1d(a.runs, b.runs):
         one, other = (float(median(s.seconds[(s.runs == run) & ~np.isnan(s.seconds)])) for s in (a, b))
@@ -165,7 +165,7 @@ def log_ratios(a: Pace, b: Pace) -> dict[int, float]:
 
 
 def student_ratio(logs: Floats) -> tuple[Ratio, float, float]:
-    """Give the geometric mean of ratios with Student's interval, and the p-values of both sides and of a mean above 1.
+    """Return the geometric mean of ratios with Student's interval, and p-values: of both sides, and of a mean above 1.
 
     Nothing is tested of fewer than three.
     """

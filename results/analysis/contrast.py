@@ -74,7 +74,7 @@ class Outcomes(NamedTuple):
         return np.where(self.reached, np.log1p(self.costs), math.inf)
 
     def at(self, places: Rows) -> "Outcomes":
-        """Give some of the trials, in another order."""
+        """Return some of the trials, in another order."""
         return self._replace(seeds=self.seeds[places], costs=self.costs[places], reached=self.reached[places])
 
 

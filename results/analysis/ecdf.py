@@ -30,7 +30,7 @@ def ecdf(
     unit: str = "evaluations",
     targets: Mapping[str, ArrayLike] | None = None,
 ) -> pd.DataFrame:
-    """Give the shares of trials that met their target, and of (trial, target) pairs that were met, within a cost.
+    """Return the shares of trials that met their target, and of (trial, target) pairs that were met, within a cost.
 
     The last target of a task is the one that its trials were run for: it is met where and when ``trials`` says so. An
     easier one is met at the first point of the curve of the task's metric that is as good, and with the last one at the
@@ -77,7 +77,7 @@ def ecdf(
 
 
 def _shares(costs: Sequence[Floats], last: float, unit: str) -> pd.DataFrame:
-    """Give both shares at every cost at which one of them changes."""
+    """Return both shares at every cost at which one of them changes."""
     pairs, ends = np.sort(np.concatenate(costs)), np.sort([cost[-1] for cost in costs])
     at = np.unique(np.concatenate([[0.0, last], pairs[np.isfinite(pairs)]]))
     reached, solved = (np.searchsorted(known, at, side="right") / len(known) for known in (ends, pairs))
@@ -92,7 +92,7 @@ def spaced_targets(
     split: str = "heldout",
     n_targets: int = 50,
 ) -> dict[str, Floats]:
-    """Give each task's targets, see ``targets_between``, from the median first value of its curves.
+    """Return each task's targets, see ``targets_between``, from the median first value of its curves.
 
     Without a curve there is the target alone; a task without a target is left out.
     """
@@ -161,12 +161,12 @@ class _Hits:
         self._bounds: Rows = np.searchsorted(place[known][order], np.arange(len(trials) + 1))
 
     def curve(self, row: int | np.intp) -> tuple[Floats, Floats]:
-        """Give the work and the values of a trial's metric."""
+        """Return the work and the values of a trial's metric."""
         part = slice(int(self._bounds[row]), int(self._bounds[row + 1]))
         return self._work[part], self._values[part]
 
     def costs(self, row: int | np.intp, targets: Floats, higher: bool) -> Floats:
-        """Give what a trial had spent when it met each target, +inf for those that it did not meet."""
+        """Return what a trial had spent when it met each target, +inf for those that it did not meet."""
         work, values = self.curve(row)
         sign = -1.0 if higher else 1.0
         lowest = np.minimum.accumulate(sign * values)

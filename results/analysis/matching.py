@@ -100,7 +100,7 @@ def _only_value(trials: pd.DataFrame, column: str, name: str, side: str) -> str:
 
 
 def _values(trials: pd.DataFrame, column: str) -> list[str]:
-    """Give the values of a column in words, in order of appearance."""
+    """Return the values of a column in words, in order of appearance."""
     values = trials[column].drop_duplicates() if column in trials else [None]
     return ["not given" if _plain(value) is None else _word(value) for value in values]
 

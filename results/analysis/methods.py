@@ -78,7 +78,7 @@ class _Cell(NamedTuple):
 
 
 def _by_cell(trials: pd.DataFrame) -> dict[tuple[str, str], list[_Cell]]:
-    """Give the cells with a result of each task and method."""
+    """Return the cells with a result of each task and method."""
     arrays, seeds = TrialArrays(trials), trials["seed"].to_numpy(dtype=np.int64, na_value=-1)
     found: dict[tuple[str, str], list[_Cell]] = {}
     for rows in group_rows(trials[cell_columns(trials)]):
@@ -91,7 +91,7 @@ def _by_cell(trials: pd.DataFrame) -> dict[tuple[str, str], list[_Cell]]:
 
 
 def _left_out(cells: Sequence[_Cell]) -> Outcomes:
-    """Give what each seed costs in the cell that does best on the other seeds; a seed that it lacks is left out."""
+    """Return what each seed costs in the cell that does best on the other seeds; a seed that it lacks is left out."""
     seeds = np.unique(np.concatenate([cell.outcomes.seeds for cell in cells]))
     if len(cells) == 1 or len(seeds) == 1:
         return cells[0].outcomes

@@ -97,7 +97,7 @@ def ranking(trials: pd.DataFrame, summary: pd.DataFrame | None = None) -> pd.Dat
 
 
 def _scores(trials: TrialArrays, tasks: Rows) -> Floats:
-    """Give each trial its number in its task, from best to worst; equal ones have the same."""
+    """Return the place of each trial in its task, from best to worst; equal ones have the same."""
     cost, loss = trials.cost("evaluations"), np.where(trials.reached, 0.0, trials.numbers["loss_final"])
     order = np.lexsort((loss, cost, tasks))
     new = np.ones(len(order), dtype=np.bool_)
@@ -167,7 +167,7 @@ def _against(first: _Sample, other: _Sample, n_tests: int) -> dict[str, Any]:
 
 
 def _sizes(first: _Sample, other: _Sample, test: RankTest, n_tests: int) -> dict[str, Any]:
-    """Give the ratios of the costs, and the verdict."""
+    """Return the ratios of the costs, and the verdict."""
     known = first.is_known and other.is_known and (first.outcomes.reached.any() or other.outcomes.reached.any())
     found = contrast(first.outcomes, other.outcomes, n_tests) if known else None
     verdict = judge(found, test.direction if test.p_value * n_tests < SIGNIFICANT else 0)

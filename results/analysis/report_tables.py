@@ -10,6 +10,6 @@ from freewalk.results.schema.schema import TableName
 
 
 def report_tables(trials: pd.DataFrame, summary: pd.DataFrame | None = None) -> dict[TableName, pd.DataFrame]:
-    """Give the ``ranking``, the ``methods`` and the ``sensitivity`` of trials; ``summary`` as in ``ranking``."""
+    """Return the ``ranking``, the ``methods`` and the ``sensitivity`` of trials; ``summary`` as in ``ranking``."""
     ranked = ranking(trials, summary)
     return {RANKING: ranked, METHODS: best_of_methods(trials, ranked), SENSITIVITY: sensitivity(trials)}

@@ -58,7 +58,7 @@ def sensitivity(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterator[dict[str, Any]]:
-    """Give the rows of one method on one task."""
+    """Yield the rows of one method on one task."""
     chosen = chosen & ~np.isnan(arrays.spent("evaluations"))
     factors = _factors(trials[chosen])
     response, name, bounds = _response(arrays, chosen)
@@ -89,7 +89,7 @@ def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterat
 
 
 def _response(arrays: TrialArrays, chosen: Bools) -> tuple[Floats, str, Bools]:
-    """Give what is explained, its name, and where it is only a penalty; nothing without a finite positive loss."""
+    """Return what is explained, its name, and where it is only a penalty; nothing without a finite positive loss."""
     reached = arrays.reached[chosen]
     if reached.any():
         spent = np.maximum(arrays.spent("evaluations")[chosen], 1)  # an untrained network may meet the target
@@ -117,7 +117,7 @@ class _Factor(NamedTuple):
 
 
 def _factors(trials: pd.DataFrame) -> dict[str, _Factor]:
-    """Give the parameters that vary."""
+    """Return the parameters that vary."""
     columns = {name.removeprefix(PARAMETER_PREFIX): trials[name] for name in parameter_columns(trials)}
     found = {name: _Factor.of(column) for name, column in columns.items()}
     return {name: factor for name, factor in found.items() if len(factor.levels) > 1}

@@ -25,7 +25,7 @@ ORDER: Final = "Cells stand in the order of success rate, then expected evaluati
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:
-    """Give one row a cell, in order of first appearance.
+    """Return one row a cell, in order of first appearance.
 
     A cell is a task, a method and all parameters; a missing parameter is a value like any other. Statistics
     rest on the complete trials: a diverged one has loss +inf and the worst metric, one that missed its target
@@ -115,7 +115,7 @@ def cell_order(summary: pd.DataFrame) -> NDArray[np.intp]:
 
 
 def best_cells(summary: pd.DataFrame, per_task: int = 5) -> pd.DataFrame:
-    """Give the first cells of each task: by success rate, then ERT in evaluations, then median final loss.
+    """Return the first cells of each task: by success rate, then ERT in evaluations, then median final loss.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ _TIMES: Final = (
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Give a number with few digits: 0.0123, 4.5e-7, 33,300, ∞."""
+    """Return a number with few digits: 0.0123, 4.5e-7, 33,300, ∞."""
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
@@ -34,7 +34,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def compact(value: float, digits: int = 3) -> str:
-    """Give a number in as little room as a tick label has: 0.01, 1e-5, 33.3k, 2M."""
+    """Return a number in as little room as a tick label has: 0.01, 1e-5, 33.3k, 2M."""
     if not math.isfinite(value):
         return significant(value)
     size = abs(value)
@@ -56,7 +56,7 @@ def _without_padding(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Give a share of 1 in percent: 57 %; only none is 0 %, and only all is 100 %."""
+    """Return a share of 1 in percent: 57 %; only none is 0 %, and only all is 100 %."""
     if math.isnan(share):
         return MISSING
     if 0 < share < 0.005:
@@ -65,7 +65,7 @@ def percent(share: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Give a time: 94 µs, 420 ms, 3.1 s, 12 min, 2.5 h; a dash for none."""
+    """Return a time: 94 µs, 420 ms, 3.1 s, 12 min, 2.5 h; a dash for none."""
     if not math.isfinite(value):
         return MISSING
     for unit, name, limit in _TIMES:
@@ -75,7 +75,7 @@ def seconds(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Give the ends of an interval; nothing where there is none."""
+    """Return the ends of an interval; nothing where there is none."""
     return "" if math.isnan(low) else between(significant(low), significant(high))
 
 
@@ -85,12 +85,12 @@ def between(low: str, high: str) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """Give a number and its noun: 1 trial, 1,270 trials."""
+    """Return a number and its noun: 1 trial, 1,270 trials."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def counted_seeds(numbers: Iterable[int]) -> str:
-    """Give the numbers of seeds of several cells: 12 seeds, 10 to 20 seeds."""
+    """Return the numbers of seeds of several cells: 12 seeds, 10 to 20 seeds."""
     several = list(numbers)
     least, most = min(several, default=0), max(several, default=0)
     return counted(most, "seed") if least == most else f"{least:,} to {counted(most, 'seed')}"
@@ -102,7 +102,7 @@ def listed(words: Sequence[str], last: str = "and") -> str:
 
 
 def parameter_text(value: Any) -> str:
-    """Give a parameter's value as it may be given to --grid, with few digits; a dash where it does not apply."""
+    """Return a parameter's value as it may be given to --grid, with few digits; a dash where it does not apply."""
     text = str(value)
     if text in ("None", "nan", "<NA>"):  # <NA> cannot be compared
         return MISSING
@@ -110,7 +110,7 @@ def parameter_text(value: Any) -> str:
 
 
 def short_value(text: object) -> str:
-    """Give a parameter's value that comes as text with few digits, if it is a number."""
+    """Return a parameter's value that comes as text with few digits, if it is a number."""
     try:
         return parameter_text(float(str(text)))
     except ValueError:

@@ -49,7 +49,7 @@ class Source:
         return counted_once(self.trials)
 
     def settings_of_trials(self) -> dict[str, Mapping[str, Any]]:
-        """Give by trial_id how each trial was run; nothing for one of which nobody knows."""
+        """Return by trial_id how each trial was run; nothing for one of which nobody knows."""
         known = zip(self.origins["trial_id"], self.origins["sweep_id"], strict=True)
         return {trial: self.settings[sweep] for trial, sweep in known if sweep in self.settings}
 

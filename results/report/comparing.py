@@ -110,7 +110,7 @@ def _too_few(n_seeds: int, n_others: int) -> str:
 
 
 def seeds_needed(n_others: int) -> int | None:
-    """Give the fewest seeds with which a cell can be told apart from the first of its task; None for very many.
+    """Return the fewest seeds with which a cell can be told apart from the first of its task; None for very many.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def seeds_needed(n_others: int) -> int | None:
 
 
 def _trade_off(task: Task, cell: Row) -> str:
-    """Give both sides of a cell that is better in one thing and worse in another."""
+    """Return both sides of a cell that is better in one thing and worse in another."""
     first = task.finished[0]
     name = task.label(cell)
     reached = f"{name} reached it in {share_of_trials(cell)} trials (the first: {share_of_trials(first)})"
@@ -140,7 +140,7 @@ def _trade_off(task: Task, cell: Row) -> str:
 
 
 def share_of_trials(cell: Row) -> str:
-    """Give how many trials reached the target: 29 of 30."""
+    """Return how many trials reached the target: 29 of 30."""
     return f"{cell['n_reached']} of {cell['n_complete']}"
 
 
@@ -150,7 +150,7 @@ def in_brackets(words: str) -> str:
 
 
 def interval_words(cell: Row, name: str, unit: str = "", digits: int = 3) -> str:
-    """Give an interval of a cell in words; nothing where it tells nothing."""
+    """Return an interval of a cell in words; nothing where it tells nothing."""
     low, high = float(cell[f"{name}_low"]), float(cell[f"{name}_high"])
     if math.isnan(low) or low == high or (low <= 0 and math.isinf(high)):
         return ""

@@ -23,12 +23,12 @@ class EndedTrial:
     curve: Sequence[CurvePoint]
 
     def word(self, name: str) -> str | None:
-        """Give a text; None where it is missing."""
+        """Return a text; None where it is missing."""
         value = self.row.get(name)
         return None if value is None or value is pd.NA or value != value else str(value) or None
 
     def number(self, name: str) -> float:
-        """Give a number; NaN where it is missing."""
+        """Return a number; NaN where it is missing."""
         value = self.row.get(name)
         if value is None or value is pd.NA or not isinstance(value, int | float | str):
             return float(value) if hasattr(value, "__float__") and value is not pd.NA else math.nan
@@ -38,11 +38,11 @@ class EndedTrial:
             return math.nan
 
     def heldout(self, metric: str) -> list[CurvePoint]:
-        """Give the held-out points of a metric, in the order of their steps."""
+        """Return the held-out points of a metric, in the order of their steps."""
         return [point for point in self.curve if (point.split, point.metric) == ("heldout", metric)]
 
     def last(self, metric: str) -> float:
-        """Give the last held-out value of a metric; NaN without one."""
+        """Return the last held-out value of a metric; NaN without one."""
         points = self.heldout(metric)
         return points[-1].value if points else math.nan
 

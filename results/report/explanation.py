@@ -44,7 +44,7 @@ def explain(row: Mapping[str, object], curve: Iterable[CurvePoint] = ()) -> str:
 
 
 def curve_points(curves: pd.DataFrame, trial_id: str | None = None) -> list[CurvePoint]:
-    """Give the points of one trial in a curves table; without a name, all of them.
+    """Return the points of one trial in a curves table; without a name, all of them.
 
     Parameters
     ----------

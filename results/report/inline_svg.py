@@ -92,7 +92,7 @@ def _write(
 
 
 def _value(key: str, value: str, ids: Mapping[str, str]) -> str:
-    """Give an attribute's value for the page; nothing for one that the page can do without."""
+    """Return an attribute's value for the page; nothing for one that the page can do without."""
     if key == "id":
         return ids.get(value, "")
     if _is_link(key, value):

@@ -49,7 +49,7 @@ class _Chosen:
         return {cell_key(records(part.iloc[:1])[0], columns): part for _, part in parts}
 
     def lines(self, frame: pd.DataFrame) -> list[tuple[int | None, Row, pd.DataFrame]]:
-        """Give the number, the cell and its part of a table, of all cells that have one."""
+        """Return the number, the cell and its part of a table, of all cells that have one."""
         parts, columns = self.by_cell(frame), cell_columns(self.trials)
         keyed = ((number, cell, cell_key(cell, columns)) for number, cell in self.cells)
         return [(number, cell, parts[key]) for number, cell, key in keyed if key in parts]
@@ -70,12 +70,12 @@ def learning_plots(task: Task, tables: Tables) -> list[Group]:
 
 
 def _drawn(name: str, plot: LinePlot, caption: str) -> list[Drawing]:
-    """Give the drawing of a plot; nothing where it has no line."""
+    """Return the drawing of a plot; nothing where it has no line."""
     return [Drawing(name, plot, caption)] if plot.lines else []
 
 
 def numbered_cells(task: Task) -> list[tuple[int | None, Row]]:
-    """Give the cells to draw: the best with a number from 1, evenly spaced others without."""
+    """Return the cells to draw: the best with a number from 1, evenly spaced others without."""
     cells = task.finished
     best: list[tuple[int | None, Row]] = list(enumerate(cells[:N_SERIES], 1))
     others = cells[N_SERIES:]
@@ -84,7 +84,7 @@ def numbered_cells(task: Task) -> list[tuple[int | None, Row]]:
 
 
 def _ends(task: Task, cells: Sequence[tuple[int | None, Row]]) -> dict[int, str]:
-    """Give what the numbered cells differ in, in words, where all of it is short; else nothing."""
+    """Return what the numbered cells differ in, in words, where all of it is short; else nothing."""
     best = {number: cell for number, cell in cells if number is not None}
     given = [dict(task.values(cell)) for cell in best.values()]
     differing = [name for name in (given[0] if given else ()) if len({values[name] for values in given}) > 1]
@@ -155,7 +155,7 @@ def _bands(chosen: _Chosen, metric: str) -> list[Line]:
 
 
 def _single_seeds(chosen: _Chosen, metric: str) -> dict[int, list[SeedLine]]:
-    """Give the curves of single trials of the numbered cells, thinned out to what can be seen."""
+    """Return the curves of single trials of the numbered cells, thinned out to what can be seen."""
     curves = chosen.curves[(chosen.curves["metric"] == metric) & (chosen.curves[_UNIT] > 0)]
     by_trial = dict(iter(curves.sort_values("step").groupby("trial_id")))
     return {

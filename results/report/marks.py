@@ -24,13 +24,13 @@ class Marks:
 
 
 def class_of(name: str) -> str:
-    """Give the class of a part by its name: ``seed of-2`` for ``seed-2-17``; nothing for any other name."""
+    """Return the class of a part by its name: ``seed of-2`` for ``seed-2-17``; nothing for any other name."""
     found = _NAME.fullmatch(name)
     return f"{found[1]} of-{found[2]}" if found else ""
 
 
 def marks_of(figure: Figure) -> Marks:
-    """Give the marks of a figure that has been saved, so that everything has its place."""
+    """Return the marks of a figure that has been saved, so that everything has its place."""
     axes = figure.axes[0]
     lines = {str(line.get_gid()): line for line in axes.lines if class_of(str(line.get_gid()))}
     titles = {name: str(line.get_label()) for name, line in lines.items() if not name.startswith("end")}

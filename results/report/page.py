@@ -108,7 +108,7 @@ def render(
 
 
 def _digest(script: str) -> str:
-    """Give what the page's policy names its one script by: nothing else may run."""
+    """Return what the page's policy names its one script by: nothing else may run."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
@@ -133,7 +133,7 @@ def _environment() -> Environment:
 
 
 def environment_rows(environment: Any) -> list[tuple[str, str]]:
-    """Give ``environment.json`` as names and texts; what is nested gets its path as its name, lists are joined."""
+    """Return ``environment.json`` as names and texts; what is nested gets its path as its name, lists are joined."""
     rows: list[tuple[str, str]] = []
     if not isinstance(environment, dict):
         return rows

@@ -57,7 +57,7 @@ class RankingTable:
 
 
 def ranking_table(task: Task) -> RankingTable:
-    """Give a task's first cells with what they reached at which cost; columns that say nothing are left out."""
+    """Return a task's first cells with what they reached at which cost; columns that say nothing are left out."""
     rows = ranking_rows(task)[:ROWS_AT_ONCE]
     columns: list[tuple[str, list[str]]] = [("#", [str(row.number) for row in rows])]
     names = [name for name, _ in task.values(task.cells[0])]

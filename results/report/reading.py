@@ -59,7 +59,7 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
 
 
 def folder_of(path: Path) -> Path:
-    """Give the folder in which a sweep lies."""
+    """Return the folder in which a sweep lies."""
     return path if path.is_dir() else path.parent
 
 

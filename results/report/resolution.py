@@ -12,7 +12,7 @@ _TOO_FINE = 0.001
 
 
 def share_of_cost(cell: Row) -> float:
-    """Give the resolution of a cell's expected evaluations as a share of them; NaN where it is not known."""
+    """Return the resolution of a cell's expected evaluations as a share of them; NaN where it is not known."""
     cost, resolution = float(cell["ert_evaluations"]), cell.get("ert_resolution", math.nan)
     known = resolution is not pd.NA and math.isfinite(resolution) and math.isfinite(cost)
     return (min(float(resolution) / cost, 1.0) if cost else 0.0) if known else math.nan

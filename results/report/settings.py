@@ -30,7 +30,7 @@ class Settings:
 
 
 def fixed_settings(task: Task, run: Sequence[Mapping[str, Any]]) -> list[Settings]:
-    """Give what does not set a task's cells apart.
+    """Return what does not set a task's cells apart.
 
     Parameters
     ----------

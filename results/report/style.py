@@ -92,7 +92,7 @@ def styled(palette: Palette, *, text_as_text: bool) -> Iterator[None]:
 
 
 def new_figure(width: float = PANEL[0], height: float = PANEL[1]) -> tuple[Figure, Axes]:
-    """Give a figure with one set of axes; pyplot does not know it, so nothing has to be closed."""
+    """Return a figure with one set of axes; pyplot does not know it, so nothing has to be closed."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
@@ -111,7 +111,7 @@ def short(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def file_bytes(figure: Figure, kind: Literal["png", "svg"], margin: float = 0.12) -> bytes:
-    """Give a figure as a file's content; the same figure gives the same bytes. ``margin`` is in inches."""
+    """Return a figure as a file's content; the same figure gives the same bytes. ``margin`` is in inches."""
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(w_pad=margin, h_pad=margin)

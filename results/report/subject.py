@@ -120,21 +120,21 @@ class Task:
         return bool(np.nansum(beyond) > 0)
 
     def values(self, cell: Row) -> list[tuple[str, str]]:
-        """Give what sets a cell apart: its method where there are several, and the parameters that vary."""
+        """Return what sets a cell apart: its method where there are several, and the parameters that vary."""
         method = [("method", str(cell["method"]))] if len(self.methods) > 1 else []
         return [*method, *((name, parameter_text(cell[PARAMETER_PREFIX + name])) for name in self.varied)]
 
     def label(self, cell: Row) -> str:
-        """Give a cell's values in words: ``walk, stddev 0.1, batch 64``."""
+        """Return a cell's values in words: ``walk, stddev 0.1, batch 64``."""
         return self.words(cell) or str(cell["method"])
 
     def words(self, cell: Row, names: Collection[str] | None = None) -> str:
-        """Give those of a cell's values that apply, or those of them that are named, in words."""
+        """Return those of a cell's values that apply, or those of them that are named, in words."""
         given = [(name, text) for name, text in self.values(cell) if text != MISSING]
         return ", ".join(in_words(name, text) for name, text in given if names is None or name in names)
 
     def key(self, cell: Row) -> tuple[tuple[str, str], ...]:
-        """Give what ``values`` tells, exactly."""
+        """Return what ``values`` tells, exactly."""
         return (("method", str(cell["method"])), *((n, parameter_key(cell[PARAMETER_PREFIX + n])) for n in self.varied))
 
     @property
@@ -195,7 +195,7 @@ def _n_cells(trials: pd.DataFrame, columns: Sequence[str]) -> int:
 
 
 def ordered_values(values: Iterable[Any]) -> list[Any]:
-    """Give each value of a parameter once: numbers in order, then words as they come; none where it does not apply."""
+    """Return each value of a parameter once: numbers in order, then words as they come; none where it is missing."""
     found = {key: value for value in values if (key := parameter_key(value))}
     words = [value for value in found.values() if isinstance(value, str)]
     return [*sorted(value for value in found.values() if not isinstance(value, str)), *words]
@@ -207,12 +207,12 @@ def in_words(name: str, text: str) -> str:
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
-    """Give a table's rows, by column name."""
+    """Return a table's rows, by column name."""
     return cast("list[Row]", frame.to_dict("records"))
 
 
 def cell_key(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
-    """Give what tells a cell from others, in a form that can be compared whatever is missing."""
+    """Return what tells a cell from others, in a form that can be compared whatever is missing."""
     return tuple(parameter_key(row[name]) for name in columns)
 
 

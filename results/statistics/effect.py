@@ -66,7 +66,7 @@ def _score_ends(estimate: float, n_a: int, n_b: int, confidence: float) -> tuple
     z, more = normal_quantile(confidence), (n_a + n_b) / 2 - 1
 
     def distance(truth: float) -> float:
-        """Give by how much the estimate is nearer than z standard deviations to a truth."""
+        """Return by how much the estimate is nearer than z standard deviations to a truth."""
         shape = 1 + more * ((1 - truth) / (2 - truth) + truth / (1 + truth))
         return z * math.sqrt(truth * (1 - truth) * shape / (n_a * n_b)) - abs(estimate - truth)
 
@@ -87,7 +87,7 @@ def _logit_ends(wins: Floats, estimate: float, confidence: float) -> tuple[float
 
 
 def paired_superiority(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Superiority:
-    """Give the share of pairs whose first value is lower, ties counted half, with Wilson's interval.
+    """Return the share of pairs whose first value is lower, ties counted half, with Wilson's interval.
 
     Parameters
     ----------

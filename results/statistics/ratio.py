@@ -76,7 +76,7 @@ def _log_distance(low: float, high: float) -> float:
 
 
 def shift_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Ratio:
-    """Give the median of all ratios of a value of B to one of A, and the ratios that Mann and Whitney do not reject.
+    """Return the median of all ratios of a value of B to one of A, and the ratios that Mann and Whitney do not reject.
 
     The Hodges-Lehmann estimate on logarithms. Its interval needs four values a side for 95 %.
     Source: J. L. Hodges, E. L. Lehmann, Annals of Mathematical Statistics 34, 598 (1963).
@@ -98,7 +98,7 @@ def shift_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Ratio:
 
 
 def pair_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Ratio:
-    """Give the median ratio of B to A over pairs, and the ratios that Wilcoxon's signed ranks do not reject.
+    """Return the median ratio of B to A over pairs, and the ratios that Wilcoxon's signed ranks do not reject.
 
     The Hodges-Lehmann estimate on logarithms: the median of the means of any two pairs' log ratios, each with itself
     too. Its interval needs six pairs for 95 %.
@@ -131,7 +131,7 @@ def _pairs_left_out(n: int, confidence: float) -> int:
 
 
 def _left_out(n_a: int, n_b: int, confidence: float) -> int:
-    """Give how many ratios at each end the interval leaves out; -1 where even all of them are too narrow."""
+    """Return how many ratios at each end the interval leaves out; -1 where even all of them are too narrow."""
     tail = tail_probability(confidence)
     if n_a + n_b > EXACT_UP_TO:
         spread = math.sqrt(n_a * n_b * (n_a + n_b + 1) / 12)

@@ -70,7 +70,7 @@ def kaplan_meier(times: ArrayLike, reached: ArrayLike) -> SurvivalCurve:
 
 
 def median_time(times: ArrayLike, reached: ArrayLike, confidence: float = 0.95) -> MedianTime:
-    """Give the Kaplan-Meier median with its interval.
+    """Return the Kaplan-Meier median with its interval.
 
     Chosen over a restricted mean because it needs no horizon and stands beside the medians of the other columns. Where
     every censored trial outlasted every success, as in a cell with one budget, and for fewer than eight trials, the
@@ -111,7 +111,7 @@ def median_time(times: ArrayLike, reached: ArrayLike, confidence: float = 0.95) 
 
 
 def _half_time(curve: SurvivalCurve) -> float:
-    """Give the first time with at most half left; halfway to the next step where it is just half, as a median is.
+    """Return the first time with at most half left; halfway to the next step where it is just half, as a median is.
 
     Without a next step, since all others are censored, it is the first time itself.
     """

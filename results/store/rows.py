@@ -39,12 +39,12 @@ _POINT_DTYPES: Final[dict[str, DType]] = {c.name: c.dtype for c in CURVE_COLUMNS
 
 
 def now() -> str:
-    """Give the time as the tables write it: ISO 8601, UTC, milliseconds."""
+    """Return the time as the tables write it: ISO 8601, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def planned(trials: Iterable[TrialRecord], first: int) -> Iterator[list[SqlValue]]:
-    """Give the rows for ``INSERT_TRIAL``, numbered in plan order from ``first``.
+    """Yield the rows for ``INSERT_TRIAL``, numbered in plan order from ``first``.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def _parameters_json(trial: TrialRecord) -> str:
 
 
 def concluded(state: State, fields: Mapping[str, object]) -> dict[str, SqlValue]:
-    """Give every column that the end of a trial sets; what ``fields`` leaves out becomes missing.
+    """Return every column that the end of a trial sets; what ``fields`` leaves out becomes missing.
 
     Only ``started_at`` and what the plan already said stay as they are.
 
@@ -86,7 +86,7 @@ def concluded(state: State, fields: Mapping[str, object]) -> dict[str, SqlValue]
 
 
 def curve(trial_id: str, points: Sequence[CurvePoint]) -> list[list[SqlValue]]:
-    """Give the rows for ``INSERT_POINT``, without the position.
+    """Return the rows for ``INSERT_POINT``, without the position.
 
     Raises
     ------

@@ -137,5 +137,5 @@ def build_frame(table: TableName, columns: Mapping[str, pd.Series], parameters: 
 
 
 def column_dtypes(table: TableName) -> dict[str, DType]:
-    """Give the documented columns of a table with their types, in order."""
+    """Return the documented columns of a table with their types, in order."""
     return {column.name: column.dtype for column in TABLES[table]}

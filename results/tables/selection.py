@@ -39,7 +39,7 @@ class ExpressionError(ValueError):
 
 
 def select(table: pd.DataFrame, expression: str) -> pd.DataFrame:
-    """Give the rows for which an expression is true.
+    """Return the rows for which an expression is true.
 
     Known are ``== != < <= > >=``, ``in`` and ``not in`` a list, ``and or not`` (also ``& | ~``), parentheses, numbers,
     texts in quotes, ``True``, ``False``, and ``None`` for what is missing. A name is a column; a parameter may be named
@@ -77,7 +77,7 @@ def select(table: pd.DataFrame, expression: str) -> pd.DataFrame:
 
 
 def _truth(node: ast.expr, table: pd.DataFrame) -> Mask:
-    """Give where a part of the expression is true, missing as false."""
+    """Return where a part of the expression is true, missing as false."""
     match node:
         case ast.BoolOp(op=op, values=values):
             return _joined([_truth(value, table) for value in values], isinstance(op, ast.And))
@@ -163,7 +163,7 @@ def _column(node: ast.expr, table: pd.DataFrame) -> pd.Series:
 
 
 def column_name(name: str, table: pd.DataFrame) -> str:
-    """Give the column that a name stands for: itself, or the parameter of that name.
+    """Return the column that a name stands for: itself, or the parameter of that name.
 
     Raises
     ------
