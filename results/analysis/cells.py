@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from freewalk.results.schema.schema import FURTHEST_FIRST, PARAMETER_PREFIX, Outcome, State
+from freewalk.results.schema.schema import FURTHEST_FIRST, Outcome, State
 from freewalk.results.statistics.cell import Floats, nan_as_worst
+from freewalk.results.tables.frames import parameter_columns
 
 Bools: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = NDArray[np.intp]
@@ -39,6 +40,7 @@ class TrialArrays:
             else np.full(len(trials), math.nan)
             for name in (*_NUMBERS, *_LATER_NUMBERS)
         }
+        self.seeds: Rows = trials["seed"].to_numpy(dtype=np.int64, na_value=-1)
         self.metric_names = [None if name is pd.NA else str(name) for name in trials["metric_name"]]
         self.complete: Bools = (trials["state"] == State.COMPLETE).to_numpy(dtype=np.bool_, na_value=False)
         self.failed: Bools = (trials["state"] == State.FAILED).to_numpy(dtype=np.bool_, na_value=False)
@@ -81,11 +83,6 @@ def _worst_metric(trials: pd.DataFrame, judged: Bools, reached: Bools, numbers: 
     return np.where(votes == 0, math.nan, np.where(votes > 0, math.inf, -math.inf))
 
 
-def parameter_columns(table: pd.DataFrame) -> list[str]:
-    """Return the ``param_*`` columns of a table, in order."""
-    return [str(name) for name in table.columns if str(name).startswith(PARAMETER_PREFIX)]
-
-
 def cell_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns that make a cell: task, method and all parameters."""
     return ["task", "method", *parameter_columns(table)]
@@ -121,9 +118,9 @@ def counted_rows(trials: pd.DataFrame) -> Rows:
     return np.sort(order[~trials[keys].iloc[order].duplicated().to_numpy()])
 
 
-def parameter_names(table: pd.DataFrame) -> list[str]:
-    """Return the parameters of a table, without their prefix."""
-    return [name.removeprefix(PARAMETER_PREFIX) for name in parameter_columns(table)]
+def varies(column: pd.Series) -> bool:
+    """Tell whether a column has several values; missing is one like any other."""
+    return len(column.unique()) > 1
 
 
 def group_rows(keys: pd.DataFrame) -> list[Rows]:

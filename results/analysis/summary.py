@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from freewalk.results.analysis.cells import Rows, TrialArrays, cell_columns, group_rows, parameter_columns
-from freewalk.results.schema.schema import PARAMETER_PREFIX, SCHEMA_VERSION
+from freewalk.results.analysis.cells import Rows, TrialArrays, cell_columns, group_rows
 from freewalk.results.statistics.cell import (
     Floats,
     expected_running_time,
@@ -18,10 +17,11 @@ from freewalk.results.statistics.cell import (
     wilson_interval,
 )
 from freewalk.results.statistics.intervals import iqm_interval
-from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.tables.frames import frame_of
 
-ORDER: Final = "Cells stand in the order of success rate, then expected evaluations, then final loss."
+SORTED_BY: Final = "success rate, then expected evaluations, then final loss"
 """What ``cell_order`` does, in words."""
+ORDER: Final = f"Cells stand in the order of {SORTED_BY}."
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:
@@ -41,17 +41,11 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The ``summary`` table. Statistics without a trial to rest on are NaN.
     """
-    parameters = parameter_columns(trials)
     cells = group_rows(trials[cell_columns(trials)])
     arrays = TrialArrays(trials)
     records = [_cell_record(arrays, rows) for rows in cells]
     first = trials.iloc[[int(rows[0]) for rows in cells]].reset_index(drop=True)
-    columns: dict[str, pd.Series] = {
-        name: first[name] if name in ("task", "method") else typed_series([r[name] for r in records], dtype)
-        for name, dtype in column_dtypes("summary").items()
-    }
-    columns.update({name: first[name] for name in parameters})
-    return build_frame("summary", columns, [name.removeprefix(PARAMETER_PREFIX) for name in parameters])
+    return frame_of("summary", records, first[cell_columns(trials)])
 
 
 def _cell_record(trials: TrialArrays, rows: Rows) -> dict[str, Any]:
@@ -67,7 +61,6 @@ def _cell_record(trials: TrialArrays, rows: Rows) -> dict[str, Any]:
     )
     unconfirmed = trials.numbers["n_unconfirmed"][complete]
     return {
-        "schema_version": SCHEMA_VERSION,
         "n_trials": len(rows),
         "n_complete": n,
         "n_failed": int(trials.failed[rows].sum()),

@@ -20,6 +20,14 @@ _TIMES: Final = (
 )
 
 
+def is_missing(value: Any) -> bool:
+    """Tell whether a value of a table is missing: None, NaN, or pandas' NA, which cannot be compared."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
+
+
 def significant(value: float, digits: int = 3) -> str:
     """Return a number with few digits: 0.0123, 4.5e-7, 33,300, ∞."""
     if math.isnan(value):
@@ -103,10 +111,9 @@ def listed(words: Sequence[str], last: str = "and") -> str:
 
 def parameter_text(value: Any) -> str:
     """Return a parameter's value as it may be given to --grid, with few digits; a dash where it does not apply."""
-    text = str(value)
-    if text in ("None", "nan", "<NA>"):  # <NA> cannot be compared
+    if is_missing(value):
         return MISSING
-    return _without_padding(f"{value:.4g}") if isinstance(value, float) else text
+    return _without_padding(f"{value:.4g}") if isinstance(value, float) else str(value)
 
 
 def short_value(text: object) -> str:
@@ -117,6 +124,6 @@ def short_value(text: object) -> str:
         return str(text)
 
 
-def printable(text: str) -> str:
+def xml_text(text: str) -> str:
     """Leave out the characters that neither XML nor HTML allows."""
     return _CONTROL.sub("", text)

@@ -3,9 +3,7 @@
 import math
 from typing import Final
 
-import pandas as pd
-
-from freewalk.results.base.numbers import counted, listed, percent, short_value, significant
+from freewalk.results.base.numbers import counted, is_missing, listed, percent, short_value, significant
 from freewalk.results.report.comparing import LEVEL
 from freewalk.results.report.subject import Row, Task, records
 from freewalk.results.schema.schema import PARAMETER_PREFIX
@@ -83,7 +81,7 @@ def _together(pair: Row) -> str:
 
 def fold_words(effect: Row) -> str:
     """Return by how much a parameter's values differ: 13, or at least 13 where what it would have cost is not known."""
-    at_least = "at least " if effect["fold_is_bound"] is not pd.NA and effect["fold_is_bound"] else ""
+    at_least = "at least " if not is_missing(effect["fold_is_bound"]) and effect["fold_is_bound"] else ""
     return f"{at_least}{significant(effect['fold'], 2)}"
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import pandas as pd
-
-from freewalk.results.base.numbers import counted, significant
+from freewalk.results.base.numbers import counted, is_missing, significant
 from freewalk.results.schema.records import CurvePoint
 
 _LOWER_IS_BETTER: Final = ("loss", "max_error")
@@ -25,16 +23,14 @@ class EndedTrial:
     def word(self, name: str) -> str | None:
         """Return a text; None where it is missing."""
         value = self.row.get(name)
-        return None if value is None or value is pd.NA or value != value else str(value) or None
+        return None if is_missing(value) else str(value) or None
 
     def number(self, name: str) -> float:
         """Return a number; NaN where it is missing."""
-        value = self.row.get(name)
-        if value is None or value is pd.NA or not isinstance(value, int | float | str):
-            return float(value) if hasattr(value, "__float__") and value is not pd.NA else math.nan
+        value: Any = self.row.get(name)
         try:
-            return float(value)
-        except ValueError:
+            return math.nan if is_missing(value) else float(value)
+        except (TypeError, ValueError):
             return math.nan
 
     def heldout(self, metric: str) -> list[CurvePoint]:

@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 from xml.etree import ElementTree
 
-from freewalk.results.base.numbers import printable
+from freewalk.results.base.numbers import xml_text
 from freewalk.results.report.marks import Marks, class_of
 from freewalk.results.report.palette import INLINE, variables
 
@@ -82,7 +82,7 @@ def _write(
     if titles and (part := class_of(name)):
         attributes += f' class="{part}"'
         left_out = {"style"} if part.startswith(_STYLED_BY_THE_PAGE) else left_out
-    title = f"<title>{escape(printable(titles[name]))}</title>" if name in titles else ""
+    title = f"<title>{escape(xml_text(titles[name]))}</title>" if name in titles else ""
     inside = escape((element.text or "").strip()) + "".join(_write(child, ids, titles, left_out) for child in element)
     if tag == "g" and not (inside and attributes):
         return inside

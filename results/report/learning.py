@@ -18,7 +18,7 @@ from freewalk.results.report.palette import N_SERIES
 from freewalk.results.report.subject import Row, Tables, Task, cell_key, records
 from freewalk.results.schema.schema import State
 from freewalk.results.statistics.cell import Floats
-from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.tables.frames import frame_of
 
 N_CONTEXT: Final = 30
 """Cells drawn in grey behind the best ones, at most."""
@@ -109,7 +109,7 @@ def _trials_of(task: Task, cells: Sequence[Row]) -> pd.DataFrame:
 
 def _curves_of(trials: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFrame:
     if curves is None:
-        return build_frame("curves", {name: typed_series([], dtype) for name, dtype in column_dtypes("curves").items()})
+        return frame_of("curves", [])
     # A sweep that goes on may have stored a curve after its trials were read.
     done = trials.loc[trials["state"] == State.COMPLETE, "trial_id"]
     return curves[(curves["split"] == _SPLIT) & curves["trial_id"].isin(done)]

@@ -12,7 +12,8 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from freewalk.results.base.numbers import printable
+from freewalk.results.analysis.summary import ORDER
+from freewalk.results.base.numbers import xml_text
 from freewalk.results.report.answers import Answer
 from freewalk.results.report.headline import Headline
 from freewalk.results.report.learning import MAX_SEEDS
@@ -100,11 +101,12 @@ def render(
         script=Markup(SCRIPT),
         script_hash=_digest(SCRIPT),
         rows_at_once=ROWS_AT_ONCE,
+        order=ORDER,
         version=version,
         left_out=left_out,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )  # fmt: skip
-    return printable(page)
+    return xml_text(page)
 
 
 def _digest(script: str) -> str:

@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import offset_copy
 
-from freewalk.results.base.numbers import compact, printable
+from freewalk.results.base.numbers import compact, xml_text
 from freewalk.results.report.palette import Palette
 
 PANEL: Final = (5.4, 3.9)
@@ -118,7 +118,7 @@ def file_bytes(figure: Figure, kind: Literal["png", "svg"], margin: float = 0.12
     buffer = io.BytesIO()
     about: dict[str, Any] = {"Software": "freewalk"} if kind == "png" else {"Creator": "freewalk", "Date": None}
     figure.savefig(buffer, format=kind, dpi=_DOTS_PER_INCH, metadata=about)
-    return buffer.getvalue() if kind == "png" else printable(buffer.getvalue().decode()).encode()
+    return buffer.getvalue() if kind == "png" else xml_text(buffer.getvalue().decode()).encode()
 
 
 def log_scale(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> None:

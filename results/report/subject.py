@@ -8,10 +8,11 @@ from typing import Any, Final, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from freewalk.results.analysis.cells import cell_columns, parameter_columns
-from freewalk.results.base.numbers import MISSING, counted, counted_seeds, parameter_text, significant
+from freewalk.results.analysis.cells import cell_columns, varies
+from freewalk.results.base.numbers import MISSING, counted, counted_seeds, is_missing, parameter_text, significant
 from freewalk.results.report.remedy import remedies
 from freewalk.results.schema.schema import PARAMETER_PREFIX, Outcome, State
+from freewalk.results.tables.frames import parameter_columns
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -177,7 +178,7 @@ def varied_parameters(trials: pd.DataFrame, axes: frozenset[str]) -> tuple[str, 
     axes : frozenset of str
         The keys of the grid; empty where they are not known.
     """
-    several = [name for name in parameter_columns(trials) if len(trials[name].unique()) > 1]
+    several = [name for name in parameter_columns(trials) if varies(trials[name])]
     # What only some methods have is told by the method.
     within = trials[["method", *several]].drop_duplicates()
     chosen = [name for name in several if name.removeprefix(PARAMETER_PREFIX) in axes and _varies_within(within, name)]
@@ -187,7 +188,7 @@ def varied_parameters(trials: pd.DataFrame, axes: frozenset[str]) -> tuple[str, 
 
 
 def _varies_within(cells: pd.DataFrame, name: str) -> bool:
-    return any(len(values.unique()) > 1 for _, values in cells.groupby("method", sort=False)[name])
+    return any(varies(values) for _, values in cells.groupby("method", sort=False)[name])
 
 
 def _n_cells(trials: pd.DataFrame, columns: Sequence[str]) -> int:
@@ -218,4 +219,4 @@ def cell_key(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
 
 def parameter_key(value: Any) -> str:
     """Write a value so that equal values are equal texts, missing ones included."""
-    return "" if str(value) in ("None", "nan", "<NA>") else repr(value)
+    return "" if is_missing(value) else repr(value)

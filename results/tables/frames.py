@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.base.text import cell_text
 from freewalk.results.schema.records import INT64_MAX, INT64_MIN
-from freewalk.results.schema.schema import TABLES, DType, Outcome, State, TableName, column_names
+from freewalk.results.schema.schema import (
+    PARAMETER_PREFIX,
+    SCHEMA_VERSION,
+    TABLES,
+    DType,
+    Outcome,
+    State,
+    TableName,
+    column_names,
+)
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?(e[+-]?\d+)?|inf)")
@@ -77,7 +87,7 @@ def parameter_series(values: Iterable[object]) -> pd.Series:
 
 
 def _text(value: object) -> str | None:
-    if value is None or value == "" or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value) or value == "":
         return None
     return repr(value) if isinstance(value, float) else str(value)
 
@@ -114,6 +124,41 @@ def find_doubt(trials: pd.DataFrame) -> str | None:
         if not may_miss and trials[column].isna().any():
             return f"a trial has no {column}"
     return None
+
+
+def parameter_columns(table: pd.DataFrame) -> list[str]:
+    """Return the ``param_*`` columns of a table, in order."""
+    return [str(name) for name in table.columns if str(name).startswith(PARAMETER_PREFIX)]
+
+
+def parameter_names(table: pd.DataFrame) -> list[str]:
+    """Return the parameters of a table, without their prefix."""
+    return [name.removeprefix(PARAMETER_PREFIX) for name in parameter_columns(table)]
+
+
+def frame_of(table: TableName, rows: Sequence[Mapping[str, Any]], beside: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Make a table of today's layout.
+
+    Parameters
+    ----------
+    table : str
+        Which table.
+    rows : sequence of mapping
+        What was found, row by row, by the names of the columns.
+    beside : pandas.DataFrame, optional
+        What is known of the same rows already: the columns that ``rows`` lack, and the parameters.
+    """
+    given = pd.DataFrame(index=range(len(rows))) if beside is None else beside
+    found = rows[0].keys() if rows else ()
+    columns = {
+        name: given[name]
+        if name in given and name not in found
+        else typed_series([SCHEMA_VERSION if name == "schema_version" else row[name] for row in rows], dtype)
+        for name, dtype in column_dtypes(table).items()
+    }
+    return build_frame(
+        table, columns | {name: given[name] for name in parameter_columns(given)}, parameter_names(given)
+    )
 
 
 def build_frame(table: TableName, columns: Mapping[str, pd.Series], parameters: Sequence[str] = ()) -> pd.DataFrame:

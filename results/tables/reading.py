@@ -18,6 +18,7 @@ from freewalk.results.tables.frames import (
     column_dtypes,
     find_doubt,
     foreign_series,
+    parameter_names,
     parameter_series,
     typed_series,
 )
@@ -78,7 +79,7 @@ def _find_doubt(frame: pd.DataFrame, table: TableName) -> str | None:
 def _in_todays_layout(raw: pd.DataFrame, path: Path, table: TableName) -> tuple[pd.DataFrame, list[str]]:
     """Add the columns that an older layout does not have; give the names of the parameters too."""
     names = [str(name) for name in raw.columns]
-    parameters = [name.removeprefix(PARAMETER_PREFIX) for name in names if name.startswith(PARAMETER_PREFIX)]
+    parameters = parameter_names(raw)
     expected = column_names(table, parameters if table in PARAMETERS_AFTER else ())
     versions = {*raw["schema_version"]} if "schema_version" in names else set()
     older = bool(versions) and versions <= {str(version) for version in range(1, SCHEMA_VERSION)}
