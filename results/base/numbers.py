@@ -28,15 +28,15 @@ def is_missing(value: Any) -> bool:
         return True
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """Return a number with few digits: 0.0123, 4.5e-7, 33,300, ∞."""
+def significant(value: float, digits: int = 3, longest: float = 1e9) -> str:
+    """Return a number with few digits: 0.0123, 4.5e-7, 33,300, ∞; from `longest` on as a power of ten."""
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
         return INFINITE if value > 0 else f"-{INFINITE}"
     rounded = float(f"{value:.{digits}g}")
     if abs(rounded) >= 1000:
-        return f"{rounded:,.0f}" if abs(rounded) < 1e9 else _without_padding(f"{rounded:.{digits - 1}e}")
+        return f"{rounded:,.0f}" if abs(rounded) < longest else _without_padding(f"{rounded:.{digits - 1}e}")
     # with few digits, 130 would be 1.3e2
     return f"{rounded:.0f}" if abs(rounded) >= 10**digits else _without_padding(f"{value:.{digits}g}")
 

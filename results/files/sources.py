@@ -11,8 +11,7 @@ import pandas as pd
 from freewalk.results.analysis.cells import counted_once
 from freewalk.results.base.errors import StoreError
 from freewalk.results.schema.configuration import DOCUMENT, run_settings
-from freewalk.results.schema.environment import read_environment
-from freewalk.results.schema.machine import machine_name
+from freewalk.results.schema.environment import machine_name, read_environment
 from freewalk.results.schema.report_schema import ORIGINS
 from freewalk.results.schema.schema import PARAMETER_PREFIX, SCHEMA_VERSION, State
 from freewalk.results.store.data import DataRow, DataSets, recorded

@@ -18,15 +18,12 @@ from freewalk.results.base.writing import write_bytes
 from freewalk.results.files.export import write_csv
 from freewalk.results.report.answers import Answer, answer
 from freewalk.results.report.drawing import Drawing, Group
-from freewalk.results.report.headline import headline
+from freewalk.results.report.headline import headline, overall
 from freewalk.results.report.heat_maps import heat_maps
-from freewalk.results.report.in_progress import plots_in_progress
 from freewalk.results.report.influence import influence_group
-from freewalk.results.report.inline_svg import to_inline
-from freewalk.results.report.learning import learning_plots
-from freewalk.results.report.marks import marks_of
+from freewalk.results.report.inline_svg import marks_of, to_inline
+from freewalk.results.report.learning import learning_plots, plots_in_progress
 from freewalk.results.report.outcomes import endings
-from freewalk.results.report.overall import overall
 from freewalk.results.report.page import Section, Shown, ShownGroup, render
 from freewalk.results.report.palette import FILES, INLINE, Theme
 from freewalk.results.report.parquet import parquet_bytes

@@ -15,10 +15,9 @@ from markupsafe import Markup, escape
 from freewalk.results.analysis.summary import ORDER
 from freewalk.results.base.numbers import xml_text
 from freewalk.results.report.answers import Answer
-from freewalk.results.report.headline import Headline
+from freewalk.results.report.headline import Headline, Overall
 from freewalk.results.report.learning import MAX_SEEDS
 from freewalk.results.report.outcomes import MAX_ERRORS, Ending, error_groups
-from freewalk.results.report.overall import Overall
 from freewalk.results.report.palette import DARK, LIGHT, N_SERIES, variables
 from freewalk.results.report.ranking_rows import ROWS_AT_ONCE, RankingRow
 from freewalk.results.report.resolution import resolution_text

@@ -21,8 +21,7 @@ def share_of_cost(cell: Row) -> float:
 def resolution_text(cell: Row) -> str:
     """Say how coarse a cell's cost is: ``up to 4 % less between looks; 2 of 6 at the first look``."""
     share = share_of_cost(cell)
-    n_first = cell.get("n_first_look")
-    n_first = 0 if is_missing(n_first) else int(n_first)
+    n_first = 0 if is_missing(cell.get("n_first_look")) else int(cell["n_first_look"])
     parts = [f"up to {percent(share)} less between looks"] if share >= _TOO_FINE else []
     if n_first:
         n_reached = int(cell["n_reached"])

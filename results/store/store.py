@@ -27,10 +27,10 @@ from freewalk.results.store.database import (
     describe,
     is_new,
     naming,
+    prepare,
     sound,
     transaction,
 )
-from freewalk.results.store.directory import prepare
 from freewalk.results.store.lock import WriterLock, locked
 from freewalk.results.store.migration import bring_up_to_date, open_reader
 from freewalk.results.store.tables import read_curves, read_curves_in_parts, read_trials
