@@ -63,7 +63,7 @@ def compare(
     Returns
     -------
     pandas.DataFrame
-        The ``comparison`` table: measure by measure, in each one row a cell. Cells with different targets are left
+        The ``comparison`` table: measure by measure, in each one row per cell. Cells with different targets are left
         out of the evaluations, cells without a complete trial on both sides out of both.
     """
     sides = Sides(a, b, matching, runs)

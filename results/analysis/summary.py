@@ -25,7 +25,7 @@ ORDER: Final = f"Cells stand in the order of {SORTED_BY}."
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a cell, in order of first appearance.
+    """Return one row per cell, in order of first appearance.
 
     A cell is a task, a method and all parameters; a missing parameter is a value like any other. Statistics
     rest on the complete trials: a diverged one has loss +inf and the worst metric, one that missed its target
@@ -115,7 +115,7 @@ def best_cells(summary: pd.DataFrame, per_task: int = 5) -> pd.DataFrame:
     summary : pandas.DataFrame
         The ``summary`` table.
     per_task : int
-        How many cells a task, at most.
+        How many cells per task, at most.
 
     Returns
     -------

@@ -172,7 +172,7 @@ def _check_header(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; pick another --out") from error
     if len(header) < _HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
-        raise StoreError(f"{path} is damaged or no database: restore it or pick another --out")
+        raise StoreError(f"{path} is damaged or not a database: restore it or pick another --out")
 
 
 @contextmanager
@@ -188,7 +188,7 @@ def naming(path: Path) -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         raise  # a fault of the caller's code, not of the file
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path} is damaged or no database ({error}): restore it or pick another --out") from error
+        raise StoreError(f"{path} is damaged or not a database ({error}): restore it or pick another --out") from error
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def _parameters_json(trial: TrialRecord) -> str:
     parameters = {name: plain(value) for name, value in trial.parameters.items()}
     for name, value in parameters.items():
         if not (value is None or isinstance(value, str | int | float)):
-            raise ValueError(f"parameter {name} of trial {trial.trial_id} is no scalar: {value!r}")
+            raise ValueError(f"parameter {name} of trial {trial.trial_id} is not a scalar: {value!r}")
     texts = {name: clean_text(value) for name, value in parameters.items() if isinstance(value, str)}
     return json.dumps({**parameters, **texts})
 

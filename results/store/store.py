@@ -258,7 +258,7 @@ class Store:
         fields : mapping
             Columns of the trials table. ``outcome`` is needed; ``finished_at`` is now unless given.
         curve : sequence of CurvePoint
-            Replaces the trial's points; one a (step, split, metric).
+            Replaces the trial's points; one per (step, split, metric).
 
         Raises
         ------

@@ -53,7 +53,7 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except (ValueError, pd.errors.ParserError) as error:
         problem = " ".join(str(error).split())
-        raise StoreError(f"{path} is no CSV table ({problem}): export it again") from error
+        raise StoreError(f"{path} is not a CSV table ({problem}): export it again") from error
     raw, parameters = _in_todays_layout(raw, path, table)
     try:
         columns = {name: parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
@@ -86,7 +86,7 @@ def _in_todays_layout(raw: pd.DataFrame, path: Path, table: TableName) -> tuple[
     if names != (expected if not older else [name for name in expected if name in names]):
         missing = {*expected} - {*names} if not older else set()
         culprit = next(iter({*names} - {*expected} or missing), "the order of its columns")
-        raise StoreError(f"{path} is no {table} table (see {culprit}): check the path, or export it again")
+        raise StoreError(f"{path} is not a {table} table (see {culprit}): check the path, or export it again")
     if not older and not versions <= {str(SCHEMA_VERSION)}:
         raise StoreError(f"{path} has another layout than {SCHEMA_VERSION}: read it with the version that wrote it")
     if older:

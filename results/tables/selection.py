@@ -94,7 +94,7 @@ def _truth(node: ast.expr, table: pd.DataFrame) -> Mask:
             if isinstance(column.dtype, pd.BooleanDtype):
                 return column.fillna(False).astype(bool)
             raise _refusal(node, "is neither true nor false: compare it with a value")
-    raise _refusal(node, "is no comparison")
+    raise _refusal(node, "is not a comparison")
 
 
 def _joined(parts: Sequence[Mask], every: bool) -> Mask:
@@ -107,7 +107,7 @@ def _joined(parts: Sequence[Mask], every: bool) -> Mask:
 def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, table: pd.DataFrame) -> Mask:
     if isinstance(op, ast.In | ast.NotIn):
         if not isinstance(right, ast.List | ast.Tuple | ast.Set):
-            raise _refusal(right, "is no list of values")
+            raise _refusal(right, "is not a list of values")
         column = _column(left, table)
         found = _joined([_equal(column, _constant(item)) for item in right.elts] or [column.isna() & False], False)
         return ~found if isinstance(op, ast.NotIn) else found
@@ -187,7 +187,7 @@ def _constant(node: ast.expr) -> Any:
             return math.inf
         case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf")):
             return -math.inf
-    raise _refusal(node, "is no number, text, True, False or None")
+    raise _refusal(node, "is not a number, text, True, False or None")
 
 
 def _refusal(node: ast.expr, problem: str) -> ExpressionError:

@@ -211,9 +211,9 @@ def test_the_page_names_what_is_red_and_what_came_nearest() -> None:
     ]
     page = markdown(Results({}, {}, checks=rows))
     assert "## Correctness: 3 green, 1 red, 1 not run" in page
-    assert "| noise | 2 of 3 | b          | 9e-6  | 1e-5    | error: close |" in page
-    assert "| trial | 1 of 2 | d          | 9e-6  | 1e-6    | error |" in page
-    assert "| trial | d    | 9e-6  | 1e-6    | error |" in page.split("### Red")[1]
+    assert "| noise | 2 of 3 | b          | 9e-06 | 1e-05   | error: close |" in page
+    assert "| trial | 1 of 2 | d          | 9e-06 | 1e-06   | error |" in page
+    assert "| trial | d    | 9e-06 | 1e-06   | error |" in page.split("### Red")[1]
 
 
 def test_a_table_may_hold_bars() -> None:
