@@ -123,6 +123,17 @@ def varies(column: pd.Series) -> bool:
     return len(column.unique()) > 1
 
 
+def by_trial(trials: pd.DataFrame, curves: pd.DataFrame, values: Floats, work: Floats) -> tuple[Floats, Floats, Rows]:
+    """Return the known values and work of the curves' points, trial by trial in the order of work, and the bounds.
+
+    The points of row n of ``trials`` are those from ``bounds[n]`` to ``bounds[n + 1]``; NaN is not known.
+    """
+    place = pd.Index(trials["trial_id"]).get_indexer(pd.Index(curves["trial_id"]))
+    known = np.flatnonzero((place >= 0) & ~np.isnan(values) & ~np.isnan(work))
+    order = known[np.lexsort((work[known], place[known]))]
+    return values[order], work[order], np.searchsorted(place[order], np.arange(len(trials) + 1))
+
+
 def group_rows(keys: pd.DataFrame) -> list[Rows]:
     """Return the rows of each group of equal keys, in order of first appearance; missing is a value like any other."""
     # Codes instead of a groupby: missing values then need no special care, and the order is that of the rows.

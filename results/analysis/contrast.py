@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import gammaln
 
 from freewalk.results.analysis.cells import Bools, Rows, TrialArrays
-from freewalk.results.statistics.cell import Floats
-from freewalk.results.statistics.effect import Superiority, paired_superiority, superiority
+from freewalk.results.statistics.cell import Estimate, Floats
+from freewalk.results.statistics.effect import paired_superiority, superiority
 from freewalk.results.statistics.intervals import rate_difference_interval
 from freewalk.results.statistics.ranks import (
     SIGNED_RANK,
@@ -79,7 +79,7 @@ class Outcomes(NamedTuple):
         return self._replace(seeds=self.seeds[places], costs=self.costs[places], reached=self.reached[places])
 
 
-def rank_test(a: Floats, seeds_a: Rows, b: Floats, seeds_b: Rows, n_tests: int) -> tuple[RankTest, Superiority]:
+def rank_test(a: Floats, seeds_a: Rows, b: Floats, seeds_b: Rows, n_tests: int) -> tuple[RankTest, Estimate]:
     """Test the scores of two cells, and say how often one beats the other: as pairs of equal seeds where that suits.
 
     Parameters

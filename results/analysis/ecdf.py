@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from freewalk.results.analysis.cells import Rows, TrialArrays, group_rows
+from freewalk.results.analysis.cells import TrialArrays, by_trial, group_rows
 from freewalk.results.schema.schema import State
 from freewalk.results.statistics.cell import Floats
 
@@ -152,13 +152,11 @@ class _Hits:
         met = trials[to_target].to_numpy(np.float64, na_value=math.nan)
         self._to_target: Floats = np.where(arrays.reached, met, math.inf)
         chosen = curves[curves["split"] == split]
-        place = pd.Index(trials["trial_id"]).get_indexer(pd.Index(chosen["trial_id"]))
+        judged_by = dict(zip(trials["trial_id"], arrays.metric_names, strict=True))
+        metric = np.array([judged_by.get(trial) for trial in chosen["trial_id"]], object)
+        chosen = chosen[chosen["metric"].to_numpy(object) == metric]
         values, work = (chosen[name].to_numpy(np.float64, na_value=math.nan) for name in ("value", unit))
-        metric = np.array([*arrays.metric_names, None], object)[place]  # a trial that is not there: place -1, None
-        known = (chosen["metric"].to_numpy(object) == metric) & ~np.isnan(values) & ~np.isnan(work)
-        order = np.lexsort((work[known], place[known]))
-        self._values, self._work = values[known][order], work[known][order]
-        self._bounds: Rows = np.searchsorted(place[known][order], np.arange(len(trials) + 1))
+        self._values, self._work, self._bounds = by_trial(trials, chosen, values, work)
 
     def curve(self, row: int | np.intp) -> tuple[Floats, Floats]:
         """Return the work and the values of a trial's metric."""

@@ -10,8 +10,7 @@ from freewalk.results.analysis.cells import Rows, TrialArrays, cell_columns, gro
 from freewalk.results.analysis.contrast import Outcomes, beside_first, contrast, ends, rank_test
 from freewalk.results.analysis.summary import cell_order, summarise
 from freewalk.results.schema.report_schema import RANKING
-from freewalk.results.statistics.cell import Floats
-from freewalk.results.statistics.effect import NOTHING
+from freewalk.results.statistics.cell import NOTHING, Floats
 from freewalk.results.statistics.intervals import running_time_interval
 from freewalk.results.statistics.ranks import SIGNIFICANT
 from freewalk.results.statistics.survival import median_time

@@ -24,7 +24,7 @@ from freewalk.results.report.influence import influence_group
 from freewalk.results.report.inline_svg import marks_of, to_inline
 from freewalk.results.report.learning import learning_plots, plots_in_progress
 from freewalk.results.report.outcomes import endings
-from freewalk.results.report.page import Section, Shown, ShownGroup, render
+from freewalk.results.report.page import Section, render
 from freewalk.results.report.palette import FILES, INLINE, Theme
 from freewalk.results.report.parquet import parquet_bytes
 from freewalk.results.report.ranking_rows import ranking_rows
@@ -95,26 +95,21 @@ class Report:
         return tuple(notes)
 
     def _section(self, one: TaskReport) -> Section:
-        groups = []
-        for group in one.groups:
-            shown = [self._shown(drawing, one.task) for drawing in group.drawings]
-            groups.append(ShownGroup(group.title, shown, group.caption, group.choices))
         return Section(
             task=one.task,
             anchor=f"task-{one.anchor}",
             answer=one.answer,
             rows=ranking_rows(one.task),
             endings=endings(one.task, self.tables.curves),
-            groups=groups,
+            groups=[(group, [self._inline(drawing, one.task) for drawing in group.drawings]) for group in one.groups],
             settings=fixed_settings(one.task, self.tables.settings),
         )
 
-    def _shown(self, drawing: Drawing, task: Task) -> Shown:
+    def _inline(self, drawing: Drawing, task: Task) -> Markup:
         figure = drawing.plot.draw(INLINE)
         document = file_bytes(figure, "svg", margin=0.04).decode()
         name = f"plot-{next(self._numbers)}"
-        svg = to_inline(document, name, f"{task.name}: {drawing.plot.title}", marks_of(figure))
-        return Shown(Markup(svg), drawing.caption)
+        return Markup(to_inline(document, name, f"{task.name}: {drawing.plot.title}", marks_of(figure)))
 
     def plot_names(self) -> list[str]:
         """Return the names that ``plots`` gives, without their endings."""

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from freewalk.results.analysis.summary import ORDER
 from freewalk.results.base.numbers import xml_text
 from freewalk.results.report.answers import Answer
+from freewalk.results.report.drawing import Group
 from freewalk.results.report.headline import Headline, Overall
 from freewalk.results.report.learning import MAX_SEEDS
 from freewalk.results.report.outcomes import MAX_ERRORS, Ending, error_groups
@@ -29,25 +30,6 @@ SCRIPT: Final = (TEMPLATES / "report.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A drawing as the page holds it."""
-
-    svg: Markup
-    caption: str
-
-
-@dataclass(frozen=True)
-class ShownGroup:
-    """Drawings that stand side by side, as the page holds them."""
-
-    title: str
-    drawings: Sequence[Shown]
-    caption: str
-    choices: Sequence[tuple[int, str]] = ()
-    """The numbers of their curves, and the cells in words that they stand for."""
-
-
-@dataclass(frozen=True)
 class Section:
     """A task's part of the page."""
 
@@ -56,7 +38,8 @@ class Section:
     answer: Answer
     rows: Sequence[RankingRow]
     endings: Sequence[Ending]
-    groups: Sequence[ShownGroup]
+    groups: Sequence[tuple[Group, Sequence[Markup]]]
+    """Drawings that stand side by side, and their SVG."""
     settings: Sequence[Settings]
 
 

@@ -4,7 +4,7 @@ Their intervals are in `statistics_intervals`, tests in `statistics_ranks`.
 """
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,17 @@ from scipy.special import ndtri, stdtrit
 
 Floats: TypeAlias = NDArray[np.float64]
 Interval: TypeAlias = tuple[float, float]
+
+
+class Estimate(NamedTuple):
+    """A number with its interval; NaN where there is nothing to estimate it from."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+NOTHING: Final = Estimate(math.nan, math.nan, math.nan)
 
 
 def nan_as_worst(values: ArrayLike, worst: float = math.inf) -> Floats:

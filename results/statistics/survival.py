@@ -2,28 +2,20 @@
 
 import math
 import warnings
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import CensoredData, ecdf
 
-from freewalk.results.statistics.cell import Floats, without_nan
+from freewalk.results.statistics.cell import NOTHING, Estimate, Floats, without_nan
 from freewalk.results.statistics.intervals import SMALLEST_RESAMPLED, median_interval
 
 _FEW: Final = 8
 """Trials that are too few for normal scores: they would hold the median 80 to 94 % of the time."""
 
 
-class MedianTime(NamedTuple):
-    """The time at which half of the trials have reached the target, with its interval; +inf where they never do."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-def median_time(times: ArrayLike, reached: ArrayLike, confidence: float = 0.95) -> MedianTime:
+def median_time(times: ArrayLike, reached: ArrayLike, confidence: float = 0.95) -> Estimate:
     """Return the Kaplan-Meier median with its interval.
 
     Chosen over a restricted mean because it needs no horizon and stands beside the medians of the other columns. Where
@@ -45,8 +37,8 @@ def median_time(times: ArrayLike, reached: ArrayLike, confidence: float = 0.95) 
 
     Returns
     -------
-    MedianTime
-        NaN without trials.
+    Estimate
+        +inf where fewer than half ever reach it, NaN without trials.
 
     Raises
     ------
@@ -57,7 +49,7 @@ def median_time(times: ArrayLike, reached: ArrayLike, confidence: float = 0.95) 
     if spent.shape != hit.shape:
         raise ValueError(f"{spent.shape} times, {hit.shape} marks of success")
     if not spent.size:
-        return MedianTime(math.nan, math.nan, math.nan)
+        return NOTHING
     curve = ecdf(CensoredData(spent[hit], right=np.nan_to_num(spent[~hit]))).sf  # scipy wants no inf
     events = np.unique(spent[hit])
     share = curve.evaluate(events)
@@ -73,7 +65,7 @@ def median_time(times: ArrayLike, reached: ArrayLike, confidence: float = 0.95) 
         reachable = past | (band.low.evaluate(events) <= 0.5)
         low = float(events[reachable].min(initial=events[-1]))  # surely later than the last one seen
         high = float(events[past].min(initial=math.inf))
-    return MedianTime(_half_time(events, share), low, high)
+    return Estimate(_half_time(events, share), low, high)
 
 
 def _half_time(times: Floats, share: Floats) -> float:

@@ -22,6 +22,7 @@ from freewalk.results.schema.schema import (
     column_names,
 )
 
+_TRUTH = {"True": True, "False": False}
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?(e[+-]?\d+)?|inf)")
 
@@ -59,6 +60,26 @@ def foreign_series(values: Iterable[Any], dtype: DType) -> pd.Series:
     return typed_series(values, dtype)
 
 
+def parsed(texts: Iterable[str | None], dtype: DType) -> pd.Series:
+    """Read a column of texts; by Python's own rules, which are exact for every float and every 64-bit integer.
+
+    Raises
+    ------
+    ValueError
+        A text is no value of the type.
+    """
+    values = [text or None for text in texts]
+    if dtype == "Int64":
+        return typed_series([None if text is None else int(text) for text in values], dtype)
+    if dtype == "float64":
+        return typed_series([None if text is None else float(text) for text in values], dtype)
+    if dtype == "boolean":
+        if wrong := {*values} - {*_TRUTH, None}:
+            raise ValueError(f"{wrong.pop()!r} is neither True nor False")
+        return typed_series([None if text is None else _TRUTH[text] for text in values], dtype)
+    return foreign_series(values, dtype)
+
+
 def parameter_series(values: Iterable[object]) -> pd.Series:
     """Make a parameter's column, whose type nothing documents.
 
@@ -75,15 +96,7 @@ def parameter_series(values: Iterable[object]) -> pd.Series:
     pandas.Series
     """
     texts = [_text(value) for value in values]
-    present = [text for text in texts if text is not None]
-    dtype = _text_dtype(set(present))
-    if dtype == "Int64":
-        return typed_series([None if text is None else int(text) for text in texts], dtype)
-    if dtype == "float64":
-        return typed_series([None if text is None else float(text) for text in texts], dtype)
-    if dtype == "boolean":
-        return typed_series([None if text is None else text == "True" for text in texts], dtype)
-    return foreign_series(texts, dtype)
+    return parsed(texts, _text_dtype({text for text in texts if text is not None}))
 
 
 def _text(value: object) -> str | None:

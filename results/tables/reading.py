@@ -9,7 +9,6 @@ from freewalk.results.schema.schema import (
     PARAMETER_PREFIX,
     PARAMETERS_AFTER,
     SCHEMA_VERSION,
-    DType,
     TableName,
     column_names,
 )
@@ -17,13 +16,10 @@ from freewalk.results.tables.frames import (
     build_frame,
     column_dtypes,
     find_doubt,
-    foreign_series,
     parameter_names,
     parameter_series,
-    typed_series,
+    parsed,
 )
-
-_TRUTH = {"True": True, "False": False}
 
 
 def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
@@ -92,23 +88,3 @@ def _in_todays_layout(raw: pd.DataFrame, path: Path, table: TableName) -> tuple[
     if older:
         raw = raw.reindex(columns=expected, fill_value="").assign(schema_version=str(SCHEMA_VERSION))
     return raw, parameters
-
-
-def parsed(texts: pd.Series, dtype: DType) -> pd.Series:
-    """Read a column; by Python's own rules, which are exact for every float and every 64-bit integer.
-
-    Raises
-    ------
-    ValueError
-        A text is no value of the type.
-    """
-    values = [text or None for text in texts]
-    if dtype == "Int64":
-        return typed_series([None if text is None else int(text) for text in values], dtype)
-    if dtype == "float64":
-        return typed_series([None if text is None else float(text) for text in values], dtype)
-    if dtype == "boolean":
-        if wrong := {*values} - {*_TRUTH, None}:
-            raise ValueError(f"{wrong.pop()!r} is neither True nor False")
-        return typed_series([None if text is None else _TRUTH[text] for text in values], dtype)
-    return foreign_series(values, dtype)
