@@ -288,7 +288,7 @@ def test_a_full_disk_is_one_line(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("freewalk.results.files.export.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     result = harness("sweep", *tiny, "--quiet", "--out", "out")
     assert result.code == 2
     assert result.err.count("\n") == 1
