@@ -112,7 +112,7 @@ def test_training_in_an_endless_step_saves_what_there_is(
     assert np.isfinite(freewalk.load(tmp_path / "out.npz").weights).all()
 
 
-@pytest.mark.parametrize("command", ["evaluate", "maximize"])
+@pytest.mark.parametrize("command", ["evaluate", pytest.param("maximize", marks=pytest.mark.slow)])
 def test_a_command_whose_main_thread_is_inside_a_kernel(
     process: Callable[..., Any], weights: Path, command: str
 ) -> None:

@@ -58,7 +58,7 @@ def test_a_sweep_runs_to_its_end_whatever_becomes_of_its_display(shell: Shell, t
     assert (tmp_path / "out" / "summary.csv").exists()
 
 
-@pytest.mark.parametrize("command", ["tasks", "info", "sweep TINY --out out", "sweep TINY --dry-run", "--help"])
+@pytest.mark.parametrize("command", ["tasks", "sweep TINY --out out", "--help"])
 def test_output_that_is_lost_is_one_line_and_exit_code_2(shell: Shell, command: str) -> None:
     done = shell(f"HARNESS {command} >/dev/full")
     assert done.returncode == 2

@@ -98,7 +98,7 @@ def test_killed_drivers_leave_no_workers_and_a_sweep_to_resume(
 ) -> None:
     draw = random.Random(6)
     folder = tmp_path / "out"
-    before = (0, -1.0)
+    before = (0, 0.0)
     for _ in range(n_kills):
         running = process(*ON_TWO)
         assert "cluster of 2 workers" in running.wait_for_line()

@@ -178,8 +178,10 @@ def test_a_folder_of_sweeps_lists_them(harness: Harness, sweep: Path, tmp_path: 
     ],
 )
 def test_open(
-    harness: Harness, sweep: Path, monkeypatch: pytest.MonkeyPatch, screen: dict[str, str], answer: Any, opened: bool
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, screen: dict[str, str], answer: Any, opened: bool
 ) -> None:
+    with Store.create(tmp_path / "begun", {"task": "xor"}) as store:  # a page without plots
+        store.add_pending([TrialRecord(trial_id="t", task="xor", method="walk", seed=0, parameters={"stddev": 0.1})])
     asked = []
 
     def browse(address: str) -> bool:
@@ -194,8 +196,8 @@ def test_open(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("webbrowser.open", browse)
-    result = harness("report", "swept", "--open")
-    address = (sweep / "report.html").resolve().as_uri()
+    result = harness("report", "begun", "--open")
+    address = (tmp_path / "begun" / "report.html").resolve().as_uri()
     assert result.code == 0
     assert asked == ([address] if screen else [])
     assert result.err == ("" if opened else f"harness: no browser could be opened here; the page is {address}\n")

@@ -38,7 +38,7 @@ def test_kills_between_checkpoints_change_nothing(
 ) -> None:
     draw = random.Random(14)
     folder = tmp_path / "out"
-    before = (0, -1.0)
+    before = (0, 0.0)
     for _ in range(n_kills):
         running = process("sweep", *SLOW, "--checkpoint", 0.03, "--out", "out")
         assert f"{N_SLOW} trials into out" in running.wait_for_line()

@@ -213,6 +213,7 @@ def test_many_tasks_are_not_all_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(page.of("article")) == n_tasks
 
 
+@pytest.mark.slow
 def test_a_report_of_600_trials_is_quick_and_small() -> None:
     parameters = {"stddev": [0.01, 0.1, 0.3, 1.0], "batch_size": [1, 2, 4, 8], "timesteps": [1, 2, 4]}
     trials = make_trials(mixed, parameters, tasks=("xor", "sign", "parity"), seeds=4)
