@@ -1,7 +1,7 @@
 """Run walks in Numba's CUDA simulator and write down what came out; a program of its own.
 
-The simulator takes the place of the compiler in a whole process, so tests/kernels/test_cuda_simulator.py starts this
-file, and compares what it wrote with the other backends in a process where those are compiled.
+The simulator takes the place of the compiler in a whole process, so tests/kernels/cuda/test_cuda_simulation.py starts
+this file, and compares what it wrote with the other backends in a process where those are compiled.
 
 usage: cuda_simulation.py OUT.npz
 """
@@ -263,6 +263,7 @@ def _simulate_noise(out: dict[str, Any]) -> None:
 
 def main(path: str) -> None:
     """Simulate every case in every way."""
+    sys.setswitchinterval(5e-4)  # the simulator polls its threads, and would do so for most of the time
     out: dict[str, Any] = {}
     for name in CASES:
         for way in WAYS:

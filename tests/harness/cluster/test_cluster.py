@@ -248,13 +248,14 @@ def test_a_trial_that_fails_or_kills_fails_alone(
     (home / "sitecustomize.py").write_text(BROKEN.format(what=what))
     monkeypatch.setattr(waiting, "_MOST_DEATHS", 3)
     monkeypatch.setenv("PYTHONPATH", str(home))
+    tiny = tiny[2:]  # one task
     result = harness("sweep", *tiny, "--workers", 2, "--out", "out")
     assert result.code == 1, result.err
     trials = read_csv(tmp_path / "out" / "trials.csv")
     failed = trials[trials["state"] == "failed"]
-    assert failed["seed"].tolist() == [1, 1, 1, 1]
+    assert failed["seed"].tolist() == [1, 1]
     assert failed["error"].str.startswith(error).all()
-    assert (trials["state"] == "complete").sum() == 4
+    assert (trials["state"] == "complete").sum() == 2
     monkeypatch.delenv("PYTHONPATH")
     assert harness("sweep", *tiny, "--retry-failed", "--quiet", "--workers", 1, "--out", "out").code == 0
     assert harness("sweep", *tiny, "--quiet", "--out", "fresh").code == 0

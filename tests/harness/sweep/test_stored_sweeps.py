@@ -138,7 +138,6 @@ def test_a_gpu_does_not_read_stored_data(rings: Any, monkeypatch: pytest.MonkeyP
         found("cuda", "rings")
 
 
-@pytest.mark.slow
 def test_digits_are_learned_by_three_methods() -> None:
     pytest.importorskip("sklearn")
     common: dict[str, Any] = {"task": "digits", "seeds": "0", "epochs": 100, "evaluations": 600_000}

@@ -127,7 +127,6 @@ def _check(case: Case) -> None:
         assert moved > 40 * atol, "the step is too small for this comparison to mean anything"
 
 
-@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(cases())
 def test_any_shape(case: Case) -> None:

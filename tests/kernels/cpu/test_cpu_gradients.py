@@ -74,7 +74,6 @@ def _check_backprop(network: FreeNetwork, timesteps: int, batch: int, arrays: Ar
     assert_close(gradient, wanted, atol=10 * EPS * (wanted_loss + 1), what="gradient")
 
 
-@pytest.mark.slow
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(free_networks, st.integers(1, 7), st.integers(1, 290), st.booleans(), st.integers(1, 3), st.integers(0, 999))
 def test_backprop_is_the_exact_gradient(
@@ -98,7 +97,6 @@ def test_backprop_of_large_problems(network: FreeNetwork, timesteps: int, batch:
     assert backprop.tiling_of(shape_of(network, timesteps), batch).n_chunks > 1
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(free_networks, st.integers(1, 4), st.integers(1, 40), st.booleans(), st.integers(1, 3), st.integers(0, 999))
 def test_central_differences_are_near_the_gradient(
