@@ -27,7 +27,7 @@ test: $(VENV)/.installed-dev ## run the tests, two at a time: 25 minutes on two 
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
-	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu tests/kernels/test_cuda_on_a_gpu.py
+	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu tests/kernels/cuda/test_cuda_on_a_gpu.py
 
 test-python: dist ## a good part of the tests on another Python: PYTHON=python3.13; AGE=oldest: oldest dependencies
 	.ci/interpreter $(PYTHON) $(AGE)

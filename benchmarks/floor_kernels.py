@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.lanes import LANES, store
 from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
-from freewalk.kernels.jit import helper_function, kernel, parallel_kernel
+from freewalk.kernels.machine.jit import helper_function, kernel, parallel_kernel
+from freewalk.kernels.machine.lanes import LANES, store
 
 _ZERO = np.float32(0.0)
 

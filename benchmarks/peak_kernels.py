@@ -6,8 +6,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
-from freewalk.kernels.jit import helper_function, kernel, parallel_kernel
+from freewalk.kernels.machine.jit import helper_function, kernel, parallel_kernel
+from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
 
 CHAINS = (4, 12)
 """Independent chains of multiply-adds: as many as hide their latency within 16 registers of 256 bits, 32 of 512."""

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.descent import CpuBackprop, gradient_on_arrays
-from freewalk.kernels.descent import DescentConfiguration
-from freewalk.kernels.gradient import loss_gradient
-from freewalk.kernels.noise import initial_weights
+from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.model.noise import initial_weights
+from freewalk.kernels.reference.gradient import loss_gradient
 from freewalk.tasks.registry import TASKS
 
 PROBLEM = TASKS["shifted-sums"].problem({})

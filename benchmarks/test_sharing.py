@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from freewalk.harness.bench import DEFAULT, PROBLEM, ArrayStep, first_weights
 from freewalk.kernels.backend import resolve_backend
-from freewalk.kernels.batch import BatchTrial, TrialBatch
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.walk import WalkConfiguration
+from freewalk.kernels.model.batch import BatchTrial, TrialBatch
+from freewalk.kernels.model.walk import WalkConfiguration
 
 GROUP = "trial-steps that share noise: 3-30-2, T 4, B 1000"
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32)

@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import click
 
 import freewalk
-from freewalk.harness.errors import UsageError, meant, nearest
-from freewalk.harness.interrupts import EXIT_INTERRUPTED, end_on_request, leave
-from freewalk.harness.streams import guard_streams, lost_output
-from freewalk.results.text import printable
+from freewalk.harness.base.errors import UsageError, meant, nearest
+from freewalk.harness.base.interrupts import EXIT_INTERRUPTED, end_on_request, leave
+from freewalk.harness.base.streams import guard_streams, lost_output
+from freewalk.results.base.text import printable
 from freewalk.tasks.errors import UnreachableTargets
 
 EXIT_USAGE = 2
@@ -193,7 +193,7 @@ def _one_line(error: click.ClickException, arguments: list[str]) -> str:
 
 def _parameter_hint(error: click.NoSuchOption, arguments: list[str]) -> str:
     """Return how a command takes a parameter that is no option of it; empty if it takes none such."""
-    from freewalk.harness.parameters import AXIS_KEYS
+    from freewalk.harness.parameters.parameters import AXIS_KEYS
 
     key = error.option_name.lstrip("-").replace("-", "_")
     command, may_be_own = error.ctx.info_name if error.ctx else None, "--plugin" in arguments

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from freewalk.harness.parameters import CONDITIONS, METHOD_PARAMETERS, PARAMETERS, Parameter, uses
+from freewalk.harness.parameters.parameters import CONDITIONS, METHOD_PARAMETERS, PARAMETERS, Parameter, uses
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import METRIC_DESCRIPTIONS
 

@@ -11,7 +11,24 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from freewalk.harness.arguments import (
+from freewalk.harness.base.checkpoint import Checkpoint, UnusableCheckpoint
+from freewalk.harness.base.environment import environment
+from freewalk.harness.base.errors import UsageError, refuse_no_time
+from freewalk.harness.cluster.choice import chosen_cluster
+from freewalk.harness.engine.choice import (
+    backend_of,
+    engines_for,
+    refuse_methods_without_kernels,
+    usable_backend,
+    where,
+)
+from freewalk.harness.engine.engine import Engine
+from freewalk.harness.engine.estimate import refuse_too_large
+from freewalk.harness.methods.plugins import lent
+from freewalk.harness.methods.problem import resolve_problem
+from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.parameters.parameters import Registry, Scalar
+from freewalk.harness.plan.arguments import (
     names_and_objects,
     number_of,
     path_of,
@@ -20,44 +37,28 @@ from freewalk.harness.arguments import (
     seeds_of,
     specs_and_tables,
 )
-from freewalk.harness.budget import Budget
-from freewalk.harness.checkpoint import Checkpoint, UnusableCheckpoint
-from freewalk.harness.cluster.choice import chosen_cluster
-from freewalk.harness.configuration import (
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.configuration import (
     SweepConfiguration,
     resolve,
     sweep_id,
 )
-from freewalk.harness.engine import Engine
-from freewalk.harness.engines import (
-    backend_of,
-    engines_for,
-    refuse_methods_without_kernels,
-    usable_backend,
-    where,
-)
-from freewalk.harness.environment import environment
-from freewalk.harness.errors import UsageError, refuse_no_time
-from freewalk.harness.estimate import refuse_too_large
-from freewalk.harness.events import Advanced, Event, Failed, Finished, Saved, Started, Stopped
-from freewalk.harness.inputs import data_rows, inputs, refuse_other_data
-from freewalk.harness.joining import Joined, described, join, keep_document
-from freewalk.harness.parameters import Registry, Scalar
-from freewalk.harness.places import by_content, located, named_as_here, stored_names
-from freewalk.harness.plan import Plan, Trial, expand
-from freewalk.harness.plugins import lent
-from freewalk.harness.problem import resolve_problem
-from freewalk.harness.registry import BuiltInRegistry
-from freewalk.harness.targets import warn_of_targets
-from freewalk.kernels.backend import Backend, limited_threads
-from freewalk.results.cells import counted_once
-from freewalk.results.data import configuration_of, has_trials, recorded
-from freewalk.results.environment import ENVIRONMENT_NAME, read_environment
-from freewalk.results.export import export_tables, write_json
-from freewalk.results.records import TrialRecord
-from freewalk.results.rows import now
-from freewalk.results.schema import TableName
-from freewalk.results.store import Store
+from freewalk.harness.plan.inputs import data_rows, inputs, refuse_other_data
+from freewalk.harness.plan.joining import Joined, described, join, keep_document
+from freewalk.harness.plan.places import by_content, located, named_as_here, stored_names
+from freewalk.harness.plan.plan import Plan, Trial, expand
+from freewalk.harness.plan.targets import warn_of_targets
+from freewalk.harness.trial.events import Advanced, Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.kernels.backend import Backend
+from freewalk.kernels.machine.threads import limited_threads
+from freewalk.results.analysis.cells import counted_once
+from freewalk.results.files.export import export_tables, write_json
+from freewalk.results.schema.environment import ENVIRONMENT_NAME, read_environment
+from freewalk.results.schema.records import TrialRecord
+from freewalk.results.schema.schema import TableName
+from freewalk.results.store.data import configuration_of, has_trials, recorded
+from freewalk.results.store.rows import now
+from freewalk.results.store.store import Store
 from freewalk.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
     from freewalk.harness.cluster.connection import Cluster
     from freewalk.harness.cluster.engine import ClusterEngine
-    from freewalk.harness.methods import OwnMethod
+    from freewalk.harness.methods.registered import OwnMethod
     from freewalk.tasks.task import Task
 
     AnyEngine: TypeAlias = Engine | ClusterEngine
@@ -351,14 +352,14 @@ class SweepResult:
     @cached_property
     def ranking(self) -> pd.DataFrame:
         """One row a cell, best first in each task, with what its differences from the first are worth."""
-        from freewalk.results.ranking import ranking  # loads scipy.stats, which running a sweep does without
+        from freewalk.results.analysis.ranking import ranking  # loads scipy.stats, which running a sweep does without
 
         return ranking(counted_once(self.trials))
 
     @cached_property
     def methods(self) -> pd.DataFrame:
         """One row a method, best first in each task: best cell against best cell, with the ratio of their costs."""
-        from freewalk.results.methods import best_of_methods
+        from freewalk.results.analysis.methods import best_of_methods
 
         return best_of_methods(counted_once(self.trials), self.ranking)
 

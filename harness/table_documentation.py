@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from freewalk.harness.parameters import PARAMETERS
-from freewalk.results.report_schema import COMPARISON, METHODS, ORIGINS, RANKING, SENSITIVITY
-from freewalk.results.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
+from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.results.schema.report_schema import COMPARISON, METHODS, ORIGINS, RANKING, SENSITIVITY
+from freewalk.results.schema.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
 
 _TABLES: Final[Mapping[TableName, str]] = {
     "trials": "One row a trial. `harness sweep` writes `trials.csv`; `harness show DIR --table trials` prints it.",
@@ -36,10 +36,11 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "interval of `ratio` lies above the threshold, or that of `cost_ratio` while `ratio` does, or B never reached the "
     "target. It asks so of each cell, and of all cells together: evaluations seed by seed, as the cells of a sweep "
     "share their seeds; seconds pair of runs by pair of runs, as all trials of a run share the machine's state. Of "
-    "equal sweeps at most 5 % fail, however many cells they have; `python tests/results/test_results_same_cells.py` "
-    "measures it. Seconds of one run on each side are shown and not checked: run both three times or more, in turn, "
-    "and give all: `harness compare A B A2 B2 A3 B3 --check 1.1`. Three pairs tell of all cells together, by Student's "
-    "t of their log ratios; of single cells only six or more do, by signed ranks.",
+    "equal sweeps at most 5 % fail, however many cells they have; "
+    "`python tests/results/analysis/test_results_same_cells.py` measures it. Seconds of one run "
+    "on each side are shown and not checked: run both three times or more, in turn, and give all: "
+    "`harness compare A B A2 B2 A3 B3 --check 1.1`. Three pairs tell of all cells together, by Student's t of their "
+    "log ratios; of single cells only six or more do, by signed ranks.",
     ORIGINS: "One row a trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
 }
 
@@ -52,8 +53,8 @@ The layout has version {version}, which stands in the first column of every file
 version is still read: columns that it does not have are missing values. One of a newer version is refused.
 
 CSV files are UTF-8 with a header, commas between and `\\n` at the end of a line; floats have the fewest digits that
-give them back. In pandas `pd.read_csv` reads them; `freewalk.results.reading.read_table(path, table)` also gives every
-column its documented type, so that nothing changes on the way there and back.
+give them back. In pandas `pd.read_csv` reads them; `freewalk.results.tables.reading.read_table(path, table)`
+also gives every column its documented type, so that nothing changes on the way there and back.
 
 A missing value is an empty field: NaN in a `float64` column, `NA` in an `Int64`, `boolean` or `string` one. `inf` is a
 number: what never happened takes infinitely long.
@@ -61,7 +62,7 @@ number: what never happened takes infinitely long.
 A *cell* is one point of the grid: task, method, parameters. A *trial* is a cell with a seed. A *step* is one weight
 update. An *evaluation* is one forward pass of one datapoint through all timesteps. A trial that did not reach its
 target is *censored*: it is worse than any that did, and never left out. Intervals are meant to hold 95 % of the time;
-`python tests/results/test_results_coverage.py` measures how often they do.
+`python tests/results/statistics/test_results_coverage.py` measures how often they do.
 """
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from freewalk.kernels.data import data_words, uniform
+    from freewalk.kernels.data.task_functions import data_words, uniform
     from freewalk.tasks.arrays import from_arrays
     from freewalk.tasks.bits import random_bit
     from freewalk.tasks.errors import DataError, UnreachableTargets
@@ -29,12 +29,12 @@ _HOMES = {
     "Problem": "freewalk.tasks.task",
     "Task": "freewalk.tasks.task",
     "UnreachableTargets": "freewalk.tasks.errors",
-    "data_words": "freewalk.kernels.data",
+    "data_words": "freewalk.kernels.data.task_functions",
     "drawn": "freewalk.tasks.stored",
     "from_arrays": "freewalk.tasks.arrays",
     "random_bit": "freewalk.tasks.bits",
     "register": "freewalk.tasks.registry",
-    "uniform": "freewalk.kernels.data",
+    "uniform": "freewalk.kernels.data.task_functions",
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from freewalk.kernels.data import data_words, uniform
+from freewalk.kernels.data.task_functions import data_words, uniform
 from freewalk.tasks.stored import drawn
 from freewalk.tasks.task import Problem, Task
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from freewalk.kernels.data import data_words
-from freewalk.kernels.jit import inline_function
-from freewalk.kernels.noise import Stream
+from freewalk.kernels.data.task_functions import data_words
+from freewalk.kernels.machine.jit import inline_function
+from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.bits import lowest_bits
 from freewalk.tasks.task import Problem, Task, check_form
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from freewalk.kernels.reference_trainer import measure
+from freewalk.kernels.trainers.reference_trainer import measure
 from freewalk.tasks.errors import DataError
 from freewalk.tasks.given import as_array, as_float32, warn_unreachable
 from freewalk.tasks.labels import Names, listed, names_of, one_hot, read_labels

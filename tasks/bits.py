@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from freewalk.kernels.data import data_words
-from freewalk.kernels.jit import inline_function
+from freewalk.kernels.data.task_functions import data_words
+from freewalk.kernels.machine.jit import inline_function
 
 _ONE = np.uint32(1)
 

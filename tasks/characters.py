@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.data import data_words
-from freewalk.kernels.noise import Stream, counters, philox, uniform_from_words
+from freewalk.kernels.data.task_functions import data_words
+from freewalk.kernels.model.noise import Stream, counters, philox, uniform_from_words
 from freewalk.tasks.errors import DataError
 from freewalk.tasks.files import kind_of, located, read_file, read_once
 from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Source, Stored, drawn, float_at, whole_at

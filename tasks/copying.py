@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from freewalk.kernels.jit import inline_function
+from freewalk.kernels.machine.jit import inline_function
 from freewalk.tasks.bits import random_bit
 from freewalk.tasks.task import Problem, Task
 

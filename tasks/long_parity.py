@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from freewalk.kernels.data import data_words
+from freewalk.kernels.data.task_functions import data_words
 from freewalk.tasks.bits import random_bit
 from freewalk.tasks.stored import drawn
 from freewalk.tasks.task import Problem, Task

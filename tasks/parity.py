@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from freewalk.kernels.jit import inline_function
-from freewalk.kernels.noise import Stream
+from freewalk.kernels.machine.jit import inline_function
+from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.bits import random_bit
 from freewalk.tasks.task import Problem, Task, check_form
 

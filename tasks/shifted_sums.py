@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from freewalk.kernels.data import data_words, uniform
+from freewalk.kernels.data.task_functions import data_words, uniform
 from freewalk.tasks.task import Problem, Task
 
 _TWO, _ONE = np.float32(2.0), np.float32(1.0)

@@ -18,8 +18,8 @@ from llvmlite import ir
 from numba import types
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.lanes import intrinsic
-from freewalk.kernels.jit import inline_function
+from freewalk.kernels.machine.jit import inline_function
+from freewalk.kernels.machine.lanes import intrinsic
 
 Array32 = NDArray[np.float32]
 Rows = tuple[Array32, Array32]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.data import data_words
-from freewalk.kernels.noise import Stream, counters, philox
+from freewalk.kernels.data.task_functions import data_words
+from freewalk.kernels.model.noise import Stream, counters, philox
 from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Stored, drawn, float_at, whole_at
 
 SHARES = (3, 1, 1)

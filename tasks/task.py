@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from freewalk.kernels.data import compiled_fill
-from freewalk.kernels.network import FreeNetwork, Loss
-from freewalk.kernels.walk import Data, Evaluation
+from freewalk.kernels.data.task_functions import compiled_fill
+from freewalk.kernels.model.network import FreeNetwork, Loss
+from freewalk.kernels.model.walk import Data, Evaluation
 from freewalk.tasks.stored import Rows, Source, Stored
 
 Metric = Literal["loss", "max_error", "bit_accuracy", "row_accuracy", "accuracy"]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.base.errors import UsageError
 
 if TYPE_CHECKING:
     from freewalk.harness.cluster.connection import Cluster
@@ -53,8 +53,8 @@ def chosen_cluster(
 
 def _refuse_crowd(n_workers: int) -> None:
     """Refuse more processes than the machine has memory for: it would go under before the first trial."""
-    from freewalk.harness.environment import memory_bytes
-    from freewalk.kernels.backend import usable_threads
+    from freewalk.harness.base.environment import memory_bytes
+    from freewalk.kernels.machine.threads import usable_threads
 
     available = memory_bytes()
     if available is not None and n_workers * _WORKER_BYTES > available:

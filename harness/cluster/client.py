@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.base.errors import UsageError
 
 _LOOKS_AT_A_FILE = 10
 _SECONDS_BETWEEN_LOOKS = 0.1

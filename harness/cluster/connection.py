@@ -11,17 +11,17 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from freewalk.harness.budget import Budget
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.text import counted
 from freewalk.harness.cluster.client import connect
 from freewalk.harness.cluster.keys import Keys
 from freewalk.harness.cluster.local import LocalWorkers
 from freewalk.harness.cluster.members import Members, SchedulerLostError
 from freewalk.harness.cluster.quiet import quiet_dask
 from freewalk.harness.cluster.remote import facts
-from freewalk.harness.engines import backend_of, usable_backend
-from freewalk.harness.errors import UsageError
-from freewalk.harness.plan import Trial
-from freewalk.harness.text import counted
+from freewalk.harness.engine.choice import backend_of, usable_backend
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.plan import Trial
 from freewalk.kernels.backend import Backend
 
 if TYPE_CHECKING:

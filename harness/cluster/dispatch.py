@@ -13,18 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from freewalk.harness.budget import Budget
-from freewalk.harness.checkpoint import Checkpoint
+from freewalk.harness.base.checkpoint import Checkpoint
+from freewalk.harness.base.errors import UsageError, one_line
 from freewalk.harness.cluster import remote
 from freewalk.harness.cluster.figures import Figures
 from freewalk.harness.cluster.flight import LONGER_EACH_TIME, Flight
 from freewalk.harness.cluster.members import Member, Members
 from freewalk.harness.cluster.remote import Outcome
 from freewalk.harness.cluster.waiting import Piece, Waiting
-from freewalk.harness.errors import UsageError, one_line
-from freewalk.harness.events import Event, Failed, Finished, Reports, Saved, Started, Stopped
-from freewalk.harness.plan import Trial
-from freewalk.harness.slices import Slice
+from freewalk.harness.engine.slices import Slice
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.plan import Trial
+from freewalk.harness.trial.events import Event, Failed, Finished, Reports, Saved, Started, Stopped
 
 _SLICE_SECONDS = 2.0
 """What the death of a worker costs at most, on each of its threads."""

@@ -9,19 +9,19 @@ from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 
-from freewalk.harness.batches import works_of
-from freewalk.harness.budget import Budget
-from freewalk.harness.checkpoint import Checkpoint
+from freewalk.harness.base.checkpoint import Checkpoint
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.cluster import connection
 from freewalk.harness.cluster.connection import Cluster
 from freewalk.harness.cluster.dispatch import Dispatch
 from freewalk.harness.cluster.remote import Kind
 from freewalk.harness.cluster.same_data import TaskData
 from freewalk.harness.cluster.waiting import Piece
-from freewalk.harness.errors import UsageError
-from freewalk.harness.events import Event
-from freewalk.harness.group import Work
-from freewalk.harness.plan import Cell, Trial
+from freewalk.harness.engine.packing import works_of
+from freewalk.harness.engine.work import Work
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.plan import Cell, Trial
+from freewalk.harness.trial.events import Event
 from freewalk.kernels.backend import BackendName
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.stored import Source

@@ -6,13 +6,13 @@ import asyncio
 import uuid
 from dataclasses import dataclass, field
 
-from freewalk.harness.budget import Budget
 from freewalk.harness.cluster.members import Member
 from freewalk.harness.cluster.pulse import SECONDS_BETWEEN
 from freewalk.harness.cluster.remote import Outcome
 from freewalk.harness.cluster.waiting import Piece
-from freewalk.harness.cost import judging_cost, step_cost
-from freewalk.harness.problem import resolve_problem
+from freewalk.harness.methods.cost import judging_cost, step_cost
+from freewalk.harness.methods.problem import resolve_problem
+from freewalk.harness.plan.budget import Budget
 
 STUCK_SECONDS = 60.0
 """How long a slice may go without a look whether it shall stop; usually a tenth of a second."""

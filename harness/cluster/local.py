@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import freewalk
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.cluster.keys import Keys
-from freewalk.harness.errors import UsageError
 
 _MOST_STILLBORN = 3
 """Processes in a row that may end before they served, until it is no accident."""

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.cluster import remote
 from freewalk.harness.cluster.pulse import listen
 from freewalk.harness.cluster.remote import Facts, Kind
-from freewalk.harness.errors import UsageError
 
 _SECONDS_FOR_AN_ANSWER = 10.0
 _SECONDS_FOR_A_CHECK = 60.0

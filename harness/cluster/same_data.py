@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from freewalk.harness.errors import UsageError
-from freewalk.harness.plan import Cell
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.plan.plan import Cell
 from freewalk.tasks.registry import BUILT_IN, TASKS
 from freewalk.tasks.stored import Source
 from freewalk.tasks.task import Problem

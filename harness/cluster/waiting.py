@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from freewalk.harness.group import Work
+from freewalk.harness.engine.work import Work
 from freewalk.kernels.backend import BackendName
 from freewalk.tasks.stored import Source
 

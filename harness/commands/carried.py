@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from freewalk.harness.errors import UsageError
-from freewalk.harness.parameters import CONDITIONS, PARAMETERS
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.parameters.parameters import CONDITIONS, PARAMETERS
 
 _FOLLOWS_OPTIMIZER = ("learning_rate", "momentum")
 """Values that suit one optimizer only."""
@@ -41,7 +41,7 @@ def load_for(path: Path, task: str | None) -> Any:
     UsageError
         If it cannot be read, its weights are not finite, or it was trained on another task.
     """
-    from freewalk.harness.weights_file import load_sound_weights
+    from freewalk.harness.weights.weights_file import load_sound_weights
 
     saved = load_sound_weights(path, "--weights ")
     if task is not None and saved.task not in (None, task):

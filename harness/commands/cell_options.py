@@ -1,4 +1,4 @@
-"""Options for the parameters of one cell, and the cell that they make."""
+"""Options for the parameters of one cell."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.errors import UsageError, unknown
-from freewalk.harness.parameters import METHOD_PARAMETERS, PARAMETERS
+from freewalk.harness.parameters.parameters import METHOD_PARAMETERS, PARAMETERS
 
 
 def cell_options(
@@ -41,54 +40,3 @@ def set_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter that a plug-in brings; repeatable."
     )(function)
-
-
-def own_settings(texts: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Return what --set says, by parameter; `given` are options of the same command.
-
-    Raises
-    ------
-    UsageError
-        If a text is none, or a parameter is given twice.
-    """
-    settings: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = (part.strip() for part in text.partition("="))
-        if not (key and equals and value) or key in ("task", "method"):
-            raise UsageError(f"--set {text!r}: write a parameter and its value, such as --set rate=0.1")
-        if key not in PARAMETERS:
-            raise UsageError(f"--set {text!r}: {unknown('parameter', key, PARAMETERS)}")
-        if key in settings or key in given:
-            raise UsageError(f"--set {text!r}: {key} is given twice; leave one out")
-        settings[key] = value
-    return settings
-
-
-def axis(name: str, value: str) -> str:
-    """Return a parameter's option as the grid wants it; what is wrong with it is said of the option itself."""
-    from freewalk.harness.grid import axis_values
-    from freewalk.harness.parameters import check_axis
-
-    where = f"--{name.replace('_', '-')} {value!r}: "
-    check_axis(name, axis_values(name, value, where), where)
-    return f"{name}={value}"
-
-
-def single_trial(command: str, task: str, method: str, seed: str, given: Mapping[str, str]) -> Any:
-    """Return the one trial that options make, with every default filled in.
-
-    Raises
-    ------
-    UsageError
-        If a value is wrong, does not fit the others, or makes several trials.
-    """
-    from freewalk.harness.configuration import resolve
-    from freewalk.harness.plan import expand
-    from freewalk.harness.registry import BuiltInRegistry
-
-    registry = BuiltInRegistry()
-    grid = [axis(name, value) for name, value in given.items()]
-    plan = expand(resolve(grid, registry=registry, tasks=[task], methods=[method], seeds=seed), registry)
-    if len(plan.trials) != 1:
-        raise UsageError(f"{command} takes one trial, these options make {len(plan.trials)}; give one value each")
-    return plan.trials[0]

@@ -6,7 +6,7 @@ import math
 
 import click
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.base.errors import UsageError
 
 EXIT_WORSE = 3
 
@@ -50,11 +50,11 @@ def command(sweeps: tuple[str, ...], check: float | None, across: tuple[str, ...
     Trials that did not reach the target count as worse than any that did. Seconds from different machines are shown
     with a warning and never checked.
     """
-    from freewalk.harness.comparison import Comparison
-    from freewalk.harness.comparison_table import print_comparison, print_comparison_json
-    from freewalk.harness.data_table import print_csv
-    from freewalk.harness.reading import read_sweep, reading
-    from freewalk.results.sources import named_alike
+    from freewalk.harness.terminal.comparison import Comparison
+    from freewalk.harness.terminal.comparison_table import print_comparison, print_comparison_json
+    from freewalk.harness.terminal.data_table import print_csv
+    from freewalk.harness.terminal.reading import read_sweep, reading
+    from freewalk.results.files.sources import named_alike
 
     if as_csv and as_json:
         raise UsageError("--csv and --json: give one of them")

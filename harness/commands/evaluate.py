@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import weights_given, weights_options
 from freewalk.harness.commands.options import is_on_the_line, plugin_option
-from freewalk.harness.configuration import SweepConfiguration
-from freewalk.harness.errors import UsageError
+from freewalk.harness.plan.configuration import SweepConfiguration
 
 _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
 
@@ -63,9 +63,9 @@ def command(
 
     Held-out data are those that training was judged by, if the seed is; computed in float64.
     """
-    from freewalk.harness.own_data import load_pair
-    from freewalk.harness.plugins import load_entry_points, load_plugins
-    from freewalk.harness.weights_file import load_sound_weights
+    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
+    from freewalk.harness.weights.own_data import load_pair
+    from freewalk.harness.weights.weights_file import load_sound_weights
 
     weights = weights_given(file, weights)
     load_entry_points()
@@ -80,7 +80,7 @@ def command(
         source: dict[str, Any] = {"data": str(data)}
         measures = saved.evaluate(*load_pair(data, targets))
     else:
-        from freewalk.harness.heldout import measure_held_out
+        from freewalk.harness.weights.heldout import measure_held_out
 
         points = _POINTS if points is None else points
         measures, source = measure_held_out(saved, weights, task=task, points=points, seed=seed)
@@ -92,7 +92,7 @@ def command(
 
 
 def _print(measures: Any, source: dict[str, Any]) -> None:
-    from freewalk.harness.text import counted, significant
+    from freewalk.harness.base.text import counted, significant
 
     where = ", ".join(f"{name} {value}" for name, value in source.items())
     click.echo(f"{where}: {counted(measures.n_datapoints, 'datapoint')}")

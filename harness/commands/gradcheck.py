@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, load_for
-from freewalk.harness.commands.cell_options import cell_options, own_settings, set_option, single_trial
+from freewalk.harness.commands.cell_options import cell_options, set_option
 from freewalk.harness.commands.options import plugin_option, threads_option
-from freewalk.harness.errors import UsageError
-from freewalk.harness.parameters import PARAMETERS
+from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.harness.plan.single_trial import own_settings, single_trial
 
 EXIT_MISSED = 3
 
@@ -62,12 +63,12 @@ def command(
     walk the bias along the gradient is measured, of a method of your own whether its steps lead down. Exit code 3 if
     something is wrong.
     """
-    from freewalk.harness.estimate import refuse_too_large
+    from freewalk.harness.engine.estimate import refuse_too_large
     from freewalk.harness.gradcheck.cell import check_cell
     from freewalk.harness.gradcheck.table import as_json as found_as_json
     from freewalk.harness.gradcheck.table import print_check
-    from freewalk.harness.plan import Plan
-    from freewalk.harness.plugins import load_plugins
+    from freewalk.harness.methods.plugins import load_plugins
+    from freewalk.harness.plan.plan import Plan
 
     load_plugins(plugins)
     options = {name: value for name in _NAMES if (value := given.get(name)) is not None}
@@ -107,7 +108,7 @@ def _rule(method: str | None) -> dict[str, str]:
 
 
 def _problem(cell: Any) -> Any:
-    from freewalk.harness.problem import resolve_problem
+    from freewalk.harness.methods.problem import resolve_problem
 
     if cell.method == "walk" and not cell.parameters["stddev"]:
         raise UsageError("stddev=0 estimates no gradient; give one above 0")
@@ -116,8 +117,8 @@ def _problem(cell: Any) -> Any:
 
 def chosen_backend(name: str, method: str) -> Any:
     """Return the backend that an option names, for a method; UsageError if there is none or it cannot run it."""
-    from freewalk.harness.configuration import BACKENDS
-    from freewalk.harness.engines import backend_of, refuse_methods_without_kernels, usable_backend
+    from freewalk.harness.engine.choice import backend_of, refuse_methods_without_kernels, usable_backend
+    from freewalk.harness.plan.configuration import BACKENDS
 
     if name not in BACKENDS:
         raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")

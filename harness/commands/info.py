@@ -12,9 +12,9 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def command(as_json: bool) -> None:
     """Show what this installation runs on: versions, processor, threads, and which backends are usable."""
-    from freewalk.harness.engines import usable_backend
-    from freewalk.harness.environment import environment, vector_unit
-    from freewalk.kernels.cache import kept_in
+    from freewalk.harness.base.environment import environment, vector_unit
+    from freewalk.harness.engine.choice import usable_backend
+    from freewalk.kernels.machine.cache import kept_in
 
     backend = usable_backend("auto")
     facts = environment(backend) | {"kernel_cache": kept_in()}

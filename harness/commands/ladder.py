@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.cell_options import own_settings, set_option
+from freewalk.harness.base.errors import UsageError, unknown_own
+from freewalk.harness.commands.cell_options import set_option
 from freewalk.harness.commands.options import plugin_option, threads_option
-from freewalk.harness.errors import UsageError, unknown_own
+from freewalk.harness.plan.single_trial import own_settings
 
 EXIT_FAILED = 3
 
@@ -54,9 +55,9 @@ def command(
     from freewalk.harness.ladder.rung import Setting, climb
     from freewalk.harness.ladder.rungs import ladder
     from freewalk.harness.ladder.tasks import checked_values
-    from freewalk.harness.methods import BUILT_IN
-    from freewalk.harness.plugins import load_plugins
-    from freewalk.harness.registry import BuiltInRegistry
+    from freewalk.harness.methods.plugins import load_plugins
+    from freewalk.harness.methods.registered import BUILT_IN
+    from freewalk.harness.methods.registry import BuiltInRegistry
 
     load_plugins(plugins)
     methods = BuiltInRegistry().method_names()

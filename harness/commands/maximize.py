@@ -90,8 +90,8 @@ def command(
     """
     from freewalk.harness.maximize.box import read_bounds, read_fixed
     from freewalk.harness.maximize.search import input_shape, maximize
-    from freewalk.harness.plugins import load_entry_points, load_plugins
-    from freewalk.harness.weights_file import load_sound_weights
+    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
+    from freewalk.harness.weights.weights_file import load_sound_weights
 
     weights = weights_given(file, weights)
     load_entry_points()
@@ -142,8 +142,8 @@ def _finite(side: Any) -> Any:
 
 
 def _print(found: Any, output: int) -> None:
+    from freewalk.harness.base.text import counted, significant
     from freewalk.harness.maximize.search import TOLERANCE
-    from freewalk.harness.text import counted, significant
 
     goal = {_AS_LARGE: "as large as can be", _AS_SMALL: "as small as can be"}.get(found.target)
     wanted = goal or f"as near to {found.target:g} as can be"

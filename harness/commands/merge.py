@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.base.errors import UsageError
 
 
 @click.command("merge")
@@ -23,10 +23,10 @@ def command(directories: tuple[str, ...], out: str, quiet: bool, as_json: bool) 
     A trial that occurs twice with equal results is taken once; two different results of one trial are refused. Times
     stay those of the machine that ran the trial; origins.csv says which one it was.
     """
-    from freewalk.harness.reading import reading
-    from freewalk.harness.text import counted
-    from freewalk.results.errors import StoreError
-    from freewalk.results.merge import collect, refuse_used, save
+    from freewalk.harness.base.text import counted
+    from freewalk.harness.terminal.reading import reading
+    from freewalk.results.base.errors import StoreError
+    from freewalk.results.files.merge import collect, refuse_used, save
 
     if len(directories) < 2:
         raise UsageError("merge needs two folders or more, such as: harness merge A B --out C")

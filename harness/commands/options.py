@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from freewalk.harness.configuration import BACKENDS, RIVALS, Looks, SweepConfiguration
+from freewalk.harness.plan.configuration import BACKENDS, RIVALS, Looks, SweepConfiguration
 
 _TYPES: dict[str, type] = {
     "epochs": int,
@@ -60,7 +60,7 @@ def threads_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def limit(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
         if value is not None:
-            from freewalk.kernels.backend import limited_threads
+            from freewalk.kernels.machine.threads import limited_threads
 
             context.with_resource(limited_threads(value))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.options import plugin_option
-from freewalk.harness.errors import UsageError
-from freewalk.results.text import printable
+from freewalk.results.base.text import printable
 
 if TYPE_CHECKING:
     from freewalk.results.report.making import PlotKind, Report
@@ -60,8 +60,8 @@ def command(
     needs nothing else, and summary.csv, ranking.csv, methods.csv and sensitivity.csv. Of a folder of several sweeps
     these are listed.
     """
-    from freewalk.harness.plugins import load_plugins
-    from freewalk.results.errors import StoreError
+    from freewalk.harness.methods.plugins import load_plugins
+    from freewalk.results.base.errors import StoreError
 
     load_plugins(plugins)
     if parquet:
@@ -81,7 +81,7 @@ def command(
 
 
 def _refuse_a_folder_of_sweeps(directory: Path, *, quiet: bool) -> None:
-    from freewalk.results.listing import is_sweep, sweeps_below
+    from freewalk.results.store.listing import is_sweep, sweeps_below
 
     found = sweeps_below(directory) if directory.is_dir() and not is_sweep(directory) else []
     if not found:
@@ -118,10 +118,10 @@ def _require_parquet() -> None:
 
 def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **options: Any) -> tuple[Report, list[Path]]:
     import freewalk
-    from freewalk.results.database import DATABASE_NAME
     from freewalk.results.report.making import PLOT_KINDS, Report, write_report
     from freewalk.results.report.ranking_table import SUFFIXES
     from freewalk.results.report.reading import folder_of, read_tables
+    from freewalk.results.store.database import DATABASE_NAME
 
     if not directory.exists():
         raise UsageError(f"{directory}: no such folder; give the folder of a sweep, its --out")
@@ -152,9 +152,9 @@ def _more_seeds(report: Report, directory: Path) -> str | None:
     """Return the command that adds seeds to the sweep's own folder, if some task is undecided for want of them."""
     import shlex
 
-    from freewalk.harness.seeds import format_seeds
-    from freewalk.results.database import DATABASE_NAME
+    from freewalk.harness.parameters.seeds import format_seeds
     from freewalk.results.report.comparing import seeds_needed
+    from freewalk.results.store.database import DATABASE_NAME
 
     document = directory / "sweep.toml"
     unclear = [one.task for one in report.tasks if one.answer.verdict in ("undecided", "narrowed down")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freewalk.harness.errors import UsageError, unknown
+from freewalk.harness.base.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def command(
 
     DIR is a sweep's folder, also one that holds its CSV files only; nothing in it is changed.
     """
-    from freewalk.harness import data_table
+    from freewalk.harness.terminal import data_table
 
     if table not in TABLE_NAMES:
         raise unknown("table", table, TABLE_NAMES)
@@ -72,17 +72,17 @@ def command(
     else:
         data_table.print_data_table(found, chosen=columns is not None, limited=limit is not None)
         if table == "ranking" and sort is None:
-            from freewalk.results.summary import ORDER
+            from freewalk.results.analysis.summary import ORDER
 
             click.echo(ORDER)
 
 
 def _table(directory: str, name: str) -> pd.DataFrame:
-    from freewalk.harness.reading import counted_once_note, read_sweep, reading
-    from freewalk.results.methods import best_of_methods
-    from freewalk.results.ranking import ranking
-    from freewalk.results.sensitivity import sensitivity
-    from freewalk.results.summary import summarise
+    from freewalk.harness.terminal.reading import counted_once_note, read_sweep, reading
+    from freewalk.results.analysis.methods import best_of_methods
+    from freewalk.results.analysis.ranking import ranking
+    from freewalk.results.analysis.sensitivity import sensitivity
+    from freewalk.results.analysis.summary import summarise
 
     source = read_sweep(directory)
     if name == "curves":
@@ -102,7 +102,7 @@ def _table(directory: str, name: str) -> pd.DataFrame:
 
 
 def _chosen(table: pd.DataFrame, where: str | None, columns: str | None, sort: str | None) -> pd.DataFrame:
-    from freewalk.results.selection import ExpressionError, column_name, select
+    from freewalk.results.tables.selection import ExpressionError, column_name, select
 
     option = ""
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.options import (
     is_on_the_line,
     plugin_option,
@@ -15,7 +16,6 @@ from freewalk.harness.commands.options import (
     threads_option,
     without_overridden,
 )
-from freewalk.harness.errors import UsageError
 
 EPILOG = """\b
 --grid takes, once or several times:
@@ -48,7 +48,7 @@ class _Spec(click.types.StringParamType):
 
 
 def _asked(seeds: str | None) -> str | None:
-    from freewalk.harness.seeds import refuse_lone_number
+    from freewalk.harness.parameters.seeds import refuse_lone_number
 
     refuse_lone_number(seeds)
     return seeds
@@ -139,11 +139,11 @@ def command(
     there into trials.csv, curves.csv and summary.csv.
     """
     from freewalk.harness.cluster.choice import chosen_cluster
-    from freewalk.harness.configuration import resolve
-    from freewalk.harness.places import default_directory
-    from freewalk.harness.registry import BuiltInRegistry
+    from freewalk.harness.methods.registry import BuiltInRegistry
+    from freewalk.harness.plan.configuration import resolve
+    from freewalk.harness.plan.places import default_directory
     from freewalk.harness.sweep import Sweep
-    from freewalk.results.errors import StoreError
+    from freewalk.results.base.errors import StoreError
 
     if out == "":
         raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/NAME-ID")
@@ -167,8 +167,8 @@ def _say(text: str) -> None:
 
 
 def _print_plan(sweep: Any, as_json: bool) -> None:
-    from freewalk.harness.estimate import estimate
-    from freewalk.harness.text import counted, duration
+    from freewalk.harness.base.text import counted, duration
+    from freewalk.harness.engine.estimate import estimate
 
     cost = estimate(sweep.plan.trials, sweep.budget, sweep.backend)
     facts = {
@@ -197,8 +197,8 @@ def _print_plan(sweep: Any, as_json: bool) -> None:
 
 
 def _run(sweep: Any, *, retry_failed: bool, fail_fast: bool, quiet: bool, as_json: bool) -> int:
-    from freewalk.harness.progress import make_progress
-    from freewalk.harness.summary_table import print_json, print_table
+    from freewalk.harness.terminal.progress import make_progress
+    from freewalk.harness.terminal.summary_table import print_json, print_table
 
     interrupted = False
     with make_progress(sweep, quiet=quiet) as progress:

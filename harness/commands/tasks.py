@@ -23,8 +23,8 @@ def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 
     With NAME, one task, with what is known of how hard it is.
     """
-    from freewalk.harness.errors import unknown_own
-    from freewalk.harness.plugins import load_entry_points, load_plugins
+    from freewalk.harness.base.errors import unknown_own
+    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
     from freewalk.tasks.registry import TASKS
 
     load_entry_points()
@@ -41,7 +41,7 @@ def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _row(task: Any) -> dict[str, Any]:
-    from freewalk.harness.targets import warn_of_task
+    from freewalk.harness.plan.targets import warn_of_task
     from freewalk.tasks.task import METRIC_DESCRIPTIONS
 
     problem = task.problem({})

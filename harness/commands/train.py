@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for
-from freewalk.harness.commands.cell_options import axis, cell_options, own_settings, set_option
+from freewalk.harness.commands.cell_options import cell_options, set_option
 from freewalk.harness.commands.options import plugin_option, run_options, threads_option, without_overridden
-from freewalk.harness.errors import UsageError
-from freewalk.harness.parameters import PARAMETERS
+from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.harness.plan.single_trial import axis, own_settings
 
 _SECONDS_BETWEEN_LINES = 2.0
 _SECONDS_BETWEEN_REDRAWS = 0.1
@@ -56,9 +57,9 @@ def command(
 
     The trial is the same, to the last bit, as in a sweep with the same settings.
     """
-    from freewalk.harness.configuration import resolve
-    from freewalk.harness.plugins import load_plugins
-    from freewalk.harness.registry import BuiltInRegistry
+    from freewalk.harness.methods.plugins import load_plugins
+    from freewalk.harness.methods.registry import BuiltInRegistry
+    from freewalk.harness.plan.configuration import resolve
 
     options = {name: value for name in PARAMETERS if (value := given.pop(name, None)) is not None}
     given = without_overridden(given) | {"plugins": load_plugins(plugins)}
@@ -115,16 +116,16 @@ def _taken_over(
 
 
 def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool, as_json: bool) -> int:
-    from freewalk.harness.budget import Budget
-    from freewalk.harness.engines import backend_of, note_of, refuse_methods_without_kernels, usable_backend
-    from freewalk.harness.estimate import refuse_too_large
-    from freewalk.harness.plan import expand
-    from freewalk.harness.registry import BuiltInRegistry
-    from freewalk.harness.targets import warn_of_targets
-    from freewalk.harness.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
-    from freewalk.harness.weights_file import SavedWeights, save_weights
-    from freewalk.results.explanation import explain
-    from freewalk.results.schema import PARAMETER_PREFIX
+    from freewalk.harness.engine.choice import backend_of, note_of, refuse_methods_without_kernels, usable_backend
+    from freewalk.harness.engine.estimate import refuse_too_large
+    from freewalk.harness.methods.registry import BuiltInRegistry
+    from freewalk.harness.plan.budget import Budget
+    from freewalk.harness.plan.plan import expand
+    from freewalk.harness.plan.targets import warn_of_targets
+    from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
+    from freewalk.harness.weights.weights_file import SavedWeights, save_weights
+    from freewalk.results.report.explanation import explain
+    from freewalk.results.schema.schema import PARAMETER_PREFIX
 
     plan = expand(configuration, BuiltInRegistry())
     if len(plan.trials) != 1:
@@ -172,7 +173,7 @@ def _last_measures(run: Any) -> dict[str, Any]:
 
 def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
     """Return where the weights go; refuse a file that exists before any time is spent."""
-    from freewalk.harness.weights_file import check_free
+    from freewalk.harness.weights.weights_file import check_free
 
     if save is None:
         names = (
@@ -194,7 +195,7 @@ def _plain(value: Any) -> Any:
 
 
 def _print_result(record: dict[str, Any], path: Path, why: str, as_json: bool) -> None:
-    from freewalk.harness.text import duration, significant
+    from freewalk.harness.base.text import duration, significant
 
     if as_json:
         click.echo(json.dumps({**record, "explanation": why or None, "weights": str(path)}, indent=2))
@@ -244,7 +245,7 @@ class _LossLine:
             click.echo(err=True)
 
     def _text(self, run: Any) -> str:
-        from freewalk.harness.text import significant
+        from freewalk.harness.base.text import significant
 
         parts = [f"step {run.trainer.step:,}/{self._steps:,}"]
         if run.last_train_loss is not None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.settings import Settings
-from freewalk.harness.errors import UsageError
 from freewalk.tasks.given import as_array, warn_unreachable
 
 Rows = NDArray[np.float32]

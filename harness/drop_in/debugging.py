@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from freewalk.harness.drop_in.batches import Rows
 from freewalk.harness.drop_in.settings import Settings
-from freewalk.kernels import reference
-from freewalk.kernels.noise import unit_perturbations
+from freewalk.kernels.model.noise import unit_perturbations
+from freewalk.kernels.reference import reference
 
 _VALUES = 3
 _DATAPOINTS = 3

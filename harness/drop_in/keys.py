@@ -11,11 +11,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from freewalk.harness.configuration import BACKENDS
-from freewalk.harness.errors import UsageError, nearest, unknown
-from freewalk.kernels.network import Activation, Loss
-from freewalk.kernels.noise import Noise
-from freewalk.kernels.walk import Optimizer, Schedule, Sides, Update
+from freewalk.harness.base.errors import UsageError, nearest, unknown
+from freewalk.harness.plan.configuration import BACKENDS
+from freewalk.kernels.model.network import Activation, Loss
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.walk import Optimizer, Schedule, Sides, Update
 
 _NEEDED = object()
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.keys import KEYS
-from freewalk.harness.errors import UsageError
-from freewalk.harness.weights_file import load_sound_weights
+from freewalk.harness.weights.weights_file import load_sound_weights
 
 _NAMES = {"stddev": "test_stddev", "onehot_input": "net_input_add_onehot", "onehot_target": "net_target_add_onehot"}
 _SIZES = ("num_input", "num_hidden", "num_output", "sequence_input", "sequence_output", "timesteps")

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.harness.base.environment import memory_bytes
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.keys import read_keys
-from freewalk.harness.environment import memory_bytes
-from freewalk.harness.errors import UsageError
-from freewalk.harness.fields import DEFAULT_LEARNING_RATES
+from freewalk.harness.parameters.fields import DEFAULT_LEARNING_RATES
 from freewalk.kernels.cpu.layout import most_bytes, shape_of
-from freewalk.kernels.layered import LayeredNetwork, parse_architecture
-from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
-from freewalk.kernels.walk import Optimizer, WalkConfiguration
+from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
+from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
+from freewalk.kernels.model.walk import Optimizer, WalkConfiguration
 
 Rate = Callable[[int], float]
 

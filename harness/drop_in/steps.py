@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.settings import Settings
-from freewalk.harness.errors import UsageError
 
 _STEPS_OF_A_COMPARISON = 5
 _SECONDS_OF_A_COMPARISON = 1.0
@@ -48,9 +48,9 @@ def make_stepper(settings: Settings) -> tuple[Stepper, str]:
     UsageError
         If the backend cannot be used.
     """
-    from freewalk.kernels.backend import usable_threads
     from freewalk.kernels.cpu.given import GivenWalk
-    from freewalk.kernels.reference_given import ReferenceGivenWalk
+    from freewalk.kernels.machine.threads import usable_threads
+    from freewalk.kernels.reference.given import ReferenceGivenWalk
 
     options: dict[str, Any] = {"seed": settings.seed, "mask": settings.mask, "initial": settings.initial}
     if settings.backend == "reference":

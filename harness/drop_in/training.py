@@ -14,13 +14,13 @@ import click
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.batches import batch_of, inputs_of, unpack, why_not_finite
 from freewalk.harness.drop_in.debugging import line_of, tensors_of
 from freewalk.harness.drop_in.settings import Settings, settings_of
 from freewalk.harness.drop_in.steps import make_stepper
-from freewalk.harness.errors import UsageError
-from freewalk.harness.outputs import Measures, measure
-from freewalk.harness.weights_file import SavedWeights, save_weights
+from freewalk.harness.weights.outputs import Measures, measure
+from freewalk.harness.weights.weights_file import SavedWeights, save_weights
 
 Array = NDArray[np.float64]
 

@@ -17,16 +17,16 @@ from freewalk.harness.gradcheck.estimate import EstimateReport, check_estimate
 from freewalk.harness.gradcheck.layers import Layer, free_layers, layered_layers
 from freewalk.harness.gradcheck.planted import faulty_gradients
 from freewalk.harness.gradcheck.report import TOLERANCE, Report, check_gradient
-from freewalk.harness.methods import OwnConfiguration
-from freewalk.harness.problem import ResolvedProblem
-from freewalk.kernels import reference
+from freewalk.harness.methods.problem import ResolvedProblem
+from freewalk.harness.methods.registered import OwnConfiguration
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.datapoints import draw
-from freewalk.kernels.descent import DescentConfiguration
-from freewalk.kernels.gradient import loss_gradient
-from freewalk.kernels.layered import LayeredNetwork
-from freewalk.kernels.noise import Stream
-from freewalk.kernels.walk import Trainer, WalkConfiguration
+from freewalk.kernels.data.datapoints import draw
+from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.model.walk import Trainer, WalkConfiguration
+from freewalk.kernels.reference import reference
+from freewalk.kernels.reference.gradient import loss_gradient
 
 Array = NDArray[np.float64]
 Datapoints = tuple[NDArray[Any], NDArray[Any]]

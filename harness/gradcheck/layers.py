@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.layered import LayeredNetwork
-from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.network import FreeNetwork
 
 Name = Callable[[int], str]
 

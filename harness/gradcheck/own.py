@@ -17,8 +17,8 @@ from freewalk.harness.gradcheck.planted import backprop, faulty_gradients
 from freewalk.harness.gradcheck.report import TOLERANCE, Report, check_gradient
 from freewalk.harness.gradcheck.smoothness import refuse_other_gradient, refuse_unrepeatable
 from freewalk.harness.gradcheck.undecided import without_the_undecided
-from freewalk.kernels.layered import LayeredNetwork
-from freewalk.kernels.network import Activation
+from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.network import Activation
 
 Array = NDArray[np.float64]
 Weights = Any

@@ -1,6 +1,6 @@
 """Backpropagation with the faults that people make, one at a time: what a wrong gradient is compared with.
 
-Written apart from `freewalk.kernels.gradient`, which it judges: here every derivative can be replaced.
+Written apart from `freewalk.kernels.reference.gradient`, which it judges: here every derivative can be replaced.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.gradcheck.diagnosis import Suspect
-from freewalk.kernels import reference
-from freewalk.kernels.layered import LayeredNetwork
-from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.reference import reference
 
 Array = NDArray[np.float64]
 Slope = Callable[[Array, Array], Array]
@@ -158,7 +158,7 @@ def backprop(
     weights
         (n_from, n_to) float64.
     x, y
-        As in `freewalk.kernels.reference`.
+        As in `freewalk.kernels.reference.reference`.
     slope
         f'(z) of (B, n_to) sums and activations; None: the right one.
     mask

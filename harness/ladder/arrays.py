@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.lanes import LANES
-from freewalk.kernels.noise import Stream
-from freewalk.kernels.walk import Data
+from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.model.walk import Data
 from freewalk.tasks.task import Problem
 
 Array32 = NDArray[np.float32]
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 _FILL = ctypes.CFUNCTYPE(None, ctypes.c_uint64, *[ctypes.c_uint32] * 3, *[ctypes.c_int64] * 6, _FLOATS, _FLOATS)
-"""`freewalk.kernels.data.FILL` in ctypes' words."""
+"""`freewalk.kernels.data.task_functions.FILL` in ctypes' words."""
 
 _N_ORDER = 1 << 16
 _STRIDE = 7919  # a prime: the steps of a trial start at different places of the order

@@ -8,14 +8,14 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.harness.base.text import counted
 from freewalk.harness.gradcheck.cell import layered_forward
 from freewalk.harness.ladder.arrays import ArrayProblem, Rows, split
 from freewalk.harness.ladder.rung import Attempt, Setting, Skip
 from freewalk.harness.ladder.tasks import Recipe, checked_values
-from freewalk.harness.methods import METHODS, Configuration
-from freewalk.harness.problem import ResolvedProblem
-from freewalk.harness.text import counted
-from freewalk.kernels.layered import LayeredNetwork
+from freewalk.harness.methods.problem import ResolvedProblem
+from freewalk.harness.methods.registered import METHODS, Configuration
+from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.tasks.task import Task
 
 SEGMENTS = (

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from freewalk.harness.base.text import counted
 from freewalk.harness.gradcheck.cell import CellCheck, check_cell, judge_gradient, layers_of
 from freewalk.harness.gradcheck.report import Report
 from freewalk.harness.ladder.rung import Attempt, Setting
 from freewalk.harness.ladder.tasks import checked_values
-from freewalk.harness.methods import BUILT_IN
-from freewalk.harness.parameters import Scalar
-from freewalk.harness.problem import ResolvedProblem, resolve_problem
-from freewalk.harness.text import counted
-from freewalk.kernels.datapoints import draw
-from freewalk.kernels.gradient import loss_gradient
-from freewalk.kernels.noise import Stream
+from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
+from freewalk.harness.methods.registered import BUILT_IN
+from freewalk.harness.parameters.parameters import Scalar
+from freewalk.kernels.data.datapoints import draw
+from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.reference.gradient import loss_gradient
 
 NEURON, HIDDEN_LAYER = "2-1", "2-3-1"
 _SAMPLES = 200

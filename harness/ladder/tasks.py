@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from freewalk.harness.budget import Budget
-from freewalk.harness.commands.cell_options import single_trial
-from freewalk.harness.engines import backend_of
-from freewalk.harness.errors import UsageError
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.text import counted, significant
+from freewalk.harness.engine.choice import backend_of
 from freewalk.harness.ladder.rung import Attempt, Setting
-from freewalk.harness.parameters import Scalar, check_axis
-from freewalk.harness.text import counted, significant
-from freewalk.harness.trial import run_trial, start_trial
-from freewalk.harness.values import parse_values
-from freewalk.results.explanation import explain
+from freewalk.harness.parameters.parameters import Scalar, check_axis
+from freewalk.harness.parameters.values import parse_values
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.single_trial import single_trial
+from freewalk.harness.trial.trial import run_trial, start_trial
+from freewalk.results.report.explanation import explain
 
 _EPOCHS = 50
 _EVALUATION_POINTS = 1000

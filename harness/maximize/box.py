@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.base.errors import UsageError
 
 Array = NDArray[np.float64]
 Place = int | tuple[int, int]

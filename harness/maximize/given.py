@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.maximize.box import Box, Place
 
 Array = NDArray[np.float64]

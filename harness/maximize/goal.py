@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.input_gradient import level_gradient
-from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.reference.input_gradient import level_gradient
 
 Array = NDArray[np.float64]
 
@@ -18,8 +18,9 @@ Array = NDArray[np.float64]
 class Goal:
     """An output and what it shall be.
 
-    The higher the score, the better. It is counted on the output's level (`freewalk.kernels.input_gradient.Level`),
-    which orders inputs as the output does but has a slope where the output is flat.
+    The higher the score, the better. It is counted on the output's level
+    (`freewalk.kernels.reference.input_gradient.Level`), which orders inputs as
+    the output does but has a slope where the output is flat.
     """
 
     network: FreeNetwork

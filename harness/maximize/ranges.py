@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from freewalk.harness.errors import UsageError
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.maximize.box import Box
-from freewalk.harness.weights_file import SavedWeights
-from freewalk.kernels.datapoints import draw
-from freewalk.kernels.noise import Stream
+from freewalk.harness.weights.weights_file import SavedWeights
+from freewalk.kernels.data.datapoints import draw
+from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.registry import TASKS
 
 _DATAPOINTS = 4096

@@ -12,14 +12,14 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.errors import UsageError, unknown
+from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.maximize.ascent import climb, walk
 from freewalk.harness.maximize.box import Box, Place
 from freewalk.harness.maximize.corners import Corner, best_corner
 from freewalk.harness.maximize.given import box_of, fixed_of
 from freewalk.harness.maximize.goal import Goal
 from freewalk.harness.maximize.ranges import box_of_task
-from freewalk.harness.weights_file import SavedWeights, load_sound_weights
+from freewalk.harness.weights.weights_file import SavedWeights, load_sound_weights
 
 Array = NDArray[np.float64]
 Method = Literal["gradient", "walk"]

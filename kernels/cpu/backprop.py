@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.lanes import LANES, store
 from freewalk.kernels.cpu.layout import Shape, Source, Sums, Tiling
 from freewalk.kernels.cpu.optimizers import Rule, Weights, descend
 from freewalk.kernels.cpu.packing import SIDE, Memory, Packed, Rows, TileMemory, pack, row_of_memory, rows_of
 from freewalk.kernels.cpu.through_time import enter, read_group, run_backward, run_forward, targets_of
 from freewalk.kernels.cpu.tiles import WIDE, add_outer_product, add_sums_of_lanes, empty_tile
 from freewalk.kernels.cpu.walk import add_chunks
-from freewalk.kernels.jit import helper_function, inline_function, kernel, parallel_kernel
+from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
+from freewalk.kernels.machine.lanes import LANES, store
 
 _BYTES_OF_A_TILE = 1 << 20  # what may stay in a level-2 cache between the passes and the outer products
 MAX_GROUPS = 8

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.batch import BatchTrial
-from freewalk.kernels.clock import running_seconds
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import Shape, Workspace, aligned, make_workspace
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.cpu.together import Trials, train_together
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Data, Evaluation, Progress, State, WalkConfiguration
+from freewalk.kernels.machine.clock import running_seconds
+from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, WalkConfiguration
 
 
 class CpuBatch:

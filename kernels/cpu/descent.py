@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu import backprop, numerical
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import from_padded, shape_of, to_padded
 from freewalk.kernels.cpu.optimizers import OPTIMIZERS, SCHEDULES, Rule
 from freewalk.kernels.cpu.packing import make_memory, make_packed, rows_of
 from freewalk.kernels.cpu.trainer import NO_MASK, CpuTrainer, array_source, exercise
-from freewalk.kernels.descent import DescentConfiguration
-from freewalk.kernels.network import FreeNetwork, check_mask
-from freewalk.kernels.walk import Data
+from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.model.network import FreeNetwork, check_mask
+from freewalk.kernels.model.walk import Data
 
 
 class CpuBackprop(CpuTrainer):

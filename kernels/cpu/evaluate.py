@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.lanes import LANES, store
 from freewalk.kernels.cpu.layout import Shape, Source, Workspace
-from freewalk.kernels.jit import helper_function, inline_function, kernel
+from freewalk.kernels.machine.jit import helper_function, inline_function, kernel
+from freewalk.kernels.machine.lanes import LANES, store
 
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.functions import exp, log, sigmoid, tanh
-from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, load_splat_f32, splat_f32, store
 from freewalk.kernels.cpu.layout import Shape
-from freewalk.kernels.jit import helper_function, inline_function
+from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, load_splat_f32, splat_f32, store
 
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from freewalk.kernels import polynomials
-from freewalk.kernels.cpu.lanes import (
+from freewalk.kernels.machine.jit import inline_function
+from freewalk.kernels.machine.lanes import (
     F32x16,
     U32x16,
     at_least,
@@ -22,7 +22,7 @@ from freewalk.kernels.cpu.lanes import (
     splat_u32,
     sqrt,
 )
-from freewalk.kernels.jit import inline_function
+from freewalk.kernels.model import polynomials
 
 _E2, _E3, _E4, _E5, _E6 = (np.float32(c) for c in polynomials.EXP)
 _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (np.float32(c) for c in polynomials.LOG)

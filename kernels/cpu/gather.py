@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import NO_ARRAY, Shape, Source, aligned, shape_of
-from freewalk.kernels.jit import inline_function, kernel
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.noise import Stream
-from freewalk.kernels.walk import Data
+from freewalk.kernels.machine.jit import inline_function, kernel
+from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.model.walk import Data
 
 
 @inline_function

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.layout import GIVEN, Source
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.noise import Stream
-from freewalk.kernels.walk import Data, WalkConfiguration
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 _ONE_AT_A_TIME = threading.Lock()
 """Steps on several threads share Numba's pool, whose simplest kind ends the process when two of them meet."""

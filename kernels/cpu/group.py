@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import Shape, Source
-from freewalk.kernels.data import call_fill
-from freewalk.kernels.jit import helper_function
+from freewalk.kernels.data.task_functions import call_fill
+from freewalk.kernels.machine.jit import helper_function
+from freewalk.kernels.machine.lanes import LANES
 
 
 @helper_function

@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.lanes import LANES
-from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.network import FreeNetwork
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -45,7 +45,7 @@ class Shape(NamedTuple):
 class Source(NamedTuple):
     """Where datapoints come from: a compiled function, or arrays where its address is 0."""
 
-    address: int  # of a function with the signature of freewalk.kernels.data.FILL
+    address: int  # of a function with the signature of freewalk.kernels.data.task_functions.FILL
     argument: int  # handed to that function
     stream: int
     x: NDArray[np.float32]  # (B, input_rows * n_input) or (0, 0)

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.functions import box_muller
-from freewalk.kernels.cpu.lanes import (
+from freewalk.kernels.cpu.layout import GAUSSIAN, RADEMACHER, NoiseSource, Shape
+from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.machine.lanes import (
     LANES,
     U32x16,
     U64x8,
@@ -22,9 +24,7 @@ from freewalk.kernels.cpu.lanes import (
     splat_u64,
     store,
 )
-from freewalk.kernels.cpu.layout import GAUSSIAN, RADEMACHER, NoiseSource, Shape
-from freewalk.kernels.jit import helper_function, inline_function
-from freewalk.kernels.noise import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, Stream
+from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, Stream
 
 _M0 = np.uint64(MULTIPLIER_0)
 _M1 = np.uint64(MULTIPLIER_1)

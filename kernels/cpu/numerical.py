@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.lanes import LANES, F32x16, store
 from freewalk.kernels.cpu.layout import Shape, Source, aligned
 from freewalk.kernels.cpu.optimizers import Rule, Weights, descend
-from freewalk.kernels.jit import helper_function, inline_function, kernel, parallel_kernel
+from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
+from freewalk.kernels.machine.lanes import LANES, F32x16, store
 
 STEP = 2.0**-8
 """How far a weight is moved up and down."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.jit import helper_function, inline_function
-from freewalk.kernels.optimizers import ADAM_BETAS, ADAM_EPSILON
+from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.model.optimizers import ADAM_BETAS, ADAM_EPSILON
 
 RAW, SGD, MOMENTUM, ADAM = range(4)
 CONSTANT, COSINE = range(2)

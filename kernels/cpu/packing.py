@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import Shape, aligned
-from freewalk.kernels.jit import helper_function, inline_function
+from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.machine.lanes import LANES
 
 BLOCK = 8
 """Columns of a product that are computed together."""

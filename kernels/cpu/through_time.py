@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
 from freewalk.kernels.cpu.functions import sigmoid, tanh
-from freewalk.kernels.cpu.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
 from freewalk.kernels.cpu.layout import Shape
 from freewalk.kernels.cpu.packing import BLOCK, SIDE, Packed, Rows, TileMemory, whole_blocks
 from freewalk.kernels.cpu.tiles import WIDE, add_products, empty_tile, store_tile
-from freewalk.kernels.jit import helper_function, inline_function
+from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
 
 _ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 _BLOCK, _SIDE = BLOCK, SIDE
@@ -124,7 +124,7 @@ def run_forward(shape: Shape, rows: Rows, packed: Packed, memory: TileMemory, gr
 
 @inline_function
 def _output_delta(shape: Shape, a: F32x16, o: F32x16, target: F32x16, total: F32x16) -> F32x16:
-    """Return the derivative of the loss by one weighted sum; see freewalk.kernels.gradient.output_deltas.
+    """Return the derivative of the loss by one weighted sum; see freewalk.kernels.reference.gradient.output_deltas.
 
     `total` is what `_softmax_total` returns for the timestep.
     """

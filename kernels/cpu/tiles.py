@@ -15,7 +15,7 @@ from numba import types
 from numba.core import config
 from numba.core.errors import RequireLiteralValue
 
-from freewalk.kernels.cpu.lanes import LANES, f32x16, intrinsic
+from freewalk.kernels.machine.lanes import LANES, f32x16, intrinsic
 
 Tile: TypeAlias = Any
 

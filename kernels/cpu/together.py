@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
 from freewalk.kernels.cpu.walk import accumulate, run_group
-from freewalk.kernels.jit import helper_function, inline_function, kernel
+from freewalk.kernels.machine.jit import helper_function, inline_function, kernel
+from freewalk.kernels.machine.lanes import LANES
 
 _LANES = LANES
 

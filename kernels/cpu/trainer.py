@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.evaluate import evaluate
 from freewalk.kernels.cpu.layout import NO_ARRAY, Shape, Source, from_padded, make_workspace, shape_of, to_padded
 from freewalk.kernels.cpu.optimizers import Weights
-from freewalk.kernels.network import FreeNetwork, check_initial, check_mask
-from freewalk.kernels.noise import Stream, initial_weights, seed_words
-from freewalk.kernels.reference import dense_inputs, dense_targets
-from freewalk.kernels.state import Configuration, check_state, make_state, moment_names
-from freewalk.kernels.threads import are_lost as threads_are_lost
-from freewalk.kernels.walk import Data, Evaluation, Progress, State, check_data_shapes
+from freewalk.kernels.machine.threads import are_lost as threads_are_lost
+from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
+from freewalk.kernels.model.noise import Stream, initial_weights, seed_words
+from freewalk.kernels.model.state import Configuration, check_state, make_state, moment_names
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, check_data_shapes
+from freewalk.kernels.reference.reference import dense_inputs, dense_targets
 
 NO_MASK = np.zeros(0, dtype=np.bool_)
 

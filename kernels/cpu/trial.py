@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.evaluate import measure_each, run_network
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import (
     GAUSSIAN,
     GIVEN,
@@ -31,9 +30,10 @@ from freewalk.kernels.cpu.layout import (
 from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW, SCHEDULES, Rule, Weights
 from freewalk.kernels.cpu.trainer import NO_MASK, CpuTrainer, array_source, exercise, weights_of
 from freewalk.kernels.cpu.walk import train, train_parallel
-from freewalk.kernels.network import FreeNetwork, check_mask
-from freewalk.kernels.noise import Stream, key_schedule
-from freewalk.kernels.walk import Data, WalkConfiguration
+from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.network import FreeNetwork, check_mask
+from freewalk.kernels.model.noise import Stream, key_schedule
+from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 MEASURES = ("loss", "bit_accuracy", "row_accuracy", "max_error", "accuracy")
 _NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)

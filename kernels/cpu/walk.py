@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.lanes import LANES, F32x16, load_f32, splat_f32, store
 from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Sums, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
 from freewalk.kernels.cpu.tiles import add_multiples, add_sums_in_a_row, empty_tile
-from freewalk.kernels.jit import helper_function, inline_function, kernel, parallel_kernel
+from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
+from freewalk.kernels.machine.lanes import LANES, F32x16, load_f32, splat_f32, store
 
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.backend import Backend
-from freewalk.kernels.batch import BatchTrial, TrialBatch
 from freewalk.kernels.cuda.device import gpu
-from freewalk.kernels.descent import Method
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Data, Trainer, WalkConfiguration
+from freewalk.kernels.model.batch import BatchTrial, TrialBatch
+from freewalk.kernels.model.descent import Method
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data, Trainer, WalkConfiguration
+from freewalk.kernels.trainers.backend import Backend
 
 _TRIALS_OF_A_MULTIPROCESSOR = 4
 """Blocks that a launch queues for each multiprocessor, so that a slow trial leaves few of them idle."""

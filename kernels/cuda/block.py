@@ -11,7 +11,7 @@ from freewalk.kernels.cuda.jit import SIMULATED, cuda, device_function
 from freewalk.kernels.cuda.layout import ARGUMENT, SEED, STDDEV, TIMESTEPS, WARP, LaunchShape, Spec
 from freewalk.kernels.cuda.noise import keys, make_draw_column
 from freewalk.kernels.cuda.team import make_meet, make_run_datapoint, team_size_of
-from freewalk.kernels.noise import Stream
+from freewalk.kernels.model.noise import Stream
 
 _ZERO = np.float32(0.0)
 _DATA = np.uint32(Stream.DATA)

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.jit import cuda
 from freewalk.kernels.cuda.noise import make_noise_kernel
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.noise import Noise
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise
 
 _THREADS = 128
 
@@ -16,7 +16,7 @@ _THREADS = 128
 def unit_noise_on_device(
     network: FreeNetwork, *, seed: int, step: int, datapoints: NDArray[np.integer], noise: Noise = "gaussian"
 ) -> NDArray[np.float32]:
-    """Return what the device draws where freewalk.kernels.noise.unit_perturbations says what it should draw.
+    """Return what the device draws where freewalk.kernels.model.noise.unit_perturbations says what it should draw.
 
     Returns
     -------

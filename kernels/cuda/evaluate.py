@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.cuda.forward import make_layer, make_loss, make_read
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
 from freewalk.kernels.cuda.layout import ARGUMENT, SEED, TIMESTEPS, Spec
-from freewalk.kernels.noise import Stream
+from freewalk.kernels.model.noise import Stream
 
 _ZERO, _HALF, _INFINITY = np.float32(0.0), np.float32(0.5), np.float32(np.inf)
 _HELD_OUT = np.uint32(Stream.EVALUATION_DATA)

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from freewalk.kernels import polynomials
 from freewalk.kernels.cuda.jit import device_function
-from freewalk.kernels.noise import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, WEYL_0, WEYL_1
+from freewalk.kernels.model import polynomials
+from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, WEYL_0, WEYL_1
 
 _M0, _M1 = np.uint64(MULTIPLIER_0), np.uint64(MULTIPLIER_1)
 _W0, _W1 = np.uint64(WEYL_0), np.uint64(WEYL_1)
@@ -38,7 +38,7 @@ _C0, _C1, _C2, _C3 = (np.float32(c) for c in polynomials.COSINE)
 def philox(
     c0: np.uint32, c1: np.uint32, c2: np.uint32, c3: np.uint32, k0: np.uint32, k1: np.uint32
 ) -> tuple[np.uint32, np.uint32, np.uint32, np.uint32]:
-    """Return the four words of a counter under a key; see freewalk.kernels.noise."""
+    """Return the four words of a counter under a key; see freewalk.kernels.model.noise."""
     for _ in range(_ROUNDS):
         product_0 = np.uint64(c0) * _M0
         product_1 = np.uint64(c2) * _M1

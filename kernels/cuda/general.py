@@ -29,7 +29,7 @@ from freewalk.kernels.cuda.layout import (
 )
 from freewalk.kernels.cuda.noise import keys, make_values
 from freewalk.kernels.cuda.optimizers import move
-from freewalk.kernels.noise import Stream
+from freewalk.kernels.model.noise import Stream
 
 _ZERO, _HALF = np.float32(0.0), np.float32(0.5)
 _DATA = np.uint32(Stream.DATA)

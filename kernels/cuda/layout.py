@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Data, WalkConfiguration
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 TIMESTEPS, BATCH_SIZE, KIND, COSINE_STEPS, SEED, STEP, ARGUMENT = range(7)
 """Columns of a trial's sizes; COSINE_STEPS is 0 for a constant learning rate, SEED the bits of the unsigned seed."""

@@ -138,9 +138,9 @@ def _as_on_a_gpu() -> Iterator[None]:
 def networks() -> dict[str, Spec]:
     """Return the networks of the table: the default shape in every form, and larger ones."""
     from freewalk.kernels.cuda.layout import spec_of
-    from freewalk.kernels.data import data_words, uniform
-    from freewalk.kernels.network import FreeNetwork
-    from freewalk.kernels.walk import Data, WalkConfiguration
+    from freewalk.kernels.data.task_functions import data_words, uniform
+    from freewalk.kernels.model.network import FreeNetwork
+    from freewalk.kernels.model.walk import Data, WalkConfiguration
 
     def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
         word = data_words(seed, stream, step, index, 0)[0]

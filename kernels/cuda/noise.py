@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.functions import box_muller, philox, sign
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function
-from freewalk.kernels.noise import Stream, blocks_per_column
+from freewalk.kernels.model.noise import Stream, blocks_per_column
 
 _PERTURBATIONS = np.uint32(Stream.PERTURBATIONS)
 _WORD = 32  # signs in a word

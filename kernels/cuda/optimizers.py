@@ -22,7 +22,7 @@ from freewalk.kernels.cuda.layout import (
     SECOND,
     STDDEV,
 )
-from freewalk.kernels.optimizers import ADAM_BETAS, ADAM_EPSILON
+from freewalk.kernels.model.optimizers import ADAM_BETAS, ADAM_EPSILON
 
 _BETA_1, _BETA_2 = ADAM_BETAS
 _EPSILON = ADAM_EPSILON

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cuda import evaluate as measuring
 from freewalk.kernels.cuda import general, resident
 from freewalk.kernels.cuda.clock import device_seconds
@@ -38,10 +37,11 @@ from freewalk.kernels.cuda.layout import (
 )
 from freewalk.kernels.cuda.resident import make_resident
 from freewalk.kernels.cuda.scratch import Scratch
-from freewalk.kernels.network import FreeNetwork, check_mask
-from freewalk.kernels.noise import initial_weights
-from freewalk.kernels.state import check_state, make_state, moment_names
-from freewalk.kernels.walk import Data, Evaluation, Progress, State
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.network import FreeNetwork, check_mask
+from freewalk.kernels.model.noise import initial_weights
+from freewalk.kernels.model.state import check_state, make_state, moment_names
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, State
 
 _MOMENTS = (FIRST, SECOND)
 _GENERAL_THREADS = 64 if SIMULATED else 256

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.batch import BatchTrial
 from freewalk.kernels.cuda.trials import DeviceTrials
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Data, Evaluation, Progress, State, WalkConfiguration
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, WalkConfiguration
 
 
 class _OnDevice:

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from freewalk.results.base.numbers import between, counted, interval, percent, seconds, significant
 from freewalk.results.report.comparing import Standing, interval_words, standing
 from freewalk.results.report.contest import contest
 from freewalk.results.report.effects import influence
-from freewalk.results.report.numbers import between, counted, interval, percent, seconds, significant
 from freewalk.results.report.resolution import resolution_text
 from freewalk.results.report.subject import Row, Task
-from freewalk.results.schema import State
+from freewalk.results.schema.schema import State
 
 _FAR = 3.0
 """An interval that reaches so many times above its estimate wants a reason."""

@@ -4,11 +4,11 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
-from freewalk.results.contrast import ALIKE_COST, ALIKE_RATE, Verdict
-from freewalk.results.report.numbers import MISSING, counted, listed, parameter_text, significant
+from freewalk.results.analysis.contrast import ALIKE_COST, ALIKE_RATE, Verdict
+from freewalk.results.base.numbers import MISSING, counted, listed, parameter_text, significant
 from freewalk.results.report.subject import Row, Task, ordered_values, parameter_key
-from freewalk.results.schema import PARAMETER_PREFIX
-from freewalk.results.statistics_ranks import better_suited, smallest_p
+from freewalk.results.schema.schema import PARAMETER_PREFIX
+from freewalk.results.statistics.ranks import better_suited, smallest_p
 
 LEVEL: Final = 0.05
 _VALUES_NAMED: Final = 4

@@ -2,7 +2,8 @@
 
 import math
 
-from freewalk.results.contrast import ALIKE_COST, ALIKE_RATE, Verdict
+from freewalk.results.analysis.contrast import ALIKE_COST, ALIKE_RATE, Verdict
+from freewalk.results.base.numbers import counted, listed, significant
 from freewalk.results.report.comparing import (
     LEVEL,
     STANDINGS,
@@ -12,7 +13,6 @@ from freewalk.results.report.comparing import (
     share_of_trials,
     state_of,
 )
-from freewalk.results.report.numbers import counted, listed, significant
 from freewalk.results.report.subject import Row, Task
 
 

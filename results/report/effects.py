@@ -5,10 +5,10 @@ from typing import Final
 
 import pandas as pd
 
+from freewalk.results.base.numbers import counted, listed, percent, short_value, significant
 from freewalk.results.report.comparing import LEVEL
-from freewalk.results.report.numbers import counted, listed, percent, short_value, significant
 from freewalk.results.report.subject import Row, Task, records
-from freewalk.results.schema import PARAMETER_PREFIX
+from freewalk.results.schema.schema import PARAMETER_PREFIX
 
 HARDLY: Final = 1.05
 """Below this, "so many times as high" would read as once."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from freewalk.results.errors import StoreError
-from freewalk.results.writing import replacing
+from freewalk.results.base.errors import StoreError
+from freewalk.results.base.writing import replacing
 
 REPORT_NAME: Final = "report.html"
 PLOTS_FOLDER: Final = "plots"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from freewalk.results.report.numbers import counted, counted_seeds, listed, percent
+from freewalk.results.base.numbers import counted, counted_seeds, listed, percent
 from freewalk.results.report.subject import FINISHED, Task
-from freewalk.results.schema import State
+from freewalk.results.schema.schema import State
 
 _NAMED_AT_MOST = 5
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from freewalk.results.report.palette import Palette
 from freewalk.results.report.style import PANEL, new_figure, set_titles, short
-from freewalk.results.statistics import Floats
+from freewalk.results.statistics.cell import Floats
 
 _COLOURS: Final = "viridis_r"
 _DARKEST: Final = 0.92

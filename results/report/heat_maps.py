@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from freewalk.results.base.numbers import MISSING, compact, counted, listed, parameter_text
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.heat_map import HeatMap
-from freewalk.results.report.numbers import MISSING, compact, counted, listed, parameter_text
 from freewalk.results.report.resolution import coarsest
 from freewalk.results.report.subject import Row, Task, ordered_values, parameter_key
-from freewalk.results.schema import PARAMETER_PREFIX
+from freewalk.results.schema.schema import PARAMETER_PREFIX
 
 MAX_PANELS: Final = 6
 MAX_VALUES: Final = 24

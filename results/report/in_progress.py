@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from freewalk.results.bands import curve_bands
-from freewalk.results.cells import cell_columns
+from freewalk.results.analysis.bands import curve_bands
+from freewalk.results.analysis.cells import cell_columns
+from freewalk.results.base.numbers import counted
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.line_plot import Line, LinePlot
-from freewalk.results.report.numbers import counted
 from freewalk.results.report.palette import N_SERIES
 from freewalk.results.report.subject import Tables, Task, records
 

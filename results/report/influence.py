@@ -6,18 +6,18 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from freewalk.results.cells import TrialArrays
+from freewalk.results.analysis.cells import TrialArrays
+from freewalk.results.base.numbers import parameter_text, percent, short_value
 from freewalk.results.report.bar_plot import Bar, BarPlot
 from freewalk.results.report.comparing import LEVEL
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.effects import HARDLY, effects_of, fold_words, missed_words
-from freewalk.results.report.numbers import parameter_text, percent, short_value
 from freewalk.results.report.point_plot import Point, PointPlot
 from freewalk.results.report.resolution import coarsest
 from freewalk.results.report.subject import Row, Task, ordered_values, parameter_key, records
-from freewalk.results.schema import PARAMETER_PREFIX, State
-from freewalk.results.statistics import expected_running_time
-from freewalk.results.statistics_intervals import running_time_interval
+from freewalk.results.schema.schema import PARAMETER_PREFIX, State
+from freewalk.results.statistics.cell import expected_running_time
+from freewalk.results.statistics.intervals import running_time_interval
 
 MAX_BARS: Final = 12
 MAX_VALUES: Final = 40

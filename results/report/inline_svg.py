@@ -6,8 +6,8 @@ from html import escape
 from typing import Final
 from xml.etree import ElementTree
 
+from freewalk.results.base.numbers import printable
 from freewalk.results.report.marks import Marks, class_of
-from freewalk.results.report.numbers import printable
 from freewalk.results.report.palette import INLINE, variables
 
 _COLOURS: Final = {colour: f"var({name})" for name, colour in variables(INLINE).items()}

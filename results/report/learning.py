@@ -8,17 +8,17 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from freewalk.results.bands import curve_bands
-from freewalk.results.cells import cell_columns
-from freewalk.results.ecdf import ecdf, spaced_targets
-from freewalk.results.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.analysis.bands import curve_bands
+from freewalk.results.analysis.cells import cell_columns
+from freewalk.results.analysis.ecdf import ecdf, spaced_targets
+from freewalk.results.base.numbers import significant
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.line_plot import Line, LinePlot, SeedLine
-from freewalk.results.report.numbers import significant
 from freewalk.results.report.palette import N_SERIES
 from freewalk.results.report.subject import Row, Tables, Task, cell_key, records
-from freewalk.results.schema import State
-from freewalk.results.statistics import Floats
+from freewalk.results.schema.schema import State
+from freewalk.results.statistics.cell import Floats
+from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
 
 N_CONTEXT: Final = 30
 """Cells drawn in grey behind the best ones, at most."""

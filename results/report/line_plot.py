@@ -22,7 +22,7 @@ from freewalk.results.report.style import (
     set_titles,
     short,
 )
-from freewalk.results.statistics import Floats
+from freewalk.results.statistics.cell import Floats
 
 _MARGIN: Final = 0.04
 _LEAST_MARGIN: Final = 1.01

@@ -11,7 +11,8 @@ from typing import Final, Literal
 import pandas as pd
 from markupsafe import Markup
 
-from freewalk.results.export import write_csv
+from freewalk.results.base.numbers import counted
+from freewalk.results.files.export import write_csv
 from freewalk.results.report.answers import Answer, answer
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.files import PLOTS_FOLDER, REPORT_NAME, refuse_foreign, write_bytes
@@ -22,7 +23,6 @@ from freewalk.results.report.influence import influence_group
 from freewalk.results.report.inline_svg import to_inline
 from freewalk.results.report.learning import learning_plots
 from freewalk.results.report.marks import marks_of
-from freewalk.results.report.numbers import counted
 from freewalk.results.report.outcomes import endings
 from freewalk.results.report.overall import overall
 from freewalk.results.report.page import Section, Shown, ShownGroup, render

@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from freewalk.results.cells import cell_columns
-from freewalk.results.explanation import curve_points, explain
+from freewalk.results.analysis.cells import cell_columns
 from freewalk.results.report.comparing import shared_values
+from freewalk.results.report.explanation import curve_points, explain
 from freewalk.results.report.resolution import unconfirmed_text
 from freewalk.results.report.subject import Task, cell_key, records
-from freewalk.results.schema import Outcome, State
+from freewalk.results.schema.schema import Outcome, State
 
 MEANINGS: Final[Mapping[str, str]] = {
     Outcome.REACHED: "the target was met",

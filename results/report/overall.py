@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from freewalk.results.report.numbers import counted, significant
+from freewalk.results.base.numbers import counted, significant
 from freewalk.results.report.subject import Row, Task
 
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from freewalk.results.base.numbers import printable
 from freewalk.results.report.answers import Answer
 from freewalk.results.report.headline import Headline
 from freewalk.results.report.learning import MAX_SEEDS
-from freewalk.results.report.numbers import printable
 from freewalk.results.report.outcomes import MAX_ERRORS, Ending, error_groups
 from freewalk.results.report.overall import Overall
 from freewalk.results.report.palette import DARK, LIGHT, N_SERIES, variables
@@ -24,7 +24,7 @@ from freewalk.results.report.resolution import resolution_text
 from freewalk.results.report.settings import Settings
 from freewalk.results.report.subject import Tables, Task
 
-TEMPLATES: Final = Path(__file__).parents[1] / "templates"
+TEMPLATES: Final = Path(__file__).parent / "templates"
 SCRIPT: Final = (TEMPLATES / "report.js").read_text(encoding="utf-8")
 
 

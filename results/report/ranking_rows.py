@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from freewalk.results.report.numbers import MISSING, between, interval, percent, seconds, significant
+from freewalk.results.base.numbers import MISSING, between, interval, percent, seconds, significant
 from freewalk.results.report.palette import N_SERIES
 from freewalk.results.report.resolution import resolution_text
 from freewalk.results.report.subject import Row, Task

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from freewalk.results.report.numbers import counted, printable
+from freewalk.results.base.numbers import counted, printable
 from freewalk.results.report.ranking_rows import AT_LEAST, ROWS_AT_ONCE, RankingRow, ranking_rows
 from freewalk.results.report.subject import Task
 

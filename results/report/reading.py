@@ -8,12 +8,12 @@ from typing import Final
 
 import pandas as pd
 
-from freewalk.results.database import DATABASE_NAME
+from freewalk.results.analysis.report_tables import report_tables
+from freewalk.results.analysis.summary import summarise
+from freewalk.results.files.sources import Source, read_source
 from freewalk.results.report.subject import Tables, TaskNote
-from freewalk.results.report_schema import METHODS, RANKING, SENSITIVITY
-from freewalk.results.report_tables import report_tables
-from freewalk.results.sources import Source, read_source
-from freewalk.results.summary import summarise
+from freewalk.results.schema.report_schema import METHODS, RANKING, SENSITIVITY
+from freewalk.results.store.database import DATABASE_NAME
 
 _LONGEST_CONFIGURATION: Final = 100_000
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from freewalk.results.report.numbers import counted, percent
+from freewalk.results.base.numbers import counted, percent
 from freewalk.results.report.subject import Row
 
 _TOO_FINE = 0.001

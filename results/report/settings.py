@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from freewalk.results.cells import parameter_columns
-from freewalk.results.report.numbers import MISSING, listed, parameter_text, significant
+from freewalk.results.analysis.cells import parameter_columns
+from freewalk.results.base.numbers import MISSING, listed, parameter_text, significant
 from freewalk.results.report.subject import Task, ordered_values
-from freewalk.results.schema import PARAMETER_PREFIX
+from freewalk.results.schema.schema import PARAMETER_PREFIX
 
 _ELSEWHERE: Final = {"name", "seeds", "grid", "target", "backend", "plugins"}
 _OF_TRIALS: Final = {

@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import offset_copy
 
-from freewalk.results.report.numbers import compact, printable
+from freewalk.results.base.numbers import compact, printable
 from freewalk.results.report.palette import Palette
 
 PANEL: Final = (5.4, 3.9)

@@ -8,10 +8,10 @@ from typing import Any, Final, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from freewalk.results.cells import cell_columns, parameter_columns
-from freewalk.results.remedy import remedies
-from freewalk.results.report.numbers import MISSING, counted, counted_seeds, parameter_text, significant
-from freewalk.results.schema import PARAMETER_PREFIX, Outcome, State
+from freewalk.results.analysis.cells import cell_columns, parameter_columns
+from freewalk.results.base.numbers import MISSING, counted, counted_seeds, parameter_text, significant
+from freewalk.results.report.remedy import remedies
+from freewalk.results.schema.schema import PARAMETER_PREFIX, Outcome, State
 
 Row: TypeAlias = Mapping[str, Any]
 

@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from freewalk.harness.base.errors import UsageError
     from freewalk.harness.drop_in.training import NNRndTraining
-    from freewalk.harness.errors import UsageError
     from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.maximize.search import Maximum, maximize
-    from freewalk.harness.saving import load, save
     from freewalk.harness.sweep import SweepResult, sweep
-    from freewalk.harness.weights_file import SavedWeights
-    from freewalk.kernels.any_model import RandomWalk
-    from freewalk.results.errors import StoreError
+    from freewalk.harness.weights.saving import load, save
+    from freewalk.harness.weights.weights_file import SavedWeights
+    from freewalk.kernels.trainers.any_model import RandomWalk
+    from freewalk.results.base.errors import StoreError
 
 __all__ = [
     "Maximum",
@@ -32,17 +32,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "NNRndTraining": "freewalk.harness.drop_in.training",
-    "SavedWeights": "freewalk.harness.weights_file",
+    "SavedWeights": "freewalk.harness.weights.weights_file",
     "gradcheck": "freewalk.harness.gradcheck.own",
-    "load": "freewalk.harness.saving",
+    "load": "freewalk.harness.weights.saving",
     "Maximum": "freewalk.harness.maximize.search",
     "maximize": "freewalk.harness.maximize.search",
-    "save": "freewalk.harness.saving",
-    "RandomWalk": "freewalk.kernels.any_model",
+    "save": "freewalk.harness.weights.saving",
+    "RandomWalk": "freewalk.kernels.trainers.any_model",
     "sweep": "freewalk.harness.sweep",
     "SweepResult": "freewalk.harness.sweep",
-    "UsageError": "freewalk.harness.errors",
-    "StoreError": "freewalk.results.errors",
+    "UsageError": "freewalk.harness.base.errors",
+    "StoreError": "freewalk.results.base.errors",
 }
 
 

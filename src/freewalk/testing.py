@@ -1,5 +1,5 @@
 """Checks for tasks and methods of one's own: `check_task`, `check_method`."""
 
-from freewalk.harness.conformance import check_method, check_task
+from freewalk.harness.gradcheck.conformance import check_method, check_task
 
 __all__ = ["check_method", "check_task"]

@@ -16,7 +16,7 @@ wait $warm
 # three at once: nothing is timed here
 parallel=$(python3 -c 'import xdist; print("-n 10")' 2> /dev/null)
 (
-  timeout 150 python3 -m pytest -q -m gpu $parallel -p no:cacheprovider --tb=short tests/kernels/test_cuda_on_a_gpu.py
+  timeout 150 python3 -m pytest -q -m gpu $parallel -p no:cacheprovider --tb=short tests/kernels/cuda/test_cuda_on_a_gpu.py
   echo "exit $?"
 ) > "$OUT/pytest.txt" 2>&1 &
 (

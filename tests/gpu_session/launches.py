@@ -32,9 +32,9 @@ ROUNDS = 3
 def make(shape: LaunchShape, n_trials: int) -> Any:
     """Return trials of the example on the device."""
     from freewalk.harness.bench.workloads import DEFAULT, TASK
-    from freewalk.kernels.batch import BatchTrial
     from freewalk.kernels.cuda.trials import DeviceTrials
-    from freewalk.kernels.walk import Data, WalkConfiguration
+    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.model.walk import Data, WalkConfiguration
     from freewalk.tasks.registry import TASKS
 
     problem = TASKS[TASK].problem({})

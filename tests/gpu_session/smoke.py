@@ -29,7 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "kernels"))
 from cuda_simulation import CASES, Case, configuration_of, mask_of, network_of
 
-from freewalk.kernels.walk import Data, Evaluation
+from freewalk.kernels.model.walk import Data, Evaluation
 from freewalk.tasks.registry import TASKS
 
 Result: TypeAlias = dict[str, Any]
@@ -73,7 +73,7 @@ def data_of(case: Case) -> Data:
     problem = TASKS[case.task].problem(case.parameters)
     if not SIMULATED:
         return problem.data()
-    from freewalk.kernels import datapoints
+    from freewalk.kernels.data import datapoints
 
     datapoints.fill_arrays = partial(_fill_plainly, problem.datapoint)
     return Data(0, problem.argument, problem.datapoint)
@@ -90,9 +90,9 @@ def _fill_plainly(datapoint: Callable[..., None], _: int, argument: int, **how: 
 
 def run_case(case: Case, way: str) -> Result:
     """Train on the device, at once and in two parts, and in the reference; compare."""
-    from freewalk.kernels.batch import BatchTrial
     from freewalk.kernels.cuda import trials as module
-    from freewalk.kernels.reference_walk import ReferenceWalk
+    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 
     case = replace(case, walk=case.walk | {"batch_size": MORE_DATAPOINTS * case.walk["batch_size"]})
     network, configuration, data = network_of(case), configuration_of(case), data_of(case)

@@ -25,7 +25,7 @@ from freewalk.harness.bench import report
 from freewalk.harness.bench.peers.table import PEERS
 from freewalk.harness.bench.rows import CheckRow
 from freewalk.harness.bench.suite import FILES
-from freewalk.results.schema import TRIAL_COLUMNS
+from freewalk.results.schema.schema import TRIAL_COLUMNS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -13,10 +13,11 @@ from typing import IO, Any, TypeAlias
 
 import pytest
 
-from freewalk.harness import cli, plugins
-from freewalk.harness.configuration import resolve
-from freewalk.harness.plan import Plan, expand
-from freewalk.harness.registry import BuiltInRegistry
+from freewalk.harness import cli
+from freewalk.harness.methods import plugins
+from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.plan.configuration import resolve
+from freewalk.harness.plan.plan import Plan, expand
 
 Snapshot: TypeAlias = dict[str, tuple[int, bytes]]
 

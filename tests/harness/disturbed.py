@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 import freewalk
-from freewalk.results.export import read_csv
-from freewalk.results.store import Store
+from freewalk.results.files.export import read_csv
+from freewalk.results.store.store import Store
 
 VOLATILE = [
     *("started_at", "finished_at", "train_seconds", "evaluation_seconds", "compile_seconds"),

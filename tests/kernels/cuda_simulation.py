@@ -16,8 +16,8 @@ from unittest import mock
 
 import numpy as np
 
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.walk import Data, WalkConfiguration
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data, WalkConfiguration
 from freewalk.tasks.registry import TASKS
 
 POINTS = 9
@@ -98,8 +98,8 @@ def configuration_of(case: Case) -> WalkConfiguration:
 
 
 def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
-    from freewalk.kernels.batch import BatchTrial
     from freewalk.kernels.cuda.trials import DeviceTrials
+    from freewalk.kernels.model.batch import BatchTrial
 
     case = CASES[name]
     problem = TASKS[case.task].problem(case.parameters)
@@ -114,8 +114,8 @@ def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
 
 
 def _simulate_batch(out: dict[str, Any]) -> None:
-    from freewalk.kernels.batch import BatchTrial
     from freewalk.kernels.cuda.walk import CudaBatch
+    from freewalk.kernels.model.batch import BatchTrial
 
     case = CASES["default"]
     problem, network = TASKS[case.task].problem(case.parameters), network_of(case)
@@ -136,9 +136,9 @@ def _simulate_batch(out: dict[str, Any]) -> None:
 
 def _simulate_resumed(name: str, out: dict[str, Any]) -> None:
     """Two steps without a pause, and the same two with the state stored between them."""
-    from freewalk.kernels.batch import BatchTrial
     from freewalk.kernels.cuda.trials import DeviceTrials
     from freewalk.kernels.cuda.walk import CudaBatch, CudaWalk
+    from freewalk.kernels.model.batch import BatchTrial
 
     case = CASES[name]
     problem = TASKS[case.task].problem(case.parameters)
@@ -183,8 +183,8 @@ def _simulate_resumed(name: str, out: dict[str, Any]) -> None:
 
 def _simulate_stop(out: dict[str, Any]) -> None:
     """A batch that was asked to stop takes no more steps, and says what does not fit a trial's state."""
-    from freewalk.kernels.batch import BatchTrial
     from freewalk.kernels.cuda.walk import CudaBatch
+    from freewalk.kernels.model.batch import BatchTrial
 
     case = CASES["momentum"]
     problem = TASKS[case.task].problem(case.parameters)
@@ -206,8 +206,8 @@ def _simulate_stop(out: dict[str, Any]) -> None:
 
 def _simulate_nan(out: dict[str, Any]) -> None:
     """Every way must stop after the step that met the NaN, and move nothing."""
-    from freewalk.kernels.batch import BatchTrial
     from freewalk.kernels.cuda.trials import DeviceTrials
+    from freewalk.kernels.model.batch import BatchTrial
 
     case = CASES["default"]
     problem, network = TASKS[case.task].problem(case.parameters), network_of(case)
@@ -224,9 +224,9 @@ def _simulate_nan(out: dict[str, Any]) -> None:
 
 def _simulate_scratch(out: dict[str, Any]) -> None:
     """Note what is allocated while shapes alternate: batch sizes, trials measured, training and evaluation."""
-    from freewalk.kernels.batch import BatchTrial
     from freewalk.kernels.cuda.jit import cuda
     from freewalk.kernels.cuda.trials import DeviceTrials
+    from freewalk.kernels.model.batch import BatchTrial
 
     case = CASES["no hidden neuron"]
     problem = TASKS[case.task].problem(case.parameters)

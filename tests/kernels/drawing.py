@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.lanes import LANES
 from freewalk.kernels.cpu.layout import shape_of
 from freewalk.kernels.cpu.noise import draw_gaussian, draw_rademacher
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.noise import Noise, key_schedule
+from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise, key_schedule
 
 EXAMPLE = FreeNetwork(3, 2, 30, sequence_input=True)
 """The original program's example: 36 rows (no padding) and 32 columns."""

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from trial_tables import make_trials
 
-from freewalk.results.store import CurvePoint, Store, TrialRecord
+from freewalk.results.store.store import CurvePoint, Store, TrialRecord
 
 
 def make_record(trial_id: str, **changes: Any) -> TrialRecord:

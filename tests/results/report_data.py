@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from freewalk.results.frames import build_frame, column_dtypes, parameter_series, typed_series
+from freewalk.results.analysis.report_tables import report_tables
+from freewalk.results.analysis.summary import summarise
 from freewalk.results.report.subject import Tables, TaskNote
-from freewalk.results.report_schema import METHODS, RANKING, SENSITIVITY
-from freewalk.results.report_tables import report_tables
-from freewalk.results.schema import SCHEMA_VERSION
-from freewalk.results.summary import summarise
+from freewalk.results.schema.report_schema import METHODS, RANKING, SENSITIVITY
+from freewalk.results.schema.schema import SCHEMA_VERSION
+from freewalk.results.tables.frames import build_frame, column_dtypes, parameter_series, typed_series
 
 Row = dict[str, Any]
 Fate = Callable[[Row], Row]

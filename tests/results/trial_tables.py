@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from freewalk.results.schema import TRIAL_COLUMNS, column_names
+from freewalk.results.schema.schema import TRIAL_COLUMNS, column_names
 
 
 def make_trials(rows: Sequence[dict[str, Any]], parameters: Sequence[str] = ()) -> pd.DataFrame:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from freewalk.harness.configuration import resolve
-from freewalk.harness.plan import expand
-from freewalk.harness.registry import BuiltInRegistry
-from freewalk.harness.targets import warn_of_targets
+from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.plan.configuration import resolve
+from freewalk.harness.plan.plan import expand
+from freewalk.harness.plan.targets import warn_of_targets
 from freewalk.tasks import DataError, Problem, Task, UnreachableTargets, from_arrays, register
 from freewalk.tasks.registry import unregister
 

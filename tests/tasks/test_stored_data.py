@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from freewalk.kernels.data import compiled_fill
-from freewalk.kernels.datapoints import draw_rows
-from freewalk.kernels.noise import Stream, counters, philox
+from freewalk.kernels.data.datapoints import draw_rows
+from freewalk.kernels.data.task_functions import compiled_fill
+from freewalk.kernels.model.noise import Stream, counters, philox
 from freewalk.tasks import Problem, Task, from_arrays
 from freewalk.tasks.characters import chain_facts, markov_text, transitions
 from freewalk.tasks.images import idx_digits, read_idx

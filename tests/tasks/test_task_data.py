@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from freewalk.kernels.datapoints import draw_rows
-from freewalk.kernels.noise import Stream
+from freewalk.kernels.data.datapoints import draw_rows
+from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from freewalk.kernels.walk import Evaluation
+from freewalk.kernels.model.walk import Evaluation
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import METRIC_DESCRIPTIONS
 

@@ -1,0 +1,1 @@
+"""How trials run on this machine: which together, on which threads, and how long that will take."""

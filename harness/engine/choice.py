@@ -1,0 +1,94 @@
+"""Which engine runs which trials of a sweep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.engine.engine import Engine
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.plan import Cell, Plan, Trial
+from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
+from freewalk.kernels.machine.threads import usable_threads
+from freewalk.tasks.registry import TASKS
+
+_BATCHED = "walk"
+"""The method whose kernels exist on every backend."""
+
+
+def engines_for(
+    backend: Backend, budget: Budget, plan: Plan, trials: Sequence[Trial], *, checkpoint_seconds: float = math.inf
+) -> Iterator[tuple[Engine, Sequence[Trial]]]:
+    """Yield engines with what each shall run: the walk on the backend, and methods without kernels there on the CPU.
+
+    Parameters
+    ----------
+    backend, budget
+        Of the sweep.
+    plan
+        The whole sweep, which decides what makes a batch.
+    trials
+        What is left of it.
+    checkpoint_seconds
+        Time between two checkpoints of a trial.
+    """
+    homes = {method: backend_of(backend, method) for method in {trial.cell.method for trial in trials}}
+    for home in dict.fromkeys(homes[trial.cell.method] for trial in trials):
+        whole = [trial for trial in plan.trials if homes.get(trial.cell.method) == home]
+        own = [trial for trial in trials if homes[trial.cell.method] == home]
+        yield Engine(home, budget, whole, checkpoint_seconds=checkpoint_seconds), own
+
+
+def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
+    """Return the backend of that name for cells; where `auto` finds a GPU that does not reach their data, the CPU.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be used on this machine, or not for these cells.
+    """
+    try:
+        usable_threads()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    try:
+        backend = resolve_backend(name)
+    except ValueError as error:
+        raise UsageError(f"--backend {name}: {error}") from None
+    stored = {cell.task: None for cell in cells if TASKS[cell.task].problem(cell.parameters).load_stored is not None}
+    if backend.name != "cuda" or not stored:
+        return backend
+    note = f"the data of {', '.join(stored)} lie in this machine's memory, which the GPU's kernels do not read"
+    if name == "cuda":
+        raise UsageError(f"--backend cuda: {note}; give --backend cpu, or auto, which computes on the CPU then")
+    return replace(resolve_backend("cpu"), note=note)
+
+
+def backend_of(backend: Backend, method: str) -> Backend:
+    """Return where a method runs on a backend: the walk there, others on the CPU if it has no kernels for them."""
+    return backend if method == _BATCHED or not backend.most_together else resolve_backend("cpu")
+
+
+def note_of(backend: Backend) -> str | None:
+    """Return the line that says why `auto` computes on the CPU; None if there is nothing to say, or no GPU at all."""
+    if backend.note is None or (backend.note == why_unusable() and not there_may_be_a_gpu()):
+        return None
+    return f"harness: backend auto computes on the CPU: {backend.note}"
+
+
+def where(backend: Backend) -> dict[str, object]:
+    """Return the columns of the trials table that say what computed a trial."""
+    return {"backend": backend.name, "device": backend.device, "dtype": backend.dtype}
+
+
+def refuse_methods_without_kernels(choice: str, methods: Sequence[str]) -> None:
+    """Raise UsageError if a GPU was demanded for a method that has no kernels there."""
+    missing = [method for method in methods if method != _BATCHED]
+    if choice == "cuda" and missing:
+        raise UsageError(
+            f"backend cuda has no kernels for method {', '.join(missing)}; give --backend auto, which runs the walk on"
+            " the GPU and the others on the CPU"
+        )

@@ -1,0 +1,98 @@
+"""Which trials run together."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+
+from freewalk.harness.base.checkpoint import Checkpoint
+from freewalk.harness.engine.work import Work
+from freewalk.harness.methods.problem import ResolvedProblem
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.plan import Trial
+from freewalk.harness.trial.trial import resolve_trial
+from freewalk.kernels.backend import Backend
+from freewalk.kernels.model.walk import WalkConfiguration
+
+
+def works_of(
+    trials: Sequence[Trial],
+    budget: Budget,
+    backend: Backend,
+    *,
+    checkpoints: Mapping[str, Checkpoint] | None = None,
+    plan: Sequence[Trial] | None = None,
+) -> list[Work]:
+    """Put trials together that one batch can hold, in the order in which the first of each comes.
+
+    On the CPU a batch shares its unit perturbations, so its trials have one seed, and each has the bits of a trial
+    alone. On a GPU a batch shares launches.
+
+    Parameters
+    ----------
+    trials
+        What shall run.
+    budget, backend
+        How long, and where.
+    checkpoints
+        Where trials go on, by trial_id; the others start.
+    plan
+        All trials of the sweep; None: just these. On a GPU their number decides whether trials share a batch or run
+        one by one, which differ in the last bits; so a sweep that is resumed must not decide by what is left.
+    """
+    saved = checkpoints or {}
+    problems = {trial.cell: resolve_trial(trial.cell, budget) for trial in trials}
+    keys = {trial.trial_id: _shared(trial, problems[trial.cell], budget, backend) for trial in trials}
+    wide = _wide_enough(trials if plan is None else plan, budget, backend)
+    groups: dict[Hashable, list[Trial]] = {}
+    for trial in trials:
+        key = keys[trial.trial_id]
+        before = saved.get(trial.trial_id)
+        groups.setdefault((key or trial.trial_id, before.step if before else 0), []).append(trial)
+    works = []
+    for (key, _), group in groups.items():  # type: ignore[misc]
+        together = keys[group[0].trial_id] is not None and (wide is None or key in wide)
+        for part in _even_parts(group, backend) if together else [[trial] for trial in group]:
+            together_now = together and (wide is not None or len(part) > 1)
+            works.append(Work(tuple(part), tuple(saved.get(trial.trial_id) for trial in part), together_now))
+    return works
+
+
+def _shared(trial: Trial, problem: ResolvedProblem, budget: Budget, backend: Backend) -> Hashable | None:
+    """Return what the trials of a batch have in common; None for a trial that no batch takes."""
+    configuration = problem.configuration
+    if not isinstance(configuration, WalkConfiguration) or not _most(backend):
+        return None
+    data = problem.problem
+    return (
+        *(problem.task.name, problem.network, problem.layers, data.datapoint, data.argument, configuration.noise),
+        data.evaluation_points(budget.evaluation_points),
+        trial.seed if backend.most_sharing_noise else configuration.sides,
+    )
+
+
+def _most(backend: Backend) -> int:
+    return backend.most_sharing_noise or backend.most_together
+
+
+def _wide_enough(plan: Sequence[Trial], budget: Budget, backend: Backend) -> set[Hashable] | None:
+    """Return what enough trials of the plan have in common to be worth a batch; None where two are enough."""
+    if backend.fewest_together == 0:
+        return None
+    problems = {trial.cell: resolve_trial(trial.cell, budget) for trial in plan}
+    count = Counter(_shared(trial, problems[trial.cell], budget, backend) for trial in plan)
+    return {key for key, n in count.items() if key is not None and n >= backend.fewest_together}
+
+
+def _even_parts(trials: Sequence[Trial], backend: Backend) -> Sequence[Sequence[Trial]]:
+    """Cut trials into parts of much the same size.
+
+    The number that shares noise best is no limit: 18 stay together where 16 are best. What a GPU holds is one.
+    """
+    n_parts = max(1, round(len(trials) / _most(backend)))
+    if not backend.most_sharing_noise:
+        n_parts = math.ceil(len(trials) / _most(backend))
+    ends = [len(trials) * k // n_parts for k in range(n_parts + 1)]
+    return [trials[first:end] for first, end in itertools.pairwise(ends)]

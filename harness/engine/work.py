@@ -1,0 +1,298 @@
+"""Trials that run together on one thread: one with a trainer of its own, or a batch whose steps are taken together."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.harness.base.checkpoint import Checkpoint
+from freewalk.harness.methods.cost import step_cost
+from freewalk.harness.methods.problem import ResolvedProblem
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.plan import Trial
+from freewalk.harness.trial.trial import (
+    SECONDS_BETWEEN_LOOKS,
+    TrialResult,
+    TrialWatch,
+    finish_trial,
+    judge_of,
+    resolve_trial,
+    run_trial,
+    start_trial,
+)
+from freewalk.kernels.backend import Backend
+from freewalk.kernels.machine.clock import running_seconds
+from freewalk.kernels.model.batch import BatchTrial, TrialBatch
+from freewalk.kernels.model.walk import WalkConfiguration
+
+Ended = tuple[Trial, TrialResult]
+Look = Callable[[], None]
+"""Called between calls of the kernels, at least every SECONDS_BETWEEN_LOOKS or step; may raise Interrupted."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Trials that shall run together, from their beginnings or from checkpoints."""
+
+    trials: tuple[Trial, ...]
+    checkpoints: tuple[Checkpoint | None, ...]
+    together: bool
+    """Whether as a batch, even if one is left of it; otherwise there is one trial, with a trainer of its own."""
+
+    def pairs(self) -> list[tuple[Trial, Checkpoint | None]]:
+        """Return each trial with its checkpoint."""
+        return list(zip(self.trials, self.checkpoints, strict=True))
+
+    def halves(self) -> tuple[Work, Work]:
+        """Return every second trial as one half, which is fair where they are sorted by what is left of them."""
+        return self._only(slice(0, None, 2)), self._only(slice(1, None, 2))
+
+    def _only(self, part: slice) -> Work:
+        return Work(self.trials[part], self.checkpoints[part], self.together)
+
+
+class Group(ABC):
+    """Work in progress; `run` may be left at a look, and `left` then says what remains."""
+
+    _counted_seconds = 0.0
+
+    @property
+    @abstractmethod
+    def compile_seconds(self) -> float:
+        """What compilation has taken so far, as whoever compiles says; no part of the trials' own seconds."""
+
+    def newly_compiled(self) -> float:
+        """Return the seconds of compilation since the last call, so that whoever adds them up counts none twice."""
+        before, self._counted_seconds = self._counted_seconds, self.compile_seconds
+        return self._counted_seconds - before
+
+    @abstractmethod
+    def run(self, look: Look) -> Iterator[Ended]:
+        """Train until every trial has come to its outcome; yield each when it has."""
+
+    @abstractmethod
+    def left(self) -> Work:
+        """Return the trials that have not come to an outcome, with checkpoints where they can give one."""
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether nothing is lost by going on from `left`: a method of one's own may not know how."""
+        return True
+
+    @abstractmethod
+    def request_stop(self) -> None:
+        """Let a kernel that runs in another thread return soon."""
+
+    @property
+    @abstractmethod
+    def open(self) -> list[tuple[Trial, TrialWatch]]:
+        """Trials that have not come to an outcome, with what is known of them."""
+
+    @property
+    def n_open(self) -> int:
+        """How many they are."""
+        return len(self.open)
+
+    @property
+    @abstractmethod
+    def seconds_left(self) -> float:
+        """What the rest takes at the present pace, at most; 0 while that is unknown."""
+
+
+class TrialAlone(Group):
+    """One trial with a trainer of its own."""
+
+    def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
+        ((self.trial, saved),) = work.pairs()
+        self._backend = backend
+        self.progress = start_trial(self.trial.cell, self.trial.seed, budget, backend)
+        if saved is not None:
+            self.progress.trainer.restore(saved.state)
+            self.progress.recall(saved.memory, saved.curve)
+
+    def run(self, look: Look) -> Iterator[Ended]:
+        """Train until the outcome; yield it."""
+        yield self.trial, run_trial(self.progress, self._backend, look=lambda _: look())
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the trainer says; 0 for one that compiles nothing of its own."""
+        return float(getattr(self.progress.trainer, "compile_seconds", 0.0))
+
+    def left(self) -> Work:
+        """Return the trial with a checkpoint."""
+        trainer = self.progress.trainer
+        saved = checkpoint_of(self.progress, trainer.state(), self._backend) if self.can_be_left else None
+        return Work((self.trial,), (saved,), together=False)
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether the trainer can give its state and go on from it."""
+        return hasattr(self.progress.trainer, "state") and hasattr(self.progress.trainer, "restore")
+
+    def request_stop(self) -> None:
+        """Let a kernel that runs in another thread return soon."""
+        self.progress.trainer.request_stop()
+
+    @property
+    def open(self) -> list[tuple[Trial, TrialWatch]]:
+        """The one."""
+        return [(self.trial, self.progress)]
+
+    @property
+    def seconds_left(self) -> float:
+        """What the rest takes at the present pace, at most; 0 while that is unknown."""
+        return (self.progress.steps - self.progress.trainer.step) * self.progress.seconds_per_step
+
+
+@dataclass
+class BatchMember:
+    """One trial of a batch, as `TrialWatch` wants to see it: the batch does the training and the measuring."""
+
+    batch: TrialBatch
+    place: int
+
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+        return int(self.batch.steps[self.place])
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """A copy of the weights, (n_from, n_to)."""
+        return self.batch.weights(self.place)
+
+
+class TrialsTogether(Group):
+    """Trials whose steps are taken together.
+
+    The seconds of a call are shared out among the trials by what their steps cost, so that the seconds of all trials
+    add up to what the device has worked.
+    """
+
+    def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
+        self._backend = backend
+        problems = [resolve_trial(trial.cell, budget) for trial in work.trials]
+        self._batch = _make_batch(work, problems, budget, backend)
+        self._runs: dict[int, tuple[Trial, TrialWatch]] = {}
+        for place, ((trial, saved), problem) in enumerate(zip(work.pairs(), problems, strict=True)):
+            watch = TrialWatch(problem, BatchMember(self._batch, place), judge_of(problem, budget), budget, trial.seed)
+            if saved is not None:
+                watch.recall(saved.memory, saved.curve)
+            self._runs[place] = trial, watch
+        self._costs = np.array([step_cost(problem) for problem in problems])
+        self._seconds_per_step = 0.0
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the batch says."""
+        return self._batch.compile_seconds
+
+    def run(self, look: Look) -> Iterator[Ended]:
+        """Train until every trial has come to its outcome; yield each when it has."""
+        while places := tuple(self._batch.active):
+            steps = self._batch.steps
+            steps_left = {place: self._next_end(place) - int(steps[place]) for place in places}
+            due = [place for place in places if steps_left[place] <= 0 or not self._runs[place][1].is_finite]
+            if due:
+                yield from self._measure(due)
+                continue
+            look()
+            self._train(min(steps_left.values()))
+
+    def _next_end(self, place: int) -> int:
+        end = self._runs[place][1].next_end
+        assert end is not None, "a trial without a next measurement has left its batch"
+        return end
+
+    def _train(self, most_steps: int) -> None:
+        """Take steps, as many as fit between two looks."""
+        known = self._seconds_per_step
+        n_steps = max(1, min(most_steps, int(SECONDS_BETWEEN_LOOKS / known))) if known else 1
+        places = list(self._batch.active)
+        progress = self._batch.train(n_steps)
+        seconds = self._batch.kernel_seconds
+        self._seconds_per_step = seconds / n_steps
+        shares = self._costs[places] / self._costs[places].sum()
+        for place, done, share in zip(places, progress, shares, strict=True):
+            self._runs[place][1].took(done, seconds * float(share))
+
+    def _measure(self, places: Sequence[int]) -> Iterator[Ended]:
+        """Measure trials; those that have come to an outcome leave the batch."""
+        compiled_before, start = self.compile_seconds, running_seconds()
+        evaluations = self._batch.evaluate(places)
+        seconds = (running_seconds() - start - (self.compile_seconds - compiled_before)) / len(places)
+        for place, evaluation in zip(places, evaluations, strict=True):
+            trial, run = self._runs[place]
+            run.measured(evaluation, seconds)
+            if run.convergence.outcome is not None or run.next_end is None:
+                result = finish_trial(run, self._backend)
+                self._batch.drop(place)
+                yield trial, result
+
+    def left(self) -> Work:
+        """Return the trials that have not come to an outcome, with checkpoints, those with most left first."""
+        places = sorted(self._batch.active, key=lambda place: -self._cost_left(place))
+        watches = [(self._runs[place], self._batch.state(place)) for place in places]
+        return Work(
+            tuple(trial for (trial, _), _ in watches),
+            tuple(checkpoint_of(watch, state, self._backend) for (_, watch), state in watches),
+            together=True,
+        )
+
+    def _cost_left(self, place: int) -> float:
+        return float(self._costs[place]) * self._steps_left(place)
+
+    def _steps_left(self, place: int) -> int:
+        return self._runs[place][1].steps - int(self._batch.steps[place])
+
+    def request_stop(self) -> None:
+        """Let a kernel that runs in another thread return soon."""
+        self._batch.request_stop()
+
+    @property
+    def open(self) -> list[tuple[Trial, TrialWatch]]:
+        """Trials that have not come to an outcome, with what is known of them."""
+        return [self._runs[place] for place in self._batch.active]
+
+    @property
+    def seconds_left(self) -> float:
+        """What the rest takes at the present pace, at most; 0 while that is unknown."""
+        return self._seconds_per_step * max((self._steps_left(place) for place in self._batch.active), default=0)
+
+
+def start_group(work: Work, budget: Budget, backend: Backend) -> TrialAlone | TrialsTogether:
+    """Make what trains this work.
+
+    Raises
+    ------
+    ValueError
+        If a checkpoint does not fit its trial.
+    """
+    return TrialsTogether(work, budget, backend) if work.together else TrialAlone(work, budget, backend)
+
+
+def checkpoint_of(run: TrialWatch, state: dict[str, NDArray[Any]], backend: Backend) -> Checkpoint:
+    """Return a trial in progress as something that can be stored and sent."""
+    return Checkpoint(state, run.memory(), tuple(run.curve), backend.name)
+
+
+def _make_batch(work: Work, problems: Sequence[ResolvedProblem], budget: Budget, backend: Backend) -> TrialBatch:
+    trials = [
+        BatchTrial(
+            own.configuration,
+            trial.seed,
+            None if own.layers is None else own.initial_weights(trial.seed),
+            None if saved is None else saved.state,
+        )
+        for (trial, saved), own in zip(work.pairs(), problems, strict=True)
+        if isinstance(own.configuration, WalkConfiguration)
+    ]
+    first = problems[0]
+    points = first.problem.evaluation_points(budget.evaluation_points)
+    return backend.make_batch(first.network, first.problem.data(), trials, evaluation_points=points, mask=first.mask)

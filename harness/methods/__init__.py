@@ -1,0 +1,1 @@
+"""What trains: the methods, those of plug-ins, and a cell made concrete."""

@@ -1,0 +1,118 @@
+"""A trainer of one's own in NumPy: give it a step, and it is a trial."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.harness.methods.registered import Start
+from freewalk.kernels.cpu.trial import run_on_arrays
+from freewalk.kernels.data.datapoints import draw
+from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.model.walk import Evaluation, Progress
+from freewalk.kernels.trainers.reference_trainer import measure
+
+Array = NDArray[np.float64]
+
+
+class ArrayTrainer(ABC):
+    """One trial of a method of one's own; `take_step` says what a step is.
+
+    Attributes
+    ----------
+    start : Start
+        What the trial was given: network, mask, batch size, the method's parameters.
+    network : FreeNetwork
+        What is trained.
+    step : int
+        Steps taken so far.
+    values : ndarray
+        (n_from, n_to) float64, the weights; `take_step` moves them, in place or by a new array.
+    evaluations : int
+        Forward passes of one datapoint that `losses` has taken so far.
+    """
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self.network = start.network
+        self.step = 0
+        self.values: Array = start.initial.astype(np.float64)
+        self.evaluations = 0
+        self._stop = False
+
+    @abstractmethod
+    def take_step(self) -> float:
+        """Move `values` by one step, and return the mean training loss before it."""
+
+    def batch(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the training data of the present step: x and y, `batch_size` datapoints, as `losses` takes them."""
+        return self._draw(Stream.DATA, self.step, self.start.batch_size)
+
+    def losses(self, weights: Array, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the loss of each datapoint under weights (n_from, n_to): one evaluation each, in float32."""
+        self.evaluations += len(x)
+        return run_on_arrays(self.network, weights, x, y, self.start.timesteps)[1]
+
+    def random(self) -> np.random.Generator:
+        """Return the present step's random numbers, the same for the same seed and step."""
+        return np.random.default_rng((self.start.seed, self.step))
+
+    def unmasked(self, noise: Array) -> Array:
+        """Return (n_from, n_to) numbers with zeros where there is no weight."""
+        return noise if self.start.mask is None else noise * self.start.mask
+
+    def train(self, n_steps: int) -> Progress:
+        """Take up to `n_steps` steps; stop early when asked to, or after a loss that is not finite."""
+        first, loss = self.step, math.nan
+        with np.errstate(all="ignore"):
+            for _ in range(n_steps):
+                if self._stop:
+                    break
+                loss = float(self.take_step())
+                self.step += 1
+                if not math.isfinite(loss):
+                    break
+        return Progress(self.step - first, loss)
+
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread return after its present step."""
+        self._stop = True
+
+    def evaluate(self) -> Evaluation:
+        """Measure the weights on held-out data."""
+        x, y = self._draw(Stream.EVALUATION_DATA, 0, self.start.evaluation_points)
+        with np.errstate(all="ignore"):
+            outputs, _ = run_on_arrays(self.network, self.values, x, y, self.start.timesteps)
+            return measure(self.network, outputs, y)
+
+    @property
+    def weights(self) -> Array:
+        """A copy of the weights, (n_from, n_to)."""
+        return self.values.copy()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what the trial needs to go on to the same bits; a subclass with arrays of its own adds them."""
+        return {"step": np.array(self.step, dtype=np.int64), "values": self.values.copy()}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`.
+
+        Raises
+        ------
+        ValueError
+            If it is of another network.
+        """
+        values = state.get("values")
+        if values is None or values.shape != self.values.shape or "step" not in state:
+            raise ValueError(f"the state must hold step and values of shape {self.values.shape}")
+        self.step, self.values = int(state["step"]), values.astype(np.float64)
+
+    def _draw(self, stream: Stream, step: int, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        start = self.start
+        options: dict[str, Any] = {"seed": start.seed, "stream": stream, "step": step, "n_datapoints": n}
+        return draw(self.network, start.data, start.timesteps, **options)

@@ -1,0 +1,303 @@
+"""Plug-ins: tasks and methods of one's own, from Python files and from the entry points of installed packages.
+
+A plug-in is named by its file's path, or pinned to what the file held: `PATH@sha256:HEX`. A process that is handed
+pinned names loads the same text or says that it has changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+from freewalk.harness.base.errors import UsageError
+
+TASK_GROUP, METHOD_GROUP = "freewalk.tasks", "freewalk.methods"
+"""Groups of entry points whose objects are a `Task` or an `OwnMethod`, or a list of them."""
+
+_PINNED = re.compile(r"(?P<path>.+)@sha256:(?P<sha256>[0-9a-f]{64})")
+_NUMBA_PLACE = re.compile(r" at (?P<file>[^\n]+) \((?P<line>\d+)\)")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in's file, and what it holds."""
+
+    path: Path
+    """Absolute."""
+    sha256: str
+    """Of its bytes."""
+
+    @classmethod
+    def of(cls, spec: str, folder: Path | None = None) -> Self:
+        """Return the plug-in of a path, seen from `folder` or the present one, or of a pinned name.
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be read, or does not hold what a pinned name says.
+        """
+        pinned = _PINNED.fullmatch(spec)
+        path = _path_of(spec, folder)
+        try:
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise UsageError(f"--plugin {spec}: cannot be read ({error.strerror}); give a Python file") from None
+        if pinned and pinned["sha256"] != sha256:
+            raise UsageError(
+                f"--plugin {path}: the file has changed: its SHA-256 is {sha256[:12]}… and was"
+                f" {pinned['sha256'][:12]}…; put the old file back, start a new sweep with the new one, or name the"
+                " file with --plugin and add --retry-failed"
+            )
+        return cls(path, sha256)
+
+    @property
+    def pinned(self) -> str:
+        """The name that holds for this text only."""
+        return f"{self.path}@sha256:{self.sha256}"
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    plugin: Plugin
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+
+
+_loaded: dict[str, _Loaded] = {}
+"""By SHA-256."""
+_LONGEST_REASON = 300
+_entry_points_done: dict[str, dict[str, str]] = {}
+"""What installed packages have brought, by group and name."""
+
+
+def sha256_of(pinned: str) -> str:
+    """Return the SHA-256 that a pinned name holds."""
+    found = _PINNED.fullmatch(pinned)
+    if found is None:
+        raise ValueError(f"{pinned!r} is not pinned")
+    return found["sha256"]
+
+
+def text_of(pinned: str) -> dict[str, str]:
+    """Describe a plug-in's present text: path, SHA-256, and a digest of its code without comments and layout.
+
+    The last tells a change that decides something from one that does not; versions of Python may differ in it.
+    """
+    plugin = Plugin.of(pinned)
+    tree = ast.parse(plugin.path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [one for one in body if not _is_docstring(one)]  # type: ignore[attr-defined]
+    code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return {"path": str(plugin.path), "sha256": plugin.sha256, "code": code}
+
+
+def _is_docstring(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def without(given: Iterable[str], specs: Iterable[str], folder: Path) -> list[str]:
+    """Give the specifications of those plug-ins, seen from a folder, whose files are not among the given, pinned ones.
+
+    So a file that has changed can be given again although a sweep's file still names its old text.
+    """
+    loaded = {_path_of(spec, None) for spec in given}
+    return [spec for spec in specs if _path_of(spec, folder) not in loaded]
+
+
+def _path_of(spec: str, folder: Path | None) -> Path:
+    pinned = _PINNED.fullmatch(spec)
+    return ((folder or Path()) / Path(pinned["path"] if pinned else spec).expanduser()).resolve()
+
+
+def load_plugins(specs: Iterable[str | Path], folder: Path | None = None) -> tuple[str, ...]:
+    """Load plug-ins, those of installed packages first; those that are loaded already stay as they are.
+
+    Parameters
+    ----------
+    specs
+        Paths of Python files, or pinned names.
+    folder
+        Where paths start that are not absolute; None for the present folder.
+
+    Returns
+    -------
+    Their pinned names, each once, in the order given
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be read, raises an error, brings no task and no method, or a name that is taken: one line that
+        names the file and, where there is one, the line.
+    """
+    load_entry_points()
+    pinned: dict[str, None] = {}
+    for spec in specs:
+        plugin = Plugin.of(str(spec), folder)
+        if plugin.sha256 not in _loaded:
+            _unload_older(plugin.path)
+            _loaded[plugin.sha256] = _load(plugin)
+        pinned[plugin.pinned] = None
+    return tuple(pinned)
+
+
+def load_entry_points() -> None:
+    """Register what installed packages offer; once a process.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be loaded: with its name and its package.
+    """
+    for group in (TASK_GROUP, METHOD_GROUP):
+        for point in importlib.metadata.entry_points(group=group):
+            name = f"{group}:{point.name}={point.value}"
+            if name in _entry_points_done:
+                continue
+            package = point.dist.name if point.dist else "a package without a name"
+            where = f"entry point {point.name!r} ({point.value}) of {package}: "
+            try:
+                brought = point.load()
+            except Exception as error:
+                raise UsageError(f"{where}{_what(error)}; mend or uninstall {package}") from None
+            _register(tuple(_members(brought)), where)
+            version = point.dist.version if point.dist else ""
+            _entry_points_done[name] = {
+                "group": group, "name": point.name, "value": point.value, "package": package, "version": version
+            }  # fmt: skip
+
+
+@contextmanager
+def lent(objects: Iterable[Any]) -> Iterator[None]:
+    """Register tasks and methods that are objects of this process, for as long as the context lasts.
+
+    Raises
+    ------
+    UsageError
+        If a name is taken, or one does not compile.
+    """
+    from freewalk.harness.methods.registered import METHODS
+    from freewalk.tasks.registry import TASKS
+
+    known = {id(one) for one in (*TASKS.values(), *METHODS.values())}
+    tasks, methods = _register(tuple(one for one in objects if id(one) not in known), "")
+    try:
+        yield
+    finally:
+        _forget(tasks, methods)
+
+
+def entry_point_facts() -> list[dict[str, str]]:
+    """Return what installed packages have brought, with their versions."""
+    return [dict(facts) for _, facts in sorted(_entry_points_done.items())]
+
+
+def _unload_older(path: Path) -> None:
+    """Forget what an earlier text of the same file brought, in a process that goes on while a file is edited."""
+    for sha256, older in list(_loaded.items()):
+        if older.plugin.path == path:
+            _forget(older.tasks, older.methods)
+            del _loaded[sha256]
+
+
+def unload_all() -> None:
+    """Forget every plug-in from a file."""
+    for sha256, one in list(_loaded.items()):
+        _forget(one.tasks, one.methods)
+        del _loaded[sha256]
+
+
+def _forget(tasks: Iterable[str], methods: Iterable[str]) -> None:
+    from freewalk.harness.methods import registered as method_registry
+    from freewalk.harness.parameters.parameters import keep_task_parameters
+    from freewalk.tasks import registry as task_registry
+
+    for name in tasks:
+        task_registry.unregister(name)
+    keep_task_parameters({name for task in task_registry.TASKS.values() for name in task.parameters})
+    for name in methods:
+        method_registry.unregister(name)
+
+
+def _load(plugin: Plugin) -> _Loaded:
+    where = f"--plugin {plugin.path}: "
+    module = ModuleType(f"freewalk_plugin_{re.sub(r'[^0-9A-Za-z]', '_', plugin.path.stem)}_{plugin.sha256[:12]}")
+    module.__file__ = str(plugin.path)
+    sys.modules[module.__name__] = module  # where dataclasses and pydantic look for the names in annotations
+    try:
+        exec(compile(plugin.path.read_bytes(), str(plugin.path), "exec"), module.__dict__)
+    except Exception as error:
+        raise UsageError(f"{where}{_what(error, plugin.path)}; mend that line") from None
+    found = tuple({id(one): one for value in vars(module).values() for one in _members(value)}.values())
+    if not found:
+        raise UsageError(f"{where}brings no task and no method; assign a Task or an OwnMethod to a name in it")
+    return _Loaded(plugin, *_register(found, where, plugin.path))
+
+
+def _members(value: Any) -> Iterator[Any]:
+    """Yield the tasks and methods of one's own that a value is or lists."""
+    from freewalk.harness.methods.registered import OwnMethod
+    from freewalk.tasks.registry import BUILT_IN, TASKS
+    from freewalk.tasks.task import Task
+
+    for one in value if isinstance(value, list | tuple) else [value]:
+        is_ours = isinstance(one, Task) and one.name in BUILT_IN and TASKS[one.name] is one
+        if isinstance(one, Task | OwnMethod) and not is_ours:
+            yield one
+
+
+def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Register tasks and methods, all or none; return their names."""
+    from freewalk.harness.methods import registered as method_registry
+    from freewalk.harness.parameters.parameters import add_task_parameters
+    from freewalk.tasks import registry as task_registry
+    from freewalk.tasks.task import Task
+
+    tasks: list[str] = []
+    methods: list[str] = []
+    for one in found:
+        is_task = isinstance(one, Task)
+        try:
+            if is_task:
+                task_registry.register(one)
+                tasks.append(one.name)
+                add_task_parameters(one.name, one.parameters, one.parameter_help)
+                one.problem({}).data()  # what does not compile is better said here than in the midst of a sweep
+            else:
+                method_registry.register(one)
+                methods.append(one.name)
+        except Exception as error:
+            _forget(tasks, methods)
+            kind = "" if isinstance(error, ValueError) else f"{'task' if is_task else 'method'} {one.name!r}: "
+            raise UsageError(f"{where}{kind}{_what(error, path)}") from None
+    return tuple(tasks), tuple(methods)
+
+
+def _is(path: Path | None, file: str) -> bool:
+    return path is not None and Path(file).resolve() == path
+
+
+def _what(error: Exception, path: Path | None = None) -> str:
+    """Say what an error is on one line, with the line of the file where it can be told."""
+    text = " ".join(str(error).split())
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {type(error).__name__}: {error.msg}"
+    if type(error).__module__.startswith("numba"):
+        places = [f"line {found['line']}: " for found in _NUMBA_PLACE.finditer(str(error)) if _is(path, found["file"])]
+        lines = (line.strip() for line in str(error).splitlines())
+        reason = next((line for line in lines if line and not line.startswith("Failed in")), "no reason given")
+        return f"{places[0] if places else ''}does not compile: {reason[:_LONGEST_REASON]}"
+    frames = [] if path is None else [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    place = f"line {frames[-1].lineno}: " if frames else ""
+    name = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    return f"{place}{name}{text or 'no message'}"

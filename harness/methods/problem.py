@@ -1,0 +1,184 @@
+"""A cell made concrete: its data, its network, how a step is taken, and where the weights start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.methods.registered import METHODS, Configuration, present
+from freewalk.harness.parameters.parameters import FREE, Scalar
+from freewalk.kernels.backend import Backend
+from freewalk.kernels.cpu.trial import compile_measures
+from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import initial_weights
+from freewalk.kernels.model.walk import Data, Trainer
+from freewalk.tasks.registry import TASKS
+from freewalk.tasks.task import Problem, Task
+
+
+@dataclass(frozen=True)
+class ResolvedProblem:
+    """What a cell trains; no array of the network's size is made before it is asked for."""
+
+    task: Task
+    problem: Problem
+    """The task with its parameters filled in."""
+    method: str
+    network: FreeNetwork
+    """What is trained; a layered network as the free network that it is a part of."""
+    layers: LayeredNetwork | None
+    """The layered network; None for a free one."""
+    configuration: Configuration
+
+    @property
+    def timesteps(self) -> int:
+        """How often the layer is applied: the depth of a layered network."""
+        return self.configuration.timesteps
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """Which weights there are, (n_from, n_to) bool; None for all."""
+        return None if self.layers is None else self.layers.mask
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights that are trained."""
+        return self.network.n_weights if self.layers is None else self.layers.n_weights
+
+    @property
+    def evaluations_per_step(self) -> float:
+        """Forward passes of one datapoint, or their worth, that one step costs."""
+        predictor = getattr(self.configuration, "predictor", None)
+        predictors = 0 if self.layers is None or predictor is None else self.layers.n_predictor_weights(predictor)
+        return self.configuration.evaluations_per_step(self.n_weights, predictors)
+
+    def over(self, steps: int) -> Self:
+        """Return the same for a trial of so many steps: schedules of the learning rate end there."""
+        configuration: Any = replace(cast(Any, self.configuration), schedule_steps=steps)
+        return replace(self, configuration=configuration)
+
+    def initial_weights(self, seed: int) -> NDArray[np.float64]:
+        """Return the weights before the first step, (n_from, n_to); zeros where the mask is False."""
+        if self.layers is not None:
+            return self.layers.initial_weights(seed)
+        return initial_weights(self.network.n_from, self.network.n_to, seed)
+
+    def data(self) -> Data:
+        """Compile the task's data function, or load it from the cache."""
+        return self.problem.data()
+
+    def warm_up(self, backend: Backend) -> None:
+        """Compile the kernels of a trial on one thread, and what confirms its end, or load them from the cache."""
+        METHODS[self.method].warm_up(backend)
+        compile_measures()
+
+    def start(
+        self, backend: Backend, *, seed: int, evaluation_points: int, initial: NDArray[np.float64] | None = None
+    ) -> Trainer:
+        """Return a trial at step 0 on a backend.
+
+        Every method starts from the same weights, those of the seed or `initial`, (n_from, n_to). `evaluation_points`
+        are those wanted; a task with few different datapoints shows each once.
+        """
+        if initial is None and self.layers is not None:
+            initial = self.initial_weights(seed)
+        points = self.problem.evaluation_points(evaluation_points)
+        return METHODS[self.method].start(self, backend, seed=seed, evaluation_points=points, initial=initial)
+
+
+def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | None], steps: int = 1) -> ResolvedProblem:
+    """Turn a cell's parameters into what the kernels take.
+
+    Parameters
+    ----------
+    task, method : str
+        Names that exist.
+    parameters : mapping
+        The cell's parameters by name; None or absent where one does not apply.
+    steps : int
+        Steps of the trial, which schedules of the learning rate need; see `ResolvedProblem.over`.
+
+    Returns
+    -------
+    ResolvedProblem
+        With every default that the kernels have for what is None.
+
+    Raises
+    ------
+    ValueError
+        If the values do not fit each other, the task or the method: a sentence with the remedy.
+    UsageError
+        If the task's data are in a package that is not installed.
+    """
+    problem = TASKS[task].problem(parameters)
+    _refuse_without_data(task, problem)
+    layers = _layers(problem, parameters)
+    if layers is None and method == "synthetic":
+        raise ValueError(f"method synthetic learns layered networks only; {_how_to_layer(problem, 'another method')}")
+    if layers is None:
+        network = problem.network(int(parameters.get("hidden") or 0))
+        network = replace(network, **present(FreeNetwork, {"hidden_activation": parameters.get("activation")}))
+        timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
+    else:
+        network, timesteps = layers.free_network, layers.depth
+    configuration = METHODS[method].configure(parameters, timesteps=timesteps, steps=steps)
+    return ResolvedProblem(TASKS[task], problem, method, network, layers, configuration)
+
+
+_PACKAGES = {"sklearn": "scikit-learn"}
+"""Packages by the modules that they bring, where the names differ."""
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    found = find_spec(module)
+    return found is not None and found.origin is not None  # a folder of that name is none
+
+
+def _refuse_without_data(task: str, problem: Problem) -> None:
+    """Raise UsageError if a task's data are in a package that is not installed."""
+    if problem.needs is not None and not _is_installed(problem.needs):
+        package = _PACKAGES.get(problem.needs, problem.needs)
+        raise UsageError(f"task {task!r} needs {package}, which is not here; install it with: pip install {package}")
+
+
+def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> LayeredNetwork | None:
+    """Return the layered network that the parameters ask for; None if they ask for a free one.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit the task's data.
+    """
+    text = str(parameters.get("architecture") or FREE)
+    if text == FREE:
+        return None
+    if problem.sequence_input or problem.sequence_output:
+        raise ValueError(f"architecture={text} does not fit; {_how_to_layer(problem, 'architecture=free')}")
+    widths = parse_architecture(text)
+    if (widths[0], widths[-1]) != (problem.n_input, problem.n_output):
+        fitting = "-".join(map(str, (problem.n_input, *widths[1:-1], problem.n_output)))
+        raise ValueError(
+            f"architecture={text} does not fit {problem.n_input} input and {problem.n_output} output values;"
+            f" give architecture={fitting}"
+        )
+    described = {"hidden_activation": parameters.get("activation")}
+    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **present(LayeredNetwork, described))
+
+
+def _how_to_layer(problem: Problem, otherwise: str) -> str:
+    """Say how a layered network could learn a task, or what to give where none can."""
+    if problem.sequence_input or problem.sequence_output:
+        return (
+            "a layered network sees its input once and answers once, here data come timestep by timestep;"
+            f" give form=static where the task has it, or {otherwise}"
+        )
+    return f"give its widths, such as architecture={problem.n_input}-16-{problem.n_output}"

@@ -1,0 +1,1 @@
+"""What a cell may set: parameters, their values, lists of seeds, presets."""

@@ -1,0 +1,369 @@
+"""The parameters that a cell may have: names, types, defaults, ranges, and who uses them."""
+
+import functools
+import types
+import typing
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from freewalk.harness.base.errors import UsageError, nearest, unknown
+from freewalk.harness.parameters.fields import (
+    CONDITIONS,
+    DEFAULT_LEARNING_RATES,
+    FREE,
+    LATER_PARAMETERS,
+    CommonParameters,
+    Scalar,
+    TaskParameters,
+)
+from freewalk.harness.parameters.fields import METHOD_PARAMETERS as _BUILT_IN_METHODS
+
+__all__ = [
+    "AXIS_KEYS",
+    "CONDITIONS",
+    "DEFAULT_LEARNING_RATES",
+    "DEFAULT_METHOD",
+    "FREE",
+    "LATER_PARAMETERS",
+    "METHOD_PARAMETERS",
+    "PARAMETERS",
+    "Axes",
+    "Parameter",
+    "Registry",
+    "Scalar",
+    "add_method",
+    "add_task_parameters",
+    "check_axis",
+    "check_value",
+    "default_of",
+    "keep_task_parameters",
+    "remove_method",
+    "requirement",
+    "uses",
+]
+
+Axes: TypeAlias = Mapping[str, tuple[Scalar, ...]]
+
+_method_parameters: dict[str, type[BaseModel]] = dict(_BUILT_IN_METHODS)
+_task_fields: dict[str, FieldInfo] = dict(TaskParameters.model_fields)
+METHOD_PARAMETERS: Mapping[str, type[BaseModel]] = _method_parameters
+"""What each method uses beyond the common parameters, those of plug-ins included."""
+
+DEFAULT_METHOD = "walk"
+
+
+class Registry(Protocol):
+    """What a plan has to know about tasks and methods."""
+
+    def task_names(self) -> Sequence[str]:
+        """Name the tasks, in the order to show."""
+
+    def method_names(self) -> Sequence[str]:
+        """Name the methods, in the order to show."""
+
+    def task_parameters(self, task: str) -> Mapping[str, Scalar]:
+        """Give the task's own parameters with their defaults."""
+
+    def default_timesteps(self, task: str, parameters: Mapping[str, Scalar | None]) -> int:
+        """Give the timesteps for a cell that does not say; `parameters` holds all its other values."""
+
+    def evaluations_per_step(self, task: str, method: str, parameters: Mapping[str, Scalar | None]) -> float:
+        """Give what a step costs; raise ValueError with a plain sentence when the values do not fit together."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter as documentation and messages show it."""
+
+    name: str
+    group: Literal["common", "method", "task"]
+    field: FieldInfo
+    methods: tuple[str, ...]
+    """The methods that use it; empty for a common or a task parameter."""
+
+    @property
+    def help(self) -> str:
+        """One line on its meaning."""
+        return self.field.description or ""
+
+    @property
+    def range(self) -> str:
+        """The valid values in words."""
+        return requirement(self.field)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it may be; empty for numbers."""
+        kind = _base_type(self.field)
+        return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+    @property
+    def condition(self) -> str | None:
+        """Where it applies, such as ``update=normalised``; None for everywhere."""
+        return "=".join(CONDITIONS[self.name]) if self.name in CONDITIONS else None
+
+    @property
+    def default_text(self) -> str:
+        """The default in words."""
+        if self.name == "learning_rate":
+            return _learning_rates_text()
+        return "the task's own" if self.field.default is None else str(self.field.default)
+
+
+def _learning_rates_text() -> str:
+    """Say the default learning rates by optimizer, methods with equal ones together."""
+    methods: dict[str, list[str]] = {}
+    for method, rates in DEFAULT_LEARNING_RATES.items():
+        text = ", ".join(f"{rate:g} with {optimizer}" for optimizer, rate in rates.items())
+        methods.setdefault(text, []).append(method)
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in methods.items())
+
+
+def _collect() -> Iterator[Parameter]:
+    for name, field in CommonParameters.model_fields.items():
+        yield Parameter(name, "common", field, ())
+    owners: dict[str, list[str]] = {}
+    fields: dict[str, FieldInfo] = {}
+    for method, model in METHOD_PARAMETERS.items():
+        for name, field in model.model_fields.items():
+            owners.setdefault(name, []).append(method)
+            fields.setdefault(name, field)
+    for name, field in fields.items():
+        yield Parameter(name, "method", field, tuple(owners[name]))
+    for name, field in _task_fields.items():
+        yield Parameter(name, "task", field, ())
+
+
+def _base_type(field: FieldInfo) -> Any:
+    """Give the field's type without its ``| None``."""
+    if typing.get_origin(field.annotation) in (types.UnionType, typing.Union):
+        return next(kind for kind in typing.get_args(field.annotation) if kind is not type(None))
+    return field.annotation
+
+
+def requirement(field: FieldInfo) -> str:
+    """Say in words what values a field takes.
+
+    Parameters
+    ----------
+    field : FieldInfo
+        A whole number, a number or a choice, with its bounds; or a text whose ``values`` are given in words.
+
+    Returns
+    -------
+    str
+        Such as ``a whole number of at least 1`` or ``one of raw, normalised``.
+    """
+    kind = _base_type(field)
+    if isinstance(field.json_schema_extra, dict):
+        return str(field.json_schema_extra["values"])
+    if typing.get_origin(kind) is Literal:
+        return f"one of {', '.join(typing.get_args(kind))}"
+    words = {"ge": "of at least", "gt": "greater than", "le": "at most", "lt": "below"}
+    bounds = [
+        f"{word} {getattr(item, attribute)}"
+        for attribute, word in words.items()
+        for item in field.metadata
+        if getattr(item, attribute, None) is not None
+    ]
+    noun = {int: "a whole number", float: "a finite number"}.get(kind, "text")
+    return " ".join([noun, " and ".join(bounds)]).strip()
+
+
+_parameters: dict[str, Parameter] = {parameter.name: parameter for parameter in _collect()}
+PARAMETERS: Mapping[str, Parameter] = _parameters
+"""Every parameter by name, in the order of the tables' columns; a condition's parent precedes its child."""
+
+
+class _AxisKeys(Collection[str]):
+    """The names that an axis may have, at any time."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("task", "method", *PARAMETERS))
+
+    def __len__(self) -> int:
+        return 2 + len(PARAMETERS)
+
+    def __contains__(self, key: object) -> bool:
+        return key in ("task", "method") or key in PARAMETERS
+
+
+AXIS_KEYS: Collection[str] = _AxisKeys()
+
+
+def add_method(method: str, model: type[BaseModel]) -> None:
+    """Add a method of one's own, with its parameters.
+
+    Raises
+    ------
+    ValueError
+        If a parameter has no default or description, or a name that means something else already.
+    """
+    for name, field in model.model_fields.items():
+        known = PARAMETERS.get(name)
+        if known is not None and (known.group != "method" or _base_type(known.field) != _base_type(field)):
+            raise ValueError(f"parameter {name!r} of method {method!r} means something else already: {known.help}")
+        _check_own(f"parameter {name!r} of method {method!r}", name, field)
+    _method_parameters[method] = model
+    _collect_again()
+
+
+def remove_method(method: str) -> None:
+    """Forget a method of one's own, with the parameters that no other has."""
+    del _method_parameters[method]
+    _collect_again()
+
+
+def add_task_parameters(task: str, defaults: Mapping[str, Scalar], texts: Mapping[str, str]) -> None:
+    """Add those parameters of a task of one's own that no task had before.
+
+    Parameters
+    ----------
+    defaults
+        The task's parameters with their defaults, which give the types.
+    texts
+        What each new one means.
+
+    Raises
+    ------
+    ValueError
+        If a name means something else already, or a default does not fit the parameter of that name.
+    """
+    new: dict[str, FieldInfo] = {}
+    for name, default in defaults.items():
+        known = PARAMETERS.get(name)
+        where = f"parameter {name!r} of task {task!r}"
+        if known is None:
+            kind: Any = type(default)
+            field = FieldInfo.from_annotation(kind | None)
+            field.default, field.description = None, texts.get(name, f"of task {task}")
+            _check_own(where, name, field)
+            new[name] = field
+        elif known.group != "task":
+            raise ValueError(f"{where} means something else already: {known.help}")
+        else:
+            try:
+                check_value(name, default)
+            except UsageError as error:
+                raise ValueError(f"{where}: {error}") from None
+    _task_fields.update(new)
+    _collect_again()
+
+
+def keep_task_parameters(used: Collection[str]) -> None:
+    """Forget the task parameters of one's own that no task uses any more."""
+    for name in [name for name in _task_fields if name not in TaskParameters.model_fields and name not in used]:
+        del _task_fields[name]
+    _collect_again()
+
+
+def _check_own(where: str, name: str, field: FieldInfo) -> None:
+    if _base_type(field) not in (int, float, str) and typing.get_origin(_base_type(field)) is not Literal:
+        raise ValueError(f"{where} must be a whole number, a number, text or one of some words")
+    if field.is_required() or not field.description:
+        raise ValueError(f"{where} needs a default and a description")
+    if not name.isidentifier() or name in ("task", "method", "seed", "seeds"):
+        raise ValueError(f"{where}: choose another name")
+
+
+def _collect_again() -> None:
+    _adapter.cache_clear()
+    _parameters.clear()
+    _parameters.update((parameter.name, parameter) for parameter in _collect())
+
+
+def default_of(name: str, method: str) -> Scalar | None:
+    """Return a parameter's default with a method; None where it depends on something else."""
+    own = METHOD_PARAMETERS[method].model_fields.get(name) if PARAMETERS[name].group == "method" else None
+    default: Scalar | None = (own or PARAMETERS[name].field).default
+    return default
+
+
+@functools.cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    field = PARAMETERS[name].field
+    annotated: Any = Annotated[(_base_type(field), Field(), *field.metadata)]
+    return TypeAdapter(annotated)
+
+
+def check_value(name: str, value: Scalar, where: str = "") -> Scalar:
+    """Check one value of a parameter and give it its canonical type.
+
+    Parameters
+    ----------
+    name : str
+        A key of `PARAMETERS`, or ``task`` or ``method``, whose values are only checked to be text.
+    value : int, float or str
+        The value as read; 16.0 is taken for a whole number, 1 for a float.
+    where : str
+        Prefix of a message, such as ``--grid 'stddev=-1': ``.
+
+    Returns
+    -------
+    int, float or str
+        Equal values have equal types: 1 and 1.0 become the same float.
+
+    Raises
+    ------
+    UsageError
+        When the value is of another type or out of range.
+    """
+    if name not in PARAMETERS:
+        if isinstance(value, str):
+            return value
+        raise UsageError(f"{where}{name}={value!r}: must be the name of a {name}")
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        checked: Scalar = _adapter(name).validate_python(value)
+    except (ValidationError, ValueError, OverflowError):
+        choices = typing.get_args(_base_type(PARAMETERS[name].field))
+        hint = nearest(str(value), choices) if choices else ""
+        raise UsageError(f"{where}{name}={value!r}{hint}: must be {PARAMETERS[name].range}") from None
+    # -0.0 equals 0.0 but would be written, and so hashed, otherwise.
+    return checked + 0.0 if isinstance(checked, float) else checked
+
+
+def check_axis(key: str, values: Iterable[Scalar], where: str = "") -> tuple[Scalar, ...]:
+    """Check one axis of a grid.
+
+    Parameters
+    ----------
+    key : str
+        Name of the axis.
+    values : iterable of int, float or str
+        Its values.
+    where : str
+        Prefix of a message, such as ``--grid 'stddev=-1': ``.
+
+    Returns
+    -------
+    tuple of int, float or str
+        The values with their canonical types, in the same order.
+
+    Raises
+    ------
+    UsageError
+        When the key is unknown, there is no value, a value does not fit, or one occurs twice.
+    """
+    if key not in AXIS_KEYS:
+        error = unknown("parameter", key, AXIS_KEYS)
+        raise UsageError(f"{where}{error}")
+    checked = tuple(check_value(key, value, where) for value in values)
+    if not checked:
+        raise UsageError(f"{where}{key} has no values; give at least one")
+    if len(set(checked)) < len(checked):
+        twice = Counter(checked).most_common(1)[0][0]
+        raise UsageError(f"{where}{key} has the value {twice!r} twice; remove one")
+    return checked
+
+
+def uses(name: str, method: str) -> bool:
+    """Tell whether a method uses a parameter at all; task parameters count as used by every method."""
+    parameter = PARAMETERS[name]
+    return parameter.group != "method" or method in parameter.methods

@@ -1,0 +1,242 @@
+"""The grid: what ``--grid`` says, and the tables of axes that it makes together with presets and files."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from freewalk.harness.base.errors import UsageError, meant, unknown
+from freewalk.harness.methods.plugins import load_plugins, without
+from freewalk.harness.parameters.parameters import (
+    AXIS_KEYS,
+    CONDITIONS,
+    DEFAULT_METHOD,
+    PARAMETERS,
+    Axes,
+    Registry,
+    Scalar,
+    check_axis,
+    uses,
+)
+from freewalk.harness.parameters.presets import SETTING_TYPES, preset_names, preset_path, read_document
+from freewalk.harness.parameters.seeds import read_seeds
+from freewalk.harness.parameters.values import parse_values
+
+_LONGEST_SHOWN = 200
+"""Characters of an argument that a message repeats."""
+
+SEEDS = "seeds"
+"""A key of a file's table that is no axis of its cells: the seeds that they run with, in place of the sweep's."""
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """What all ``--grid`` arguments say together."""
+
+    source: str | None
+    """The preset's name or the file's path; None when there is neither."""
+    settings: Mapping[str, object]
+    """The file's top-level values, such as its seeds, as they were read."""
+    tables: tuple[Axes, ...]
+    """The axes of every grid; their union is the sweep. Keys in the order given."""
+    plugins: tuple[str, ...] = ()
+    """Pinned names of the plug-ins that the file names, which are loaded."""
+
+
+def parse_grid(
+    specs: Sequence[str],
+    *,
+    tables: Sequence[Axes] = (),
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    registry: Registry | None = None,
+    plugins: Sequence[str] = (),
+) -> GridSpec:
+    """Read all ``--grid`` arguments, and ``--task`` and ``--method``, which are axes too.
+
+    Parameters
+    ----------
+    specs : sequence of str
+        ``key=values``, presets' names, paths of TOML files (at most one preset or file).
+    tables : sequence of mappings
+        Grids in place of a preset's or a file's.
+    tasks, methods : sequence of str
+        The values of ``--task`` and ``--method``.
+    registry : Registry, optional
+        Knows which tasks use which parameters, so that a file's axes for tasks that ``--task`` replaced
+        can go with them.
+    plugins : sequence of str
+        Pinned names of plug-ins that are loaded; where a file names the same one, these hold.
+
+    Returns
+    -------
+    GridSpec
+        An axis from the command line replaces that axis in every table of the file.
+
+    Raises
+    ------
+    UsageError
+        When anything is malformed, unknown or given twice.
+    """
+    axes: dict[str, tuple[Scalar, ...]] = {}
+    sources = [spec for spec in specs if _names_a_document(spec)]
+    if len(sources) > 1:
+        raise UsageError(f"--grid {sources[0]!r} and --grid {sources[1]!r}: give one preset or file, not both")
+    if sources and tables:
+        raise UsageError(f"grid {sources[0]!r} and several mappings: give a preset or a file, or mappings, not both")
+    # first: its plug-ins bring keys
+    source, read = (sources[0], _read(sources[0], plugins)) if sources else (None, None)
+    if tables:
+        read = ({}, (), list(tables))
+    for spec in specs:
+        if spec == source:
+            continue
+        key, values = _parse_axis(spec)
+        if key in axes:
+            raise UsageError(f"--grid {spec!r}: {key} is given twice; write all its values in one list")
+        axes[key] = values
+    for key, names in (("task", tasks), ("method", methods)):
+        if names and key in axes:
+            raise UsageError(f"{key} is given by --{key} and by --grid {key}=...; give one of them")
+        if names:
+            axes[key] = check_axis(key, names, f"--{key}: ")
+    if read is None:
+        return GridSpec(None, {}, (axes,))
+    settings, named, own_tables = read
+    merged = tuple(_override(table, axes, registry) for table in own_tables)
+    return GridSpec(source, settings, merged, named)
+
+
+def own_seeds(table: Axes, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Return the seeds that a table has of its own, or the sweep's."""
+    return tuple(int(seed) for seed in table.get(SEEDS, default))
+
+
+def useful_keys(table: Axes, registry: Registry | None = None) -> set[str]:
+    """Tell which parameters have an effect in at least one cell of a table.
+
+    Parameters
+    ----------
+    table : mapping
+        Axes by key. The table is a full cross product, so looking at the axes suffices.
+    registry : Registry, optional
+        Knows which tasks use which parameters; without it every task is taken to use all.
+
+    Returns
+    -------
+    set of str
+        Names of parameters, whether the table gives values for them or not.
+    """
+    methods = [str(method) for method in table.get("method", (DEFAULT_METHOD,))]
+    used_by_tasks = {
+        name
+        for task in table.get("task", ())
+        # Unknown tasks are reported where all names are checked.
+        if registry is None or task in registry.task_names()
+        for name in (PARAMETERS if registry is None else registry.task_parameters(str(task)))
+    }
+    return {
+        name
+        for name, parameter in PARAMETERS.items()
+        if (parameter.group != "task" or name in used_by_tasks)
+        and any(_has_effect(name, method, table) for method in methods)
+    }
+
+
+def _has_effect(name: str, method: str, table: Axes) -> bool:
+    if not uses(name, method):
+        return False
+    if name not in CONDITIONS:
+        return True
+    parent, required = CONDITIONS[name]
+    if not uses(parent, method):
+        return True
+    return required in axis_or_default(table, parent) and _has_effect(parent, method, table)
+
+
+def axis_or_default(table: Axes, key: str) -> tuple[Scalar, ...]:
+    """Give a table's values for a parameter that has a default of its own."""
+    return table[key] if key in table else (PARAMETERS[key].field.default,)
+
+
+def _names_a_document(spec: str) -> bool:
+    """Tell a preset or file from ``key=values``; a file's path may hold ``=`` if the file exists."""
+    if spec in preset_names() or os.path.isfile(spec):
+        return True
+    if "=" in spec:
+        return False
+    if spec.endswith(".toml"):
+        return True
+    if spec in AXIS_KEYS:
+        raise UsageError(f"--grid {spec!r}: no values; write {spec}=v1,v2")
+    raise UsageError(f"--grid {spec!r}: {unknown('preset', spec, preset_names())}; or write key=v1,v2, or a .toml file")
+
+
+def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
+    where = f"--grid {spec if len(spec) <= _LONGEST_SHOWN else spec[:_LONGEST_SHOWN] + '…'!r}: "
+    key, _, text = (part.strip() for part in spec.partition("="))
+    if not key:
+        raise UsageError(f"{where}the key is empty; write key=v1,v2, such as stddev=0.01,0.1")
+    setting = key if key in SETTING_TYPES else meant(key, SETTING_TYPES)
+    if setting:
+        raise UsageError(f"{where}{key} is no axis; give it as --{setting.replace('_', '-')} or in a TOML file")
+    if key not in AXIS_KEYS:
+        raise UsageError(f"{where}{unknown('parameter', key, AXIS_KEYS)}")
+    if not text:
+        raise UsageError(f"{where}no values; write {key}=v1,v2")
+    return key, check_axis(key, axis_values(key, text, where), where)
+
+
+def axis_values(key: str, text: str, where: str) -> tuple[Scalar, ...]:
+    """Read an axis's values as `parse_values` does; the path of a source that is there is one, commas and all."""
+    if key == "source" and os.path.exists(os.path.expanduser(text)):
+        return (text,)
+    return parse_values(text, where)
+
+
+def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
+    """Return a document's settings, its plug-ins, which it has loaded, and its tables."""
+    path = preset_path(source) if source in preset_names() else Path(source)
+    settings, grids = read_document(path)
+    named = settings.pop("plugins", ())
+    listed = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    plugins = load_plugins(without(given, map(str, listed), path.parent), path.parent)
+    tables: list[Axes] = []
+    for number, grid in enumerate(grids, start=1):
+        where = f"--grid {source!r}: [[grid]] table {number}: "
+        seeds = {SEEDS: _read_own_seeds(grid.pop(SEEDS), where)} if SEEDS in grid else {}
+        misplaced = next((key for key in grid if key in SETTING_TYPES), None)
+        if misplaced:
+            raise UsageError(f"{where}{misplaced} is no axis; move it above the first [[grid]]")
+        axes = {key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()}
+        tables.append({**axes, **seeds})
+    return settings, plugins, tables
+
+
+def _read_own_seeds(value: object, where: str) -> tuple[int, ...]:
+    seeds = read_seeds(value, f"{where}{SEEDS} =")
+    if not isinstance(seeds, tuple) or not all(type(seed) is int for seed in seeds):
+        raise UsageError(f"{where}{SEEDS} = {value!r}: must be a whole number, a list of them, or a text such as 0:5")
+    return seeds
+
+
+def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:
+    """Give the values of an axis in a file: a list or a scalar, texts in the command line's syntax."""
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str):
+            yield from axis_values(key, item, f"{where}{key} = {item!r}: ")
+        elif isinstance(item, int | float) and not isinstance(item, bool):
+            yield item
+        else:
+            raise UsageError(f"{where}{key} = {item!r}: must be a number or text, or a list of them")
+
+
+def _override(table: Axes, axes: Axes, registry: Registry | None) -> Axes:
+    """Replace a table's axes by the command line's.
+
+    Axes of the table that this robs of their effect go too: with ``--grid update=raw`` a preset's optimizer
+    is no mistake of the user's, while an optimizer that they name beside ``update=raw`` is.
+    """
+    merged = {**table, **axes}
+    robbed = useful_keys(table, registry) - useful_keys(merged, registry)
+    return {key: values for key, values in merged.items() if key in axes or key not in robbed}

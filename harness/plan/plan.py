@@ -1,0 +1,332 @@
+"""The plan: a configuration written out as trials, without duplicates, in a fixed order."""
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from freewalk.harness.base.errors import UsageError, unknown_own
+from freewalk.harness.parameters.parameters import (
+    CONDITIONS,
+    DEFAULT_LEARNING_RATES,
+    FREE,
+    LATER_PARAMETERS,
+    PARAMETERS,
+    Axes,
+    Parameter,
+    Registry,
+    Scalar,
+    check_value,
+    default_of,
+    uses,
+)
+from freewalk.harness.parameters.values import MAX_TRIALS
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.configuration import STEPS_LIMIT, SweepConfiguration, plugin_digests
+from freewalk.harness.plan.grid import SEEDS, axis_or_default, own_seeds, useful_keys
+from freewalk.harness.plan.places import content_name, located, place_of
+from freewalk.tasks.errors import DataError
+
+__all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point of the grid."""
+
+    task: str
+    method: str
+    parameters: Mapping[str, Scalar | None]
+    """Every parameter in the order of `PARAMETERS`; None for one that does not apply."""
+
+    @property
+    def key(self) -> tuple[str, str, tuple[Scalar | None, ...]]:
+        """What makes two cells equal, in a form that can be hashed."""
+        return self.task, self.method, tuple(self.parameters.values())
+
+    def __hash__(self) -> int:
+        """Hash like `key`, so that cells can be keys although a mapping cannot."""
+        return hash(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A cell with a seed."""
+
+    trial_id: str
+    """16 hex digits that depend on all that decides the trial's result, and on nothing else."""
+    position: int
+    """Its place in the plan, from 0."""
+    cell: Cell
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of a sweep."""
+
+    cells: tuple[Cell, ...]
+    """Each cell once, in the order of the grid: task and method vary slowest."""
+    trials: tuple[Trial, ...]
+    """Cell by cell, the seeds of one cell together."""
+    n_merged: int
+    """Grid points that came out equal to an earlier one and were dropped."""
+
+    @cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Parameters that apply to at least one cell, in the order of `PARAMETERS`."""
+        used = {name for cell in self.cells for name, value in cell.parameters.items() if value is not None}
+        return tuple(name for name in PARAMETERS if name in used)
+
+
+def expand(
+    configuration: SweepConfiguration,
+    registry: Registry,
+    plugins: Sequence[str] | None = None,
+    *,
+    as_spelled: bool = False,
+) -> Plan:
+    """Write a configuration out as trials.
+
+    Parameters
+    ----------
+    configuration : SweepConfiguration
+        What to run.
+    registry : Registry
+        The tasks and methods there are.
+    plugins : sequence of str, optional
+        The SHA-256 of the plug-ins that the trials are named by; those of their present texts unless given.
+    as_spelled : bool
+        Whether trials are named by the paths of their data as they are written, as stores of before have them, and not
+        by what lies there.
+
+    Returns
+    -------
+    Plan
+        Its cells carry every applicable parameter, defaults filled in.
+
+    Raises
+    ------
+    UsageError
+        When a task or method is unknown, a parameter has no effect anywhere, values do not fit each other or
+        their task, or there are more than `MAX_TRIALS` trials.
+    """
+    for kind, given, known in (
+        ("task", configuration.tasks, registry.task_names()),
+        ("method", configuration.methods, registry.method_names()),
+    ):
+        for name in given:
+            if name not in known:
+                raise unknown_own(kind, name, known)
+    _refuse_without_effect(configuration.grid, registry)
+    _refuse_too_large(configuration)
+    configuration = configuration if as_spelled else located(configuration)
+    task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
+    cells: dict[Cell, tuple[int, ...]] = {}
+    n_points = 0
+    budget = Budget.of(configuration)
+    for table in configuration.grid:
+        axes = {key: values for key, values in table.items() if key != SEEDS}
+        seeds = own_seeds(table, configuration.seeds)
+        for cell in _points(axes, registry, task_parameters):
+            n_points += 1
+            if cell not in cells:
+                _check(cell, registry, budget)
+                cells[cell] = seeds
+            elif cells[cell] != seeds:
+                cells[cell] = tuple(dict.fromkeys((*cells[cell], *seeds)))
+    digests = plugin_digests(configuration) if plugins is None else plugins
+    trials = tuple(_trials(cells, configuration, digests, as_spelled))
+    return Plan(tuple(cells), trials, n_points - len(cells))
+
+
+def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
+    defaults = registry.task_parameters(task)
+    foreign = [name for name in defaults if name not in PARAMETERS or PARAMETERS[name].group != "task"]
+    if foreign:
+        raise ValueError(f"task {task!r} has the parameter {foreign[0]!r}, which TaskParameters does not describe")
+    return {name: check_value(name, value, f"default of task {task!r}: ") for name, value in defaults.items()}
+
+
+def _points(table: Axes, registry: Registry, task_parameters: Mapping[str, Mapping[str, Scalar]]) -> Iterator[Cell]:
+    for point in itertools.product(*table.values()):
+        given = dict(zip(table, point, strict=True))
+        task, method = str(given["task"]), str(given["method"])
+        parameters = fill(method, given, task_parameters[task])
+        cell = Cell(task, method, parameters)
+        if parameters["timesteps"] is None and parameters["architecture"] == FREE:
+            with _refusing(cell):
+                parameters["timesteps"] = registry.default_timesteps(task, parameters)
+        yield cell
+
+
+def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str, Scalar]) -> dict[str, Scalar | None]:
+    """Complete one point of a grid: defaults where it is silent, None where a parameter does not apply.
+
+    Parameters
+    ----------
+    method : str
+        The method.
+    given : mapping
+        The values of the grid's point; keys that are no parameters are ignored.
+    task_parameters : mapping
+        The task's own parameters with their defaults.
+
+    Returns
+    -------
+    dict
+        Every parameter in the order of `PARAMETERS`. `timesteps` of a free network stays None when it is not given:
+        only the task knows its default.
+    """
+    filled: dict[str, Scalar | None] = {}
+    for name, parameter in PARAMETERS.items():
+        if not _applies(parameter, method, filled, task_parameters):
+            filled[name] = None
+        elif name in given:
+            filled[name] = given[name]
+        elif parameter.group == "task":
+            filled[name] = task_parameters[name]
+        elif name == "learning_rate" and method in DEFAULT_LEARNING_RATES:
+            filled[name] = DEFAULT_LEARNING_RATES[method][str(filled["optimizer"])]
+        else:
+            filled[name] = default_of(name, method)
+    return filled
+
+
+def _applies(
+    parameter: Parameter,
+    method: str,
+    filled: Mapping[str, Scalar | None],
+    task_parameters: Mapping[str, Scalar],
+) -> bool:
+    if parameter.group == "task":
+        return parameter.name in task_parameters
+    if not uses(parameter.name, method):
+        return False
+    parent, required = CONDITIONS.get(parameter.name, ("", ""))
+    # A method without the parent (a gradient method has no `update`) is not bound by the condition.
+    return not parent or not uses(parent, method) or filled[parent] == required
+
+
+def _check(cell: Cell, registry: Registry, budget: Budget) -> None:
+    """Refuse a cell whose values do not fit each other, the task or the budget."""
+    parameters = cell.parameters
+    with _refusing(cell):
+        stddev = parameters["stddev"]
+        if isinstance(stddev, float) and stddev * stddev == math.inf:
+            raise ValueError(f"stddev={stddev} is too large to be squared; use a smaller stddev")
+        if parameters["update"] == "normalised" and isinstance(stddev, float) and stddev**2 == 0:
+            raise ValueError("update=normalised divides by stddev squared; use a greater stddev or update=raw")
+        steps = budget.steps(registry.evaluations_per_step(cell.task, cell.method, parameters))
+        if steps >= STEPS_LIMIT:
+            raise ValueError(f"evaluations={budget.evaluations} is {steps:,} steps, the limit is 2**32; give fewer")
+
+
+@contextmanager
+def _refusing(cell: Cell) -> Iterator[None]:
+    """Turn what a task says against a cell's values into one line with the cell."""
+    try:
+        yield
+    except DataError as error:  # it names the data; no other value of the cell has to do with it
+        raise UsageError(f"task {cell.task!r}: {error}") from None
+    except ValueError as error:
+        values = ", ".join(f"{name}={value}" for name, value in cell.parameters.items() if value is not None)
+        raise UsageError(
+            f"task {cell.task!r}: {error} (cell: {cell.method}, {values}); change the value, or give it a "
+            "[[grid]] table of its own in a TOML file"
+        ) from None
+
+
+def _content(task: str, name: str, value: Scalar) -> Scalar:
+    """Return what a parameter's value stands for: the data of a path, wherever they lie."""
+    place = place_of(task, name, value)
+    return value if place is None else content_name(place)
+
+
+def _refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
+    """Refuse a parameter that no cell made from it uses: whoever gave it expects an effect."""
+    useful = {key for table in grid for key in useful_keys(table, registry) & set(table)}
+    for table in grid:
+        for key in table:
+            if key in PARAMETERS and key not in useful:
+                raise UsageError(f"{key} has no effect {_reason(key, table, registry)}, or leave {key} out")
+
+
+def _reason(key: str, table: Axes, registry: Registry) -> str:
+    parameter = PARAMETERS[key]
+    if parameter.group == "task":
+        users = [task for task in registry.task_names() if key in registry.task_parameters(task)]
+        return f"on {_listed(table['task'])}; add a task that uses it: {', '.join(users) or 'none does'}"
+    if not any(uses(key, str(method)) for method in table["method"]):
+        return f"with method {_listed(table['method'])}; add method={','.join(parameter.methods)}"
+    users = [str(method) for method in table["method"] if uses(key, str(method))]
+    unmet = min((_unmet(key, method, table) for method in users), key=len)
+    now = " and ".join(f"{name}={_listed(axis_or_default(table, name))}" for name, _ in unmet)
+    return f"with {now}; add {' and '.join(f'{name}={required}' for name, required in unmet)}"
+
+
+def _unmet(key: str, method: str, table: Axes) -> list[tuple[str, str]]:
+    """Return the conditions, outermost first, that keep a table's cells of a method from using a parameter."""
+    unmet: list[tuple[str, str]] = []
+    while key in CONDITIONS:
+        key, required = CONDITIONS[key]
+        if uses(key, method) and required not in axis_or_default(table, key):
+            unmet.insert(0, (key, required))
+    return unmet
+
+
+def _listed(values: Sequence[Scalar]) -> str:
+    return ",".join(str(value) for value in values)
+
+
+def _refuse_too_large(configuration: SweepConfiguration) -> None:
+    sizes = [
+        math.prod(len(values) for values in ({SEEDS: configuration.seeds} | table).values())
+        for table in configuration.grid
+    ]
+    total = sum(sizes)
+    if total <= MAX_TRIALS:
+        return
+    largest = configuration.grid[sizes.index(max(sizes))]
+    n_seeds = len(largest.get(SEEDS, configuration.seeds))
+    axes = sorted(((len(v), key) for key, v in largest.items() if len(v) > 1 and key != SEEDS), reverse=True)
+    factors = " x ".join([*(f"{key} ({length})" for length, key in axes), f"seeds ({n_seeds})"])
+    raise UsageError(f"the plan has {total:,} trials, the limit is {MAX_TRIALS:,}; give fewer values of {factors}")
+
+
+def _trials(
+    cells: Mapping[Cell, Sequence[int]], configuration: SweepConfiguration, plugins: Sequence[str], as_spelled: bool
+) -> Iterator[Trial]:
+    budget: dict[str, int | float | str | None] = {
+        "epochs": configuration.epochs,
+        "steps_per_epoch": configuration.steps_per_epoch,
+        "target": configuration.target,
+        "plateau": configuration.plateau,
+        "evaluation_points": configuration.evaluation_points,
+    }
+    if configuration.looks != "epochs":  # trials of stores from before there was a choice keep their names
+        budget["looks"] = configuration.looks
+    if configuration.evaluations is not None:
+        del budget["steps_per_epoch"]
+        budget["evaluations"] = configuration.evaluations
+    if plugins:
+        budget["plugins"] = " ".join(plugins)
+    position = itertools.count()
+    for cell, seeds in cells.items():
+        applicable = {
+            name: value if as_spelled else _content(cell.task, name, value)
+            for name, value in cell.parameters.items()
+            if value is not None and value != LATER_PARAMETERS.get(name)
+        }
+        content = [cell.task, cell.method, applicable, budget]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        # The seed comes last, so that one hash state serves all trials of a cell.
+        common = hashlib.sha256(f"{text[:-1]},".encode())
+        for seed in seeds:
+            digest = common.copy()
+            digest.update(f"{seed}]".encode())
+            yield Trial(digest.hexdigest()[:16], next(position), cell, seed)

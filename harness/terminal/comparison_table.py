@@ -1,0 +1,137 @@
+"""A comparison of sweeps on the terminal, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Any
+
+import click
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from freewalk.harness.base.text import counted, significant
+from freewalk.harness.terminal.comparison import TITLES, Comparison, interval_text, ratio_text, units_text
+from freewalk.harness.terminal.data_table import json_rows
+from freewalk.results.analysis.comparison import EVALUATIONS
+from freewalk.results.analysis.comparison_whole import Overall
+from freewalk.results.statistics.ranks import SIGNIFICANT
+
+_ROWS_SHOWN = 10
+_WIDTH_OF_A_PIPE = 140
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print for each measure the cells that differ most, and all cells in one line."""
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    for place, (a, b) in enumerate(found.pairs, 1):
+        number = "" if len(found.pairs) == 1 else place
+        console.print(f"A{number}: {a.path}\nB{number}: {b.path}", highlight=False, markup=False, soft_wrap=True)
+    for whole in found.whole:
+        rows = found.table[found.table["measure"] == whole.measure]
+        console.print(_measure_table(found, rows, whole.measure))
+        console.print(f"{_all_cells(found, whole)}\n", highlight=False, soft_wrap=True)
+
+
+def _all_cells(found: Comparison, whole: Overall) -> str:
+    cells = "the cell" if whole.n_cells == 1 else f"all {whole.n_cells:,} cells"
+    if math.isnan(whole.ratio):
+        return f"{cells}: nobody reached the target"
+    ratio = f"{cells}: {ratio_text(whole.ratio)} times A"
+    if whole.test is None:
+        return f"{ratio}; {found.untested_seconds}"
+    missed = (
+        f"; {counted(whole.n_missed, 'trial')} that missed the target counted as twice the dearest of the cell"
+        if whole.n_missed and whole.measure == EVALUATIONS
+        else ""
+    )
+    return (
+        f"{ratio} (95 % interval {interval_text(whole.ratio_low, whole.ratio_high)}; {units_text(whole)}, "
+        f"p = {whole.p_value:.2g}); "
+        f"told apart: {whole.n_worse} worse, {whole.n_better} better in B{missed}"
+    )
+
+
+def _measure_table(found: Comparison, rows: pd.DataFrame, measure: str) -> Table:
+    size = rows["ratio"].map(lambda ratio: -1.0 if math.isnan(ratio) else abs(_log(ratio)))
+    told = rows["different"].fillna(False).astype(bool)
+    order = pd.DataFrame({"told": told, "size": size}).sort_values(["told", "size"], ascending=False, kind="stable")
+    rows = rows.loc[order.index[:_ROWS_SHOWN]]
+    hidden = len(order) - len(rows)
+    which = f": the {len(rows)} most different of {len(order)} cells" if hidden else ""
+    table = Table(
+        title=f"{TITLES[measure]}{_coarseness(rows)}{which}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("cell")
+    where_both = ["where both"] if measure == EVALUATIONS else []
+    for heading in ("reached A", "B", "A", "B", "B / A", "95 % interval", *where_both, "p", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for _, row in rows.iterrows():
+        table.add_row(escape(found.cell(row)), *_measures(row))
+    return table
+
+
+def _coarseness(rows: pd.DataFrame) -> str:
+    """Say how much too high the costs may be; nothing where that is not known, as of seconds."""
+    shares = pd.concat([rows[f"resolution_{side}"] / rows[f"value_{side}"] for side in "ab"]).dropna()
+    return f" (at most {shares.max():.0%} too high)" if len(shares) and shares.max() > 0 else ""
+
+
+def _measures(row: pd.Series[Any]) -> tuple[str, ...]:
+    return (
+        f"{row['n_reached_a']}/{row['n_a']}",
+        f"{row['n_reached_b']}/{row['n_b']}",
+        significant(float(row["value_a"])),
+        significant(float(row["value_b"])),
+        ratio_text(row["ratio"]),
+        interval_text(row["ratio_low"], row["ratio_high"]),
+        *([ratio_text(row["cost_ratio"])] if row["measure"] == EVALUATIONS else []),
+        "-" if math.isnan(row["p_adjusted"]) else f"{row['p_adjusted']:.2g}",
+        _verdict(row),
+    )
+
+
+def _verdict(row: pd.Series[Any]) -> str:
+    if row["verdict"] is pd.NA:
+        return "no test"
+    return "too few" if row["p_attainable"] > SIGNIFICANT else str(row["verdict"])
+
+
+def _log(ratio: float) -> float:
+    return math.log(ratio) if ratio > 0 else -math.inf
+
+
+def print_comparison_json(found: Comparison) -> None:
+    """Print everything as one JSON object."""
+    whole = [
+        {
+            name: (None if math.isnan(v) else str(v)) if isinstance(v, float) and not math.isfinite(v) else v
+            for name, v in one._asdict().items()
+        }
+        for one in found.whole
+    ]
+    a, b = found.pairs[0]
+    result = {
+        "a": str(a.path),
+        "b": str(b.path),
+        "pairs": [[str(source.path) for source in pair] for pair in found.pairs],
+        "across": {name: list(values) for name, values in found.matching.across.items()},
+        "machines_a": a.machines,
+        "machines_b": b.machines,
+        "same_machine": found.same_machine,
+        "n_cells": len(found.matching.pairs),
+        "only_a": found.matching.only_a,
+        "only_b": found.matching.only_b,
+        "notes": list(found.notes()),
+        "failures": found.failures(),
+        "overall": whole,
+        "cells": json_rows(found.table),
+    }
+    click.echo(json.dumps(result, indent=2, allow_nan=False))

@@ -1,0 +1,114 @@
+"""Any table of results on the terminal, as CSV, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from freewalk.harness.base.text import counted, significant
+from freewalk.results.schema.schema import PARAMETER_PREFIX
+
+_ROWS_SHOWN = 40
+_WIDTH_OF_A_PIPE = 160
+_LONGEST_CELL = 60
+_KEPT = ("task", "success_rate", "ert_evaluations")
+"""Columns that have room before others: what a table of cells is looked at for, however many parameters vary."""
+
+
+def print_csv(table: pd.DataFrame) -> None:
+    """Print a table as the CSV files have it."""
+    table.to_csv(sys.stdout, index=False, lineterminator="\n")
+
+
+def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give a table's rows for JSON: missing values are null, infinities "inf" and "-inf"."""
+    return [{str(name): _json_value(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _json_value(value: Any) -> Any:
+    if value is pd.NA or value is None:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def print_json_rows(table: pd.DataFrame) -> None:
+    """Print a table as a JSON list of rows."""
+    click.echo(json.dumps(json_rows(table), indent=2, allow_nan=False))
+
+
+def print_data_table(table: pd.DataFrame, *, chosen: bool, limited: bool) -> None:
+    """Print as many rows and columns as there is room for; say what is left out.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    chosen : bool
+        Whether somebody asked for these columns: then all are printed, also those that say nothing.
+    limited : bool
+        Whether somebody asked for these rows.
+    """
+    rows = table if limited else table.head(_ROWS_SHOWN)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    names = [str(name) for name in table.columns]
+    shown = names if chosen else [name for name in names if _tells(table[name])] or names
+    texts = {name: [_text(value) for value in rows[name]] for name in shown}
+    headings = {name: name.removeprefix(PARAMETER_PREFIX) for name in shown}
+    if not chosen:
+        shown = _fitting(shown, texts, headings, console.width)
+    grid = Table(box=box.SIMPLE_HEAD)
+    for name in shown:
+        numeric = pd.api.types.is_numeric_dtype(table[name].dtype)
+        grid.add_column(escape(headings[name]), justify="right" if numeric else "left", no_wrap=not chosen)
+    for values in zip(*(texts[name] for name in shown), strict=True):
+        grid.add_row(*(escape(value) for value in values))  # a text may look like markup
+    console.print(grid)
+    console.print(_caption(table, rows, names, shown), style="dim", highlight=False, soft_wrap=True, markup=False)
+
+
+def _tells(column: pd.Series[Any]) -> bool:
+    """Whether a column says something: values differ, and are there."""
+    return bool(column.notna().all()) if len(column) == 1 else len(column.drop_duplicates()) > 1
+
+
+def _fitting(names: Sequence[str], texts: dict[str, list[str]], headings: dict[str, str], width: int) -> list[str]:
+    """Return the first columns that there is room for; before parameters go, in whose midst it ends, the cost does."""
+    widths = {name: max([len(headings[name]), *map(len, texts[name])]) + 3 for name in names}
+    kept = [name for name in names if name in _KEPT]
+    fitting = list(kept)
+    used = 1 + sum(widths[name] for name in kept)
+    for name in names:
+        if name in kept:
+            continue
+        used += widths[name]
+        if used > width and fitting:
+            break
+        fitting.append(name)
+    return [name for name in names if name in fitting]
+
+
+def _text(value: Any) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    is_finite = isinstance(value, float) and math.isfinite(value)
+    text = significant(value, 4) if is_finite else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
+
+
+def _caption(table: pd.DataFrame, rows: pd.DataFrame, names: Sequence[str], shown: Sequence[str]) -> str:
+    what = counted(len(table), "row") if len(rows) == len(table) else f"{len(rows):,} of {counted(len(table), 'row')}"
+    if len(shown) == len(names):
+        return what
+    return f"{what}, {len(shown)} of {len(names)} columns; choose with --columns and --limit, or take all with --csv"

@@ -1,0 +1,1 @@
+"""One trial from its first step to its outcome, and what it says on the way."""

@@ -1,0 +1,1 @@
+"""Weights on disk, what a network answers, and how good that is."""

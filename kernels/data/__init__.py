@@ -1,0 +1,1 @@
+"""How a task's datapoints reach the kernels."""

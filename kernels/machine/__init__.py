@@ -1,0 +1,1 @@
+"""The machine underneath: compiling, its cache, vector lanes, threads, the clock."""

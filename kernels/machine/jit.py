@@ -1,0 +1,91 @@
+"""The JIT options of the CPU kernels, defined once.
+
+No fast-math flag is set anywhere: fused multiply-adds are written out and sums run in a written order, so that results
+have the same bits on every machine with FMA, and NaN and infinity stay visible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
+
+from freewalk.kernels.machine.cache import MachineCodeCache
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "fastmath": False}
+
+
+def inline_function(function: F) -> F:
+    """Compile a helper that is inlined into the kernels that call it; never cached on its own."""
+    compiled: F = numba.njit(forceinline=True, **_OPTIONS)(function)
+    return compiled
+
+
+def helper_function(function: F) -> F:
+    """Compile a helper that the kernels call, too large to inline; cached with its callers."""
+    compiled: F = numba.njit(**_OPTIONS)(function)
+    return compiled
+
+
+def checked_function(function: F) -> F:
+    """Compile a helper that raises IndexError where an index lies beyond an array; slower, and never cached."""
+    compiled: F = numba.njit(**{**_OPTIONS, "boundscheck": True})(function)
+    return compiled
+
+
+def kernel(function: F) -> F:
+    """Compile an entry point: releases the GIL, runs on one thread, cached on disk."""
+    return _cached(numba.njit(**_OPTIONS)(function), function, Path(function.__code__.co_filename).parent)
+
+
+def parallel_kernel(function: F) -> F:
+    """Compile an entry point whose `prange` loops use all threads; cached on disk."""
+    compiled = numba.njit(parallel=True, **_OPTIONS)(function)
+    return _cached(compiled, function, Path(function.__code__.co_filename).parent)
+
+
+def c_function(signature: Any, sources: Path | None) -> Callable[[F], F]:
+    """Compile a function with a C address and the given Numba `signature`.
+
+    `sources` is the folder whose files the function may inline, besides the kernels': the machine code is cached on
+    disk until one of them changes. None caches nothing.
+    """
+
+    def decorate(function: F) -> F:
+        options = {"nopython": True, "error_model": "numpy", "boundscheck": False}
+        compiled = CFunc(function, normalize_signature(signature), locals={}, options=options)
+        if sources is not None:
+            _cached(compiled, function, sources)  # before it compiles, which numba.cfunc does at once
+        compiled.compile()
+        return cast(F, compiled)
+
+    return decorate
+
+
+def _cached(compiled: Any, function: F, sources: Path) -> F:
+    """Keep what it compiles to on disk until a file in `sources` or of the kernels changes, from which it may inline.
+
+    Numba's own cache looks only at the file of the cached function itself, and would go on using machine code that
+    holds an older version of a helper from another file.
+    """
+    compiled._cache = MachineCodeCache(function, source_fingerprint(sources))
+    return cast(F, compiled)
+
+
+@cache
+def source_fingerprint(folder: Path) -> str:
+    """Return a hash of every Python file of the kernels and of those that lie in `folder` itself."""
+    here = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted({*here.rglob("*.py"), *folder.glob("*.py")}):
+        digest.update(str(path).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What is computed: networks, noise, optimisers, and how the methods are configured."""

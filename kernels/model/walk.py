@@ -1,0 +1,190 @@
+"""The walk as a method: its configuration, what it reports, and what every trial in progress can do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise
+
+Update = Literal["raw", "normalised"]
+Optimizer = Literal["sgd", "momentum", "adam"]
+Schedule = Literal["constant", "cosine"]
+Sides = Literal["one", "two"]
+State = dict[str, NDArray[Any]]
+"""Everything that a trial needs to go on to the same bits; see `freewalk.kernels.model.state`."""
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "optimizer": get_args(Optimizer),
+    "schedule": get_args(Schedule),
+}
+
+
+def check_words(configuration: Any, **words: tuple[str, ...]) -> None:
+    """Raise ValueError, naming the choices, unless each named field, optimizer and schedule hold one of their words."""
+    for name, choices in (words | _WORDS).items():
+        if getattr(configuration, name) not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(configuration, name)!r}")
+
+
+def check_counts(configuration: Any, *names: str) -> None:
+    """Raise ValueError unless the named fields are at least 1, the batch size within 32 bits."""
+    for name in names:
+        if getattr(configuration, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(configuration, name)}")
+    if configuration.batch_size >= 2**32:
+        raise ValueError(f"batch_size must be below 2**32, got {configuration.batch_size}")
+
+
+def check_learning_rates(configuration: Any, *names: str) -> None:
+    """Raise ValueError unless the named rates are finite and above 0, and the momentum below 1."""
+    for name in names:
+        rate = getattr(configuration, name)
+        if not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"{name} must be a finite number above 0, got {rate}")
+    if not 0 <= configuration.momentum < 1:
+        raise ValueError(f"momentum must be at least 0 and below 1, got {configuration.momentum}")
+
+
+@dataclass(frozen=True)
+class WalkConfiguration:
+    """Everything that decides a step, beside the network and the data.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    stddev: float
+    """Standard deviation of the perturbations."""
+    batch_size: int
+    """Datapoints a step, each with a perturbation of its own."""
+    timesteps: int
+    """How often the layer is applied before the output is read."""
+    update: Update = "raw"
+    """`raw`: the original rule, without a learning rate. `normalised`: an optimiser on the estimated gradient."""
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    """Share of the velocity kept, for optimizer `momentum`."""
+    schedule: Schedule = "constant"
+    """`cosine` lets the learning rate fall to 0 over `schedule_steps`."""
+    schedule_steps: int = 1
+    sides: Sides = "one"
+    """`one` compares W + D with W; `two` compares W + D with W - D."""
+    noise: Noise = "gaussian"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.stddev) and self.stddev >= 0):
+            raise ValueError(f"stddev must be a finite number of at least 0, got {self.stddev}")
+        if self.update == "normalised" and self.stddev == 0:
+            raise ValueError("stddev must be above 0 with update=normalised, which divides by it")
+        check_learning_rates(self, "learning_rate")
+        check_words(self, update=get_args(Update), sides=get_args(Sides), noise=get_args(Noise))
+        check_counts(self, "batch_size", "timesteps", "schedule_steps")
+
+    @property
+    def effective_learning_rate(self) -> float:
+        """The learning rate on the estimated gradient: stddev squared under the raw rule."""
+        return self.stddev**2 if self.update == "raw" else self.learning_rate
+
+    @property
+    def forward_passes(self) -> int:
+        """Evaluations a datapoint costs in a step: two, whichever the sides."""
+        return 2
+
+    def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
+        """Return the forward passes of one datapoint that a step costs: 2 B, whatever the number of weights."""
+        return float(self.batch_size * self.forward_passes)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where training and held-out datapoints come from; see `freewalk.kernels.data.task_functions`."""
+
+    address: int
+    """Address of the compiled function that fills groups of datapoints."""
+    argument: int = 0
+    """Number handed to it."""
+    datapoint: Callable[..., None] | None = None
+    """The plain function that it was compiled from, which CUDA kernels compile in."""
+    table: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """Memory at the address that `argument` then is, which kernels on a GPU do not reach."""
+
+
+class Progress(NamedTuple):
+    """What a call of `train` did."""
+
+    steps: int
+    """Steps taken, fewer than asked for if the loss became NaN or infinite."""
+    loss: float
+    """Mean training loss of the last step, before its update."""
+
+
+class Evaluation(NamedTuple):
+    """Measures on held-out data, outputs unperturbed."""
+
+    loss: float
+    """Mean loss."""
+    bit_accuracy: float
+    """Share of outputs on the same side of 1/2 as their target."""
+    row_accuracy: float
+    """Share of datapoints with every output right."""
+    max_error: float
+    """Largest distance of an output from its target."""
+    output_spread: float
+    """Largest difference that one output shows between two inputs."""
+    accuracy: float = math.nan
+    """Share of classes found: of the output rows with a class, a target above 1/2, those whose largest output, the
+    first of equals, is where the largest target is. NaN if no row has a class."""
+
+
+class Trainer(Protocol):
+    """One trial in progress on some backend, whatever its method."""
+
+    network: FreeNetwork
+    step: int
+    """Steps taken so far."""
+
+    def train(self, n_steps: int) -> Progress:
+        """Take `n_steps` steps."""
+
+    def request_stop(self) -> None:
+        """Let a `train` that runs in another thread return soon; a step it leaves unfinished does not count."""
+
+    def evaluate(self) -> Evaluation:
+        """Measure the weights on held-out data."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """A copy of the weights, (n_from, n_to)."""
+
+    def state(self) -> State:
+        """Return a copy of everything that the trial needs to go on; not while it trains."""
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state of a trial like this one, to the bits that it would have come to.
+
+        Raises
+        ------
+        ValueError
+            If the state is not of such a trial: another network, method, optimiser or mask.
+        """
+
+
+def check_data_shapes(network: FreeNetwork, x: NDArray[Any], y: NDArray[Any], timesteps: int) -> None:
+    """Raise ValueError, naming expected and found shapes, unless x (dense) and y (dense) fit the network."""
+    wanted_x = (timesteps, network.n_input) if network.sequence_input else (network.n_input,)
+    wanted_y = (timesteps, network.n_output) if network.sequence_output else (network.n_output,)
+    for name, array, wanted in (("x", x, wanted_x), ("y", y, wanted_y)):
+        if array.shape[1:] != wanted:
+            raise ValueError(f"{name} must have shape (B, {', '.join(map(str, wanted))}), got {array.shape}")
+    if len(x) != len(y):
+        raise ValueError(f"x and y must have as many datapoints, got {len(x)} and {len(y)}")

@@ -1,0 +1,186 @@
+"""The free network and the walk in NumPy float64, written as the formulas read: the judge of every fast kernel.
+
+Shapes: B datapoints, T timesteps, weights (n_from, n_to), or (B, n_from, n_to) for a weight matrix of its own for each
+datapoint. Inputs x: (B, n_input) static, (B, T, n_input) sequence, or (B, T) integers meant one-hot. Targets y:
+(B, n_output), (B, T, n_output) for a sequence output, or (B, T) integers meant one-hot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.model.network import FreeNetwork
+
+Array = NDArray[np.float64]
+Update = Literal["raw", "normalised"]
+Sides = Literal["one", "two"]
+
+
+def one_hot(indices: NDArray[Any], n: int) -> Array:
+    """Return (..., n) zeros with a one at each index.
+
+    Raises
+    ------
+    ValueError
+        If an index lies outside 0..n-1.
+    """
+    if indices.size and (indices.min() < 0 or indices.max() >= n):
+        raise ValueError(f"one-hot indices must lie in 0..{n - 1}, got {indices.min()}..{indices.max()}")
+    rows: Array = np.eye(n)[indices]
+    return rows
+
+
+def _dense(values: NDArray[Any], n: int, is_sequence: bool) -> Array:
+    """Return x or y as floats with a last axis of n; integers without that axis are one-hot."""
+    if np.issubdtype(values.dtype, np.integer) and is_sequence and values.ndim == 2:
+        return one_hot(values, n)
+    return values.astype(np.float64)
+
+
+def dense_inputs(network: FreeNetwork, x: NDArray[Any]) -> Array:
+    """Return x as float64, (B, T, n_input) or (B, n_input), integers of a sequence made one-hot."""
+    return _dense(x, network.n_input, network.sequence_input)
+
+
+def dense_targets(network: FreeNetwork, y: NDArray[Any]) -> Array:
+    """Return y as float64, (B, T, n_output) or (B, n_output), integers of a sequence made one-hot."""
+    return _dense(y, network.n_output, network.sequence_output)
+
+
+def sigmoid(z: Array) -> Array:
+    """Return 1 / (1 + e**-z)."""
+    with np.errstate(over="ignore"):  # e**710 is infinite, and 1 / infinity the right answer
+        result: Array = 1.0 / (1.0 + np.exp(-z))
+    return result
+
+
+def softmax(z: Array) -> Array:
+    """Return e**z normalised over the last axis."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    result: Array = e / e.sum(axis=-1, keepdims=True)
+    return result
+
+
+def activate(network: FreeNetwork, z: Array) -> Array:
+    """Return the activations of weighted sums (..., n_to): sigmoid for outputs, the network's own for hidden ones."""
+    if network.hidden_activation == "sigmoid":
+        return sigmoid(z)
+    n = network.n_output
+    return np.concatenate([sigmoid(z[..., :n]), np.tanh(z[..., n:])], axis=-1)
+
+
+def run(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: int) -> tuple[list[Array], Array]:
+    """Return what enters the layer at each timestep, T of (B, n_from), and the activations after each, (B, T, n_to).
+
+    a_0 = 0, a_{t+1} = f([x_t, 1, a_t] @ W)
+    """
+    inputs = dense_inputs(network, x)
+    a = np.zeros((len(inputs), network.n_to))
+    one = np.ones((len(inputs), 1))
+    entering, after = [], []
+    for t in range(timesteps):
+        x_t = inputs[:, t] if network.sequence_input else inputs
+        entering.append(np.concatenate([x_t, one, a], axis=1))
+        a = activate(network, (entering[-1][:, None, :] @ weights)[:, 0, :])
+        after.append(a)
+    return entering, np.stack(after, axis=1)
+
+
+def read_outputs(network: FreeNetwork, after: Array) -> Array:
+    """Return the outputs that activations after each timestep, (B, T, n_to), hold."""
+    read = after[:, :, : network.n_output]
+    outputs = read if network.sequence_output else read[:, -1]
+    return softmax(outputs) if network.softmax else outputs
+
+
+def forward(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: int) -> Array:
+    """Return the outputs: the first n_output activations after the last timestep, or after each.
+
+    Returns
+    -------
+    (B, n_output), or (B, T, n_output) for a sequence output
+    """
+    return read_outputs(network, run(network, weights, x, timesteps)[1])
+
+
+def losses(network: FreeNetwork, outputs: Array, y: NDArray[Any]) -> Array:
+    """Return the (B,) losses: the sum over outputs and timesteps of (o - y)**2, or of -y log(o)."""
+    target = dense_targets(network, y)
+    if network.loss == "mean_squared_error":
+        each = (outputs - target) ** 2
+    else:
+        with np.errstate(divide="ignore"):  # 0 log(0) counts as 0, any other log(0) as it is: infinite
+            each = -target * np.log(np.where(target == 0, 1.0, outputs))
+    total: Array = each.reshape(len(each), -1).sum(axis=1)
+    return total
+
+
+def gradient_estimate(
+    network: FreeNetwork,
+    weights: Array,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    timesteps: int,
+    unit_noise: Array,
+    stddev: float,
+    *,
+    sides: Sides = "one",
+    mask: NDArray[np.bool_] | None = None,
+) -> Array:
+    """Return the walk's estimate of the gradient of the mean loss, times stddev squared.
+
+    With D_b = stddev * unit_noise[b], masked weights unperturbed: mean_b D_b (L_b(W + D_b) - L_b(W)), or two-sided
+    mean_b D_b (L_b(W + D_b) - L_b(W - D_b)) / 2.
+
+    Parameters
+    ----------
+    unit_noise
+        (B, n_from, n_to), of unit variance.
+    mask
+        (n_from, n_to), False where there is no weight.
+    """
+    perturbations = stddev * unit_noise * (1.0 if mask is None else mask)
+
+    def losses_at(sign: float) -> Array:
+        return losses(network, forward(network, weights + sign * perturbations, x, timesteps), y)
+
+    differences = losses_at(1) - losses_at(0) if sides == "one" else (losses_at(1) - losses_at(-1)) / 2
+    result: Array = (perturbations * differences[:, None, None]).mean(axis=0)
+    return result
+
+
+def raw_step(
+    network: FreeNetwork,
+    weights: Array,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    timesteps: int,
+    unit_noise: Array,
+    stddev: float,
+    *,
+    sides: Sides = "one",
+    mask: NDArray[np.bool_] | None = None,
+) -> Array:
+    """Return the weights after one step of the original rule: W + mean_b D_b (L_b(W) - L_b(W + D_b))."""
+    return weights - gradient_estimate(network, weights, x, y, timesteps, unit_noise, stddev, sides=sides, mask=mask)
+
+
+def numerical_gradient(
+    function: Callable[[Array], float], weights: Array, h: float = 1e-5, mask: NDArray[np.bool_] | None = None
+) -> Array:
+    """Return the gradient of a function of the weights by central differences, one weight at a time.
+
+    Where the mask is False, nothing is tried and the gradient is 0.
+    """
+    gradient = np.zeros_like(weights)
+    for index in np.ndindex(weights.shape):
+        if mask is None or mask[index]:
+            up, down = weights.copy(), weights.copy()
+            up[index] += h
+            down[index] -= h
+            gradient[index] = (function(up) - function(down)) / (2 * h)
+    return gradient

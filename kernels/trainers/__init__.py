@@ -1,0 +1,1 @@
+"""What takes the steps of a trial: the reference, gradient methods, the walk on any model."""

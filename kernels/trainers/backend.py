@@ -1,0 +1,153 @@
+"""What a backend offers: trainers on the compiled CPU kernels, on NumPy, or on what a GPU puts in their place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.batch import CpuBatch, compile_batches
+from freewalk.kernels.cpu.trainer import CpuTrainer
+from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
+from freewalk.kernels.model.batch import BatchTrial, TrialBatch
+from freewalk.kernels.model.descent import DescentConfiguration, Method
+from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data, Trainer, WalkConfiguration
+from freewalk.kernels.trainers import gradient_trainers
+from freewalk.kernels.trainers.reference_walk import ReferenceWalk
+
+BackendName = Literal["cuda", "cpu", "reference"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A usable backend on this machine."""
+
+    name: BackendName
+    device: str
+    """Name of the processor or the GPU."""
+    dtype: str
+    """Type of the network arithmetic; master weights are float64 everywhere."""
+    workers: int
+    """Trials that may run at once, each on a thread of its own."""
+    most_together: int = 0
+    """Trials of any seeds that one batch may hold; 0 if this backend has no batches."""
+    fewest_together: int = 0
+    """Trials that are worth a batch; fewer run one by one."""
+    most_sharing_noise: int = 0
+    """Trials of one seed and one network that are worth a batch that draws their noise once; 0 if there is none."""
+    note: str | None = None
+    """Why `auto` did not take something faster; None if it did, or was not asked."""
+
+    def make_walk(
+        self,
+        network: FreeNetwork,
+        configuration: WalkConfiguration,
+        data: Data,
+        *,
+        seed: int,
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None = None,
+        initial: NDArray[np.float64] | None = None,
+    ) -> Trainer:
+        """Return a new trial of the walk at step 0, from the `initial` weights or those of the seed."""
+        kind: type[Any] = CpuWalk if self.name == "cpu" else ReferenceWalk
+        options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points}
+        walk: Trainer = kind(network, configuration, data, mask=mask, initial=initial, **options)
+        return walk
+
+    def make_descent(
+        self,
+        network: FreeNetwork,
+        configuration: DescentConfiguration,
+        data: Data,
+        *,
+        seed: int,
+        evaluation_points: int,
+        layers: LayeredNetwork | None = None,
+        initial: NDArray[np.float64] | None = None,
+    ) -> Trainer:
+        """Return a new trial of a gradient method at step 0.
+
+        Parameters
+        ----------
+        network
+            The free network; that of `layers` if they are given.
+        layers
+            The layered network to train; None for the free network with all its weights.
+        initial
+            (n_from, n_to) weights to start from; None draws them from the seed, a layered network's layer by layer.
+
+        Raises
+        ------
+        ValueError
+            If `synthetic` is asked for without layers, or layers, timesteps or initial weights do not fit.
+        """
+        return gradient_trainers.make_descent(
+            network,
+            configuration,
+            data,
+            seed=seed,
+            evaluation_points=evaluation_points,
+            layers=layers,
+            initial=initial,
+            float64=self.name == "reference",
+        )
+
+    def make_batch(
+        self,
+        network: FreeNetwork,
+        data: Data,
+        trials: Sequence[BatchTrial],
+        *,
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> TrialBatch:
+        """Return trials of one network that take their steps together.
+
+        On the CPU they share their noise and come to the bits that each has alone; the batch trains on the thread that
+        calls it.
+
+        Raises
+        ------
+        ValueError
+            If trials that would share their noise differ in seed, step or kind of noise, or a state does not fit.
+        NotImplementedError
+            If this backend has no batches.
+        """
+        if self.name == "cpu":
+            return CpuBatch(network, data, trials, evaluation_points=evaluation_points, mask=mask)
+        raise NotImplementedError(f"backend {self.name} runs trials one by one")
+
+    def warm_up(self, method: Literal["walk"] | Method = "walk") -> float:
+        """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took."""
+        start = time.perf_counter()
+        if method != "walk":
+            gradient_trainers.compile_kernels(method, float64=self.name == "reference")
+        elif self.name == "cpu":
+            compile_kernels(threads=1)
+            compile_batches()
+        return time.perf_counter() - start
+
+    def spread(self, trainer: Trainer) -> float:
+        """Let a trial use all threads from its next step on; return the seconds that compilation took.
+
+        Only one trial at a time may be spread: Numba's simplest thread pool ends the process otherwise. Trials on NumPy
+        stay as they are.
+        """
+        if not isinstance(trainer, CpuTrainer) or trainer.threads == trainer.most_threads(self.workers):
+            return 0.0
+        start = time.perf_counter()
+        trainer.compile_for_threads()
+        trainer.use_threads(self.workers)
+        return time.perf_counter() - start
+
+    def gather(self, trainer: Trainer) -> None:
+        """Let a trial go on with one thread."""
+        if isinstance(trainer, CpuTrainer):
+            trainer.use_threads(1)

@@ -1,0 +1,1 @@
+"""From trials to answers: cells, summary, ranking, sensitivity, comparison."""

@@ -1,0 +1,205 @@
+"""Which parameters matter on which task to which method, alone and together."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from freewalk.results.analysis.cells import Bools, TrialArrays, group_rows, parameter_columns
+from freewalk.results.schema.report_schema import SENSITIVITY
+from freewalk.results.schema.schema import PARAMETER_PREFIX, SCHEMA_VERSION
+from freewalk.results.statistics.cell import Floats
+from freewalk.results.statistics.ranks import holm
+from freewalk.results.statistics.variance import Codes, interaction, main_effect, unexplained_share
+from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+
+PENALTY: Final = 2.0
+"""A trial that missed the target counts as this many times the largest budget that was spent on the task."""
+_VALUES_TOLD: Final = 4
+
+
+def sensitivity(trials: pd.DataFrame) -> pd.DataFrame:
+    """Tell for every parameter that varies how much of the differences between trials it explains.
+
+    Per task and method, an analysis of variance of the logarithm of the evaluations to the target. A trial that did not
+    reach it counts as twice the most evaluations that any of these spent (PAR2, the penalised average of algorithm
+    configuration), so that it is worse than any that did and the same wherever it stopped. Where none reached the
+    target, the final loss takes the place of the evaluations, and a diverged trial twice the highest finite loss.
+    A parameter is judged on the trials that it applies to, beside the parameters that apply to all of these, and the
+    seed: trials with equal seeds share their noise. Two parameters together are judged beside all single ones: whether
+    what one does depends on the value of the other. Methods are not pooled: their parameters mean different things, and
+    which of them is better is a matter of their best cells.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        The ``trials`` table; complete trials count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The ``sensitivity`` table: per task and method the parameters, largest share first, then pairs of them, seed and
+        residual. One without two cells, or whose trials are all alike, has no rows.
+    """
+    arrays = TrialArrays(trials)
+    records: list[dict[str, Any]] = []
+    for rows in group_rows(trials[["task", "method"]]):
+        chosen = np.zeros(len(trials), dtype=np.bool_)
+        chosen[rows] = arrays.complete[rows]
+        where = {name: str(trials[name].iloc[int(rows[0])]) for name in ("task", "method")}
+        records += [row | where | {"schema_version": SCHEMA_VERSION} for row in _records(trials, arrays, chosen)]
+    columns = {
+        name: typed_series([record[name] for record in records], dtype)
+        for name, dtype in column_dtypes(SENSITIVITY).items()
+    }
+    return build_frame(SENSITIVITY, columns)
+
+
+def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterator[dict[str, Any]]:
+    """Give the rows of one method on one task."""
+    chosen = chosen & ~np.isnan(arrays.spent("evaluations"))
+    factors = _factors(trials[chosen])
+    response, name, bounds = _response(arrays, chosen)
+    if not factors or not response.size or np.ptp(response) == 0:
+        return
+    missed = ~arrays.reached[chosen]
+    seed = _Factor.of(trials["seed"][chosen])
+    alone = [_record(parameter, factors, seed, response, missed, bounds) for parameter in factors]
+    together = [
+        row
+        for pair in itertools.combinations(factors, 2)
+        if (row := _pair_record(pair, factors, seed, response, missed, bounds)) is not None
+    ]
+    both = [*alone, *together]
+    for row, p_adjusted in zip(both, holm([row["p_value"] for row in both]), strict=True):
+        row["p_adjusted"] = float(p_adjusted)
+    # stable: ties keep the order of the columns
+    rows = [
+        row
+        for group in (alone, together)
+        for row in sorted(group, key=lambda row: -np.nan_to_num(row["variance_share"]))
+    ]
+    if len(seed.levels) > 1:
+        rows.append(_record("seed", {**factors, "seed": seed}, seed, response, missed, bounds))
+    share, freedom = unexplained_share(response, {k: f.codes - f.codes.min() for k, f in {**factors, "": seed}.items()})
+    rows.append(_blank("residual", missed) | {"variance_share": share, "residual_degrees_of_freedom": freedom})
+    yield from (row | {"response": name} for row in rows)
+
+
+def _response(arrays: TrialArrays, chosen: Bools) -> tuple[Floats, str, Bools]:
+    """Give what is explained, its name, and where it is only a penalty; nothing without a finite positive loss."""
+    reached = arrays.reached[chosen]
+    if reached.any():
+        spent = np.maximum(arrays.spent("evaluations")[chosen], 1)  # an untrained network may meet the target
+        return np.log(np.where(reached, spent, PENALTY * spent.max())), "evaluations_to_target", ~reached
+    losses = arrays.numbers["loss_final"][chosen]
+    positive = losses[np.isfinite(losses) & (losses > 0)]
+    if not positive.size:
+        return positive, "loss_final", ~reached
+    finite = np.maximum(losses, positive.min())
+    diverged = ~np.isfinite(losses)
+    return np.log(np.where(diverged, PENALTY * positive.max(), finite)), "loss_final", diverged
+
+
+class _Factor(NamedTuple):
+    """What may matter: a parameter, or the seed."""
+
+    codes: Codes
+    """The place of each trial's value, -1 where the factor does not apply."""
+    levels: list[Any]
+
+    @classmethod
+    def of(cls, column: pd.Series) -> "_Factor":
+        codes, values = pd.factorize(column)
+        return cls(codes, list(values))
+
+
+def _factors(trials: pd.DataFrame) -> dict[str, _Factor]:
+    """Give the parameters that vary."""
+    columns = {name.removeprefix(PARAMETER_PREFIX): trials[name] for name in parameter_columns(trials)}
+    found = {name: _Factor.of(column) for name, column in columns.items()}
+    return {name: factor for name, factor in found.items() if len(factor.levels) > 1}
+
+
+def _record(
+    name: str, factors: Mapping[str, _Factor], seed: _Factor, response: Floats, missed: Bools, bounds: Bools
+) -> dict[str, Any]:
+    """Judge a factor where it applies, beside those that apply to all of these trials."""
+    factor = seed if name == "seed" else factors[name]
+    applies = factor.codes >= 0
+    beside = {other: f.codes[applies] for other, f in {**factors, "seed": seed}.items() if other != name}
+    effect = main_effect(
+        response[applies],
+        factor.codes[applies],
+        {other: codes for other, codes in beside.items() if (codes >= 0).all()},
+    )
+    means = np.bincount(factor.codes[applies], weights=response[applies]) / np.bincount(factor.codes[applies])
+    return _blank(name, missed[applies]) | {
+        "n_values": len(means),
+        "variance_share": effect.share,
+        "degrees_of_freedom": effect.freedom,
+        "residual_degrees_of_freedom": effect.residual_freedom,
+        "f_value": effect.f_value,
+        "p_value": effect.p_value,
+        "best_value": None if np.isnan(effect.share) else str(factor.levels[int(means.argmin())]),
+        "fold": float(np.exp(np.ptp(means))),
+        "fold_is_bound": bool(bounds[applies][factor.codes[applies] == means.argmax()].any()),
+    }
+
+
+def _pair_record(
+    pair: tuple[str, str],
+    factors: Mapping[str, _Factor],
+    seed: _Factor,
+    response: Floats,
+    missed: Bools,
+    bounds: Bools,
+) -> dict[str, Any] | None:
+    """Judge what two factors do together; None where their values do not cross, so that nothing can tell."""
+    first, second = (factors[name] for name in pair)
+    applies = (first.codes >= 0) & (second.codes >= 0)
+    a, b = (np.unique(factor.codes[applies], return_inverse=True)[1] for factor in (first, second))
+    beside = {name: f.codes[applies] for name, f in {**factors, "seed": seed}.items() if name not in pair}
+    effect = interaction(response[applies], a, b, {k: codes for k, codes in beside.items() if (codes >= 0).all()})
+    if effect is None:
+        return None
+    return _blank(":".join(pair), missed[applies]) | {
+        "n_values": len({*zip(a.tolist(), b.tolist(), strict=True)}),
+        "variance_share": effect.share,
+        "degrees_of_freedom": effect.freedom,
+        "residual_degrees_of_freedom": effect.residual_freedom,
+        "f_value": effect.f_value,
+        "p_value": effect.p_value,
+        "best_value": _best_of_second(first, second, response, bounds),
+    }
+
+
+def _best_of_second(first: _Factor, second: _Factor, response: Floats, bounds: Bools) -> str:
+    """Say which value of one factor has the lowest mean at each of a few values of another: ``0.1: 4; 1: 16``.
+
+    Values at which no trial reached the target have no best.
+    """
+    best = []
+    for code in _spread(first.levels):
+        at = (first.codes == code) & (second.codes >= 0)
+        if bounds[at].all():
+            continue
+        codes, counts = np.unique(second.codes[at], return_counts=True)
+        means = [response[at & (second.codes == other)].mean() for other in codes] if counts.size else []
+        best += [f"{first.levels[code]}: {second.levels[codes[int(np.argmin(means))]]}"] if means else []
+    return "; ".join(best)
+
+
+def _spread(levels: list[Any]) -> list[int]:
+    """Choose at most a few places among levels, in their order, the lowest and the highest with them."""
+    order = sorted(range(len(levels)), key=lambda place: (isinstance(levels[place], str), levels[place]))
+    if len(order) <= _VALUES_TOLD:
+        return order
+    return [order[round(k * (len(order) - 1) / (_VALUES_TOLD - 1))] for k in range(_VALUES_TOLD)]
+
+
+def _blank(name: str, missed: Bools) -> dict[str, Any]:
+    blank: dict[str, Any] = dict.fromkeys(column_dtypes(SENSITIVITY))
+    return blank | {"parameter": name, "n_trials": len(missed), "n_censored": int(missed.sum())}

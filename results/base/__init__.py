@@ -1,0 +1,1 @@
+"""What every room of the results uses: errors, texts and numbers for people, files written whole."""

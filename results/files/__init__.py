@@ -1,0 +1,1 @@
+"""Files for others, sweeps to read from, and several sweeps as one."""

@@ -1,0 +1,1 @@
+"""The contract: columns of the tables, layout of the store, what is recorded."""

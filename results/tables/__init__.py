@@ -1,0 +1,1 @@
+"""Tables of documented types: read, selected, given to pandas."""

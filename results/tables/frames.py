@@ -1,0 +1,141 @@
+"""Columns of documented type, whether they come from the store or from a CSV file."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from freewalk.results.base.text import cell_text
+from freewalk.results.schema.records import INT64_MAX, INT64_MIN
+from freewalk.results.schema.schema import TABLES, DType, Outcome, State, TableName, column_names
+
+_INTEGER = re.compile(r"-?(0|[1-9]\d*)")
+_FLOAT = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?(e[+-]?\d+)?|inf)")
+
+
+def typed_series(values: Iterable[Any], dtype: DType) -> pd.Series:
+    """Make a column of a documented type.
+
+    Parameters
+    ----------
+    values : iterable
+        Python scalars, None where a value is missing; truth values may be 0 and 1.
+    dtype : {"Int64", "float64", "boolean", "string"}
+        The documented type.
+
+    Returns
+    -------
+    pandas.Series
+        NaN (float64) or NA (any other type) where a value is missing.
+    """
+    if dtype == "float64":
+        return pd.Series(np.array([math.nan if value is None else value for value in values], np.float64))
+    values = list(values)
+    if dtype == "boolean":
+        values = [None if value is None else bool(value) for value in values]
+    return pd.Series(values, dtype=str(dtype))
+
+
+def foreign_series(values: Iterable[Any], dtype: DType) -> pd.Series:
+    """Make a column as `typed_series` does, of values that anybody may have written: texts are made harmless."""
+    values = list(values)
+    if dtype == "string":
+        # few texts stand in many rows
+        harmless = {text: cell_text(text) for text in {value for value in values if isinstance(value, str)}}
+        values = [harmless.get(value, value) for value in values]
+    return typed_series(values, dtype)
+
+
+def parameter_series(values: Iterable[object]) -> pd.Series:
+    """Make a parameter's column, whose type nothing documents.
+
+    The type follows from the values' text, so that a table from the store and the same table read from CSV
+    agree: Int64, float64 or boolean when every text reads as one, else string. None, "" and NaN are missing.
+
+    Parameters
+    ----------
+    values : iterable
+        Python scalars; kinds may mix.
+
+    Returns
+    -------
+    pandas.Series
+    """
+    texts = [_text(value) for value in values]
+    present = [text for text in texts if text is not None]
+    dtype = _text_dtype(set(present))
+    if dtype == "Int64":
+        return typed_series([None if text is None else int(text) for text in texts], dtype)
+    if dtype == "float64":
+        return typed_series([None if text is None else float(text) for text in texts], dtype)
+    if dtype == "boolean":
+        return typed_series([None if text is None else text == "True" for text in texts], dtype)
+    return foreign_series(texts, dtype)
+
+
+def _text(value: object) -> str | None:
+    if value is None or value == "" or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _text_dtype(texts: set[str]) -> DType:
+    if not texts:
+        return "string"
+    if texts <= {"True", "False"}:
+        return "boolean"
+    if all(_INTEGER.fullmatch(text) and INT64_MIN <= int(text) <= INT64_MAX for text in texts):
+        return "Int64"
+    # Whole numbers beyond 64 bits stay text: as floats they would lose digits.
+    if all(_FLOAT.fullmatch(text) for text in texts) and not all(map(_INTEGER.fullmatch, texts)):
+        return "float64"
+    return "string"
+
+
+def find_doubt(trials: pd.DataFrame) -> str | None:
+    """Say what in a ``trials`` table cannot be: a trial that comes twice or has no name, a state that there is not.
+
+    Returns
+    -------
+    str or None
+        The first thing found, such as "trial 12ab comes twice"; None for a sound table.
+    """
+    names = trials["trial_id"]
+    if names.isna().any():
+        return "a trial has no trial_id"
+    if names.duplicated().any():
+        return f"trial {names[names.duplicated()].iloc[0]} comes twice"
+    for column, words, may_miss in (("state", State, False), ("outcome", Outcome, True)):
+        if wrong := sorted({*trials[column].dropna()} - {word.value for word in words}):
+            return f"the {column} {wrong[0]!r}, not one of {', '.join(words)}"
+        if not may_miss and trials[column].isna().any():
+            return f"a trial has no {column}"
+    return None
+
+
+def build_frame(table: TableName, columns: Mapping[str, pd.Series], parameters: Sequence[str] = ()) -> pd.DataFrame:
+    """Put finished columns into the documented order.
+
+    Parameters
+    ----------
+    table : {"trials", "curves", "summary"}
+        Which table.
+    columns : mapping of str to pandas.Series
+        Every column of the table, ``param_*`` included.
+    parameters : sequence of str
+        Parameter names without their prefix, in order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a plain range index.
+    """
+    return pd.DataFrame({name: columns[name] for name in column_names(table, parameters)})
+
+
+def column_dtypes(table: TableName) -> dict[str, DType]:
+    """Give the documented columns of a table with their types, in order."""
+    return {column.name: column.dtype for column in TABLES[table]}

@@ -1,0 +1,69 @@
+"""The site names every command, option and public name, and its examples use what exists. `make docs` builds it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import freewalk
+from freewalk import methods, tasks, testing
+from freewalk.harness.cli import COMMANDS
+
+ROOT = Path(__file__).parents[3]
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")}
+MODULES = {"freewalk": freewalk, "freewalk.tasks": tasks, "freewalk.methods": methods, "freewalk.testing": testing}
+
+
+def _options(command: str) -> list[click.Option]:
+    found: click.Command = importlib.import_module(f"freewalk.harness.commands.{command}").command
+    return [parameter for parameter in found.params if isinstance(parameter, click.Option)]
+
+
+@pytest.fixture
+def section(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """A command's section of the reference, as Markdown."""
+    pytest.importorskip("sphinx", reason="the extra docs is not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
+    section = "\n".join(importlib.import_module("command_line").section_of(request.param))
+    sys.modules.pop("command_line")
+    return section
+
+
+@pytest.mark.parametrize(("section", "command"), [(name, name) for name in COMMANDS], indirect=["section"])
+def test_the_reference_has_every_option_of_a_command(section: str, command: str) -> None:
+    assert section.startswith(f"## {command}\n")
+    heads = re.findall(r"^::::\{option\} (.*)$", section, re.MULTILINE)
+    assert len(heads) == len(_options(command)) + 1  # --help is not among the parameters
+    for option in _options(command):
+        (head,) = (one for one in heads if set(option.opts) <= set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", one)))
+        assert (" " in head.replace(", ", ",")) != option.is_flag, head
+        for variable in [option.envvar] if isinstance(option.envvar, str) else option.envvar or ():
+            assert f"`{variable}`" in section
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_reference_has_every_public_name(module: str) -> None:
+    for name in MODULES[module].__all__:
+        if not name.startswith("__"):
+            assert re.search(rf":: {re.escape(module)}\.{name}$", PAGES["docs/reference/python.md"], re.MULTILINE), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_in_examples_exist(page: str) -> None:
+    for name, rest in re.findall(rf"\bharness ({'|'.join(COMMANDS)})((?:[^`\n\\]|\\\n)*)", PAGES[page]):
+        known = {one for option in _options(name) for one in option.opts} | {"--help"}
+        given = re.findall(r"(?<!\S)--[a-z][a-z-]*", re.sub(r"'[^']*'|\"[^\"]*\"", "", rest))
+        assert set(given) <= known, name
+        assert not re.findall(r"--(?:task|method) \S+,\S+", rest), "one name each; the option is repeated"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_has_one_title_and_it_comes_first(page: str) -> None:
+    text = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+    assert text.startswith("# ")
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1

@@ -1,0 +1,174 @@
+"""The parameters' table: types, ranges, words."""
+
+import math
+
+import pytest
+
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.parameters.parameters import (
+    AXIS_KEYS,
+    CONDITIONS,
+    DEFAULT_LEARNING_RATES,
+    LATER_PARAMETERS,
+    METHOD_PARAMETERS,
+    PARAMETERS,
+    Scalar,
+    check_axis,
+    check_value,
+    uses,
+)
+
+DEFAULTS = {
+    "architecture": "free",
+    "hidden": 8,
+    "timesteps": None,
+    "activation": "sigmoid",
+    "batch_size": 1000,
+    "stddev": 0.01,
+    "update": "normalised",
+    "optimizer": "momentum",
+    "learning_rate": None,
+    "momentum": 0.9,
+    "schedule": "constant",
+    "sides": "one",
+    "noise": "gaussian",
+    "backward_cost": 2.0,
+    "predictor": "linear",
+    "predictor_learning_rate": 0.1,
+    "bits": None,
+    "form": None,
+    "pairs": None,
+    "length": None,
+    "delay": None,
+    "source": None,
+}
+
+
+def test_the_parameters_and_their_defaults() -> None:
+    assert {name: parameter.field.default for name, parameter in PARAMETERS.items()} == DEFAULTS
+    assert DEFAULT_LEARNING_RATES["walk"] == {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
+    assert {*DEFAULT_LEARNING_RATES} == {*METHOD_PARAMETERS}
+    assert tuple(AXIS_KEYS)[:2] == ("task", "method")
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_parameter_is_described_in_one_line(name: str) -> None:
+    parameter = PARAMETERS[name]
+    for text in (parameter.help, parameter.range, parameter.default_text):
+        assert text
+        assert "\n" not in text
+    default = parameter.field.default
+    if default is not None:
+        assert check_value(name, default) == default
+
+
+def test_words_for_ranges_defaults_and_conditions() -> None:
+    assert PARAMETERS["update"].range == "one of raw, normalised"
+    assert PARAMETERS["momentum"].range == "a finite number of at least 0 and below 1"
+    assert PARAMETERS["learning_rate"].range == "a finite number greater than 0"
+    assert PARAMETERS["batch_size"].range.startswith("a whole number of at least 1")
+    assert PARAMETERS["learning_rate"].default_text.startswith("walk: 0.1 with sgd, 0.3 with momentum, 0.01 with adam")
+    assert PARAMETERS["architecture"].range == "free or widths such as 24-128-64-12"
+    assert PARAMETERS["hidden"].condition == "architecture=free"
+    assert PARAMETERS["bits"].default_text == "the task's own"
+    assert PARAMETERS["learning_rate"].condition == "update=normalised"
+    assert PARAMETERS["stddev"].condition is None
+
+
+def test_a_condition_stands_on_an_earlier_parameter_and_one_of_its_values() -> None:
+    order = list(PARAMETERS)
+    for child, (parent, required) in CONDITIONS.items():
+        assert order.index(parent) < order.index(child)
+        assert check_value(parent, required) == required
+
+
+def test_later_parameters_stand_for_how_things_were() -> None:
+    for name, before in LATER_PARAMETERS.items():
+        assert check_value(name, before) == before
+        assert PARAMETERS[name].field.default in (before, None), "else old and new trials of one name would differ"
+
+
+def test_methods_use_the_common_parameters_and_their_own() -> None:
+    assert uses("hidden", "anything")
+    assert uses("bits", "anything")
+    assert uses("stddev", "walk")
+    assert not uses("stddev", "anything")
+    assert [method for method in METHOD_PARAMETERS if uses("optimizer", method)] == [*METHOD_PARAMETERS]
+    assert PARAMETERS["backward_cost"].methods == ("backprop", "synthetic")
+    assert PARAMETERS["predictor"].methods == ("synthetic",)
+    assert PARAMETERS["stddev"].methods == PARAMETERS["update"].methods == ("walk",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("stddev", 1, 1.0),
+        ("stddev", -0.0, 0.0),
+        ("batch_size", 16.0, 16),
+        ("hidden", 0, 0),
+        ("form", "sequence", "sequence"),
+        ("architecture", "free", "free"),
+        ("architecture", "024-8-1", "24-8-1"),
+        ("backward_cost", 0, 0.0),
+        ("pairs", 0, 0),
+        ("task", "xor", "xor"),
+    ],
+)
+def test_equal_values_get_one_type(name: str, value: Scalar, expected: Scalar) -> None:
+    checked = check_value(name, value)
+    assert repr(checked) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden", -1),
+        ("hidden", 2**31),
+        ("hidden", True),
+        ("timesteps", 0),
+        ("batch_size", 2**32),
+        ("batch_size", 0.5),
+        ("batch_size", "many"),
+        ("stddev", -1e-9),
+        ("stddev", math.nan),
+        ("stddev", math.inf),
+        ("stddev", 10**400),
+        ("learning_rate", 0),
+        ("momentum", 1.0),
+        ("momentum", -0.1),
+        ("momentum", math.nan),
+        ("optimizer", "sdg"),
+        ("sides", 1),
+        ("bits", 0),
+        ("form", "Static"),
+        ("architecture", "Free"),
+        ("architecture", 24),
+        ("architecture", "24"),
+        ("architecture", "24-"),
+        ("architecture", "24-0-1"),
+        ("architecture", "24--8-1"),
+        ("architecture", "2.5-1"),
+        ("activation", "relu"),
+        ("backward_cost", -0.5),
+        ("predictor", "none"),
+        ("predictor_learning_rate", 0),
+        ("pairs", -1),
+    ],
+)
+def test_values_out_of_range_are_refused_with_the_range(name: str, value: Scalar) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_value(name, value, "here: ")
+    message = str(caught.value)
+    assert message.startswith(f"here: {name}={value!r}")
+    assert message.endswith(f"must be {PARAMETERS[name].range}")
+
+
+def test_a_misspelt_choice_is_suggested() -> None:
+    with pytest.raises(UsageError, match="did you mean 'rademacher'"):
+        check_value("noise", "rademaker")
+
+
+def test_an_axis_finds_duplicates_across_types() -> None:
+    assert check_axis("stddev", [1, 2.0]) == (1.0, 2.0)
+    with pytest.raises(UsageError, match=r"stddev has the value 1\.0 twice; remove one"):
+        check_axis("stddev", [1, 2, 1.0])

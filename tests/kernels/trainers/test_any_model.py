@@ -1,0 +1,185 @@
+"""The walk on a loss of one's own takes the same steps as the walk on the free network, in float64."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from freewalk import RandomWalk
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import initial_weights, unit_perturbations
+from freewalk.kernels.model.optimizers import make_optimizer
+from freewalk.kernels.model.walk import WalkConfiguration
+from freewalk.kernels.reference import reference
+
+NETWORK = FreeNetwork(3, 2, 4)
+N_IN, N_FROM, N_TO, TIMESTEPS = 3, NETWORK.n_from, NETWORK.n_to, 3
+SHAPE = (N_FROM, N_TO)
+TOLERANCE = 1e-12  # of weights near 1: sums in another order
+
+
+def free_network_loss(weights: Any, x: Any, y: Any) -> float:
+    """The free network written out, as a user might."""
+    a = np.zeros(N_TO)
+    for _ in range(TIMESTEPS):
+        after = np.empty(N_TO)
+        for j in range(N_TO):
+            z = weights[N_IN * N_TO + j]
+            for i in range(N_IN):
+                z += x[i] * weights[i * N_TO + j]
+            for i in range(N_TO):
+                z += a[i] * weights[(N_IN + 1 + i) * N_TO + j]
+            after[j] = 1.0 / (1.0 + math.exp(-z))
+        a = after
+    return float((a[0] - y[0]) ** 2 + (a[1] - y[1]) ** 2)
+
+
+def squares(weights: Any, x: Any, y: Any) -> float:
+    total = 0.0
+    for k in range(len(weights)):
+        total += (weights[k] - x[k]) ** 2
+    return total
+
+
+def batch(n: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 3)), rng.random((n, 2))
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sides": "two"},
+        {"update": "normalised", "optimizer": "momentum", "learning_rate": 0.3, "momentum": 0.8},
+        {"update": "normalised", "optimizer": "adam", "schedule": "cosine", "schedule_steps": 3},
+    ],
+    ids=["raw", "two sides", "momentum", "adam cosine"],
+)
+def test_it_takes_the_steps_of_the_free_network(noise: Any, options: dict[str, Any]) -> None:
+    x, y = batch(100)  # more than one piece
+    walk = RandomWalk(free_network_loss, SHAPE, stddev=0.05, noise=noise, seed=7, threads=2, **options)
+    weights = initial_weights(*SHAPE, 7)
+    configuration = WalkConfiguration(stddev=0.05, batch_size=100, timesteps=TIMESTEPS, noise=noise, **options)
+    optimizer = make_optimizer(configuration)
+    for step in range(3):
+        unit = unit_perturbations(*SHAPE, seed=7, step=step, datapoints=np.arange(100), noise=noise)
+        estimate = reference.gradient_estimate(NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, sides=configuration.sides)
+        raw = configuration.update == "raw"
+        weights = weights - (estimate if raw else optimizer.change(estimate / 0.05**2, step))
+        walk.train(x, y, steps=1)
+        np.testing.assert_allclose(walk.weights.reshape(SHAPE), weights, rtol=0, atol=TOLERANCE)
+    assert np.abs(weights - initial_weights(*SHAPE, 7)).max() > 1e6 * TOLERANCE, "nothing moved"
+
+
+def test_the_bits_do_not_depend_on_threads_or_calls() -> None:
+    x, y = batch(200)
+    one, many = (RandomWalk(squares, 3, stddev=0.1, seed=1, threads=n) for n in (1, 5))
+    one.train(x, y, steps=6)
+    for steps in (1, 2, 3):
+        many.train(x, y, steps=steps)
+    np.testing.assert_array_equal(one.weights, many.weights)
+    other = RandomWalk(squares, 3, stddev=0.1, seed=2, initial=RandomWalk(squares, 3, stddev=0.1, seed=1).weights)
+    other.train(x, y, steps=6)
+    assert not np.array_equal(one.weights, other.weights)
+
+
+def test_it_goes_on_from_a_state() -> None:
+    x, y = batch(20)
+    options: dict[str, Any] = {"stddev": 0.1, "update": "normalised", "optimizer": "adam", "seed": 4}
+    whole, half = RandomWalk(squares, 3, **options), RandomWalk(squares, 3, **options)
+    whole.train(x, y, steps=5, batch_size=8)
+    half.train(x, y, steps=2, batch_size=8)
+    resumed = RandomWalk(squares, 3, **options)
+    resumed.restore(half.state())
+    resumed.train(x, y, steps=3, batch_size=8)
+    assert resumed.step == 5
+    np.testing.assert_array_equal(resumed.weights, whole.weights)
+    with pytest.raises(ValueError, match="the state must hold"):
+        RandomWalk(squares, 3, stddev=0.1).restore(half.state())
+    with pytest.raises(ValueError, match=r"weights must have shape \(4, 1\) or \(4,\)"):
+        RandomWalk(squares, 4, **options).restore(half.state())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_it_finds_the_mean(dtype: Any) -> None:
+    """The least sum of squares lies at the mean of x."""
+    x, y = batch(64)
+    walk = RandomWalk(
+        squares, 3, stddev=0.05, dtype=dtype, update="normalised", optimizer="adam", learning_rate=0.05,
+        schedule="cosine", schedule_steps=300,
+    )  # fmt: skip
+    done = walk.train(x, y, steps=300)
+    assert done.steps == walk.step == 300
+    np.testing.assert_allclose(walk.weights, x.mean(axis=0), atol=0.05)
+    assert walk.losses(x, y).mean() < squares(np.zeros(3), x[0] * 0 + 1, None) * 10
+    np.testing.assert_allclose(walk.losses(x, y)[0], squares(walk.weights, x[0], y[0]), rtol=1e-6)
+
+
+def test_batches_of_an_iterable_are_taken_one_a_step() -> None:
+    batches = [batch(5, seed) for seed in range(3)]
+    walk = RandomWalk(squares, 3, stddev=0.1)
+    assert walk.train(iter(batches), steps=10).steps == 3
+    by_hand = RandomWalk(squares, 3, stddev=0.1)
+    for x, y in batches:
+        by_hand.train(x, y, steps=1)
+    np.testing.assert_array_equal(walk.weights, by_hand.weights)
+
+
+def test_drawn_rows_change_with_the_step_and_cover_the_data() -> None:
+    seen: list[float] = []
+
+    class Spy(RandomWalk):
+        def _estimate(self, pool: Any, xs: Any, ys: Any) -> Any:
+            seen.extend(xs[:, 0])
+            return super()._estimate(pool, xs, ys)
+
+    x = np.arange(10.0)[:, None].repeat(3, axis=1)
+    Spy(squares, 3, stddev=0.1).train(x, x, steps=20, batch_size=16)
+    counts = np.bincount(np.array(seen).astype(int), minlength=10)
+    assert counts.sum() == 320
+    assert counts.min() > 10, "32 are expected of each, with a deviation of 5.4"
+
+
+def test_a_loss_that_is_not_finite_moves_nothing_and_ends_training() -> None:
+    x, y = batch(4)
+    x[2, 1] = np.inf
+    walk = RandomWalk(squares, 3, stddev=0.1)
+    before = walk.weights
+    done = walk.train(x, y, steps=5)
+    assert done.steps == 1
+    assert not math.isfinite(done.loss)
+    np.testing.assert_array_equal(walk.weights, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_weights": 0}, "n_weights must be at least 1"),
+        ({"stddev": -1.0}, "stddev must be"),
+        ({"dtype": np.int64}, "dtype must be float32 or float64"),
+        ({"threads": 0}, "threads must be at least 1"),
+        ({"seed": -1}, "seed must be between"),
+        ({"initial": np.zeros(4)}, r"weights must have shape \(3, 1\) or \(3,\), got \(4,\)"),
+        ({"initial": [0, np.nan, 0]}, "weights must be finite"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RandomWalk(squares, **{"n_weights": 3, "stddev": 0.1, **options})
+
+
+def test_data_that_does_not_fit_is_refused() -> None:
+    walk = RandomWalk(squares, 3, stddev=0.1)
+    x, y = batch(4)
+    with pytest.raises(ValueError, match="as many datapoints"):
+        walk.train(x, y[:3], steps=1)
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        walk.train(x, y, steps=1, batch_size=0)
+    with pytest.raises(ValueError, match="batch_size goes with arrays"):
+        walk.train([(x, y)], steps=1, batch_size=2)
