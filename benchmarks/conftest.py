@@ -13,7 +13,7 @@ from benchmarks.contest import Contest, Outcome
 from benchmarks.implementations import IMPLEMENTATIONS
 from benchmarks.peers.peer import Device
 from freewalk.harness.bench import Effort, Workload
-from freewalk.harness.environment import environment
+from freewalk.harness.base.environment import environment
 from freewalk.kernels.backend import resolve_backend
 
 _LOAD = os.getloadavg()[0]

@@ -20,7 +20,7 @@ from benchmarks.runs import Run, Spread, Step, quotient
 from benchmarks.test_memory import HUGE, LIMIT
 from benchmarks.test_target import TARGET
 from freewalk.harness.bench import spread
-from freewalk.harness.text import counted, significant
+from freewalk.harness.base.text import counted, significant
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE, PICTURE, RAW_RULE = "cpu.md", "roofline.svg", "raw-rule.csv"

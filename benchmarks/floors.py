@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.floor_kernels import draw_steps, draw_steps_parallel, infer_steps, infer_steps_parallel
 from benchmarks.peers.peer import relative_error
 from freewalk.harness.bench import PROBLEM, SEED, Steps, Workload
-from freewalk.kernels import reference
-from freewalk.kernels.cpu.lanes import LANES
+from freewalk.kernels.reference import reference
+from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.cpu.layout import (
     GAUSSIAN,
     NO_ARRAY,
@@ -25,8 +25,8 @@ from freewalk.kernels.cpu.layout import (
     to_padded,
 )
 from freewalk.kernels.cpu.trainer import NO_MASK
-from freewalk.kernels.data import fill_arrays
-from freewalk.kernels.noise import Noise, Stream, initial_weights, key_schedule, unit_perturbations
+from freewalk.kernels.data.task_functions import fill_arrays
+from freewalk.kernels.model.noise import Noise, Stream, initial_weights, key_schedule, unit_perturbations
 
 _NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
 _KINDS = {"gaussian": GAUSSIAN, "rademacher": RADEMACHER}

@@ -18,8 +18,8 @@ from benchmarks.peers.tensorflow_peer import make_tensorflow
 from benchmarks.peers.torch_peer import make_torch
 from freewalk.harness.bench import DEFAULT, HIDDEN_254, T_100, ArrayStep, Loop, Workload
 from freewalk.kernels.backend import usable_threads
-from freewalk.kernels.noise import Noise
-from freewalk.kernels.walk import Sides
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.walk import Sides
 
 OURS: Mapping[Device, str] = {"cpu": "freewalk", "cuda": "freewalk-cuda"}
 """What the ratios of a device refer to."""

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from freewalk.harness.bench import Workload
-from freewalk.kernels.network import FreeNetwork
+from freewalk.kernels.model.network import FreeNetwork
 
 _NORMALS_OF_A_BLOCK = 4
 _PHILOX_INTEGERS = 40
@@ -68,7 +68,7 @@ def gpu_floor(workload: Workload, gpu: Mapping[str, Any]) -> tuple[float, str] |
     """Return the least seconds of a step of all trials and what sets them; None for a GPU whose rates are not known.
 
     The largest of instructions over rate, at the highest clock that the device names; `gpu` as
-    freewalk.harness.environment.gpu_facts gives it.
+    freewalk.harness.base.environment.gpu_facts gives it.
     """
     floats = _FLOATS.get(gpu["compute_capability"])
     if floats is None:

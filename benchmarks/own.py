@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from benchmarks.peers.peer import Peer, Unavailable, relative_error, update_error
 from freewalk.harness.bench import PROBLEM, SEED, Loop, Steps, Workload, first_weights, walk_steps
 from freewalk.kernels.backend import Backend, limited_threads, resolve_backend, usable_threads
-from freewalk.kernels.batch import BatchTrial
-from freewalk.kernels.noise import Noise
-from freewalk.kernels.reference_walk import ReferenceWalk
-from freewalk.kernels.walk import Sides
+from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.trainers.reference_walk import ReferenceWalk
+from freewalk.kernels.model.walk import Sides
 
 LARGEST_ERROR = 1e-4
 """Of an update, relative, before it is timed: float32 gives up to 1e-5, TF32 products more than this."""

@@ -12,9 +12,9 @@ from benchmarks.floors import Generator
 from benchmarks.implementations import MANY
 from benchmarks.peak_kernels import CHAINS, multiply_adds, multiply_adds_alone, read_memory, write_memory
 from freewalk.harness.bench import DEFAULT, wall_seconds
-from freewalk.kernels.cpu.lanes import LANES
+from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.cpu.layout import aligned
-from freewalk.kernels.noise import Noise
+from freewalk.kernels.model.noise import Noise
 
 GROUP = "what this processor can do"
 _SECONDS = 0.03

@@ -14,7 +14,7 @@ from benchmarks.peers.peer import Unavailable
 from benchmarks.processes import Process
 from benchmarks.test_memory import NAMES
 from freewalk.harness.bench import Loop, Workload
-from freewalk.kernels import reference
+from freewalk.kernels.reference import reference
 
 TARGET = 1e-3
 WORKLOAD = Workload(update="momentum")

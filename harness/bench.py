@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.network import FreeNetwork
-from freewalk.kernels.noise import Noise
-from freewalk.kernels.walk import Sides, WalkConfiguration
-from freewalk.results.statistics import median, quartiles
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.walk import Sides, WalkConfiguration
+from freewalk.results.statistics.cell import median, quartiles
 from freewalk.tasks.registry import TASKS
 
 Single = NDArray[np.float32]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.bench import Loop, Single, Workload
-from freewalk.kernels import reference
+from freewalk.kernels.reference import reference
 
 Device = Literal["cpu", "cuda"]
 

@@ -35,8 +35,8 @@ def command(backend: str, as_json: bool) -> None:
 
     from freewalk.harness.bench import beside_numpy
     from freewalk.harness.commands.gradcheck import chosen_backend
-    from freewalk.harness.environment import environment
-    from freewalk.harness.text import counted
+    from freewalk.harness.base.environment import environment
+    from freewalk.harness.base.text import counted
     from freewalk.kernels.backend import usable_threads
 
     chosen = chosen_backend(backend, "walk")
@@ -63,7 +63,7 @@ def _line(first: str, *others: str) -> str:
 
 
 def _figure(spread: tuple[float, float, float]) -> str:
-    from freewalk.harness.text import significant
+    from freewalk.harness.base.text import significant
 
     low, median, high = map(significant, spread)
     return f"{median} ({low} to {high})"
