@@ -12,8 +12,8 @@ import pytest
 from benchmarks.contest import Contest, Outcome
 from benchmarks.implementations import IMPLEMENTATIONS
 from benchmarks.peers.peer import Device
-from freewalk.harness.bench import Effort, Workload
 from freewalk.harness.base.environment import environment
+from freewalk.harness.bench import Effort, Workload
 from freewalk.kernels.backend import resolve_backend
 
 _LOAD = os.getloadavg()[0]

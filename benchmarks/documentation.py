@@ -19,8 +19,8 @@ from benchmarks.operations import gpu_floor
 from benchmarks.runs import Run, Spread, Step, quotient
 from benchmarks.test_memory import HUGE, LIMIT
 from benchmarks.test_target import TARGET
-from freewalk.harness.bench import spread
 from freewalk.harness.base.text import counted, significant
+from freewalk.harness.bench import spread
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE, PICTURE, RAW_RULE = "cpu.md", "roofline.svg", "raw-rule.csv"
@@ -203,41 +203,47 @@ def _gpu_floors(run: Run) -> Iterator[str]:
         yield f"## Floor\n\n{text}\n\n{table(('workload', 'ms a step', 'floor, ms', 'share', 'bound by'), rows)}"
 
 
+_TARGET_TEXT = (
+    f"Default step, until the loss on 4,000 held-out points is at most {TARGET:g}; looked at every five steps, which is"
+    " not counted, nor is compilation. Medians over seeds."
+)
+
+
 def _targets(run: Run) -> Iterator[str]:
     rows = run.having("target")
     ours = next((spread(row["stats"]["data"])[1] for row in rows if row["name"] == _OURS), None)
     lines = []
     for row in rows:
         extra, found = row["extra_info"], spread(row["stats"]["data"])
-        steps, seeds = number(spread(extra["steps"])[1]), str(len(extra["steps"]))
-        lines.append(
-            (row["name"], seeds, steps, number(found[1]), between(found), number(ours and found[1] / ours), extra["rule"])
-        )
+        counts = str(len(extra["steps"])), number(spread(extra["steps"])[1])
+        ratio = number(ours and found[1] / ours)
+        lines.append((row["name"], *counts, number(found[1]), between(found), ratio, extra["rule"]))
     if lines:
         headings = ("implementation", "seeds", "steps", "seconds", "quartiles", "times freewalk", "rule")
-        yield (
-            f"## Time to target\n\nDefault step, until the loss on 4,000 held-out points is at most {TARGET:g}; looked"
-            f" at every five steps, which is not counted, nor is compilation. Medians over seeds.\n\n{table(headings, lines)}"
-        )
+        yield f"## Time to target\n\n{_TARGET_TEXT}\n\n{table(headings, lines)}"
         steps, seconds, trials = raw_rule()
         yield (
             f"### The original rule\n\nThe original rule, raw, has no learning rate and takes {steps:,.0f} steps to the"
-            f" same loss: the median of {counted(trials, 'trial')} that really ran on these kernels ({seconds:,.0f} s of"
-            " training, as recorded then, beside other work). `harness sweep --grid original --seeds 0:5 --out DIR`"
+            f" same loss: the median of {counted(trials, 'trial')} that really ran on these kernels ({seconds:,.0f} s"
+            " of training, as recorded then, beside other work)."
+            " `harness sweep --grid original --seeds 0:5 --out DIR`"
         )
+
+
+_MEMORY_TEXT = (
+    "Growth of a fresh process's largest resident size beyond a step of sixteen datapoints. Where a limit stands, the"
+    " process may take so much private memory more."
+)
 
 
 def _memory(run: Run) -> Iterator[str]:
     rows = run.having("bytes")
     if rows:
-        yield (
-            "## Memory\n\nGrowth of a fresh process's largest resident size beyond a step of sixteen datapoints. Where"
-            " a limit stands, the process may take so much private memory more."
-        )
+        yield f"## Memory\n\n{_MEMORY_TEXT}"
+    headings = ("implementation", "MB", "bytes a perturbation", "ms a step", "note")
     for group in dict.fromkeys(row["group"] for row in rows):
-        some = [row for row in rows if row["group"] == group]
-        heading = group.removeprefix("memory of a step: ")
-        yield f"### {heading}\n\n{table(('implementation', 'MB', 'bytes a perturbation', 'ms a step', 'note'), map(_taken, some))}"
+        lines = [_taken(row) for row in rows if row["group"] == group]
+        yield f"### {group.removeprefix('memory of a step: ')}\n\n{table(headings, lines)}"
 
 
 def _taken(row: Mapping[str, Any]) -> tuple[str, ...]:

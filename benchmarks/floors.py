@@ -11,8 +11,6 @@ import numpy as np
 from benchmarks.floor_kernels import draw_steps, draw_steps_parallel, infer_steps, infer_steps_parallel
 from benchmarks.peers.peer import relative_error
 from freewalk.harness.bench import PROBLEM, SEED, Steps, Workload
-from freewalk.kernels.reference import reference
-from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.cpu.layout import (
     GAUSSIAN,
     NO_ARRAY,
@@ -26,7 +24,9 @@ from freewalk.kernels.cpu.layout import (
 )
 from freewalk.kernels.cpu.trainer import NO_MASK
 from freewalk.kernels.data.task_functions import fill_arrays
+from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.noise import Noise, Stream, initial_weights, key_schedule, unit_perturbations
+from freewalk.kernels.reference import reference
 
 _NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
 _KINDS = {"gaussian": GAUSSIAN, "rademacher": RADEMACHER}

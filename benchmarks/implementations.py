@@ -6,20 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
 from benchmarks.floors import Generator, Inference, NumpyNormals
 from benchmarks.own import Alone, FromPeer, Own, SharedNoise
 from benchmarks.peers.cupy_peer import make_cupy
 from benchmarks.peers.evosax_peer import make_evosax
 from benchmarks.peers.jax_peer import make_jax
-from benchmarks.peers.peer import Device, Peer, Unavailable
+from benchmarks.peers.peer import Device, Peer
 from benchmarks.peers.tensorflow_peer import make_tensorflow
 from benchmarks.peers.torch_peer import make_torch
 from freewalk.harness.bench import DEFAULT, HIDDEN_254, T_100, ArrayStep, Loop, Workload
-from freewalk.kernels.backend import usable_threads
-from freewalk.kernels.model.noise import Noise
-from freewalk.kernels.model.walk import Sides
+from freewalk.kernels.machine.threads import usable_threads
 
 OURS: Mapping[Device, str] = {"cpu": "freewalk", "cuda": "freewalk-cuda"}
 """What the ratios of a device refer to."""
@@ -202,7 +198,9 @@ IMPLEMENTATIONS: Mapping[str, Implementation] = {
     "evosax": _peer(make_evosax, _EVOSAX, "evosax", copies=4),
     "tensorflow": _peer(make_tensorflow, _TENSORFLOW, "tensorflow", copies=4),
     "reference": Implementation(_maker(Own, "reference"), "own", _REFERENCE, default, noise_copies=16),
-    "freewalk-alone": Implementation(Alone, "own", "this program, trials of one seed, each drawing its noise", together),
+    "freewalk-alone": Implementation(
+        Alone, "own", "this program, trials of one seed, each drawing its noise", together
+    ),
     "freewalk-shared": Implementation(SharedNoise, "own", "the same trials in batches that draw it once", together),
     "freewalk-cuda": Implementation(_maker(Own, "cuda"), "own", "this program on the GPU", everything, "cuda"),
     "freewalk-cuda-block": Implementation(
@@ -225,14 +223,3 @@ IMPLEMENTATIONS: Mapping[str, Implementation] = {
 def taking_part(device: Device, workload: Workload) -> list[str]:
     """Return who takes part in a workload, freewalk's own first."""
     return [name for name, entry in IMPLEMENTATIONS.items() if entry.device == device and entry.takes(workload)]
-
-
-def held_out_data(workload: Workload, n_points: int = 4000) -> tuple[Any, Any]:
-    """Return points of the task that no implementation trains on."""
-    from benchmarks.peers.peer import example_data
-
-    x, y = example_data(np.random.default_rng(12345), workload, 1, n_points)
-    return x[0], y[0]
-
-
-__all__ = ["IMPLEMENTATIONS", "OURS", "WORKLOADS", "Noise", "Sides", "Unavailable", "taking_part"]

@@ -1,6 +1,7 @@
 """What a step computes, counted: multiply-adds that are not dead, and the least time that a GPU could take.
 
-Counted for the GPU are thread instructions of one step of one trial: B datapoints, P = n_from * n_to weights, T timesteps.
+Counted for the GPU are thread instructions of one step of one trial: B datapoints, P = n_from * n_to weights and T
+timesteps.
 
 Noise, for each block of 4 normals (B * n_to * ceil(n_from / 4) blocks)
     Philox4x32-10: 10 rounds of 2 wide multiplications and 2 three-way exclusive-ors = 20 + 20 integer instructions.

@@ -1,4 +1,4 @@
-"""freewalk's own ways to take the step: on the CPU, on a GPU, by the reference; trials alone, together, sharing noise."""
+"""freewalk's own ways to take the step: on the CPU, on a GPU, by the reference; trials alone or sharing noise."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peers.peer import Peer, Unavailable, relative_error, update_error
+from benchmarks.peers.peer import Peer, relative_error, update_error
 from freewalk.harness.bench import PROBLEM, SEED, Loop, Steps, Workload, first_weights, walk_steps
-from freewalk.kernels.backend import Backend, limited_threads, resolve_backend, usable_threads
+from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.kernels.machine.threads import limited_threads, usable_threads
 from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.noise import Noise
-from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.kernels.model.walk import Sides
+from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 
 LARGEST_ERROR = 1e-4
 """Of an update, relative, before it is timed: float32 gives up to 1e-5, TF32 products more than this."""
@@ -114,9 +115,9 @@ class Alone:
 
     def start(self, workload: Workload) -> Loop:
         """Return the loop that is timed."""
-        backend, options = resolve_backend("cpu"), {"seed": SEED, "evaluation_points": 1}
+        make = resolve_backend("cpu").make_walk
         walks = [
-            backend.make_walk(workload.network, trial.configuration, PROBLEM.data(), **options)
+            make(workload.network, trial.configuration, PROBLEM.data(), seed=SEED, evaluation_points=1)
             for trial in shared_trials(workload)
         ]
         return _pooled(walks, lambda: [walk.weights for walk in walks])
@@ -126,7 +127,9 @@ class Alone:
         some = small(workload)
         configuration = shared_trials(some)[-1].configuration
         judge = ReferenceWalk(some.network, configuration, PROBLEM.data(), seed=SEED, evaluation_points=1)
-        return relative_error(first_update(self.start(some))[-1], first_update(Steps(judge.train, lambda: judge.weights)))
+        return relative_error(
+            first_update(self.start(some))[-1], first_update(Steps(judge.train, lambda: judge.weights))
+        )
 
 
 class SharedNoise:
@@ -150,6 +153,3 @@ class SharedNoise:
 
 def _batch(backend: Backend, workload: Workload, trials: Sequence[BatchTrial]) -> Any:
     return backend.make_batch(workload.network, PROBLEM.data(), trials, evaluation_points=1)
-
-
-__all__ = ["Alone", "FromPeer", "Own", "SharedNoise", "Unavailable"]

@@ -27,7 +27,7 @@ import freewalk
 from benchmarks.implementations import IMPLEMENTATIONS, Competitor
 from benchmarks.peers.peer import Unavailable
 from freewalk.harness.bench import Loop, Workload
-from freewalk.kernels.backend import usable_threads
+from freewalk.kernels.machine.threads import usable_threads
 
 _PAUSE = 0.01
 """Before a measurement, so that the threads of the one before have stopped to spin."""

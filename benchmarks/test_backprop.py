@@ -23,7 +23,7 @@ NETWORK = PROBLEM.network(30)
 B, T, SEED, RATE = 1000, 4, 0, np.float32(0.1)
 GROUP = "exact gradient: 3-30-2, T 4, B 1000"
 N_IN, N_OUT = NETWORK.n_input, NETWORK.n_output
-Single = NDArray[np.float32]
+Single = NDArray[Any]
 
 
 def _data(random: np.random.Generator) -> tuple[Single, Single]:

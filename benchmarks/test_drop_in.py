@@ -46,7 +46,7 @@ def check_update(weights: Single) -> None:
     unit_noise = np.random.default_rng(1).standard_normal((B, *weights.shape), dtype=np.float32)
     training = NNRndTraining(CONFIG, weights=weights, echo=None)
     training.train_step(x, y, noise=0.01 * unit_noise)
-    (update,) = ArrayStep().update(DEFAULT, *(np.float32(given)[None] for given in (weights, x, y, unit_noise)))
+    (update,) = ArrayStep().update(DEFAULT, *(given.astype(np.float32)[None] for given in (weights, x, y, unit_noise)))
     moved = training.weights - weights
     assert np.linalg.norm(update - moved) < 1e-3 * np.linalg.norm(moved)
 

@@ -1,8 +1,9 @@
-"""What this processor can do at most: multiply-adds, normals, signs, bytes of memory a second, on one thread and all."""
+"""What this processor can do at most: multiply-adds, normals, signs, bytes of memory a second."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from benchmarks.floors import Generator
 from benchmarks.implementations import MANY
 from benchmarks.peak_kernels import CHAINS, multiply_adds, multiply_adds_alone, read_memory, write_memory
 from freewalk.harness.bench import DEFAULT, wall_seconds
-from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.cpu.layout import aligned
+from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.noise import Noise
 
 GROUP = "what this processor can do"
@@ -31,7 +32,7 @@ def rate(benchmark: Any, work: Callable[[int], object], amount: float, quantity:
     """Time `work(n)`, which does `amount` of something n times, for an n that takes long enough."""
     work(1)
     n = 1
-    while (seconds := wall_seconds(lambda: work(n))) < _SECONDS and n < 1 << 24:
+    while (seconds := wall_seconds(partial(work, n))) < _SECONDS and n < 1 << 24:
         n = max(2 * n, int(n * 0.8 * _SECONDS / max(seconds, 1e-9)))
     benchmark.group, benchmark.name = GROUP, f"{quantity}, {threads} thread{'s' * (threads > 1)}"
     benchmark.extra_info |= {"quantity": quantity, "threads": threads, "amount": n * amount, "how": how}

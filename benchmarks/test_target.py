@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.contest import clock, replay
-from benchmarks.implementations import held_out_data
-from benchmarks.peers.peer import Unavailable
+from benchmarks.peers.peer import Unavailable, example_data
 from benchmarks.processes import Process
 from benchmarks.test_memory import NAMES
 from freewalk.harness.bench import Loop, Workload
@@ -21,13 +20,14 @@ WORKLOAD = Workload(update="momentum")
 SEEDS = 5
 _STEPS_BETWEEN_LOOKS = 5
 _MOST_STEPS = 2000
+_HELD_OUT = 4000
 
 
 def held_out_loss(workload: Workload, weights: NDArray[np.floating]) -> float:
     """Return the loss on fresh points of the task, by the reference."""
-    x, y = held_out_data(workload)
-    outputs = reference.forward(workload.network, weights.astype(np.float64), x, workload.timesteps)
-    return float(reference.losses(workload.network, outputs, y).mean())
+    x, y = example_data(np.random.default_rng(12345), workload, 1, _HELD_OUT)
+    outputs = reference.forward(workload.network, weights.astype(np.float64), x[0], workload.timesteps)
+    return float(reference.losses(workload.network, outputs, y[0]).mean())
 
 
 def walk_to_target(loop: Loop, workload: Workload, target: float, most_steps: int = _MOST_STEPS) -> tuple[int, float]:
@@ -55,6 +55,8 @@ def test_target(benchmark: Any, name: str) -> None:
             ways.append(walk_to_target(loop, WORKLOAD, TARGET))
             loop.close()
     benchmark.name = name
-    rule = "OpenAI-ES: centred ranks, Adam at 0.01" if name == "evosax" else "normalised, momentum 0.9, learning_rate 0.3"
+    rule = (
+        "OpenAI-ES: centred ranks, Adam at 0.01" if name == "evosax" else "normalised, momentum 0.9, learning_rate 0.3"
+    )
     benchmark.extra_info |= {"steps": [steps for steps, _ in ways], "rule": rule, "target": TARGET}
     replay(benchmark, [seconds for _, seconds in ways])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -73,7 +73,7 @@ class Workload:
 DEFAULT = Workload()
 HIDDEN_254 = Workload(hidden=254)
 T_100 = Workload(timesteps=100, stddev=0.1)
-"""At stddev 0.01 some outputs of deep networks, whose inputs grow with the timestep, are so saturated that nothing moves."""
+"""At stddev 0.01 nothing moves where outputs are saturated, as inputs that grow with the timestep make them."""
 WORKLOADS = (DEFAULT, HIDDEN_254, T_100)
 
 
@@ -267,9 +267,7 @@ def calibrate(loop: Loop, effort: Effort) -> Plan:
             break
     rounds = int(effort.most_seconds / max(seconds * calls, effort.seconds))
     waking = 0 if calls == 1 else math.ceil(calls / _SHARE_OF_WAKING) * loop.steps_at_once
-    return Plan(
-        calls * loop.steps_at_once, max(_FEWEST_ROUNDS, min(effort.rounds, rounds)), effort.rest, waking
-    )
+    return Plan(calls * loop.steps_at_once, max(_FEWEST_ROUNDS, min(effort.rounds, rounds)), effort.rest, waking)
 
 
 def _seconds_a_call(loop: Loop, calls: int) -> float:
@@ -309,7 +307,10 @@ class Beside(NamedTuple):
 def beside_numpy(backend: Backend, workloads: tuple[Workload, ...] = WORKLOADS) -> Iterator[Beside]:
     """Time the walk's step and NumPy's in turn; yield each workload as soon as it is known."""
     for workload in workloads:
-        loops = {"walk": walk_steps(workload, backend), "numpy": ArrayStep().start(workload, first_weights(workload), 1)}
+        loops = {
+            "walk": walk_steps(workload, backend),
+            "numpy": ArrayStep().start(workload, first_weights(workload), 1),
+        }
         plans = {name: calibrate(loop, Effort(rounds=9)) for name, loop in loops.items()}
         samples: dict[str, list[float]] = {name: [] for name in loops}
         for name, seconds in interleave(loops, plans):
@@ -320,7 +321,7 @@ def beside_numpy(backend: Backend, workloads: tuple[Workload, ...] = WORKLOADS) 
         yield Beside(workload, spread(samples["walk"]), spread(samples["numpy"]), spread(ratios))
 
 
-def spread(values: list[float]) -> tuple[float, float, float]:
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the lower quartile, the median and the upper quartile."""
     low, high = quartiles(values)
     return float(low), float(median(values)), float(high)

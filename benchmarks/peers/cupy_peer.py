@@ -16,7 +16,7 @@ class CupyPeer(ArrayStep):
 
     def __init__(self, cupy: Any) -> None:
         self.xp = cupy
-        self.seconds = self._seconds  # type: ignore[method-assign]
+        self.seconds = self._seconds
 
     def _seconds(self, work: Callable[[], object]) -> float:
         start, end = self.xp.cuda.Event(), self.xp.cuda.Event()

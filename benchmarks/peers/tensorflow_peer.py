@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.peers.peer import Device, Unavailable, optional_import
 from freewalk.harness.bench import LEARNING_RATE, MOMENTUM, Single, Steps, Workload
-from freewalk.kernels.backend import usable_threads
+from freewalk.kernels.machine.threads import usable_threads
 
 
 def _losses(tf: Any, timesteps: int, weights: Any, x: Any, y: Any) -> Any:

@@ -33,11 +33,11 @@ def command(backend: str, as_json: bool) -> None:
     """Time a step of the walk on this machine, beside NumPy's, in half a minute."""
     from threadpoolctl import threadpool_limits
 
-    from freewalk.harness.bench import beside_numpy
-    from freewalk.harness.commands.gradcheck import chosen_backend
     from freewalk.harness.base.environment import environment
     from freewalk.harness.base.text import counted
-    from freewalk.kernels.backend import usable_threads
+    from freewalk.harness.bench import beside_numpy
+    from freewalk.harness.commands.gradcheck import chosen_backend
+    from freewalk.kernels.machine.threads import usable_threads
 
     chosen = chosen_backend(backend, "walk")
     facts = environment(chosen)
