@@ -60,7 +60,8 @@ def by_harness_bench() -> Medians:
 
 def by_pytest_benchmark() -> Medians:
     """Return what pytest-benchmark finds, of all implementations in turn that need no other library."""
-    chosen = " or ".join(f"cpu and {label} and (freewalk or numpy or inference)" for label in ("default", *_LABELS[1:]))
+    labels = " or ".join(f"({' and '.join(label.split())})" for label in _LABELS)
+    chosen = f"cpu and ({labels}) and (freewalk or numpy or inference) and not freewalk-1"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.json"
         _said("pytest", "benchmarks/test_step.py", "--benchmark-only", "-q", "-k", chosen, f"--benchmark-json={path}")

@@ -13,8 +13,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.machine.threads import usable_threads
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise
 from freewalk.kernels.model.walk import Sides, WalkConfiguration
@@ -304,19 +306,20 @@ class Beside(NamedTuple):
     """NumPy's time over the walk's, of the rounds."""
 
 
-def beside_numpy(backend: Backend, workloads: tuple[Workload, ...] = WORKLOADS) -> Iterator[Beside]:
-    """Time the walk's step and NumPy's in turn; yield each workload as soon as it is known."""
+def beside_numpy(backend: Backend, workloads: Sequence[Workload]) -> Iterator[Beside]:
+    """Time the walk's step and NumPy's in turn, on as many threads; yield each workload as soon as it is known."""
     for workload in workloads:
         loops = {
             "walk": walk_steps(workload, backend),
             "numpy": ArrayStep().start(workload, first_weights(workload), 1),
         }
-        plans = {name: calibrate(loop, Effort(rounds=9)) for name, loop in loops.items()}
         samples: dict[str, list[float]] = {name: [] for name in loops}
-        for name, seconds in interleave(loops, plans):
-            if isinstance(seconds, Exception):
-                raise seconds
-            samples[name].append(1000 * seconds)
+        with threadpool_limits(usable_threads(), user_api="blas"):
+            plans = {name: calibrate(loop, Effort(rounds=9)) for name, loop in loops.items()}
+            for name, seconds in interleave(loops, plans):
+                if isinstance(seconds, Exception):
+                    raise seconds
+                samples[name].append(1000 * seconds)
         ratios = [theirs / ours for ours, theirs in zip(samples["walk"], samples["numpy"], strict=False)]
         yield Beside(workload, spread(samples["walk"]), spread(samples["numpy"]), spread(ratios))
 

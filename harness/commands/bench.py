@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from freewalk.harness.commands.options import threads_option
-
 if TYPE_CHECKING:
     from freewalk.harness.bench import Beside
 
@@ -27,39 +25,33 @@ The comparisons with other libraries are in the source: pytest benchmarks --benc
 
 @click.command("bench", epilog=EPILOG)
 @click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="Whose step to time.")
-@threads_option
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", envvar="HARNESS_THREADS", help="Threads, at most.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")
-def command(backend: str, as_json: bool) -> None:
+def command(backend: str, threads: int | None, as_json: bool) -> None:
     """Time a step of the walk on this machine, beside NumPy's, in half a minute."""
-    from threadpoolctl import threadpool_limits
-
     from freewalk.harness.base.environment import environment
     from freewalk.harness.base.text import counted
-    from freewalk.harness.bench import beside_numpy
+    from freewalk.harness.bench import WORKLOADS, beside_numpy
     from freewalk.harness.commands.gradcheck import chosen_backend
-    from freewalk.kernels.machine.threads import usable_threads
+    from freewalk.kernels.machine.threads import limited_threads
 
-    chosen = chosen_backend(backend, "walk")
-    facts = environment(chosen)
-    rows = []
-    if not as_json:
-        versions = ", ".join(f"{name} {facts['packages'][name]}" for name in ("freewalk", "numba", "numpy"))
+    with limited_threads(threads):
+        chosen = chosen_backend(backend, "walk")
+        facts, rows = environment(chosen), beside_numpy(chosen, WORKLOADS)
+        if as_json:
+            found = {**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]}
+            click.echo(json.dumps(found, indent=2))
+            return
         gpu = f"{chosen.device}; " * (chosen.name == "cuda")
-        click.echo(f"{chosen.name}: {gpu}{facts['cpu']['model']}, {counted(facts['threads'], 'thread')}; {versions}")
-        headings = ("workload", "freewalk, ms a step", "NumPy, ms a step", "NumPy / freewalk")
-        click.echo("\n" + _line(*headings))
-    with threadpool_limits(usable_threads(), user_api="blas"):
-        for row in beside_numpy(chosen):
-            if as_json:
-                rows.append(_plain(row))
-            else:
-                click.echo(_line(row.workload.label, *map(_figure, row[1:])))
-    if as_json:
-        click.echo(json.dumps({**facts, "device": chosen.device, "workloads": rows}, indent=2))
+        versions = ", ".join(f"{name} {facts['packages'][name]}" for name in ("freewalk", "numba", "numpy"))
+        click.echo(f"{chosen.name}: {gpu}{facts['cpu']['model']}, {counted(facts['threads'], 'thread')}; {versions}\n")
+        click.echo(_line("workload", "freewalk, ms a step", "NumPy, ms a step", "NumPy / freewalk"))
+        for row in rows:
+            click.echo(_line(row.workload.label, *map(_figure, row[1:])))
 
 
 def _line(first: str, *others: str) -> str:
-    return (f"{first:<12}" + "".join(f"{text:<{_COLUMN}}" for text in others)).rstrip()
+    return (f"{first:<12}  " + "".join(f"{text:<{_COLUMN}}" for text in others)).rstrip()
 
 
 def _figure(spread: tuple[float, float, float]) -> str:

@@ -35,7 +35,7 @@ REPEATED = [
     ("show", "--table"),
     ("merge", "--out"),
     ("compare", "--check"),
-    ("bench", "--suite"),
+    ("bench", "--backend"),
 ]
 
 
