@@ -30,8 +30,14 @@ def plain(n: int) -> Medians:
     """Return what a loop over calls of five steps finds, with nothing between them, at the first n workloads."""
     found = {}
     for workload in WORKLOADS[:n]:
-        options = {"seed": 1, "evaluation_points": 1, "threads": usable_threads()}
-        walk = CpuWalk(workload.network, workload.configuration, PROBLEM.data(), **options)
+        walk = CpuWalk(
+            workload.network,
+            workload.configuration,
+            PROBLEM.data(),
+            seed=1,
+            evaluation_points=1,
+            threads=usable_threads(),
+        )
         walk.train(20)
         samples, end = [], time.perf_counter() + _SECONDS
         while (start := time.perf_counter()) < end:

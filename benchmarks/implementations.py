@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from benchmarks.floors import Generator, Inference, NumpyNormals
-from benchmarks.own import Alone, FromPeer, Own, SharedNoise
+from benchmarks.own import FromPeer, OfOneSeed, Own
 from benchmarks.peers.cupy_peer import make_cupy
 from benchmarks.peers.evosax_peer import make_evosax
 from benchmarks.peers.jax_peer import make_jax
@@ -43,7 +43,6 @@ WORKLOADS: Mapping[Device, tuple[Workload, ...]] = {
     ),
 }
 """The most telling first."""
-_SLOW_TO_PREPARE = {"default", "trials 132", "trials 2,112"}
 _MOST_REFERENCE_NORMALS = 4_000_000
 
 
@@ -61,29 +60,14 @@ class Competitor(Protocol):
         """Return a loop to be timed."""
 
 
-def alone(workload: Workload) -> bool:
-    """Tell whether the workload is of one trial."""
-    return workload.n_trials == 1
-
-
-def together(workload: Workload) -> bool:
-    """Tell whether the workload is of many trials."""
-    return workload.n_trials > 1
-
-
-def default(workload: Workload) -> bool:
-    """Tell whether the workload is the default."""
-    return workload == DEFAULT
-
-
-def main(workload: Workload) -> bool:
-    """Tell whether what is slow to prepare takes part too."""
-    return workload.label in _SLOW_TO_PREPARE
-
-
-def everything(workload: Workload) -> bool:
-    """Return True."""
-    return True
+_TAKES: Mapping[str, Callable[[Workload], bool]] = {
+    "alone": lambda workload: workload.n_trials == 1,
+    "together": lambda workload: workload.n_trials > 1,
+    "default": lambda workload: workload == DEFAULT,
+    "main": lambda workload: workload.label in ("default", "trials 132", "trials 2,112"),
+    "all": lambda workload: True,
+}
+"""Which workloads an implementation takes on; those that are slow to prepare only the main ones."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +78,7 @@ class Implementation:
     """Raises Unavailable where it cannot run."""
     kind: Literal["own", "floor", "peer"]
     description: str
-    takes: Callable[[Workload], bool] = alone
+    takes: str = "alone"
     device: Device = "cpu"
     package: str = "freewalk"
     """Name of the distribution, for its version."""
@@ -126,13 +110,13 @@ def _own() -> dict[str, Implementation]:
         few, words = "-1" * (threads == 1 < MANY), f"{threads} thread{'s' * (threads > 1)}"
         for noise in noises:
             kind, signs = "-rademacher" * (noise != "gaussian"), ", signs in place of normals" * (noise != "gaussian")
-            takes = alone if noise == "gaussian" or not few else default
+            takes = "alone" if noise == "gaussian" or not few else "default"
             for side in sides:
                 entries[f"freewalk{few}{kind}{'-two' * (side == 'two')}"] = Implementation(
                     _maker(Own, "cpu", threads, noise, side),
                     "own",
                     f"this program, {words}{signs}{', antithetic pairs' * (side == 'two')}",
-                    takes if side == "one" else default,
+                    takes if side == "one" else "default",
                     generator=f"generator{few}{kind}",
                     inference=f"inference{few}",
                 )
@@ -155,7 +139,7 @@ def _peer(
     package: str,
     *more: str,
     device: Device = "cpu",
-    takes: Callable[[Workload], bool] = alone,
+    takes: str = "alone",
     copies: float = 0,
 ) -> Implementation:
     return Implementation(
@@ -186,40 +170,42 @@ _TENSORFLOW = "TensorFlow, in the original program's form: a session, a graph fe
 IMPLEMENTATIONS: Mapping[str, Implementation] = {
     **_own(),
     "numpy-normals": Implementation(
-        NumpyNormals, "floor", "as many float32 normals by NumPy's fastest generator, 1 thread", default
+        NumpyNormals, "floor", "as many float32 normals by NumPy's fastest generator, 1 thread", "default"
     ),
     # copies: arrays as large as the noise of a step, rounded up from what test_memory.py measures
     "numpy": _peer(make_numpy, "NumPy: batched products", "numpy", copies=1.5),
     "jax": _peer(make_jax, _JAX, "jax", copies=7),
-    "jax-rbg": _peer(make_jax, _RBG, "jax", "rbg", takes=default, copies=7),
+    "jax-rbg": _peer(make_jax, _RBG, "jax", "rbg", takes="default", copies=7),
     "torch": _peer(make_torch, _TORCH, "torch", copies=2),
     "torch-func": _peer(make_torch, _FUNC, "torch", "func", copies=3),
-    "torch-compile": _peer(make_torch, _COMPILED, "torch", "compile", takes=default, copies=2.5),
+    "torch-compile": _peer(make_torch, _COMPILED, "torch", "compile", takes="default", copies=2.5),
     "evosax": _peer(make_evosax, _EVOSAX, "evosax", copies=4),
     "tensorflow": _peer(make_tensorflow, _TENSORFLOW, "tensorflow", copies=4),
-    "reference": Implementation(_maker(Own, "reference"), "own", _REFERENCE, default, noise_copies=16),
+    "reference": Implementation(_maker(Own, "reference"), "own", _REFERENCE, "default", noise_copies=16),
     "freewalk-alone": Implementation(
-        Alone, "own", "this program, trials of one seed, each drawing its noise", together
+        _maker(OfOneSeed, False), "own", "this program, trials of one seed, each drawing its noise", "together"
     ),
-    "freewalk-shared": Implementation(SharedNoise, "own", "the same trials in batches that draw it once", together),
-    "freewalk-cuda": Implementation(_maker(Own, "cuda"), "own", "this program on the GPU", everything, "cuda"),
+    "freewalk-shared": Implementation(
+        _maker(OfOneSeed, True), "own", "the same trials in batches that draw it once", "together"
+    ),
+    "freewalk-cuda": Implementation(_maker(Own, "cuda"), "own", "this program on the GPU", "all", "cuda"),
     "freewalk-cuda-block": Implementation(
-        lambda: Own("cuda", always_batch=True), "own", "the same, one trial on one block", default, "cuda"
+        lambda: Own("cuda", always_batch=True), "own", "the same, one trial on one block", "default", "cuda"
     ),
-    "jax-cuda": _peer(make_jax, _JAX, "jax", device="cuda", takes=everything),
-    "jax-rbg-cuda": _peer(make_jax, _RBG, "jax", "rbg", device="cuda", takes=main),
-    "torch-cuda": _peer(make_torch, _TORCH, "torch", device="cuda", takes=everything),
+    "jax-cuda": _peer(make_jax, _JAX, "jax", device="cuda", takes="all"),
+    "jax-rbg-cuda": _peer(make_jax, _RBG, "jax", "rbg", device="cuda", takes="main"),
+    "torch-cuda": _peer(make_torch, _TORCH, "torch", device="cuda", takes="all"),
     "torch-graph-cuda": _peer(
-        make_torch, "the same captured in a CUDA graph", "torch", "graph", device="cuda", takes=everything
+        make_torch, "the same captured in a CUDA graph", "torch", "graph", device="cuda", takes="all"
     ),
-    "torch-compile-cuda": _peer(make_torch, _COMPILED, "torch", "compile", device="cuda", takes=main),
-    "torch-func-cuda": _peer(make_torch, _FUNC, "torch", "func", device="cuda", takes=everything),
+    "torch-compile-cuda": _peer(make_torch, _COMPILED, "torch", "compile", device="cuda", takes="main"),
+    "torch-func-cuda": _peer(make_torch, _FUNC, "torch", "func", device="cuda", takes="all"),
     "cupy-cuda": _peer(
-        make_cupy, "CuPy: batched products by cuBLAS, normals by cuRAND", "cupy", device="cuda", takes=everything
+        make_cupy, "CuPy: batched products by cuBLAS, normals by cuRAND", "cupy", device="cuda", takes="all"
     ),
 }
 
 
 def taking_part(device: Device, workload: Workload) -> list[str]:
     """Return who takes part in a workload, freewalk's own first."""
-    return [name for name, entry in IMPLEMENTATIONS.items() if entry.device == device and entry.takes(workload)]
+    return [name for name, entry in IMPLEMENTATIONS.items() if entry.device == device and _TAKES[entry.takes](workload)]

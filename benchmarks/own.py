@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.peer import Peer, relative_error, update_error
 from freewalk.harness.bench import PROBLEM, SEED, Loop, Steps, Workload, first_weights, walk_steps
-from freewalk.kernels.backend import Backend, resolve_backend
+from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.machine.threads import limited_threads, usable_threads
 from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.noise import Noise
@@ -102,54 +102,42 @@ def shared_trials(workload: Workload) -> list[BatchTrial]:
     return [BatchTrial(replace(workload.configuration, stddev=float(stddev)), SEED) for stddev in stddevs]
 
 
-def _pooled(trainers: Sequence[Any], weights: Callable[[], list[NDArray[np.float64]]]) -> Steps:
-    """Return a loop over trainers, a thread each."""
-    pool = ThreadPoolExecutor(usable_threads())
-    return Steps(lambda n_steps: list(pool.map(lambda one: one.train(n_steps), trainers)), weights, close=pool.shutdown)
+@dataclass(frozen=True)
+class OfOneSeed:
+    """Trials of one seed: each on a thread with noise of its own, or in batches, a thread each, that draw it once."""
 
-
-class Alone:
-    """Trials of one seed, each drawing its own noise, a thread a trial."""
-
-    largest_error = LARGEST_ERROR
+    shares: bool
+    largest_error: float = LARGEST_ERROR
 
     def start(self, workload: Workload) -> Loop:
         """Return the loop that is timed."""
-        make = resolve_backend("cpu").make_walk
-        walks = [
-            make(workload.network, trial.configuration, PROBLEM.data(), seed=SEED, evaluation_points=1)
-            for trial in shared_trials(workload)
-        ]
-        return _pooled(walks, lambda: [walk.weights for walk in walks])
+        backend, trials, threads = resolve_backend("cpu"), shared_trials(workload), usable_threads()
+        network, data = workload.network, PROBLEM.data()
+        trainers: list[Any]
+        make_walk = partial(backend.make_walk, seed=SEED, evaluation_points=1)
+        if self.shares:
+            n = max(min(threads, len(trials)), -(-len(trials) // backend.most_sharing_noise))
+            trainers = [backend.make_batch(network, data, trials[k::n], evaluation_points=1) for k in range(n)]
+        else:
+            trainers = [make_walk(network, trial.configuration, data) for trial in trials]
 
-    def check(self, workload: Workload) -> float:
-        """Return the relative error of the last trial's first update to the reference's, with fewer datapoints."""
-        some = small(workload)
-        configuration = shared_trials(some)[-1].configuration
-        judge = ReferenceWalk(some.network, configuration, PROBLEM.data(), seed=SEED, evaluation_points=1)
-        return relative_error(
-            first_update(self.start(some))[-1], first_update(Steps(judge.train, lambda: judge.weights))
+        def weights() -> list[NDArray[np.float64]]:
+            if not self.shares:
+                return [walk.weights for walk in trainers]
+            return [trainers[k % len(trainers)].weights(k // len(trainers)) for k in range(len(trials))]
+
+        pool = ThreadPoolExecutor(threads)
+        return Steps(
+            lambda n_steps: list(pool.map(lambda one: one.train(n_steps), trainers)), weights, close=pool.shutdown
         )
 
-
-class SharedNoise:
-    """The same trials in batches that draw their noise once, a batch a thread."""
-
-    largest_error = LARGEST_ERROR
-
-    def start(self, workload: Workload) -> Loop:
-        """Return the loop that is timed."""
-        backend = resolve_backend("cpu")
-        trials = shared_trials(workload)
-        n_parts = max(min(usable_threads(), len(trials)), -(-len(trials) // backend.most_sharing_noise))
-        batches = [_batch(backend, workload, trials[k::n_parts]) for k in range(n_parts)]
-        return _pooled(batches, lambda: [batches[k % n_parts].weights(k // n_parts) for k in range(len(trials))])
-
     def check(self, workload: Workload) -> float:
-        """Return the largest relative error of a trial's first update to the same trial alone: 0, to the last bit."""
-        updates = (first_update(kind.start(small(workload))) for kind in (self, Alone()))
-        return max(relative_error(*pair) for pair in zip(*updates, strict=True))
-
-
-def _batch(backend: Backend, workload: Workload, trials: Sequence[BatchTrial]) -> Any:
-    return backend.make_batch(workload.network, PROBLEM.data(), trials, evaluation_points=1)
+        """Return the error of the last trial's first update against the reference, or of all against those alone: 0."""
+        some = small(workload)
+        found = first_update(self.start(some))
+        if self.shares:
+            alone = first_update(OfOneSeed(shares=False).start(some))
+            return max(map(relative_error, found, alone))
+        configuration = shared_trials(some)[-1].configuration
+        judge = ReferenceWalk(some.network, configuration, PROBLEM.data(), seed=SEED, evaluation_points=1)
+        return relative_error(found[-1], first_update(Steps(judge.train, lambda: judge.weights)))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.contest import clock, free_bytes, replay
-from benchmarks.implementations import IMPLEMENTATIONS, OURS, alone
+from benchmarks.implementations import IMPLEMENTATIONS, OURS
 from benchmarks.peers.peer import Unavailable
 from benchmarks.processes import Process, RemoteError
 from freewalk.harness.bench import Workload
@@ -21,7 +21,7 @@ LIMIT = 1_000_000_000
 NAMES = [
     name
     for name, entry in IMPLEMENTATIONS.items()
-    if name == OURS["cpu"] or (entry.kind == "peer" and entry.device == "cpu" and entry.takes is alone)
+    if name == OURS["cpu"] or (entry.kind == "peer" and entry.device == "cpu" and entry.takes == "alone")
 ]
 _STEPS = 2
 

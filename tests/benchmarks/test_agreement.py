@@ -15,7 +15,7 @@ CLOCK = "import time\ntime.perf_counter = time.thread_time\n"
 
 @pytest.mark.slow
 def test_one_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within a quarter, since neighbours take the cache; `python -m benchmarks.agreement` prints all on a quiet machine."""
+    """Within a quarter, as neighbours take the cache; `python -m benchmarks.agreement` is for a quiet machine."""
     (tmp_path / "sitecustomize.py").write_text(CLOCK)
     folders = [str(tmp_path), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))

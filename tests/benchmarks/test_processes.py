@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -230,3 +233,21 @@ def test_every_workload_begins_with_freewalk_and_its_numpy() -> None:
             assert first == ("freewalk-alone" if device == "cpu" and workload.n_trials > 1 else OURS[device])
     for entry in IMPLEMENTATIONS.values():
         assert {entry.generator, entry.inference} - {None} <= {*IMPLEMENTATIONS}
+
+
+SIMULATED = """
+from dataclasses import replace
+from benchmarks.own import Own
+from freewalk.harness.bench import Workload
+tiny = Workload(hidden=2, timesteps=2, batch_size=3)
+errors = [Own("cuda").check(tiny), Own("cuda").check(replace(tiny, n_trials=2)), Own("cuda", always_batch=True).check(tiny)]
+assert max(errors) < 1e-4, errors
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+def test_the_cuda_kernels_take_the_same_steps() -> None:
+    """In Numba's simulator: names, arguments and results; speed and most sizes are for a GPU."""
+    variables = processes.environment(1, "cuda") | {"NUMBA_ENABLE_CUDASIM": "1"}
+    done = subprocess.run([sys.executable, "-c", SIMULATED], env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
