@@ -240,7 +240,8 @@ from dataclasses import replace
 from benchmarks.own import Own
 from freewalk.harness.bench import Workload
 tiny = Workload(hidden=2, timesteps=2, batch_size=3)
-errors = [Own("cuda").check(tiny), Own("cuda").check(replace(tiny, n_trials=2)), Own("cuda", always_batch=True).check(tiny)]
+errors = [Own("cuda").check(some) for some in (tiny, replace(tiny, n_trials=2))]
+errors.append(Own("cuda", always_batch=True).check(tiny))
 assert max(errors) < 1e-4, errors
 """
 
