@@ -12,24 +12,18 @@ from benchmarks.floor_kernels import draw_steps, draw_steps_parallel, infer_step
 from benchmarks.peers.peer import relative_error
 from freewalk.harness.bench import PROBLEM, SEED, Steps, Workload
 from freewalk.kernels.cpu.layout import (
-    GAUSSIAN,
     NO_ARRAY,
-    RADEMACHER,
-    NoiseSource,
     Source,
     make_workspace,
+    noise_source,
     shape_of,
     tiling_of,
     to_padded,
 )
-from freewalk.kernels.cpu.trainer import NO_MASK
 from freewalk.kernels.data.task_functions import fill_arrays
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.noise import Noise, Stream, initial_weights, key_schedule, unit_perturbations
+from freewalk.kernels.model.noise import Noise, Stream, initial_weights, unit_perturbations
 from freewalk.kernels.reference import reference
-
-_NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
-_KINDS = {"gaussian": GAUSSIAN, "rademacher": RADEMACHER}
 
 
 def _counted(run: Callable[[int, int], object], made: Callable[[], Any]) -> Steps:
@@ -69,7 +63,7 @@ class Generator:
         shape = shape_of(workload.network, workload.timesteps)
         tiling = tiling_of(shape, workload.batch_size)
         workspace = make_workspace(shape, tiling.groups, self.threads)
-        source = NoiseSource(_KINDS[self.noise], np.uint64(SEED), key_schedule(SEED), _NO_NOISE, NO_MASK)
+        source = noise_source(self.noise, SEED)
         run = draw_steps if self.threads == 1 else draw_steps_parallel
         return _counted(lambda first, n: run(shape, source, tiling, workspace, first, n), lambda: workspace.noise)
 

@@ -14,8 +14,8 @@ from benchmarks.peers.peer import Peer, relative_error, update_error
 from freewalk.harness.bench import PROBLEM, SEED, Loop, Steps, Workload, first_weights, walk_steps
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.machine.threads import limited_threads, usable_threads
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Sides
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 
@@ -78,8 +78,8 @@ class Own:
             backend = resolve_backend(self.backend)
             if workload.n_trials == 1 and not self.always_batch:
                 return walk_steps(workload, backend, noise=self.noise, sides=self.sides, seed=seed)
-        trials = [BatchTrial(workload.configuration, seed + k) for k in range(workload.n_trials)]
-        batch = backend.make_batch(workload.network, PROBLEM.data(), trials, evaluation_points=1)
+        trials = [PackTrial(workload.configuration, seed + k) for k in range(workload.n_trials)]
+        batch = backend.make_pack(workload.network, PROBLEM.data(), trials, evaluation_points=1)
         return Steps(batch.train, lambda: [batch.weights(k) for k in range(workload.n_trials)])
 
     def check(self, workload: Workload) -> float:
@@ -96,10 +96,10 @@ class Own:
         )
 
 
-def shared_trials(workload: Workload) -> list[BatchTrial]:
+def shared_trials(workload: Workload) -> list[PackTrial]:
     """Return trials of one seed whose stddevs lie evenly between 0.5 and 1.5 times the workload's."""
     stddevs = workload.stddev * (0.5 + np.arange(workload.n_trials) / workload.n_trials)
-    return [BatchTrial(replace(workload.configuration, stddev=float(stddev)), SEED) for stddev in stddevs]
+    return [PackTrial(replace(workload.configuration, stddev=float(stddev)), SEED) for stddev in stddevs]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class OfOneSeed:
         make_walk = partial(backend.make_walk, seed=SEED, evaluation_points=1)
         if self.shares:
             n = max(min(threads, len(trials)), -(-len(trials) // backend.most_sharing_noise))
-            trainers = [backend.make_batch(network, data, trials[k::n], evaluation_points=1) for k in range(n)]
+            trainers = [backend.make_pack(network, data, trials[k::n], evaluation_points=1) for k in range(n)]
         else:
             trainers = [make_walk(network, trial.configuration, data) for trial in trials]
 

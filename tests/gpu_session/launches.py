@@ -33,13 +33,13 @@ def make(shape: LaunchShape, n_trials: int) -> Any:
     """Return trials of the example on the device."""
     from freewalk.harness.bench import DEFAULT, PROBLEM
     from freewalk.kernels.cuda.trials import DeviceTrials
-    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.model.pack import PackTrial
     from freewalk.kernels.model.walk import Data, WalkConfiguration
 
     configuration = WalkConfiguration(stddev=0.01, batch_size=4, timesteps=2) if SIMULATED else DEFAULT.configuration
     network = PROBLEM.network(2) if SIMULATED else DEFAULT.network
     data = Data(0, PROBLEM.argument, PROBLEM.datapoint) if SIMULATED else PROBLEM.data()
-    trials = [BatchTrial(configuration, seed) for seed in range(n_trials)]
+    trials = [PackTrial(configuration, seed) for seed in range(n_trials)]
     made = DeviceTrials(network, data, trials, evaluation_points=10, shape=shape)
     made.compile(side_by_side=n_trials > 1)
     return made

@@ -13,8 +13,8 @@ from device_noise import ADDRESSES, HIDDEN, NORMAL_TOLERANCE, datapoints_from, n
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cuda.device import why_unusable
 from freewalk.kernels.data.task_functions import compiled_fill, data_words, uniform
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Evaluation, WalkConfiguration
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.results.ending.convergence import Convergence
@@ -152,23 +152,23 @@ def test_a_trial_is_the_reference_s(
 TOGETHER = {
     # trials of one batch agree in noise and sides, and in nothing else
     "gaussian": (
-        BatchTrial(BASE, 0),
-        BatchTrial(replace(BASE, stddev=0.05, batch_size=77, timesteps=2), 1),
-        BatchTrial(replace(MOMENTUM, batch_size=1000), 2**40 + 7),
-        BatchTrial(replace(MOMENTUM, timesteps=7), 3),
-        BatchTrial(replace(MOMENTUM, optimizer="sgd", schedule="cosine", schedule_steps=3), 4),
+        PackTrial(BASE, 0),
+        PackTrial(replace(BASE, stddev=0.05, batch_size=77, timesteps=2), 1),
+        PackTrial(replace(MOMENTUM, batch_size=1000), 2**40 + 7),
+        PackTrial(replace(MOMENTUM, timesteps=7), 3),
+        PackTrial(replace(MOMENTUM, optimizer="sgd", schedule="cosine", schedule_steps=3), 4),
     ),
     "rademacher": (
-        BatchTrial(SIGNS, 0),
-        BatchTrial(replace(SIGNS, batch_size=333, timesteps=3, update="raw"), 2**64 - 1),
+        PackTrial(SIGNS, 0),
+        PackTrial(replace(SIGNS, batch_size=333, timesteps=3, update="raw"), 2**64 - 1),
     ),
 }
 
 
-def batch_of(*trials: BatchTrial) -> Any:
-    from freewalk.kernels.cuda.walk import CudaBatch
+def batch_of(*trials: PackTrial) -> Any:
+    from freewalk.kernels.cuda.walk import CudaPack
 
-    return CudaBatch(EXAMPLE.network(30), EXAMPLE.data(), list(trials), evaluation_points=POINTS)
+    return CudaPack(EXAMPLE.network(30), EXAMPLE.data(), list(trials), evaluation_points=POINTS)
 
 
 @pytest.mark.parametrize("kind", TOGETHER)
@@ -209,9 +209,9 @@ def test_a_sweep_learns_as_on_the_cpu(task: str, configuration: WalkConfiguratio
     """The same outcomes, after as many steps within 5 % or one measurement."""
     problem = TASKS[task].problem({})
     network, data, points = problem.network(30), problem.data(), problem.evaluation_points(1000)
-    from freewalk.kernels.cuda.walk import CudaBatch
+    from freewalk.kernels.cuda.walk import CudaPack
 
-    batch = CudaBatch(network, data, [BatchTrial(configuration, seed) for seed in SEEDS], evaluation_points=points)
+    batch = CudaPack(network, data, [PackTrial(configuration, seed) for seed in SEEDS], evaluation_points=points)
     walks = [CpuWalk(network, configuration, data, seed=seed, evaluation_points=points) for seed in SEEDS]
     definition = TASKS[task]
     ways = [
