@@ -13,21 +13,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.runs import Run
-from freewalk.harness.bench import PROBLEM, WORKLOADS
+from freewalk.harness.bench import PROBLEM, WORKLOADS, wall_seconds
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.machine.threads import usable_threads
 from freewalk.results.statistics.cell import median
 
-_SECONDS = 2.0
+_SECONDS, _BLOCK = 2.0, 0.1
 Medians = dict[str, float]
 """Seconds a step by workload."""
 
 
 def plain(n: int) -> Medians:
-    """Return what a loop over calls of five steps finds, with nothing between them, at the first n workloads."""
+    """Return what a loop over calls of a tenth of a second finds at the first n workloads, with nothing between."""
     found = {}
     for workload in WORKLOADS[:n]:
         walk = CpuWalk(
@@ -39,10 +40,11 @@ def plain(n: int) -> Medians:
             threads=usable_threads(),
         )
         walk.train(20)
+        n_steps = max(1, int(_BLOCK / (wall_seconds(partial(walk.train, 5)) / 5)))
         samples, end = [], time.perf_counter() + _SECONDS
         while (start := time.perf_counter()) < end:
-            walk.train(5)
-            samples.append((time.perf_counter() - start) / 5)
+            walk.train(n_steps)
+            samples.append((time.perf_counter() - start) / n_steps)
         found[workload.label] = float(median(samples))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -59,5 +60,5 @@ def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict
         **environment(resolve_backend("auto")),
         "peers": {package: _version(package) for package in packages},
         "load_before": _LOAD,
-        "command": "pytest " + " ".join(config.invocation_params.args),
+        "command": shlex.join(["pytest", *map(str, config.invocation_params.args)]),
     }
