@@ -52,13 +52,13 @@ def batch_of(settings: Settings, x: Any, target: Any, n: int | None) -> tuple[Ro
 def inputs_of(settings: Settings, x: Any, n: int | None) -> Rows:
     """Return inputs of `n` datapoints, (n, input_rows * num_input) float32; see `batch_of`."""
     network = settings.network
-    sizes = ("num_input", network.n_input, network.sequence_input, settings.onehot_input)
+    sizes = ("num_input", network.n_input, network.sequence_input, settings.keys.net_input_add_onehot)
     return _rows("x", x, n, settings.configuration.timesteps, *sizes)
 
 
 def _targets_of(settings: Settings, target: Any, n: int | None) -> Rows:
     network = settings.network
-    sizes = ("num_output", network.n_output, network.sequence_output, settings.onehot_target)
+    sizes = ("num_output", network.n_output, network.sequence_output, settings.keys.net_target_add_onehot)
     return _rows("target", target, n, settings.configuration.timesteps, *sizes)
 
 

@@ -52,17 +52,17 @@ def make_stepper(settings: Settings) -> tuple[Stepper, str]:
     from freewalk.kernels.machine.threads import usable_threads
     from freewalk.kernels.reference.given import ReferenceGivenWalk
 
-    options: dict[str, Any] = {"seed": settings.seed, "mask": settings.mask, "initial": settings.initial}
-    if settings.backend == "reference":
+    options: dict[str, Any] = {"seed": settings.keys.seed, "mask": settings.mask, "initial": settings.initial}
+    if settings.keys.backend == "reference":
         return ReferenceGivenWalk(settings.network, settings.configuration, **options), "reference"
-    if settings.backend == "cuda":
+    if settings.keys.backend == "cuda":
         raise UsageError(
             "configuration key 'backend': batches from Python run on the CPU; give backend='cpu', or make the data a"
             " task, which harness train runs on a GPU"
         )
-    threads = usable_threads() if settings.threads is None else settings.threads
+    threads = usable_threads() if settings.keys.threads is None else settings.keys.threads
     walk = GivenWalk(settings.network, settings.configuration, threads=threads, **options)
-    return (walk if settings.threads is not None or walk.threads == 1 else BestThreads(walk)), "cpu"
+    return (walk if settings.keys.threads is not None or walk.threads == 1 else BestThreads(walk)), "cpu"
 
 
 class BestThreads:
