@@ -268,7 +268,18 @@ def start_trial(
     cell: Cell, seed: int, budget: Budget, backend: Backend, initial: NDArray[np.float64] | None = None
 ) -> TrialRun:
     """Make a trial that has taken no step yet, at the `initial` weights (n_from, n_to) or those of the seed."""
-    problem = resolve_trial(cell, budget)
+    return start_problem(resolve_problem(cell.task, cell.method, cell.parameters), seed, budget, backend, initial)
+
+
+def start_problem(
+    problem: ResolvedProblem,
+    seed: int,
+    budget: Budget,
+    backend: Backend,
+    initial: NDArray[np.float64] | None = None,
+) -> TrialRun:
+    """Make a trial of a cell that has been made concrete; see `start_trial`."""
+    problem = problem.over(budget.steps(problem.evaluations_per_step))
     trainer = problem.start(backend, seed=seed, evaluation_points=budget.evaluation_points, initial=initial)
     return TrialRun(problem, trainer, judge_of(problem, budget), budget, seed)
 
