@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +63,11 @@ def command(
     """
     from freewalk.harness.engine.estimate import refuse_too_large
     from freewalk.harness.gradcheck.cell import check_cell
-    from freewalk.harness.gradcheck.table import as_json as found_as_json
-    from freewalk.harness.gradcheck.table import print_check
     from freewalk.harness.methods.plugins import load_plugins
+    from freewalk.harness.methods.problem import resolve_problem
     from freewalk.harness.plan.plan import Plan
+    from freewalk.harness.terminal.console import print_json
+    from freewalk.harness.terminal.gradcheck_table import facts_of, print_check
 
     load_plugins(plugins)
     options = {name: value for name in _NAMES if (value := given.get(name)) is not None}
@@ -81,8 +80,12 @@ def command(
         initial = saved.weights
     if task is None:
         raise UsageError("gradcheck needs --task NAME or --weights FILE; see harness tasks")
-    trial = single_trial("gradcheck", task, method or "backprop", seed, {**_DEFAULTS, **_rule(method), **options})
-    problem = _problem(trial.cell)
+    # under the raw rule a step of the walk is its estimate; what an optimizer makes of it does not matter
+    rule = {"update": "raw"} if method == "walk" else {}
+    trial = single_trial("gradcheck", task, method or "backprop", seed, {**_DEFAULTS, **rule, **options})
+    if trial.cell.method == "walk" and not trial.cell.parameters["stddev"]:
+        raise UsageError("stddev=0 estimates no gradient; give one above 0")
+    problem = resolve_problem(trial.cell.task, trial.cell.method, trial.cell.parameters)
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
     chosen = chosen_backend(backend, problem.method)
@@ -96,23 +99,10 @@ def command(
         "datapoints": problem.configuration.batch_size,
     }
     if as_json:
-        click.echo(json.dumps({**facts, "backend": chosen.name, **found_as_json(check)}, indent=2))
+        print_json({**facts, "backend": chosen.name, **facts_of(check)})
     else:
-        _print(check, problem, chosen, print_check)
+        print_check(check, problem.method, chosen)
     return 0 if check.passed else EXIT_MISSED
-
-
-def _rule(method: str | None) -> dict[str, str]:
-    """Return the walk's rule under which its step is its estimate, whatever an optimizer makes of it."""
-    return {"update": "raw"} if method == "walk" else {}
-
-
-def _problem(cell: Any) -> Any:
-    from freewalk.harness.methods.problem import resolve_problem
-
-    if cell.method == "walk" and not cell.parameters["stddev"]:
-        raise UsageError("stddev=0 estimates no gradient; give one above 0")
-    return resolve_problem(cell.task, cell.method, cell.parameters)
 
 
 def chosen_backend(name: str, method: str) -> Any:
@@ -124,19 +114,3 @@ def chosen_backend(name: str, method: str) -> Any:
         raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")
     refuse_methods_without_kernels(name, [method])
     return backend_of(usable_backend(name), method)
-
-
-def _print(check: Any, problem: Any, backend: Any, print_check: Any) -> None:
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    words = f"{backend.name}, {backend.dtype}"
-    part = "the last layer's gradient in a step" if problem.method == "synthetic" else "the gradient a step takes"
-    print_check(
-        check,
-        console,
-        f"{part} of {problem.method} ({words}) against the analytic one",
-        f"{'the estimate' if check.direction is None else 'the steps'} of {problem.method} ({words}) against the"
-        " analytic gradient",
-    )
-    click.echo("passed" if check.passed else "failed: see above")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -83,18 +82,16 @@ def command(
 
 
 def _print(results: Sequence[Any], n_rungs: int) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from freewalk.harness.terminal.console import make_console, make_table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = make_table()
     for title in ("rung", "result", "what", "figures", "seconds"):
         table.add_column(
             title, no_wrap=title in ("rung", "result", "seconds"), justify="right" if title == "seconds" else "left"
         )
     for result in results:
         table.add_row(result.name, result.status, result.what, result.figures, f"{result.seconds:.1f}")
-    Console(width=None if sys.stdout.isatty() else 160).print(table, highlight=False, markup=False)
+    make_console().print(table, highlight=False, markup=False)
     last = results[-1]
     if last.status == "failed":
         left = n_rungs - len(results)

@@ -56,6 +56,7 @@ def command(
     DIR is a sweep's folder, also one that holds its CSV files only; nothing in it is changed.
     """
     from freewalk.harness.terminal import data_table
+    from freewalk.harness.terminal.console import print_json
 
     if table not in TABLE_NAMES:
         raise unknown("table", table, TABLE_NAMES)
@@ -68,7 +69,7 @@ def command(
     if as_csv:
         data_table.print_csv(found)
     elif as_json:
-        data_table.print_json_rows(found)
+        print_json(found.to_dict("records"), nan=None)
     else:
         data_table.print_data_table(found, chosen=columns is not None, limited=limit is not None)
         if table == "ranking" and sort is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -122,6 +121,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     from freewalk.harness.plan.budget import Budget
     from freewalk.harness.plan.plan import expand
     from freewalk.harness.plan.targets import warn_of_targets
+    from freewalk.harness.terminal.console import plain
     from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
     from freewalk.harness.weights.weights_file import SavedWeights, save_weights
     from freewalk.results.report.explanation import explain
@@ -156,7 +156,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
         interrupted = True
         result = {"outcome": "interrupted", "steps": run.trainer.step, **_last_measures(run)}
     line.end(run)
-    record = {"seed": trial.seed, **{name: _plain(value) for name, value in result.items()}}
+    record = {"seed": trial.seed, **plain(result)}
     save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record), "--save ")
     settings = {f"{PARAMETER_PREFIX}{name}": value for name, value in trial.cell.parameters.items()}
     row = {"method": trial.cell.method, **settings, **result}
@@ -187,18 +187,12 @@ def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
     return path
 
 
-def _plain(value: Any) -> Any:
-    """Return a value that JSON holds: numbers that are not finite as text."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value)
-    return value
-
-
 def _print_result(record: dict[str, Any], path: Path, why: str, as_json: bool) -> None:
     from freewalk.harness.base.text import duration, significant
+    from freewalk.harness.terminal.console import print_json
 
     if as_json:
-        click.echo(json.dumps({**record, "explanation": why or None, "weights": str(path)}, indent=2))
+        print_json({**record, "explanation": why or None, "weights": str(path)})
         return
     measures = f"loss {significant(float(record.get('loss_final', 'nan')))}"
     if record.get("metric_name") not in (None, "loss"):

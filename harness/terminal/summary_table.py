@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 import pandas as pd
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from freewalk.harness.base.text import counted, duration, significant
 from freewalk.harness.sweep import Sweep
+from freewalk.harness.terminal.console import make_console, make_table, print_line
 from freewalk.harness.terminal.leaderboard import varying_parameters
 from freewalk.results.analysis.cells import counted_once
 from freewalk.results.analysis.summary import best_cells
@@ -28,7 +27,6 @@ from freewalk.tasks.registry import TASKS
 _CELLS_SHOWN = 5
 _WHOLE_TABLE = 8
 _VALUES_SHOWN = 12
-_WIDTH_OF_A_PIPE = 140
 _UNBOUNDED = 10_000
 _LEFT_OUT_WHEN_NARROW = ("95 % interval", "steps", "time", "loss", "resolution")
 _HOW_TO_READ = (
@@ -42,7 +40,7 @@ def print_table(sweep: Sweep) -> None:
     """Print per task the best cells with success rate and cost, then what became of all trials."""
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     best = best_cells(summary, per_task=_WHOLE_TABLE)
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    console = make_console()
     varying = varying_parameters(sweep.whole[1], sweep.whole[0])
     for name, cells in best.groupby("task", sort=False):
         of_task = summary[summary["task"] == name]
@@ -59,10 +57,9 @@ def print_table(sweep: Sweep) -> None:
             if n_values[parameter] > _VALUES_SHOWN or _follows_method(of_task, parameter):
                 continue  # a line that fills the screen, or repeats another, helps nobody; summary.csv has it all
             console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
-        for line in _best_against_best(trials[trials["task"] == name], of_task):
+        own = trials[trials["task"] == name]
+        for line in (*_best_against_best(own, of_task), *_why_not(sweep, of_task, own)):
             console.print(f"  {line}", highlight=False, markup=False)
-        for why in _why_not(sweep, of_task, trials[trials["task"] == name]):
-            console.print(f"  {why}", highlight=False, markup=False)
         console.print()
     if summary["n_complete"].any():
         console.print(_HOW_TO_READ, style="dim", highlight=False)
@@ -71,11 +68,8 @@ def print_table(sweep: Sweep) -> None:
             f"{counted(n, 'look')} met the target, but not on fresh datapoints: the trials went on.", style="dim"
         )
     console.print(_outcomes(trials), highlight=False)
-    for line in (
-        f"tables in {sweep.directory}",
-        f"as a page: harness report {shlex.quote(str(sweep.directory))}",
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"tables in {sweep.directory}")
+    print_line(console, f"as a page: harness report {shlex.quote(str(sweep.directory))}")
 
 
 def _best_against_best(trials: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:
@@ -145,12 +139,7 @@ def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int
     task = TASKS[name]
     target = float(cells["target"].iloc[0])
     which = f"the best {len(cells)} of {n_cells} cells" if len(cells) < n_cells else counted(n_cells, "cell")
-    table = Table(
-        title=f"{name}: {which}; target {task.metric} {task.comparison} {target:g}",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
+    table = make_table(f"{name}: {which}; target {task.metric} {task.comparison} {target:g}")
     measures = [_measures(cell) for _, cell in cells.iterrows()]
     headings = [heading for heading in measures[0] if heading not in left_out]
     for heading in [*columns, *headings]:
@@ -207,12 +196,8 @@ def print_json(sweep: Sweep) -> None:
         "sweep_id": sweep.sweep_id,
         "directory": str(sweep.directory),
         "n_trials": len(trials),
-        "states": _counts(trials["state"]),
-        "outcomes": _counts(trials["outcome"]),
+        "states": trials["state"].value_counts().to_dict(),
+        "outcomes": trials["outcome"].value_counts().to_dict(),
         "summary": rows,
     }
     click.echo(json.dumps(result, indent=2))
-
-
-def _counts(words: pd.Series[Any]) -> dict[str, int]:
-    return {str(word): int(count) for word, count in words.value_counts().items()}
