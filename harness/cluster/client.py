@@ -10,8 +10,8 @@ from typing import Any
 
 from freewalk.harness.base.errors import UsageError
 
-_LOOKS_AT_A_FILE = 10
-_SECONDS_BETWEEN_LOOKS = 0.1
+_TRIES = 10
+_SECONDS_BETWEEN_TRIES = 0.1
 
 
 async def connect(address: str, security: Any, seconds: float) -> Any:
@@ -51,9 +51,9 @@ async def connect(address: str, security: Any, seconds: float) -> Any:
 
 async def _address_in(file: Path) -> str:
     """Return the address in a scheduler's file, which the scheduler may just be writing."""
-    for look in range(_LOOKS_AT_A_FILE):
-        if look:
-            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+    for attempt in range(_TRIES):
+        if attempt:
+            await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
         with suppress(ValueError, RecursionError):
             found = json.loads(file.read_text(encoding="utf-8"))
             if isinstance(found, dict) and isinstance(found.get("address"), str):

@@ -80,7 +80,7 @@ class Dispatch:
     _reports: Reports = field(default_factory=Reports)
 
     def stop(self) -> None:
-        """Start no more, and let what runs end at its next look."""
+        """Start no more, and let what runs end at its next check."""
         self._stopping = True
         self.wake()
 
@@ -282,13 +282,13 @@ class Dispatch:
         self.figures.lost += 1
         self._fail(self._waiting.died(flight.pieces, hung=hung), _HUNG if hung else _DIED)
 
-    def heard(self, member: Member, looks: Mapping[str, int]) -> str | None:
+    def heard(self, member: Member, checks: Mapping[str, int]) -> str | None:
         """Learn how far the slices of a worker are, and do elsewhere those that no longer move.
 
         Each has taken a thread of the worker for good; return the reason to give up the worker when it was the last.
         """
         for flight in list(self._flights.get(member, ())):
-            flight.heard(looks.get(flight.name))
+            flight.heard(checks.get(flight.name))
             if not flight.is_stuck(self._waiting.hangs(flight.pieces), self._longest, self.budget):
                 continue
             trial = flight.pieces[0].work.trials[0]

@@ -91,7 +91,7 @@ class ClusterEngine:
             self._take_compile_seconds()
 
     def stop(self) -> None:
-        """Let running slices stop at their next look, and start no more."""
+        """Let running slices stop at their next check, and start no more."""
         self._cluster.soon(self._dispatch.stop)
 
     def drain(self) -> Iterator[Event]:

@@ -15,7 +15,7 @@ from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.plan.budget import Budget
 
 STUCK_SECONDS = 60.0
-"""How long a slice may go without a look whether it shall stop; usually a tenth of a second."""
+"""How long a slice may go without a check whether it is to stop; usually a tenth of a second."""
 LONGER_EACH_TIME = 5.0
 """By how much longer the next worker may take for trials with which one has hung."""
 _TIMES_THE_LONGEST, _TIMES_THE_MODEL = 10.0, 100.0
@@ -33,8 +33,8 @@ class Flight:
     bytes_back: int = 0
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     task: asyncio.Task[Outcome] | None = None
-    looks: int | None = None
-    """How often it had looked whether to stop, as the worker said last; None while it did not run."""
+    checks: int | None = None
+    """How often it had checked whether to stop, as the worker said last; None while it did not run."""
     stuck_seconds: float = 0.0
     """For how long that has been the same."""
 
@@ -48,10 +48,10 @@ class Flight:
         if self.task is not None:
             self.task.cancel()
 
-    def heard(self, looks: int | None) -> None:
+    def heard(self, checks: int | None) -> None:
         """Take what the worker says of it, once in `SECONDS_BETWEEN`."""
-        moves = looks is None or looks != self.looks
-        self.looks = looks
+        moves = checks is None or checks != self.checks
+        self.checks = checks
         self.stuck_seconds = 0.0 if moves else self.stuck_seconds + SECONDS_BETWEEN
 
     def is_stuck(self, hangs: int, longest: float, budget: Budget) -> bool:
@@ -72,7 +72,7 @@ class Flight:
 
 
 def _model_seconds(piece: Piece, budget: Budget) -> float:
-    """Return the model's time of the longest call of a kernel: a step of all trials, or a look at held-out data."""
+    """Return the model's time of the longest call of a kernel: a step of all trials, or a measurement."""
     problems = [resolve_problem(t.cell.task, t.cell.method, t.cell.parameters) for t in piece.work.trials]
     points = budget.evaluation_points
     return sum(step_cost(one) + judging_cost(one, one.problem.evaluation_points(points)) for one in problems)

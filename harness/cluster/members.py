@@ -64,7 +64,7 @@ class Members:
     notify: Callable[[str], None]
     end: Callable[[int], None] | None = None
     changed: Callable[[], None] = lambda: None
-    heard: Callable[[Member, Mapping[str, int]], str | None] = lambda member, looks: None
+    heard: Callable[[Member, Mapping[str, int]], str | None] = lambda member, checks: None
     """Takes what a worker says of its slices; a sentence is the reason to give the worker up."""
     patience: Callable[[Member], float] = lambda member: 1.0
     """How much longer than usual a worker may be silent, as a factor."""
@@ -170,7 +170,7 @@ class Members:
     async def _listen(self, member: Member) -> None:
         """Give a worker up when it hangs: end it if it is ours, else leave it out."""
         reason = await listen(
-            self.client, member.address, lambda looks: self.heard(member, looks), lambda: self.patience(member)
+            self.client, member.address, lambda checks: self.heard(member, checks), lambda: self.patience(member)
         )
         member.hangs = True
         if (task := self._coming.pop(member.address, None)) is not None:

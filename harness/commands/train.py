@@ -145,13 +145,13 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     run.problem.warm_up(backend)
     line = _LossLine(run.steps, quiet=quiet)
 
-    def look(run: Any) -> None:
+    def check(run: Any) -> None:
         spread_if_worth(run, backend)
         line.show(run)
 
     interrupted = False
     try:
-        result = run_interruptibly(run, backend, look=look).fields
+        result = run_interruptibly(run, backend, check=check).fields
     except KeyboardInterrupt:
         interrupted = True
         result = {"outcome": "interrupted", "steps": run.trainer.step, **_last_measures(run)}

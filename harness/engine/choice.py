@@ -29,7 +29,7 @@ def engines_for(
     backend, budget
         Of the sweep.
     plan
-        The whole sweep, which decides what makes a batch.
+        The whole sweep, which decides what makes a pack.
     trials
         What is left of it.
     checkpoint_seconds

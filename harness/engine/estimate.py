@@ -65,9 +65,9 @@ def trial_steps(cell: Cell, budget: Budget) -> int:
 
 
 class Course:
-    """The model's time of a trial of a cell, steps and looks at held-out data, as it goes on; unscaled.
+    """The model's time of a trial of a cell, steps and measurements on held-out data, as it goes on; unscaled.
 
-    Looks that grow apart take much of the time at first and little later on.
+    Measurements that grow apart take much of the time at first and little later on.
     """
 
     def __init__(self, cell: Cell, budget: Budget) -> None:
@@ -75,12 +75,14 @@ class Course:
         self.steps = trial_steps(cell, budget)
         self._ends = np.fromiter(budget.ends(problem.evaluations_per_step), dtype=np.int64)
         self._seconds_per_step = step_cost(problem)
-        self._seconds_per_look = judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
+        self._seconds_per_measurement = judging_cost(
+            problem, problem.problem.evaluation_points(budget.evaluation_points)
+        )
 
     def seconds(self, step: int) -> float:
         """Return the time until a step is behind."""
-        n_looks = 1 + int(np.searchsorted(self._ends, step, side="right"))
-        return step * self._seconds_per_step + n_looks * self._seconds_per_look
+        n_measurements = 1 + int(np.searchsorted(self._ends, step, side="right"))
+        return step * self._seconds_per_step + n_measurements * self._seconds_per_measurement
 
     @property
     def whole(self) -> float:
@@ -184,10 +186,10 @@ def _draw_seconds(cell: Cell, budget: Budget) -> float:
 
 
 def _judging_seconds(cell: Cell, budget: Budget) -> float:
-    """Return the model's time of all of a trial's looks at held-out data, the one before training among them."""
+    """Return the model's time of all of a trial's measurements on held-out data, the one before training among them."""
     problem = resolve_problem(cell.task, cell.method, cell.parameters)
-    looks = 1 + sum(1 for _ in budget.ends(problem.evaluations_per_step))
-    return looks * judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
+    n = 1 + sum(1 for _ in budget.ends(problem.evaluations_per_step))
+    return n * judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
 
 
 def _kind(cell: Cell) -> tuple[str, bool]:

@@ -1,9 +1,9 @@
-"""Trials that run together on one thread: one with a trainer of its own, or a batch whose steps are taken together."""
+"""Trials that run together on one thread: one with a trainer of its own, or a pack whose steps are taken together."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
 from freewalk.harness.trial.trial import (
-    SECONDS_BETWEEN_LOOKS,
+    SECONDS_BETWEEN_CHECKS,
     TrialResult,
     TrialWatch,
     finish_trial,
@@ -31,8 +31,8 @@ from freewalk.kernels.model.batch import BatchTrial, TrialBatch
 from freewalk.kernels.model.walk import WalkConfiguration
 
 Ended = tuple[Trial, TrialResult]
-Look = Callable[[], None]
-"""Called between calls of the kernels, at least every SECONDS_BETWEEN_LOOKS or step; may raise Interrupted."""
+Check = Callable[[], None]
+"""Called between calls of the kernels, at least every SECONDS_BETWEEN_CHECKS or step; may raise Interrupted."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Work:
     trials: tuple[Trial, ...]
     checkpoints: tuple[Checkpoint | None, ...]
     together: bool
-    """Whether as a batch, even if one is left of it; otherwise there is one trial, with a trainer of its own."""
+    """Whether in one kernel, even if one is left of it; otherwise there is one trial, with a trainer of its own."""
 
     def pairs(self) -> list[tuple[Trial, Checkpoint | None]]:
         """Return each trial with its checkpoint."""
@@ -56,8 +56,8 @@ class Work:
         return Work(self.trials[part], self.checkpoints[part], self.together)
 
 
-class Group(ABC):
-    """Work in progress; `run` may be left at a look, and `left` then says what remains."""
+class Pack(ABC):
+    """Work in progress; `run` may be left at a check, and `left` then says what remains."""
 
     _counted_seconds = 0.0
 
@@ -72,7 +72,7 @@ class Group(ABC):
         return self._counted_seconds - before
 
     @abstractmethod
-    def run(self, look: Look) -> Iterator[Ended]:
+    def run(self, check: Check) -> Iterator[Ended]:
         """Train until every trial has come to its outcome; yield each when it has."""
 
     @abstractmethod
@@ -104,7 +104,7 @@ class Group(ABC):
         """What the rest takes at the present pace, at most; 0 while that is unknown."""
 
 
-class TrialAlone(Group):
+class TrialAlone(Pack):
     """One trial with a trainer of its own."""
 
     def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
@@ -115,9 +115,9 @@ class TrialAlone(Group):
             self.progress.trainer.restore(saved.state)
             self.progress.recall(saved.memory, saved.curve)
 
-    def run(self, look: Look) -> Iterator[Ended]:
+    def run(self, check: Check) -> Iterator[Ended]:
         """Train until the outcome; yield it."""
-        yield self.trial, run_trial(self.progress, self._backend, look=lambda _: look())
+        yield self.trial, run_trial(self.progress, self._backend, check=lambda _: check())
 
     @property
     def compile_seconds(self) -> float:
@@ -151,8 +151,8 @@ class TrialAlone(Group):
 
 
 @dataclass
-class BatchMember:
-    """One trial of a batch, as `TrialWatch` wants to see it: the batch does the training and the measuring."""
+class PackMember:
+    """One trial of a pack, as `TrialWatch` wants to see it: the kernels' batch trains and measures."""
 
     batch: TrialBatch
     place: int
@@ -168,7 +168,7 @@ class BatchMember:
         return self.batch.weights(self.place)
 
 
-class TrialsTogether(Group):
+class TrialsTogether(Pack):
     """Trials whose steps are taken together.
 
     The seconds of a call are shared out among the trials by what their steps cost, so that the seconds of all trials
@@ -181,7 +181,7 @@ class TrialsTogether(Group):
         self._batch = _make_batch(work, problems, budget, backend)
         self._runs: dict[int, tuple[Trial, TrialWatch]] = {}
         for place, ((trial, saved), problem) in enumerate(zip(work.pairs(), problems, strict=True)):
-            watch = TrialWatch(problem, BatchMember(self._batch, place), judge_of(problem, budget), budget, trial.seed)
+            watch = TrialWatch(problem, PackMember(self._batch, place), judge_of(problem, budget), budget, trial.seed)
             if saved is not None:
                 watch.recall(saved.memory, saved.curve)
             self._runs[place] = trial, watch
@@ -193,7 +193,7 @@ class TrialsTogether(Group):
         """What the batch says."""
         return self._batch.compile_seconds
 
-    def run(self, look: Look) -> Iterator[Ended]:
+    def run(self, check: Check) -> Iterator[Ended]:
         """Train until every trial has come to its outcome; yield each when it has."""
         while places := tuple(self._batch.active):
             steps = self._batch.steps
@@ -202,18 +202,18 @@ class TrialsTogether(Group):
             if due:
                 yield from self._measure(due)
                 continue
-            look()
+            check()
             self._train(min(steps_left.values()))
 
     def _next_end(self, place: int) -> int:
         end = self._runs[place][1].next_end
-        assert end is not None, "a trial without a next measurement has left its batch"
+        assert end is not None, "a trial without a next measurement has left its pack"
         return end
 
     def _train(self, most_steps: int) -> None:
-        """Take steps, as many as fit between two looks."""
+        """Take steps, as many as fit between two checks."""
         known = self._seconds_per_step
-        n_steps = max(1, min(most_steps, int(SECONDS_BETWEEN_LOOKS / known))) if known else 1
+        n_steps = max(1, min(most_steps, int(SECONDS_BETWEEN_CHECKS / known))) if known else 1
         places = list(self._batch.active)
         progress = self._batch.train(n_steps)
         seconds = self._batch.kernel_seconds
@@ -223,7 +223,7 @@ class TrialsTogether(Group):
             self._runs[place][1].took(done, seconds * float(share))
 
     def _measure(self, places: Sequence[int]) -> Iterator[Ended]:
-        """Measure trials; those that have come to an outcome leave the batch."""
+        """Measure trials; those that have come to an outcome leave the pack."""
         compiled_before, start = self.compile_seconds, running_seconds()
         evaluations = self._batch.evaluate(places)
         seconds = (running_seconds() - start - (self.compile_seconds - compiled_before)) / len(places)
@@ -266,7 +266,7 @@ class TrialsTogether(Group):
         return self._seconds_per_step * max((self._steps_left(place) for place in self._batch.active), default=0)
 
 
-def start_group(work: Work, budget: Budget, backend: Backend) -> TrialAlone | TrialsTogether:
+def start_pack(work: Work, budget: Budget, backend: Backend) -> TrialAlone | TrialsTogether:
     """Make what trains this work.
 
     Raises
@@ -275,6 +275,16 @@ def start_group(work: Work, budget: Budget, backend: Backend) -> TrialAlone | Tr
         If a checkpoint does not fit its trial.
     """
     return TrialsTogether(work, budget, backend) if work.together else TrialAlone(work, budget, backend)
+
+
+def alone_again(work: Work, unfinished: Iterable[Trial], backend: Backend) -> list[Work]:
+    """Return what of a work that ended in an error shall try again, each trial alone; empty where all have failed.
+
+    Trials that share nothing but noise do: one of them has failed, not all.
+    """
+    if len(work.trials) == 1 or not backend.most_sharing_noise:
+        return []
+    return [Work((trial,), (None,), together=False) for trial in unfinished]
 
 
 def checkpoint_of(run: TrialWatch, state: dict[str, NDArray[Any]], backend: Backend) -> Checkpoint:

@@ -103,10 +103,10 @@ class Tally:
             case Saved(trial=trial, checkpoint=checkpoint):
                 self._advance(Standing(trial, checkpoint.step, None, checkpoint.seconds))
             case Finished(trial=trial, result=result):
-                steps, train, looks = (
+                steps, train, measuring = (
                     float(str(result.fields[name])) for name in ("steps", "train_seconds", "evaluation_seconds")
                 )
-                self._advance(Standing(trial, int(steps), None, train + looks))
+                self._advance(Standing(trial, int(steps), None, train + measuring))
                 self.n_reached += bool(result.fields["reached"])
                 self.leaderboard.add(trial.cell, result)
             case Failed():
@@ -155,7 +155,7 @@ class Tally:
         return parts
 
     def under_way(self) -> list[str]:
-        """Return how far the trials under way are: their step, and their loss at the last look; medians of several."""
+        """Return how far the trials under way are: their step and their last held-out loss; medians of several."""
         standings = self._under_way.values()
         if not standings:
             return []

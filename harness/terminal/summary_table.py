@@ -31,8 +31,8 @@ _UNBOUNDED = 10_000
 _LEFT_OUT_WHEN_NARROW = ("95 % interval", "steps", "time", "loss", "resolution")
 _HOW_TO_READ = (
     "Best first: by trials reached, then evaluations, then loss. Evaluations, steps and time: expected until the target"
-    " is reached, failures counted in. Resolution: how much too high they may be, since trials are looked at now and"
-    " then (*: some met the target at the first look). Loss: median at the end."
+    " is reached, failures counted in. Resolution: how much too high they may be, since trials are measured now and"
+    " then (*: some met the target at the first measurement). Loss: median at the end."
 )
 
 
@@ -65,7 +65,7 @@ def print_table(sweep: Sweep) -> None:
         console.print(_HOW_TO_READ, style="dim", highlight=False)
     if n := int(summary["n_unconfirmed"].sum()):
         console.print(
-            f"{counted(n, 'look')} met the target, but not on fresh datapoints: the trials went on.", style="dim"
+            f"{counted(n, 'measurement')} met the target, but not on fresh datapoints: the trials went on.", style="dim"
         )
     console.print(_outcomes(trials), highlight=False)
     print_line(console, f"tables in {sweep.directory}")
@@ -170,7 +170,7 @@ def _measures(cell: pd.Series[Any]) -> dict[str, str]:
 
 
 def _resolution(cell: pd.Series[Any]) -> str:
-    """Return how much too high the evaluations may be, since nobody looked before; a star where nobody ever had."""
+    """Return how much too high the evaluations may be, since nobody measured before; a star where nobody ever had."""
     share = share_of_cost({str(name): value for name, value in cell.items()})
     if math.isnan(share):
         return "-"

@@ -37,9 +37,9 @@ class Standing:
     trial: Trial
     step: int
     loss: float | None
-    """At the last look at held-out data."""
+    """At the last measurement on held-out data."""
     seconds: float
-    """What training and looks have taken."""
+    """What training and measurements have taken."""
     curve: Sequence[CurvePoint] = ()
     """What is new of its curve, now and then."""
 

@@ -31,8 +31,8 @@ from freewalk.results.ending.convergence import Convergence
 from freewalk.results.schema.records import CurvePoint
 from freewalk.tasks.task import Task
 
-SECONDS_BETWEEN_LOOKS = 0.1
-"""How long a trial may train before it looks whether it shall stop."""
+SECONDS_BETWEEN_CHECKS = 0.1
+"""How long a trial may train before it checks whether it is to stop."""
 
 
 _WORTH_SPREADING_SECONDS = 3.0
@@ -110,7 +110,7 @@ class TrialWatch:
 
     @property
     def seconds(self) -> float:
-        """What training and looks at held-out data have taken so far."""
+        """What training and measurements on held-out data have taken so far."""
         return self.train_seconds + self.evaluation_seconds
 
     @property
@@ -126,7 +126,7 @@ class TrialWatch:
             self.last_train_loss = progress.loss
 
     def measured(self, evaluation: Evaluation, seconds: float) -> None:
-        """Add a look at held-out data to the curve and let the judge see it.
+        """Add a measurement on held-out data to the curve and let the judge see it.
 
         A training loss that is not finite stands for the held-out loss before the judge: the step that met it moved
         nothing, so the weights themselves may still look sound.
@@ -231,9 +231,9 @@ class TrialRun(TrialWatch):
     """Clock time of the next try to spread it."""
 
     def train(self, n_steps: int) -> None:
-        """Take up to `n_steps` steps, as many as fit between two looks."""
+        """Take up to `n_steps` steps, as many as fit between two checks."""
         if self.seconds_per_step:
-            n_steps = max(1, min(n_steps, int(SECONDS_BETWEEN_LOOKS / self.seconds_per_step)))
+            n_steps = max(1, min(n_steps, int(SECONDS_BETWEEN_CHECKS / self.seconds_per_step)))
         else:
             n_steps = 1  # the first step tells how long one takes
         start = running_seconds()
@@ -284,17 +284,17 @@ def start_problem(
     return TrialRun(problem, trainer, judge_of(problem, budget), budget, seed)
 
 
-def run_trial(run: TrialRun, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None) -> TrialResult:
+def run_trial(run: TrialRun, backend: Backend, *, check: Callable[[TrialRun], None] = lambda run: None) -> TrialResult:
     """Train on until the target, a divergence, a plateau when asked for, or the end of the budget.
 
     Parameters
     ----------
-    look
-        Called between calls of the kernels, at least every SECONDS_BETWEEN_LOOKS or step; may raise Interrupted.
+    check
+        Called between calls of the kernels, at least every SECONDS_BETWEEN_CHECKS or step; may raise Interrupted.
     """
     while run.convergence.outcome is None and (end := run.next_end) is not None:
         while run.is_finite and run.trainer.step < end:
-            look(run)
+            check(run)
             run.train(end - run.trainer.step)
         run.evaluate()
     return finish_trial(run, backend)
@@ -308,7 +308,7 @@ def finish_trial(run: TrialWatch, backend: Backend) -> TrialResult:
 
 
 def run_interruptibly(
-    run: TrialRun, backend: Backend, *, look: Callable[[TrialRun], None] = lambda run: None
+    run: TrialRun, backend: Backend, *, check: Callable[[TrialRun], None] = lambda run: None
 ) -> TrialResult:
     """Do what `run_trial` does in another thread, so that Ctrl-C in this one need not wait for the end of a step.
 
@@ -319,14 +319,14 @@ def run_interruptibly(
     """
     stop = threading.Event()
 
-    def look_or_stop(run: TrialRun) -> None:
+    def check_or_stop(run: TrialRun) -> None:
         if stop.is_set():
             raise Interrupted
-        look(run)
+        check(run)
 
     pool = ThreadPoolExecutor(1, thread_name_prefix=TRAINING)
     with one_blas_thread():
-        future = pool.submit(run_trial, run, backend, look=look_or_stop)
+        future = pool.submit(run_trial, run, backend, check=check_or_stop)
         try:
             return future.result()
         except KeyboardInterrupt:
