@@ -15,16 +15,8 @@ from freewalk.harness.methods.cost import step_cost
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
-from freewalk.harness.trial.trial import (
-    SECONDS_BETWEEN_CHECKS,
-    TrialResult,
-    TrialWatch,
-    finish_trial,
-    judge_of,
-    resolve_trial,
-    run_trial,
-    start_trial,
-)
+from freewalk.harness.trial.trial import SECONDS_BETWEEN_CHECKS, resolve_trial, run_trial, start_trial
+from freewalk.harness.trial.watch import TrialResult, TrialWatch, finish_trial, judge_of
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.machine.clock import running_seconds
 from freewalk.kernels.model.batch import BatchTrial, TrialBatch

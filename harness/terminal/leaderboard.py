@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from freewalk.harness.parameters.parameters import Scalar
 from freewalk.harness.plan.configuration import SweepConfiguration
 from freewalk.harness.plan.plan import Cell, Plan
-from freewalk.harness.trial.trial import TrialResult
+from freewalk.harness.trial.watch import TrialResult
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.plan.plan import Trial
-from freewalk.harness.trial.trial import TrialResult
+from freewalk.harness.trial.watch import TrialResult
 from freewalk.results.schema.records import CurvePoint
 
 _SECONDS_BETWEEN_CURVES = 5.0

@@ -11,15 +11,8 @@ import pytest
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Plan
 from freewalk.harness.trial import trial as trial_module
-from freewalk.harness.trial.trial import (
-    Interrupted,
-    TrialResult,
-    TrialRun,
-    peak_memory_mb,
-    run_trial,
-    spread_if_worth,
-    start_trial,
-)
+from freewalk.harness.trial.trial import Interrupted, TrialRun, run_trial, spread_if_worth, start_trial
+from freewalk.harness.trial.watch import TrialResult, peak_memory_mb
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.model.walk import Progress
 
