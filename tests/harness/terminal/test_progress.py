@@ -23,7 +23,8 @@ from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Trial
 from freewalk.harness.sweep import Opened, Sweep
 from freewalk.harness.terminal import progress as progress_module
-from freewalk.harness.terminal.progress import Tally, make_progress
+from freewalk.harness.terminal.progress import make_progress
+from freewalk.harness.terminal.tally import Tally
 from freewalk.harness.trial.events import Advanced, Failed, Finished, Standing, Started
 from freewalk.harness.trial.watch import TrialResult
 
