@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.gradcheck.diagnosis import Suspect
+from freewalk.harness.gradcheck.fits import Suspect
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.reference import reference

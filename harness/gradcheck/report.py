@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.gradcheck.diagnosis import Fault, Suspect, diagnose
+from freewalk.harness.gradcheck.diagnosis import Fault, diagnose
+from freewalk.harness.gradcheck.fits import Suspect
 from freewalk.harness.gradcheck.layers import Layer, array_layers
 
 Array = NDArray[np.float64]
