@@ -23,14 +23,19 @@ def weights_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")(option(function))
 
 
-def weights_given(file: Path | None, weights: Path | None) -> Path:
-    """Return the one file of weights that a command was given."""
+def load_given(file: Path | None, weights: Path | None, plugins: tuple[str, ...]) -> tuple[Path, Any]:
+    """Return the one file of weights that a command was given, and what it holds, once plug-ins are loaded."""
+    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
+    from freewalk.harness.weights.weights_file import load_sound_weights
+
     if file is not None and weights is not None:
         raise UsageError(f"{file} and --weights {weights}: give one file of weights")
     found = weights if file is None else file
     if found is None:
         raise click.UsageError("missing option '--weights'", click.get_current_context())
-    return found
+    load_entry_points()
+    load_plugins(plugins)
+    return found, load_sound_weights(found, "--weights ")
 
 
 def load_for(path: Path, task: str | None) -> Any:

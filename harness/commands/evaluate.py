@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.carried import weights_given, weights_options
+from freewalk.harness.commands.carried import load_given, weights_options
 from freewalk.harness.commands.options import is_on_the_line, plugin_option
 from freewalk.harness.plan.configuration import SweepConfiguration
 
@@ -63,14 +63,10 @@ def command(
 
     Held-out data are those that training was judged by, if the seed is; computed in float64.
     """
-    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
+    from freewalk.harness.weights.heldout import measure_held_out
     from freewalk.harness.weights.own_data import load_pair
-    from freewalk.harness.weights.weights_file import load_sound_weights
 
-    weights = weights_given(file, weights)
-    load_entry_points()
-    load_plugins(plugins)
-    saved = load_sound_weights(weights, "--weights ")
+    path, saved = load_given(file, weights, plugins)
     if data is None and targets is not None:
         raise UsageError("--targets needs --data, the inputs that they belong to")
     if data is not None:
@@ -80,12 +76,10 @@ def command(
         source: dict[str, Any] = {"data": str(data)}
         measures = saved.evaluate(*load_pair(data, targets))
     else:
-        from freewalk.harness.weights.heldout import measure_held_out
-
         points = _POINTS if points is None else points
-        measures, source = measure_held_out(saved, weights, task=task, points=points, seed=seed)
+        measures, source = measure_held_out(saved, path, task=task, points=points, seed=seed)
     if as_json:
-        click.echo(json.dumps({"weights": str(weights), **source, **measures.as_dict()}, indent=2))
+        click.echo(json.dumps({"weights": str(path), **source, **measures.as_dict()}, indent=2))
     else:
         _print(measures, source)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -61,6 +60,7 @@ def command(
     walk the bias along the gradient is measured, of a method of your own whether its steps lead down. Exit code 3 if
     something is wrong.
     """
+    from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.engine.estimate import refuse_too_large
     from freewalk.harness.gradcheck.cell import check_cell
     from freewalk.harness.methods.plugins import load_plugins
@@ -88,7 +88,7 @@ def command(
     problem = resolve_problem(trial.cell.task, trial.cell.method, trial.cell.parameters)
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
-    chosen = chosen_backend(backend, problem.method)
+    chosen = backend_for(backend, problem.method, [trial.cell])
     refuse_too_large(Plan((trial.cell,), (trial,), 0), chosen)
     check = check_cell(problem, chosen, seed=trial.seed, samples=samples, initial=initial)
     facts = {
@@ -103,14 +103,3 @@ def command(
     else:
         print_check(check, problem.method, chosen)
     return 0 if check.passed else EXIT_MISSED
-
-
-def chosen_backend(name: str, method: str) -> Any:
-    """Return the backend that an option names, for a method; UsageError if there is none or it cannot run it."""
-    from freewalk.harness.engine.choice import backend_of, refuse_methods_without_kernels, usable_backend
-    from freewalk.harness.plan.configuration import BACKENDS
-
-    if name not in BACKENDS:
-        raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")
-    refuse_methods_without_kernels(name, [method])
-    return backend_of(usable_backend(name), method)

@@ -50,7 +50,7 @@ def command(
     The first rung that fails ends the climb and says what to look at next. Exit code 3 if one fails. A method of your
     own climbs with its default parameters, or those of --set.
     """
-    from freewalk.harness.commands.gradcheck import chosen_backend
+    from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.ladder.rung import Setting, climb
     from freewalk.harness.ladder.rungs import ladder
     from freewalk.harness.ladder.tasks import checked_values
@@ -66,7 +66,7 @@ def command(
     if own and method in BUILT_IN:
         raise UsageError(f"--set {next(iter(own))}=...: {method} climbs with settings of its own; leave --set out")
     checked_values(own)
-    setting = Setting(method, seed, chosen_backend(backend, method), own)
+    setting = Setting(method, seed, backend_for(backend, method), own)
     rungs = ladder(method)
     results = []
     for result in climb(rungs, setting):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.carried import weights_given, weights_options
+from freewalk.harness.commands.carried import load_given, weights_options
 from freewalk.harness.commands.options import plugin_option
 
 _AS_LARGE, _AS_SMALL = 1.0, 0.0
@@ -90,16 +90,11 @@ def command(
     """
     from freewalk.harness.maximize.box import read_bounds, read_fixed
     from freewalk.harness.maximize.search import input_shape, maximize
-    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
-    from freewalk.harness.weights.weights_file import load_sound_weights
 
-    weights = weights_given(file, weights)
-    load_entry_points()
-    load_plugins(plugins)
-    saved = load_sound_weights(weights, "--weights ")
+    path, saved = load_given(file, weights, plugins)
     box = read_bounds(input_shape(saved), bounds)
     found = maximize(saved, output, bounds=box, fixed=read_fixed(fix), **options)
-    facts = {"weights": str(weights), "task": saved.task, "output": output, "method": options["method"]}
+    facts = {"weights": str(path), "task": saved.task, "output": output, "method": options["method"]}
     if as_json:
         click.echo(json.dumps({**facts, **_as_json(found)}, indent=2))
     else:

@@ -115,7 +115,7 @@ def _taken_over(
 
 
 def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool, as_json: bool) -> int:
-    from freewalk.harness.engine.choice import backend_of, note_of, refuse_methods_without_kernels, usable_backend
+    from freewalk.harness.engine.choice import backend_for, note_of
     from freewalk.harness.engine.estimate import refuse_too_large
     from freewalk.harness.methods.registry import BuiltInRegistry
     from freewalk.harness.plan.budget import Budget
@@ -131,8 +131,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     if len(plan.trials) != 1:
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
-    refuse_methods_without_kernels(configuration.backend, configuration.methods)
-    backend = backend_of(usable_backend(configuration.backend, plan.cells), trial.cell.method)
+    backend = backend_for(configuration.backend, trial.cell.method, plan.cells)
     refuse_too_large(plan, backend)
     warn_of_targets(plan.cells)
     path = _free_path(save, trial.cell.task, trial.trial_id)
