@@ -1,4 +1,4 @@
-"""Options for the parameters of one cell."""
+"""Options that any command may have, and those for the parameters of one cell."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any
 import click
 
 from freewalk.harness.parameters.parameters import METHOD_PARAMETERS, PARAMETERS
+
+
+def option(name: str, *more: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add an option that the environment may set, --epochs as HARNESS_EPOCHS, and whose default help shows."""
+    variable = f"HARNESS_{name.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(name, *more, envvar=variable, show_default="default" in attributes, **attributes)
 
 
 def cell_options(
@@ -23,13 +29,8 @@ def cell_options(
             some = 0 < len(parameter.methods) < len(METHOD_PARAMETERS)
             users = f" ({', '.join(parameter.methods)})" if some else ""
             text = f"{parameter.help[0].upper()}{parameter.help[1:]}{users}.  [default: {default}]"
-            function = click.option(
-                f"--{name.replace('_', '-')}",
-                name,
-                metavar="|".join(parameter.choices) or "VALUE",
-                envvar=f"HARNESS_{name.upper()}",
-                help=text,
-            )(function)
+            metavar = "|".join(parameter.choices) or "VALUE"
+            function = option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=text)(function)
         return function
 
     return add

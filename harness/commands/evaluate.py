@@ -10,6 +10,7 @@ import click
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import load_given, weights_options
+from freewalk.harness.commands.cell_options import option
 from freewalk.harness.commands.options import is_on_the_line, plugin_option
 from freewalk.harness.plan.configuration import SweepConfiguration
 
@@ -18,7 +19,7 @@ _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
 
 @click.command("evaluate")
 @weights_options
-@click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="Whose data.  [default: the file's own task]")
+@option("--task", metavar="NAME", help="Whose data.  [default: the file's own task]")
 @click.option(
     "--evaluation-points",
     "--points",
@@ -28,13 +29,7 @@ _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
     envvar=["HARNESS_EVALUATION_POINTS", "HARNESS_POINTS"],
     help=f"Held-out datapoints of the task.  [default: {_POINTS}]",
 )
-@click.option(
-    "--seed",
-    type=int,
-    metavar="SEED",
-    envvar="HARNESS_SEED",
-    help="Of the held-out data.  [default: that of the training]",
-)
+@option("--seed", type=int, metavar="SEED", help="Of the held-out data.  [default: that of the training]")
 @click.option(
     "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your own data: a .npz with x and y, or x as .npy."
 )
@@ -47,7 +42,7 @@ _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
     help="The targets as .npy, where --data is x alone.",
 )
 @plugin_option
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
+@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     file: Path | None,
     weights: Path | None,

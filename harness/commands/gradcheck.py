@@ -8,7 +8,7 @@ import click
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, load_for
-from freewalk.harness.commands.cell_options import cell_options, set_option
+from freewalk.harness.commands.cell_options import cell_options, option, set_option
 from freewalk.harness.commands.options import plugin_option, threads_option
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.plan.single_trial import own_settings, single_trial
@@ -23,23 +23,21 @@ _DEFAULTS = {"batch_size": "16"}
 
 
 @click.command("gradcheck")
-@click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="Whose data and sizes; see harness tasks.")
-@click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: backprop]")
-@click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
+@option("--task", metavar="NAME", help="Whose data and sizes; see harness tasks.")
+@option("--method", metavar="NAME", help="Method.  [default: backprop]")
+@option("--seed", metavar="SEED", default="0", help="Seed.")
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Check at these, saved by train.")
-@click.option(
+@option(
     "--samples",
     type=click.IntRange(min=2),
-    envvar="HARNESS_SAMPLES",
     default=500,
-    show_default=True,
     help="Steps that the estimates of walk and synthetic come from, and the direction of a method of your own.",
 )
-@click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="Whose steps to check.")
+@option("--backend", metavar="NAME", default="auto", help="Whose steps to check.")
 @plugin_option
 @threads_option
 @set_option
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of tables.")
+@option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @cell_options(_NAMES, _DEFAULTS)
 def command(
     task: str | None,

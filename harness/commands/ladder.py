@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from freewalk.harness.base.errors import UsageError, unknown_own
-from freewalk.harness.commands.cell_options import set_option
+from freewalk.harness.commands.cell_options import option, set_option
 from freewalk.harness.commands.options import plugin_option, threads_option
 from freewalk.harness.plan.single_trial import own_settings
 
@@ -18,24 +18,14 @@ EXIT_FAILED = 3
 
 
 @click.command("ladder")
-@click.option(
-    "--method", default="backprop", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    metavar="SEED",
-    default=0,
-    show_default=True,
-    envvar="HARNESS_SEED",
-    help="Seed.",
-)
-@click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="What computes.")
+@option("--method", default="backprop", metavar="NAME", help="Method.")
+@option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="SEED", default=0, help="Seed.")
+@option("--backend", metavar="NAME", default="auto", help="What computes.")
 @plugin_option
 @threads_option
 @set_option
-@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Do not tell which rung is being tried.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")
+@option("--quiet", is_flag=True, help="Do not tell which rung is being tried.")
+@option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(
     method: str,
     seed: int,

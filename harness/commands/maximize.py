@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from freewalk.harness.commands.carried import load_given, weights_options
+from freewalk.harness.commands.cell_options import option
 from freewalk.harness.commands.options import plugin_option
 
 _AS_LARGE, _AS_SMALL = 1.0, 0.0
@@ -16,15 +17,7 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
 
 @click.command("maximize")
 @weights_options
-@click.option(
-    "--output",
-    type=int,
-    envvar="HARNESS_OUTPUT",
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Which output, from 0.",
-)
+@option("--output", type=int, default=0, metavar="N", help="Which output, from 0.")
 @click.option(
     "--value",
     "--target",
@@ -50,29 +43,13 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     metavar="gradient|walk",
     help="gradient: along the exact gradient; walk: along estimates from random perturbations of the input.",
 )
-@click.option(
-    "--restarts",
-    type=int,
-    envvar="HARNESS_RESTARTS",
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="Starting points.",
-)
+@option("--restarts", type=int, default=20, metavar="N", help="Starting points.")
 @click.option("--steps", type=int, metavar="N", help="Of a restart, at most.  [default: gradient: 1000; walk: 300]")
 @click.option("--binary", is_flag=True, help="Also find the best input with every entry at one of its bounds.")
 @click.option("--timestep", type=int, metavar="T", help="Which of a sequence of outputs, from 0.  [default: the last]")
-@click.option(
-    "--seed",
-    type=int,
-    envvar="HARNESS_SEED",
-    metavar="SEED",
-    default=0,
-    show_default=True,
-    help="Of starting points and perturbations.",
-)
+@option("--seed", type=int, metavar="SEED", default=0, help="Of starting points and perturbations.")
 @plugin_option
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
+@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     file: Path | None,
     weights: Path | None,

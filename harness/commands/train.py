@@ -13,7 +13,7 @@ import click
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for
-from freewalk.harness.commands.cell_options import cell_options, set_option
+from freewalk.harness.commands.cell_options import cell_options, option, set_option
 from freewalk.harness.commands.options import plugin_option, run_options, threads_option, without_overridden
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.plan.single_trial import axis, own_settings
@@ -23,9 +23,9 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 
 
 @click.command("train")
-@click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="What to learn; see harness tasks.")
-@click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: walk]")
-@click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
+@option("--task", metavar="NAME", help="What to learn; see harness tasks.")
+@option("--method", metavar="NAME", help="Method.  [default: walk]")
+@option("--seed", metavar="SEED", default="0", help="Seed.")
 @plugin_option
 @threads_option
 @set_option
@@ -37,8 +37,8 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
     help="Start at these, saved by train; their task, network and method are taken over where no option differs.",
 )
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
-@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No loss line.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
+@option("--quiet", is_flag=True, help="No loss line.")
+@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @cell_options(PARAMETERS)
 def command(
     task: str | None,
