@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,35 +72,20 @@ def command(
     configuration = resolve(
         grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or "walk"], seeds=seed, **given
     )
-    return _train(configuration, save, _Start(weights, saved), quiet=quiet, as_json=as_json)
+    return _train(configuration, save, weights, saved, quiet=quiet, as_json=as_json)
 
 
-@dataclass(frozen=True)
-class _Start:
-    """The weights that a trial starts at; None for those of its seed."""
-
-    path: Path | None
-    saved: Any
-
-    def weights_for(self, problem: Any) -> Any:
-        """Return them if they are of the trial's network; raise UsageError if not."""
-        if self.saved is None:
-            return None
-        if problem.network != self.saved.network or problem.timesteps != self.saved.n_timesteps:
-            raise UsageError(f"--weights {self.path} holds another network than these options make; leave them out")
-        if self.saved.mask is not None:
-            raise UsageError(
-                f"--weights {self.path} has a mask of its own, which only freewalk.NNRndTraining trains on"
-            )
-        if (problem.layers is None) != (self.saved.layers is None):
-            raise UsageError(f"--weights {self.path} is of another architecture; leave --architecture out")
-        return self.saved.weights
-
-    def note(self, seed: int) -> str | None:
-        """Return a warning if the trial would see the noise and the data that the weights were trained on."""
-        if self.saved is None or self.saved.record.get("seed") != seed:
-            return None
-        return f"harness: the weights were trained with seed {seed} too; another --seed shows other data and noise"
+def _initial(path: Path | None, saved: Any, problem: Any) -> Any:
+    """Return the weights to start at, None for those of the seed; raise UsageError if they are of another network."""
+    if saved is None:
+        return None
+    if problem.network != saved.network or problem.timesteps != saved.n_timesteps:
+        raise UsageError(f"--weights {path} holds another network than these options make; leave them out")
+    if saved.mask is not None:
+        raise UsageError(f"--weights {path} has a mask of its own, which only freewalk.NNRndTraining trains on")
+    if (problem.layers is None) != (saved.layers is None):
+        raise UsageError(f"--weights {path} is of another architecture; leave --architecture out")
+    return saved.weights
 
 
 def _taken_over(
@@ -114,7 +98,9 @@ def _taken_over(
     return task or saved.task, method or saved.method, {**carried, **options}
 
 
-def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool, as_json: bool) -> int:
+def _train(
+    configuration: Any, save: Path | None, weights: Path | None, saved: Any, *, quiet: bool, as_json: bool
+) -> int:
     from freewalk.harness.engine.choice import backend_for, note_of
     from freewalk.harness.engine.estimate import refuse_too_large
     from freewalk.harness.methods.registry import BuiltInRegistry
@@ -122,7 +108,7 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     from freewalk.harness.plan.plan import expand
     from freewalk.harness.plan.targets import warn_of_targets
     from freewalk.harness.terminal.console import plain
-    from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
+    from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_problem
     from freewalk.harness.weights.weights_file import SavedWeights, save_weights
     from freewalk.results.report.explanation import explain
     from freewalk.results.schema.schema import PARAMETER_PREFIX
@@ -136,12 +122,15 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     warn_of_targets(plan.cells)
     path = _free_path(save, trial.cell.task, trial.trial_id)
     budget = Budget.of(configuration)
-    initial = start.weights_for(resolve_trial(trial.cell, budget))
-    for note in (note_of(backend), start.note(trial.seed)):
-        if note and not quiet:
-            click.echo(note, err=True)
-    run = start_trial(trial.cell, trial.seed, budget, backend, initial)
-    run.problem.warm_up(backend)
+    problem = resolve_trial(trial.cell, budget)
+    initial = _initial(weights, saved, problem)
+    if not quiet and (note := note_of(backend)):
+        click.echo(note, err=True)
+    if not quiet and saved is not None and saved.record.get("seed") == trial.seed:
+        sees = "another --seed shows other data and noise"
+        click.echo(f"harness: the weights were trained with seed {trial.seed} too; {sees}", err=True)
+    run = start_problem(problem, trial.seed, budget, backend, initial)
+    problem.warm_up(backend)
     line = _LossLine(run.steps, quiet=quiet)
 
     def check(run: Any) -> None:
@@ -153,21 +142,17 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
         result = run_interruptibly(run, backend, check=check).fields
     except KeyboardInterrupt:
         interrupted = True
-        result = {"outcome": "interrupted", "steps": run.trainer.step, **_last_measures(run)}
+        result = {"outcome": "interrupted", "steps": run.trainer.step}
+        if (last := run.last_evaluation) is not None:
+            result |= {"loss_final": last.loss, "metric_final": run.task.measure(last)}
     line.end(run)
     record = {"seed": trial.seed, **plain(result)}
-    save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record), "--save ")
+    save_weights(path, SavedWeights.of(trial.cell, problem, run.trainer.weights, record), "--save ")
     settings = {f"{PARAMETER_PREFIX}{name}": value for name, value in trial.cell.parameters.items()}
     row = {"method": trial.cell.method, **settings, **result}
     why = "" if interrupted else explain(row, run.curve).partition(": ")[2]
     _print_result(record, path, why, as_json)
     return 130 if interrupted else 0
-
-
-def _last_measures(run: Any) -> dict[str, Any]:
-    if run.last_evaluation is None:
-        return {}
-    return {"loss_final": run.last_evaluation.loss, "metric_final": run.task.measure(run.last_evaluation)}
 
 
 def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
