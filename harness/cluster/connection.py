@@ -67,7 +67,7 @@ class Cluster:
         self.local: LocalWorkers | None = None
         self.start_seconds = 0.0
         self._security: Any = None  # a cluster of somebody else's: what Dask's settings say
-        self._loop: asyncio.AbstractEventLoop
+        self.loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._on_exit = ExitStack()
         self._on_exit_of_loop = AsyncExitStack()
@@ -126,8 +126,8 @@ class Cluster:
         """Connect, and wait for the first workers."""
         start = time.perf_counter()
         self._on_exit.enter_context(quiet_dask())
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="freewalk-cluster", daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="freewalk-cluster", daemon=True)
         self._thread.start()
         try:
             self.call(self._open())
@@ -150,27 +150,23 @@ class Cluster:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it here."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def soon(self, function: Callable[[], None]) -> None:
-        """Run a function on the loop."""
-        self._loop.call_soon_threadsafe(function)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     def submit(self, work: Coroutine[Any, Any, None]) -> Any:
         """Start a coroutine on the loop; return its concurrent future."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def close(self) -> None:
         """Disconnect, end a local cluster, and let Dask speak again."""
         try:
             if self._thread is not None:
                 with suppress(TimeoutError):
-                    asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+                    asyncio.run_coroutine_threadsafe(self._close(), self.loop).result(10)
                 with suppress(TimeoutError):
-                    asyncio.run_coroutine_threadsafe(_end_all_others(_SECONDS_TO_CLOSE), self._loop).result(10)
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                    asyncio.run_coroutine_threadsafe(_end_all_others(_SECONDS_TO_CLOSE), self.loop).result(10)
+                self.loop.call_soon_threadsafe(self.loop.stop)
                 self._thread.join()
-                self._loop.close()
+                self.loop.close()
                 self._thread = None
         finally:
             if self.local is not None:

@@ -94,7 +94,7 @@ class ClusterEngine:
 
     def stop(self) -> None:
         """Let running slices stop at their next check, and start no more."""
-        self._cluster.soon(self._dispatch.stop)
+        self._cluster.loop.call_soon_threadsafe(self._dispatch.stop)
 
     def drain(self) -> Iterator[Event]:
         """Yield the events that were left when `run` was cut short."""

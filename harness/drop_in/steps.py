@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from statistics import fmean
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,32 +12,18 @@ from numpy.typing import NDArray
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.settings import Settings
 
+if TYPE_CHECKING:
+    from freewalk.kernels.cpu.given import GivenWalk
+    from freewalk.kernels.reference.given import ReferenceGivenWalk
+
 _STEPS_OF_A_COMPARISON = 5
 _SECONDS_OF_A_COMPARISON = 1.0
 """Less than that many steps when they take longer than this."""
 _SECONDS_BETWEEN_COMPARISONS = 5.0
 
 
-class Stepper(Protocol):
-    """A walk on given batches, in progress."""
-
-    @property
-    def step(self) -> int:
-        """Steps taken so far."""
-
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """A copy of the weights, (n_from, n_to)."""
-
-    def take_step(
-        self,
-        x: NDArray[np.floating],
-        y: NDArray[np.floating],
-        *,
-        learning_rate: float | None = None,
-        unit_noise: NDArray[np.floating] | None = None,
-    ) -> float:
-        """Take one step; return the mean loss before it."""
+Stepper: TypeAlias = "GivenWalk | ReferenceGivenWalk | BestThreads"
+"""A walk on given batches, in progress."""
 
 
 def make_stepper(settings: Settings) -> tuple[Stepper, str]:

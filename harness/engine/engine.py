@@ -235,12 +235,12 @@ class Engine:
 
     def seconds_between_reports(self, pack: Pack) -> float:
         """Return how long not to report on a pack again."""
-        return max(_SECONDS_BETWEEN_REPORTS, _SECONDS_OF_A_REPORT * (pack.n_open + 10 * self.backend.workers))
+        return max(_SECONDS_BETWEEN_REPORTS, _SECONDS_OF_A_REPORT * (len(pack.open) + 10 * self.backend.workers))
 
     def _shall_cut(self, pack: Pack) -> bool:
         with self._changed:
             starving = self._idle > 0 and not self._waiting
-        return starving and pack.n_open > 1 and pack.seconds_left > _WORTH_CUTTING_SECONDS
+        return starving and len(pack.open) > 1 and pack.seconds_left > _WORTH_CUTTING_SECONDS
 
     def _is_alone(self) -> bool:
         with self._changed:

@@ -86,11 +86,6 @@ class Pack(ABC):
         """Trials that have not come to an outcome, with what is known of them."""
 
     @property
-    def n_open(self) -> int:
-        """How many they are."""
-        return len(self.open)
-
-    @property
     @abstractmethod
     def seconds_left(self) -> float:
         """What the rest takes at the present pace, at most; 0 while that is unknown."""

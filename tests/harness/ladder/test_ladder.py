@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from freewalk.harness.gradcheck import cell
-from freewalk.harness.ladder import gradients
 from freewalk.harness.ladder.digits import SEGMENTS, segments_problem, seven_segments
 from freewalk.harness.ladder.rung import Attempt, Rung, RungResult, Setting, Skip, climb
 from freewalk.harness.ladder.rungs import RECIPES, ladder
@@ -85,7 +84,6 @@ def wrong(factor: float) -> Callable[..., Any]:
 
 
 def test_a_wrong_gradient_stops_at_the_neuron_it_was_derived_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gradients, "loss_gradient", wrong(-1.0))
     monkeypatch.setattr(cell, "loss_gradient", wrong(-1.0))
     results = climbed("backprop")
     assert [result.name for result in results] == ["neuron", "error signal"]
@@ -141,7 +139,7 @@ def test_a_wrong_update_stops_at_learning(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_command_prints_a_table_and_where_it_stopped(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gradients, "loss_gradient", wrong(0.5))
+    monkeypatch.setattr(cell, "loss_gradient", wrong(0.5))
     result = harness("ladder")
     assert result.code == 3
     for words in ("neuron", "passed", "error signal", "failed", "1 derivative, largest relative error"):
