@@ -26,7 +26,7 @@ def weights_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def load_given(file: Path | None, weights: Path | None, plugins: tuple[str, ...]) -> tuple[Path, Any]:
     """Return the one file of weights that a command was given, and what it holds, once plug-ins are loaded."""
     from freewalk.harness.methods.plugins import load_entry_points, load_plugins
-    from freewalk.harness.weights.weights_file import load_sound_weights
+    from freewalk.harness.weights.weights_file import load
 
     if file is not None and weights is not None:
         raise UsageError(f"{file} and --weights {weights}: give one file of weights")
@@ -35,7 +35,7 @@ def load_given(file: Path | None, weights: Path | None, plugins: tuple[str, ...]
         raise click.UsageError("missing option '--weights'", click.get_current_context())
     load_entry_points()
     load_plugins(plugins)
-    return found, load_sound_weights(found, "--weights ")
+    return found, load(found, option="--weights ")
 
 
 def load_for(path: Path, task: str | None) -> Any:
@@ -46,9 +46,9 @@ def load_for(path: Path, task: str | None) -> Any:
     UsageError
         If it cannot be read, its weights are not finite, or it was trained on another task.
     """
-    from freewalk.harness.weights.weights_file import load_sound_weights
+    from freewalk.harness.weights.weights_file import load
 
-    saved = load_sound_weights(path, "--weights ")
+    saved = load(path, option="--weights ")
     if task is not None and saved.task not in (None, task):
         raise UsageError(f"--weights {path} was trained on {saved.task}, not {task}; leave --task out")
     return saved

@@ -109,7 +109,8 @@ def _train(
     from freewalk.harness.plan.targets import warn_of_targets
     from freewalk.harness.terminal.console import plain
     from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_problem
-    from freewalk.harness.weights.weights_file import SavedWeights, save_weights
+    from freewalk.harness.weights.weights_file import SavedWeights
+    from freewalk.harness.weights.weights_file import save as save_weights
     from freewalk.results.report.explanation import explain
     from freewalk.results.schema.schema import PARAMETER_PREFIX
 
@@ -147,7 +148,7 @@ def _train(
             result |= {"loss_final": last.loss, "metric_final": run.task.measure(last)}
     line.end(run)
     record = {"seed": trial.seed, **plain(result)}
-    save_weights(path, SavedWeights.of(trial.cell, problem, run.trainer.weights, record), "--save ")
+    save_weights(path, SavedWeights.of(trial.cell, problem, run.trainer.weights, record), option="--save ")
     settings = {f"{PARAMETER_PREFIX}{name}": value for name, value in trial.cell.parameters.items()}
     row = {"method": trial.cell.method, **settings, **result}
     why = "" if interrupted else explain(row, run.curve).partition(": ")[2]

@@ -20,7 +20,7 @@ from freewalk.harness.drop_in.debugging import line_of, tensors_of
 from freewalk.harness.drop_in.settings import Settings, settings_of
 from freewalk.harness.drop_in.steps import make_stepper
 from freewalk.harness.weights.outputs import Measures, measure
-from freewalk.harness.weights.weights_file import SavedWeights, save_weights
+from freewalk.harness.weights.weights_file import SavedWeights, save
 
 Array = NDArray[np.float64]
 
@@ -241,7 +241,7 @@ class NNRndTraining:
         UsageError
             If there is such a file and it may not be replaced, or it cannot be written.
         """
-        save_weights(Path(path), self.saved, replace=replace)
+        save(path, self.saved, replace=replace)
 
     def _measured(self, batches: list[tuple[Any, Any]]) -> Measures:
         if not batches:
