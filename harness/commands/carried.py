@@ -15,12 +15,15 @@ _FOLLOWS_OPTIMIZER = ("learning_rate", "momentum")
 """Values that suit one optimizer only."""
 
 
+def weights_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --weights with its help."""
+    return click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help=text)
+
+
 def weights_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add a file of weights, as an argument or as --weights, as other commands take it."""
-    option = click.option(
-        "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Trained weights, from train --save."
-    )
-    return click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")(option(function))
+    function = weights_option("Trained weights, as train --save writes them.")(function)
+    return click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")(function)
 
 
 def load_given(file: Path | None, weights: Path | None, plugins: tuple[str, ...]) -> tuple[Path, Any]:

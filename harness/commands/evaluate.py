@@ -19,7 +19,7 @@ _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
 
 @click.command("evaluate")
 @weights_options
-@option("--task", metavar="NAME", help="Whose data.  [default: the file's own task]")
+@option("--task", metavar="NAME", help="Task whose data to use.  [default: the file's own]")
 @click.option(
     "--evaluation-points",
     "--points",
@@ -29,7 +29,7 @@ _POINTS = SweepConfiguration.model_fields["evaluation_points"].default
     envvar=["HARNESS_EVALUATION_POINTS", "HARNESS_POINTS"],
     help=f"Held-out datapoints of the task.  [default: {_POINTS}]",
 )
-@option("--seed", type=int, metavar="SEED", help="Of the held-out data.  [default: that of the training]")
+@option("--seed", type=int, metavar="SEED", help="Seed of the held-out data.  [default: that of the training]")
 @click.option(
     "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your own data: a .npz with x and y, or x as .npy."
 )
@@ -56,7 +56,7 @@ def command(
 ) -> int:
     """Measure saved weights: the loss, how many outputs are right, and the errors of each output.
 
-    Held-out data are those that training was judged by, if the seed is; computed in float64.
+    With the seed of the training, held-out data are those that it was judged by. Everything is computed in float64.
     """
     from freewalk.harness.weights.heldout import measure_held_out
     from freewalk.harness.weights.own_data import load_pair

@@ -26,14 +26,16 @@ _DEFAULTS = {"batch_size": "16"}
 @option("--task", metavar="NAME", help="Whose data and sizes; see harness tasks.")
 @option("--method", metavar="NAME", help="Method.  [default: backprop]")
 @option("--seed", metavar="SEED", default="0", help="Seed.")
-@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Check at these, saved by train.")
+@click.option(
+    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Check at these weights, saved by train."
+)
 @option(
     "--samples",
     type=click.IntRange(min=2),
     default=500,
     help="Steps that the estimates of walk and synthetic come from, and the direction of a method of your own.",
 )
-@option("--backend", metavar="NAME", default="auto", help="Whose steps to check.")
+@option("--backend", metavar="NAME", default="auto", help="Backend whose training steps to check.")
 @plugin_option
 @threads_option
 @set_option
@@ -51,12 +53,12 @@ def command(
     as_json: bool,
     **given: str | None,
 ) -> int:
-    """Check gradients: analytic against numerical, and what a training step moves by against the analytic one.
+    """Check gradients: analytic against numerical ones, and the step that training takes against the analytic one.
 
     The relative error of every weight, |a - n| / max(1e-8, |a| + |n|) in float64 with h = 1e-5, must stay below 1e-6.
-    A gradient that misses is named: a constant factor, a sign, a derivative of the wrong thing, a layer, a bias. Of the
-    walk the bias along the gradient is measured, of a method of your own whether its steps lead down. Exit code 3 if
-    something is wrong.
+    What is wrong with one that misses is named: a constant factor, a sign, a derivative of the wrong thing, a layer, a
+    bias. For the walk, the bias along the gradient is measured; for a method of your own, whether its steps lead down.
+    Exit code 3 if something is wrong.
     """
     from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.engine.estimate import refuse_too_large

@@ -24,7 +24,7 @@ EXIT_FAILED = 3
 @plugin_option
 @threads_option
 @set_option
-@option("--quiet", is_flag=True, help="Do not tell which rung is being tried.")
+@option("--quiet", is_flag=True, help="Do not report each rung as it is tried.")
 @option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(
     method: str,

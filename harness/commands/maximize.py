@@ -44,10 +44,10 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     help="gradient: along the exact gradient; walk: along estimates from random perturbations of the input.",
 )
 @option("--restarts", type=int, default=20, metavar="N", help="Starting points.")
-@click.option("--steps", type=int, metavar="N", help="Of a restart, at most.  [default: gradient: 1000; walk: 300]")
+@click.option("--steps", type=int, metavar="N", help="Most steps of a restart.  [default: gradient: 1000; walk: 300]")
 @click.option("--binary", is_flag=True, help="Also find the best input with every entry at one of its bounds.")
 @click.option("--timestep", type=int, metavar="T", help="Which of a sequence of outputs, from 0.  [default: the last]")
-@option("--seed", type=int, metavar="SEED", default=0, help="Of starting points and perturbations.")
+@option("--seed", type=int, metavar="SEED", default=0, help="Seed of the starting points and perturbations.")
 @plugin_option
 @option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(

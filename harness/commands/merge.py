@@ -17,7 +17,7 @@ from freewalk.harness.commands.cell_options import option
 @option("--quiet", is_flag=True, help="Print nothing.")
 @option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def command(directories: tuple[str, ...], out: str, quiet: bool, as_json: bool) -> None:
-    """Unite sweeps, from several machines say, in a new folder that can be shown, compared and reported.
+    """Unite sweeps, say from several machines, in a new folder that can be shown, compared and reported.
 
     A trial that occurs twice with equal results is taken once; two different results of one trial are refused. Times
     stay those of the machine that ran the trial; origins.csv says which one it was.

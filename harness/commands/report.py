@@ -51,9 +51,9 @@ def command(
 ) -> None:
     """Say which settings of a sweep win on each task, by how much and how surely.
 
-    DIR is the folder of a sweep, which may still be running, or a trials.csv. Written are report.html, one file that
-    needs nothing else, and summary.csv, ranking.csv, methods.csv and sensitivity.csv. Of a folder of several sweeps
-    these are listed.
+    DIR is the folder of a sweep, which may still be running, or a trials.csv. The command writes report.html, one file
+    that needs nothing else, and summary.csv, ranking.csv, methods.csv and sensitivity.csv. It lists the sweeps of a
+    folder that holds several.
     """
     from freewalk.harness.methods.plugins import load_plugins
     from freewalk.results.base.errors import StoreError

@@ -33,7 +33,7 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Start at these, saved by train; their task, network and method are taken over where no option differs.",
+    help="Start from these weights, saved by train; task, network and method are theirs unless an option differs.",
 )
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
 @option("--quiet", is_flag=True, help="No loss line.")

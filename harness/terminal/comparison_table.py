@@ -34,7 +34,7 @@ def print_comparison(found: Comparison) -> None:
 def _all_cells(found: Comparison, whole: Overall) -> str:
     cells = "the cell" if whole.n_cells == 1 else f"all {whole.n_cells:,} cells"
     if math.isnan(whole.ratio):
-        return f"{cells}: nobody reached the target"
+        return f"{cells}: no trial reached the target"
     ratio = f"{cells}: {ratio_text(whole.ratio)} times A"
     if whole.test is None:
         return f"{ratio}; {found.untested_seconds}"
