@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.carried import carried_network, load_for
+from freewalk.harness.commands.carried import carried_network, load_for, weights_option
 from freewalk.harness.commands.cell_options import cell_options, option, set_option
 from freewalk.harness.commands.options import plugin_option, threads_option
 from freewalk.harness.parameters.parameters import PARAMETERS
@@ -26,9 +26,7 @@ _DEFAULTS = {"batch_size": "16"}
 @option("--task", metavar="NAME", help="Whose data and sizes; see harness tasks.")
 @option("--method", metavar="NAME", help="Method.  [default: backprop]")
 @option("--seed", metavar="SEED", default="0", help="Seed.")
-@click.option(
-    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Check at these weights, saved by train."
-)
+@weights_option("Check at these weights, saved by train.")
 @option(
     "--samples",
     type=click.IntRange(min=2),

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.carried import carried_network, carried_training, load_for
+from freewalk.harness.commands.carried import carried_network, carried_training, load_for, weights_option
 from freewalk.harness.commands.cell_options import cell_options, option, set_option
 from freewalk.harness.commands.options import plugin_option, run_options, threads_option, without_overridden
 from freewalk.harness.parameters.parameters import PARAMETERS
@@ -29,12 +29,7 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 @threads_option
 @set_option
 @run_options
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Start from these weights, saved by train; task, network and method are theirs unless an option differs.",
-)
+@weights_option("Start from these, saved by train; task, network and method are theirs unless an option differs.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
 @option("--quiet", is_flag=True, help="No loss line.")
 @option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
