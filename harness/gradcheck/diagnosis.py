@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.gradcheck.factors import factor_words, number
 from freewalk.harness.gradcheck.fits import (
     Explanation,
     Fit,
@@ -26,7 +25,7 @@ from freewalk.harness.gradcheck.fits import (
     fit_of,
 )
 from freewalk.harness.gradcheck.layers import Layer
-from freewalk.harness.gradcheck.places import listed, local, where_it_enters
+from freewalk.harness.gradcheck.words import factor_words, listed, local, number, where_it_enters
 
 Array = NDArray[np.float64]
 

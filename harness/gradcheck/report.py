@@ -89,9 +89,7 @@ class Report:
             "tolerance": self.tolerance,
             "n_weights": self.n_weights,
             "n_missed": self.n_missed,
-            "layers": [asdict(layer) for layer in self.layers],
-            "worst": [asdict(miss) for miss in self.worst],
-            "faults": [asdict(fault) for fault in self.faults],
+            **asdict(self),
         }
 
     def __str__(self) -> str:
