@@ -160,14 +160,16 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
     """Return the time and memory that trials take at most, after timing a few real steps of each kind of trial."""
     kinds = {_kind(trial.cell): trial for trial in reversed(trials)}  # of each kind the first
     scales = {kind: _measured_scale(trial, budget, backend) for kind, trial in kinds.items()}
-    courses = {cell: Course(cell, budget) for cell in {trial.cell for trial in trials}}
+    courses = ((cell, Course(cell, budget)) for cell in {trial.cell for trial in trials})
+    costs = {cell: (course.whole, course.drawing) for cell, course in courses}  # a course holds much: one at a time
     total = 0.0
     for work in works_of(trials, budget, backend):
-        own = [courses[trial.cell] for trial in work.trials]
-        shared = [one.drawing for one in own] if work.together and backend.most_sharing_noise else [0.0]
-        seconds = sum(one.whole for one in own) - sum(shared) + max(shared)
+        whole, drawing = zip(*(costs[trial.cell] for trial in work.trials), strict=True)
+        seconds = sum(whole)
+        if work.together and backend.most_sharing_noise:
+            seconds += max(drawing) - sum(drawing)
         total += seconds * scales[_kind(work.trials[0].cell)]
-    memory = max(map(memory_mb, courses)) * backend.workers + peak_memory_mb()
+    memory = max(map(memory_mb, costs)) * backend.workers + peak_memory_mb()
     return Estimate(total / backend.workers + len(trials) * _SECONDS_PER_TRIAL, memory)
 
 
