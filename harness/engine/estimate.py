@@ -65,8 +65,8 @@ class Course:
         problem = resolve_problem(cell.task, cell.method, cell.parameters)
         self.steps = budget.steps(problem.evaluations_per_step)
         self._ends = np.fromiter(budget.ends(problem.evaluations_per_step), dtype=np.int64)
-        self.drawing = draw_cost(problem) * self.steps
-        """Of the whole time, what trials that run together spend once."""
+        self.draw_seconds = self.steps * draw_cost(problem)
+        """Of its time, what trials that run together draw once."""
         self._seconds_per_step = step_cost(problem)
         self._seconds_per_measurement = judging_cost(
             problem, problem.problem.evaluation_points(budget.evaluation_points)
@@ -160,16 +160,15 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
     """Return the time and memory that trials take at most, after timing a few real steps of each kind of trial."""
     kinds = {_kind(trial.cell): trial for trial in reversed(trials)}  # of each kind the first
     scales = {kind: _measured_scale(trial, budget, backend) for kind, trial in kinds.items()}
-    courses = ((cell, Course(cell, budget)) for cell in {trial.cell for trial in trials})
-    costs = {cell: (course.whole, course.drawing) for cell, course in courses}  # a course holds much: one at a time
+    cells = {trial.cell for trial in trials}
+    costs = {cell: (course.whole, course.draw_seconds) for cell in cells for course in [Course(cell, budget)]}
     total = 0.0
     for work in works_of(trials, budget, backend):
-        whole, drawing = zip(*(costs[trial.cell] for trial in work.trials), strict=True)
-        seconds = sum(whole)
-        if work.together and backend.most_sharing_noise:
-            seconds += max(drawing) - sum(drawing)
+        shares = work.together and backend.most_sharing_noise
+        alone, draws = zip(*(costs[trial.cell] for trial in work.trials), strict=True)
+        seconds = sum(alone) - sum(draws) + max(draws) if shares else sum(alone)
         total += seconds * scales[_kind(work.trials[0].cell)]
-    memory = max(map(memory_mb, costs)) * backend.workers + peak_memory_mb()
+    memory = max(memory_mb(cell) for cell in cells) * backend.workers + peak_memory_mb()
     return Estimate(total / backend.workers + len(trials) * _SECONDS_PER_TRIAL, memory)
 
 
