@@ -50,7 +50,9 @@ def learn(setting: Setting, method: str, task: str, architecture: str, recipe: R
 
 def learn_problem(setting: Setting, problem: ResolvedProblem, recipe: Recipe) -> Attempt:
     """Do what `learn` does for a cell made concrete."""
-    budget = Budget(_EPOCHS, max(1, recipe.steps // _EPOCHS), _EVALUATION_POINTS)
+    budget = Budget(
+        epochs=_EPOCHS, steps_per_epoch=max(1, recipe.steps // _EPOCHS), evaluation_points=_EVALUATION_POINTS
+    )
     backend = backend_of(setting.backend, problem.method)
     run = start_problem(problem, setting.seed, budget, backend)
     result = run_trial(run, backend)
