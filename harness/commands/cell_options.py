@@ -1,4 +1,4 @@
-"""Options that any command may have, and those for the parameters of one cell."""
+"""Options for the parameters of one cell."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.options import option
 from freewalk.harness.parameters.parameters import METHOD_PARAMETERS, PARAMETERS
-
-
-def option(name: str, *more: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add an option that the environment may set, --epochs as HARNESS_EPOCHS, and whose default help shows."""
-    variable = f"HARNESS_{name.removeprefix('--').replace('-', '_').upper()}"
-    return click.option(name, *more, envvar=variable, show_default="default" in attributes, **attributes)
 
 
 def cell_options(

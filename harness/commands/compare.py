@@ -7,7 +7,7 @@ import math
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.cell_options import option
+from freewalk.harness.commands.options import option
 
 EXIT_WORSE = 3
 

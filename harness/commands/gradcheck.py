@@ -8,8 +8,8 @@ import click
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, load_for, weights_option
-from freewalk.harness.commands.cell_options import cell_options, option, set_option
-from freewalk.harness.commands.options import plugin_option, threads_option
+from freewalk.harness.commands.cell_options import cell_options, set_option
+from freewalk.harness.commands.options import option, plugin_option, threads_option
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.plan.single_trial import own_settings, single_trial
 

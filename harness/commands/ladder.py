@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from freewalk.harness.base.errors import UsageError, unknown_own
-from freewalk.harness.commands.cell_options import option, set_option
-from freewalk.harness.commands.options import plugin_option, threads_option
+from freewalk.harness.commands.cell_options import set_option
+from freewalk.harness.commands.options import option, plugin_option, threads_option
 from freewalk.harness.plan.single_trial import own_settings
 
 EXIT_FAILED = 3

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from freewalk.harness.commands.carried import load_given, weights_options
-from freewalk.harness.commands.cell_options import option
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.options import option, plugin_option
 
 _AS_LARGE, _AS_SMALL = 1.0, 0.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.cell_options import option
+from freewalk.harness.commands.options import option
 
 
 @click.command("merge")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.cell_options import option
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.options import option, plugin_option
 from freewalk.results.base.text import printable
 
 if TYPE_CHECKING:

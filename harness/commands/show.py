@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from freewalk.harness.base.errors import UsageError, unknown
-from freewalk.harness.commands.cell_options import option
+from freewalk.harness.commands.options import option
 
 if TYPE_CHECKING:
     import pandas as pd

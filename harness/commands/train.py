@@ -12,8 +12,8 @@ import click
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for, weights_option
-from freewalk.harness.commands.cell_options import cell_options, option, set_option
-from freewalk.harness.commands.options import plugin_option, run_options, threads_option, without_overridden
+from freewalk.harness.commands.cell_options import cell_options, set_option
+from freewalk.harness.commands.options import option, plugin_option, run_options, threads_option, without_overridden
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.plan.single_trial import axis, own_settings
 

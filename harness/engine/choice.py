@@ -9,8 +9,8 @@ from dataclasses import replace
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.engine import Engine
 from freewalk.harness.plan.budget import Budget
-from freewalk.harness.plan.configuration import BACKENDS
 from freewalk.harness.plan.plan import Cell, Plan, Trial
+from freewalk.harness.plan.settings import BACKENDS
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
 from freewalk.kernels.machine.threads import usable_threads
@@ -77,7 +77,7 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
 
 def backend_of(backend: Backend, method: str) -> Backend:
     """Return where a method runs on a backend: the walk there, others on the CPU if it has no kernels for them."""
-    return backend if method == _BATCHED or not backend.most_together else resolve_backend("cpu")
+    return backend if method == _BATCHED or not backend.most_in_a_pack else resolve_backend("cpu")
 
 
 def backend_for(name: str, method: str, cells: Iterable[Cell] = ()) -> Backend:

@@ -13,7 +13,7 @@ from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.base.errors import one_line
 from freewalk.harness.base.interrupts import TRAINING, patience
 from freewalk.harness.engine.packing import works_of
-from freewalk.harness.engine.work import Pack, TrialAlone, Work, alone_again, start_pack
+from freewalk.harness.engine.work import PackRun, TrialAlone, Work, alone_again, start_pack
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
 from freewalk.harness.trial.events import Event, Failed, Finished, Reports, Saved, Started, Stopped
@@ -73,7 +73,7 @@ class Engine:
         self._waiting: list[Work] = []
         self._running = 0
         self._idle = 0
-        self._packs: list[Pack] = []
+        self._packs: list[PackRun] = []
         self._begun: set[str] = set()
         self.compile_seconds = 0.0
 
@@ -191,7 +191,7 @@ class Engine:
         return again
 
     @contextmanager
-    def _stoppable(self, pack: Pack) -> Iterator[None]:
+    def _stoppable(self, pack: PackRun) -> Iterator[None]:
         """Let `stop` reach a pack."""
         with self._changed:
             self._packs.append(pack)
@@ -202,11 +202,11 @@ class Engine:
                 self._packs.remove(pack)
             self._count_compilation(pack)
 
-    def _count_compilation(self, pack: Pack) -> None:
+    def _count_compilation(self, pack: PackRun) -> None:
         with self._changed:
             self.compile_seconds += pack.newly_compiled()
 
-    def check(self, pack: Pack, seconds_since_saved: float) -> bool:
+    def check(self, pack: PackRun, seconds_since_saved: float) -> bool:
         """Do what is due between two calls of a pack's kernels; return whether checkpoints were made.
 
         Raises
@@ -228,16 +228,16 @@ class Engine:
             self.compile_seconds += spread_if_worth(pack.progress, self.backend)
         return save
 
-    def report(self, pack: Pack, reports: Reports) -> None:
+    def report(self, pack: PackRun, reports: Reports) -> None:
         """Say how far a pack is, unless others have to be heard first: no thread waits for that."""
         if not self._events.full():
             self._events.put(reports.of((t, run.trainer.step, run.seconds, run.curve) for t, run in pack.open))
 
-    def seconds_between_reports(self, pack: Pack) -> float:
+    def seconds_between_reports(self, pack: PackRun) -> float:
         """Return how long not to report on a pack again."""
         return max(_SECONDS_BETWEEN_REPORTS, _SECONDS_OF_A_REPORT * (len(pack.open) + 10 * self.backend.workers))
 
-    def _shall_cut(self, pack: Pack) -> bool:
+    def _shall_cut(self, pack: PackRun) -> bool:
         with self._changed:
             starving = self._idle > 0 and not self._waiting
         return starving and len(pack.open) > 1 and pack.seconds_left > _WORTH_CUTTING_SECONDS
@@ -250,7 +250,7 @@ class Engine:
 class _Check:
     """The checks of one pack, which know when its checkpoints were made and what was reported."""
 
-    def __init__(self, engine: Engine, pack: Pack) -> None:
+    def __init__(self, engine: Engine, pack: PackRun) -> None:
         self._engine, self._pack = engine, pack
         self._saved_at = time.perf_counter()
         self._reports = Reports()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from freewalk.harness.base.errors import one_line
-from freewalk.harness.engine.work import Pack, Work, alone_again, start_pack
+from freewalk.harness.engine.work import PackRun, Work, alone_again, start_pack
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.trial.events import Failed, Finished
 from freewalk.harness.trial.trial import Interrupted
@@ -59,7 +59,7 @@ def run_slice(
     open_trials = {trial.trial_id: trial for trial in work.trials}
     events: list[Finished | Failed] = []
     n_checks = 0
-    pack: Pack | None = None
+    pack: PackRun | None = None
 
     def check() -> None:
         nonlocal n_checks

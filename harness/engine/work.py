@@ -19,7 +19,7 @@ from freewalk.harness.trial.trial import SECONDS_BETWEEN_CHECKS, resolve_trial, 
 from freewalk.harness.trial.watch import TrialResult, TrialWatch, finish_trial, judge_of
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.machine.clock import running_seconds
-from freewalk.kernels.model.batch import BatchTrial, TrialBatch
+from freewalk.kernels.model.pack import Pack, PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 
 Ended = tuple[Trial, TrialResult]
@@ -48,8 +48,8 @@ class Work:
         return Work(self.trials[part], self.checkpoints[part], self.together)
 
 
-class Pack(ABC):
-    """Work in progress; `run` may be left at a check, and `left` then says what remains."""
+class PackRun(ABC):
+    """A pack in progress; `run` may be left at a check, and `left` then says what remains."""
 
     _counted_seconds = 0.0
 
@@ -91,7 +91,7 @@ class Pack(ABC):
         """What the rest takes at the present pace, at most; 0 while that is unknown."""
 
 
-class TrialAlone(Pack):
+class TrialAlone(PackRun):
     """One trial with a trainer of its own."""
 
     def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
@@ -139,23 +139,23 @@ class TrialAlone(Pack):
 
 @dataclass
 class PackMember:
-    """One trial of a pack, as `TrialWatch` wants to see it: the kernels' batch trains and measures."""
+    """One trial of a pack, as `TrialWatch` wants to see it: the kernels' pack trains and measures."""
 
-    batch: TrialBatch
+    pack: Pack
     place: int
 
     @property
     def step(self) -> int:
         """Steps taken so far."""
-        return int(self.batch.steps[self.place])
+        return int(self.pack.steps[self.place])
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """A copy of the weights, (n_from, n_to)."""
-        return self.batch.weights(self.place)
+        return self.pack.weights(self.place)
 
 
-class TrialsTogether(Pack):
+class TrialsTogether(PackRun):
     """Trials whose steps are taken together.
 
     The seconds of a call are shared out among the trials by what their steps cost, so that the seconds of all trials
@@ -165,10 +165,10 @@ class TrialsTogether(Pack):
     def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
         self._backend = backend
         problems = [resolve_trial(trial.cell, budget) for trial in work.trials]
-        self._batch = _make_batch(work, problems, budget, backend)
+        self._pack = _make_pack(work, problems, budget, backend)
         self._runs: dict[int, tuple[Trial, TrialWatch]] = {}
         for place, ((trial, saved), problem) in enumerate(zip(work.pairs(), problems, strict=True)):
-            watch = TrialWatch(problem, PackMember(self._batch, place), judge_of(problem, budget), budget, trial.seed)
+            watch = TrialWatch(problem, PackMember(self._pack, place), judge_of(problem, budget), budget, trial.seed)
             if saved is not None:
                 watch.recall(saved.memory, saved.curve)
             self._runs[place] = trial, watch
@@ -177,13 +177,13 @@ class TrialsTogether(Pack):
 
     @property
     def compile_seconds(self) -> float:
-        """What the batch says."""
-        return self._batch.compile_seconds
+        """What the kernels' pack says."""
+        return self._pack.compile_seconds
 
     def run(self, check: Check) -> Iterator[Ended]:
         """Train until every trial has come to its outcome; yield each when it has."""
-        while places := tuple(self._batch.active):
-            steps = self._batch.steps
+        while places := tuple(self._pack.active):
+            steps = self._pack.steps
             steps_left = {place: self._next_end(place) - int(steps[place]) for place in places}
             due = [place for place in places if steps_left[place] <= 0 or not self._runs[place][1].is_finite]
             if due:
@@ -201,9 +201,9 @@ class TrialsTogether(Pack):
         """Take steps, as many as fit between two checks."""
         known = self._seconds_per_step
         n_steps = max(1, min(most_steps, int(SECONDS_BETWEEN_CHECKS / known))) if known else 1
-        places = list(self._batch.active)
-        progress = self._batch.train(n_steps)
-        seconds = self._batch.kernel_seconds
+        places = list(self._pack.active)
+        progress = self._pack.train(n_steps)
+        seconds = self._pack.kernel_seconds
         self._seconds_per_step = seconds / n_steps
         shares = self._costs[places] / self._costs[places].sum()
         for place, done, share in zip(places, progress, shares, strict=True):
@@ -212,20 +212,20 @@ class TrialsTogether(Pack):
     def _measure(self, places: Sequence[int]) -> Iterator[Ended]:
         """Measure trials; those that have come to an outcome leave the pack."""
         compiled_before, start = self.compile_seconds, running_seconds()
-        evaluations = self._batch.evaluate(places)
+        evaluations = self._pack.evaluate(places)
         seconds = (running_seconds() - start - (self.compile_seconds - compiled_before)) / len(places)
         for place, evaluation in zip(places, evaluations, strict=True):
             trial, run = self._runs[place]
             run.measured(evaluation, seconds)
             if run.convergence.outcome is not None or run.next_end is None:
                 result = finish_trial(run, self._backend)
-                self._batch.drop(place)
+                self._pack.drop(place)
                 yield trial, result
 
     def left(self) -> Work:
         """Return the trials that have not come to an outcome, with checkpoints, those with most left first."""
-        places = sorted(self._batch.active, key=lambda place: -self._cost_left(place))
-        watches = [(self._runs[place], self._batch.state(place)) for place in places]
+        places = sorted(self._pack.active, key=lambda place: -self._cost_left(place))
+        watches = [(self._runs[place], self._pack.state(place)) for place in places]
         return Work(
             tuple(trial for (trial, _), _ in watches),
             tuple(checkpoint_of(watch, state, self._backend) for (_, watch), state in watches),
@@ -236,21 +236,21 @@ class TrialsTogether(Pack):
         return float(self._costs[place]) * self._steps_left(place)
 
     def _steps_left(self, place: int) -> int:
-        return self._runs[place][1].steps - int(self._batch.steps[place])
+        return self._runs[place][1].steps - int(self._pack.steps[place])
 
     def request_stop(self) -> None:
         """Let a kernel that runs in another thread return soon."""
-        self._batch.request_stop()
+        self._pack.request_stop()
 
     @property
     def open(self) -> list[tuple[Trial, TrialWatch]]:
         """Trials that have not come to an outcome, with what is known of them."""
-        return [self._runs[place] for place in self._batch.active]
+        return [self._runs[place] for place in self._pack.active]
 
     @property
     def seconds_left(self) -> float:
         """What the rest takes at the present pace, at most; 0 while that is unknown."""
-        return self._seconds_per_step * max((self._steps_left(place) for place in self._batch.active), default=0)
+        return self._seconds_per_step * max((self._steps_left(place) for place in self._pack.active), default=0)
 
 
 def start_pack(work: Work, budget: Budget, backend: Backend) -> TrialAlone | TrialsTogether:
@@ -279,9 +279,9 @@ def checkpoint_of(run: TrialWatch, state: dict[str, NDArray[Any]], backend: Back
     return Checkpoint(state, run.memory(), tuple(run.curve), backend.name)
 
 
-def _make_batch(work: Work, problems: Sequence[ResolvedProblem], budget: Budget, backend: Backend) -> TrialBatch:
+def _make_pack(work: Work, problems: Sequence[ResolvedProblem], budget: Budget, backend: Backend) -> Pack:
     trials = [
-        BatchTrial(
+        PackTrial(
             own.configuration,
             trial.seed,
             None if own.layers is None else own.initial_weights(trial.seed),
@@ -292,4 +292,4 @@ def _make_batch(work: Work, problems: Sequence[ResolvedProblem], budget: Budget,
     ]
     first = problems[0]
     points = first.problem.evaluation_points(budget.evaluation_points)
-    return backend.make_batch(first.network, first.problem.data(), trials, evaluation_points=points, mask=first.mask)
+    return backend.make_pack(first.network, first.problem.data(), trials, evaluation_points=points, mask=first.mask)

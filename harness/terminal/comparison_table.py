@@ -14,6 +14,7 @@ from freewalk.harness.terminal.comparison import TITLES, Comparison, interval_te
 from freewalk.harness.terminal.console import make_console, make_table, print_json, print_line
 from freewalk.results.analysis.comparison import EVALUATIONS
 from freewalk.results.analysis.comparison_whole import Overall
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.statistics.ranks import SIGNIFICANT
 
 _ROWS_SHOWN = 10
@@ -88,7 +89,7 @@ def _measures(row: pd.Series[Any]) -> tuple[str, ...]:
 
 
 def _verdict(row: pd.Series[Any]) -> str:
-    if row["verdict"] is pd.NA:
+    if is_missing(row["verdict"]):
         return "no test"
     return "too few" if row["p_attainable"] > SIGNIFICANT else str(row["verdict"])
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from freewalk.harness.base.text import counted, significant
 from freewalk.harness.terminal.console import make_console, make_table, print_line
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.schema.schema import PARAMETER_PREFIX
 
 _ROWS_SHOWN = 40
@@ -76,7 +77,7 @@ def _fitting(names: Sequence[str], texts: dict[str, list[str]], headings: dict[s
 
 
 def _text(value: Any) -> str:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         return "-"
     is_finite = isinstance(value, float) and math.isfinite(value)
     text = significant(value, 4) if is_finite else str(value)
