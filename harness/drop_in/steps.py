@@ -14,7 +14,7 @@ from freewalk.harness.drop_in.settings import Settings
 
 if TYPE_CHECKING:
     from freewalk.kernels.cpu.given import GivenWalk
-    from freewalk.kernels.reference.given import ReferenceGivenWalk
+    from freewalk.kernels.trainers.reference_walk import ReferenceGivenWalk
 
 _STEPS_OF_A_COMPARISON = 5
 _SECONDS_OF_A_COMPARISON = 1.0
