@@ -1,4 +1,4 @@
-"""The result of a gradient check on the terminal, and as JSON."""
+"""The result of a gradient check on the terminal, and for JSON."""
 
 from __future__ import annotations
 
@@ -6,48 +6,40 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
+import click
 from rich.console import Console
 from rich.table import Table
 
 from freewalk.harness.gradcheck.cell import CellCheck
 from freewalk.harness.gradcheck.estimate import EstimateReport
 from freewalk.harness.gradcheck.report import Report
+from freewalk.harness.terminal.console import make_console, make_table, print_line
+from freewalk.kernels.backend import Backend
 
 EXACT = "analytic against central differences, float64"
 
 
-def print_check(check: CellCheck, console: Console, stepped: str, estimated: str) -> None:
-    """Print the tables, the worst weights and the faults.
-
-    Parameters
-    ----------
-    check
-        What was found.
-    stepped, estimated
-        Headings for the training steps' gradient and estimates.
-    """
+def print_check(check: CellCheck, method: str, backend: Backend) -> None:
+    """Print the tables, the worst weights and the faults that a check of a method found."""
+    console = make_console()
+    of = f"of {method} ({backend.name}, {backend.dtype}) against the analytic"
     _print_report(check.exact, EXACT, console)
     if check.stepped is not None:
-        _print_report(check.stepped, stepped, console)
+        part = "the last layer's gradient in a step" if method == "synthetic" else "the gradient a step takes"
+        _print_report(check.stepped, f"{part} {of} one", console)
     if check.estimate is not None:
-        _print_estimate(check.estimate, estimated, console, must_pass=check.estimate_must_pass)
+        heading = f"the estimate {of} gradient"
+        _print_estimate(check.estimate, heading, console, must_pass=check.estimate_must_pass)
     if check.direction is not None:
-        console.print(estimated, style="bold", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"  {check.direction.sentence}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"the steps {of} gradient", style="bold")
+        print_line(console, f"  {check.direction.sentence}")
+    click.echo("passed" if check.passed else "failed: see above")
 
 
-def as_json(check: CellCheck) -> dict[str, Any]:
-    """Return everything as JSON holds it; numbers that are not finite as text."""
-    found = {
-        "passed": check.passed,
-        "exact": check.exact.as_dict(),
-        "stepped": None if check.stepped is None else check.stepped.as_dict(),
-        "estimate": None if check.estimate is None else check.estimate.as_dict(),
-        "direction": None if check.direction is None else check.direction.as_dict(),
-    }
-    plain: dict[str, Any] = _plain(found)
-    return plain
+def facts_of(check: CellCheck) -> dict[str, Any]:
+    """Return everything for JSON."""
+    parts = {"exact": check.exact, "stepped": check.stepped, "estimate": check.estimate, "direction": check.direction}
+    return {"passed": check.passed, **{name: part and part.as_dict() for name, part in parts.items()}}
 
 
 def _print_report(report: Report, heading: str, console: Console) -> None:
@@ -65,11 +57,8 @@ def _print_report(report: Report, heading: str, console: Console) -> None:
             _figure(layer.norm_ratio),
         )
     console.print(table, highlight=False)
-    if report.passed:
-        console.print(f"  {report}", highlight=False, markup=False)
-        return
     for line in str(report).splitlines():
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"  {line}")
 
 
 def _print_estimate(report: EstimateReport, heading: str, console: Console, *, must_pass: bool) -> None:
@@ -106,8 +95,8 @@ def estimate_sentence(report: EstimateReport, *, must_pass: bool) -> str:
 
 
 def _table(heading: str, titles: Sequence[str], console: Console) -> Table:
-    console.print(heading, style="bold", highlight=False, markup=False, soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD)
+    print_line(console, heading, style="bold")
+    table = make_table()
     for title in titles:
         table.add_column(title, justify="left" if title == "layer" else "right", no_wrap=True)
     return table
@@ -115,11 +104,3 @@ def _table(heading: str, titles: Sequence[str], console: Console) -> Table:
 
 def _figure(value: float) -> str:
     return f"{value:.6f}" if math.isfinite(value) else "-"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""How much training signal a network's outputs let through: it tells a saturated network from a wrong one."""
+"""What is measured at a trial's end: the test part, and whether a network that failed is saturated or wrong."""
 
 from __future__ import annotations
 
@@ -9,14 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.methods.problem import ResolvedProblem
+from freewalk.kernels.cpu.trial import run_on_arrays
 from freewalk.kernels.data.datapoints import draw
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.model.walk import Evaluation
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.gradient import output_deltas
+from freewalk.kernels.trainers.reference_trainer import measure
 
 _POINTS = 64
 """Datapoints that tell whether a network is saturated."""
+
+
+def measure_test_part(problem: ResolvedProblem, weights: NDArray[np.float64]) -> Evaluation | None:
+    """Return the measures on every row of the test part, from the CPU kernels whatever trained; None if there is none.
+
+    Nobody is judged by them.
+
+    Parameters
+    ----------
+    weights
+        (n_from, n_to), zeros where the network has none.
+    """
+    rows = problem.problem.test_rows(problem.timesteps)
+    if rows is None:
+        return None
+    network = problem.network
+    x = rows[0] if network.sequence_input else rows[0][:, 0]
+    y = rows[1] if network.sequence_output else rows[1][:, 0]
+    with np.errstate(all="ignore"):
+        outputs, _ = run_on_arrays(network, weights, x, y, problem.timesteps)
+        return measure(network, outputs, y)
 
 
 def heldout_signal(problem: ResolvedProblem, weights: NDArray[np.float64]) -> float:
