@@ -160,7 +160,7 @@ def test_gradient_methods_take_memory_for_a_batch_or_for_time(plan: MakePlan) ->
 def test_an_estimate_of_many_trials_is_quick(plan: MakePlan) -> None:
     made = plan("stddev=linspace(0.1,1,100)", "batch_size=8", tasks=["xor"], seeds=range(100))
     start = time.perf_counter()
-    estimate(made.trials, Budget(1, 1, 16), CPU)
+    estimate(made.trials, Budget(epochs=1, steps_per_epoch=1, evaluation_points=16), CPU)
     assert time.perf_counter() - start < 6
 
 
@@ -168,7 +168,7 @@ def test_an_estimate_of_many_trials_is_quick(plan: MakePlan) -> None:
 def test_an_estimate_of_enormous_steps_takes_none_of_them(plan: MakePlan, specs: list[str]) -> None:
     trials = plan(*specs, tasks=["xor"], seeds=[0]).trials
     start = time.perf_counter()
-    found = estimate(trials, Budget(1, 100, 16), CPU)
+    found = estimate(trials, Budget(epochs=1, steps_per_epoch=100, evaluation_points=16), CPU)
     assert time.perf_counter() - start < 5
     assert found.seconds > 3600
 

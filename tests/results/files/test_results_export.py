@@ -30,7 +30,7 @@ scalars = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parameters=st.lists(st.dictionaries(st.sampled_from("abc"), scalars), min_size=1, max_size=5),
     loss=st.floats(),
