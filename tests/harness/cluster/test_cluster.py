@@ -211,7 +211,7 @@ import os
 import freewalk.kernels.backend as backend
 
 make_walk = backend.Backend.make_walk
-make_batch = type(backend.resolve_backend("cpu")).make_batch
+make_pack = type(backend.resolve_backend("cpu")).make_pack
 
 def broken(self, *arguments, **options):
     if options["seed"] == 1:
@@ -221,10 +221,10 @@ def broken(self, *arguments, **options):
 def broken_batch(self, network, data, trials, **options):
     if trials[0].seed == 1:
         {what}
-    return make_batch(self, network, data, trials, **options)
+    return make_pack(self, network, data, trials, **options)
 
 backend.Backend.make_walk = broken
-type(backend.resolve_backend("cpu")).make_batch = broken_batch
+type(backend.resolve_backend("cpu")).make_pack = broken_batch
 """
 
 

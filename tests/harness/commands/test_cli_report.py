@@ -219,7 +219,7 @@ def test_refusals(refused: Refused, sweep: Path, tmp_path: Path, harness: Harnes
     (tmp_path / "mine" / "report.html").write_text("my own")
     assert "was not written by a report" in refused("report", "swept", "--out", "mine")
     (sweep / "sweep.sqlite").write_bytes(b"rubbish" * 100)
-    assert "is damaged or no database" in refused("report", "swept")
+    assert "is damaged or not a database" in refused("report", "swept")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed: nothing is missing")

@@ -171,7 +171,7 @@ def test_a_signal_that_takes_a_result_with_it_leaves_no_trial_running(
 
 def break_trials(monkeypatch: pytest.MonkeyPatch, is_broken: Callable[[Any, Any, int], bool], error: Exception) -> None:
     """Let trials fail where they are made, alone or in a batch; `is_broken` sees network, configuration and seed."""
-    make_walk, make_batch = Backend.make_walk, Backend.make_batch
+    make_walk, make_pack = Backend.make_walk, Backend.make_pack
 
     def walk(self: Backend, network: Any, configuration: Any, data: Any, **options: Any) -> Any:
         if is_broken(network, configuration, options["seed"]):
@@ -181,23 +181,23 @@ def break_trials(monkeypatch: pytest.MonkeyPatch, is_broken: Callable[[Any, Any,
     def batch(self: Backend, network: Any, data: Any, trials: Any, **options: Any) -> Any:
         if any(is_broken(network, trial.configuration, trial.seed) for trial in trials):
             raise error
-        return make_batch(self, network, data, trials, **options)
+        return make_pack(self, network, data, trials, **options)
 
     monkeypatch.setattr(Backend, "make_walk", walk)
-    monkeypatch.setattr(Backend, "make_batch", batch)
+    monkeypatch.setattr(Backend, "make_pack", batch)
 
 
 @pytest.fixture
 def break_one(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Let one trial of the tiny sweep fail; the function that is given mends it again."""
-    whole = Backend.make_walk, Backend.make_batch
+    whole = Backend.make_walk, Backend.make_pack
 
     def is_broken(network: Any, configuration: Any, seed: int) -> bool:
         return (network.n_input, configuration.stddev, seed) == (2, 0.5, 1)
 
     def mend() -> None:
         monkeypatch.setattr(Backend, "make_walk", whole[0])
-        monkeypatch.setattr(Backend, "make_batch", whole[1])
+        monkeypatch.setattr(Backend, "make_pack", whole[1])
 
     break_trials(monkeypatch, is_broken, MemoryError("no room\nfor this one"))
     return mend
@@ -285,7 +285,7 @@ def test_a_full_disk_is_one_line(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("freewalk.results.files.export.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     result = harness("sweep", *tiny, "--quiet", "--out", "out")
     assert result.code == 2
     assert result.err.count("\n") == 1
