@@ -190,7 +190,7 @@ def test_workers_take_nothing_from_the_present_folder_and_dasks_settings(tmp_pat
         env={**os.environ, **{f"DASK_DISTRIBUTED__COMM__{name}": value for name, value in own.items()}},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "planted").exists()
