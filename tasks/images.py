@@ -132,8 +132,8 @@ def _check_digits(images_path: Path, images: NDArray[np.uint8], path: Path, labe
     if len(labels) and labels.max() >= N_CLASSES:
         raise DataError(
             f"{path}: classes must be whole numbers from 0 to {N_CLASSES - 1}, got {labels.min()} to {labels.max()};"
-            " for others make a task of your own: from_arrays(name, images / 255, labels), with read_idx of"
-            " freewalk.tasks.images"
+            " for others make a task of your own: from_arrays(name, images / 255, labels), with read_idx"
+            " of freewalk.tasks"
         )
 
 

@@ -6,48 +6,69 @@ if TYPE_CHECKING:
     from freewalk.harness.base.errors import UsageError
     from freewalk.harness.drop_in.training import NNRndTraining
     from freewalk.harness.gradcheck.own import gradcheck
-    from freewalk.harness.maximize.search import Maximum, maximize
+    from freewalk.harness.maximize.box import Box
+    from freewalk.harness.maximize.corners import Corner
+    from freewalk.harness.maximize.search import AtBound, Maximum, maximize
     from freewalk.harness.sweep import SweepResult, sweep
+    from freewalk.harness.weights.outputs import Measures, OutputErrors
     from freewalk.harness.weights.saving import load, save
     from freewalk.harness.weights.weights_file import SavedWeights
+    from freewalk.kernels.model.walk import Progress, WalkConfiguration
     from freewalk.kernels.trainers.any_model import RandomWalk
     from freewalk.results.base.errors import StoreError
+    from freewalk.results.tables.reading import read_table
 
 __all__ = [
+    "AtBound",
+    "Box",
+    "Corner",
     "Maximum",
+    "Measures",
     "NNRndTraining",
+    "OutputErrors",
+    "Progress",
     "RandomWalk",
     "SavedWeights",
     "StoreError",
     "SweepResult",
     "UsageError",
+    "WalkConfiguration",
     "__version__",
     "gradcheck",
     "load",
     "maximize",
+    "read_table",
     "save",
     "sweep",
 ]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "NNRndTraining": "freewalk.harness.drop_in.training",
-    "SavedWeights": "freewalk.harness.weights.weights_file",
-    "gradcheck": "freewalk.harness.gradcheck.own",
-    "load": "freewalk.harness.weights.saving",
+    "AtBound": "freewalk.harness.maximize.search",
+    "Box": "freewalk.harness.maximize.box",
+    "Corner": "freewalk.harness.maximize.corners",
     "Maximum": "freewalk.harness.maximize.search",
-    "maximize": "freewalk.harness.maximize.search",
-    "save": "freewalk.harness.weights.saving",
+    "Measures": "freewalk.harness.weights.outputs",
+    "NNRndTraining": "freewalk.harness.drop_in.training",
+    "OutputErrors": "freewalk.harness.weights.outputs",
+    "Progress": "freewalk.kernels.model.walk",
     "RandomWalk": "freewalk.kernels.trainers.any_model",
-    "sweep": "freewalk.harness.sweep",
+    "SavedWeights": "freewalk.harness.weights.weights_file",
+    "StoreError": "freewalk.results.base.errors",
     "SweepResult": "freewalk.harness.sweep",
     "UsageError": "freewalk.harness.base.errors",
-    "StoreError": "freewalk.results.base.errors",
+    "WalkConfiguration": "freewalk.kernels.model.walk",
+    "gradcheck": "freewalk.harness.gradcheck.own",
+    "load": "freewalk.harness.weights.saving",
+    "maximize": "freewalk.harness.maximize.search",
+    "read_table": "freewalk.results.tables.reading",
+    "save": "freewalk.harness.weights.saving",
+    "sweep": "freewalk.harness.sweep",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import public names on first use: `import freewalk` itself loads neither numba nor pandas."""
+    """Import a public name on first use: `import freewalk` itself loads neither Numba nor pandas."""
     if name in _HOMES:
         import importlib
 
@@ -56,5 +77,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, for completion, whether they have been used or not."""
+    """Return the public names, for completion, whether they have been used or not."""
     return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING"})

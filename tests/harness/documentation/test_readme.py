@@ -8,7 +8,7 @@ import pytest
 
 from freewalk.harness import cli
 from freewalk.harness.commands import sweep
-from freewalk.harness.documentation import parameter_rows, task_rows
+from rows_of_keys import parameter_rows, task_rows
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.parameters.presets import preset_names
 
@@ -18,7 +18,7 @@ COMMANDS = {name: importlib.import_module(f"freewalk.harness.commands.{name}").c
 
 @pytest.mark.parametrize("row", [*parameter_rows(), *task_rows()])
 def test_rows_of_the_tables(row: str) -> None:
-    assert row in README.splitlines(), "print the rows with: python -m freewalk.harness.documentation"
+    assert row in README.splitlines(), "print the rows with: python docs/make/rows_of_keys.py"
 
 
 def test_options_in_examples_exist() -> None:
