@@ -163,7 +163,7 @@ _IDX_NAME = re.compile(
 
 
 def _role(path: Path) -> tuple[bool, str] | None:
-    """Tell what a file's name says that it holds: whether for training, and images or labels."""
+    """Return what a file's name says that it holds: whether for training, and images or labels."""
     found = _IDX_NAME.fullmatch(path.name)
     return None if found is None else (found["part"].lower() == "train", found["what"].lower())
 
