@@ -20,8 +20,8 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "curves": "One row per measurement of a trial, in the order of trial, step, split and metric. `harness sweep` "
     "writes `curves.csv`.",
     "summary": "One row per cell, in the order of the grid. `harness sweep` writes `summary.csv`.",
-    RANKING: "One row per cell, best first in each task: in the order of success rate, then expected evaluations, then "
-    "final loss. So the first need not be the cheapest; where success rate and cost disagree, `verdict` says trade-off. "
+    RANKING: "One row per cell, best first in each task: in the order of success rate, then expected evaluations, "
+    "then final loss. So the first need not be the cheapest; where success rate and cost disagree, `verdict` says trade-off. "
     "`harness show DIR --table ranking` prints it, `harness report` "
     "writes `ranking.csv`.",
     METHODS: "One row per method, best first in each task: its best cell beside the best of all. `harness show DIR "
@@ -37,8 +37,8 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "target. It checks each cell, and all cells together: evaluations by pairs of seeds, as the cells of a sweep share "
     "their seeds; seconds by pairs of runs, as all trials of a run share the machine's state. Of equal sweeps at most "
     "5 % fail, however many cells they have; `python tests/results/analysis/test_results_same_cells.py` measures it. "
-    "Seconds of one run on each side are shown but not checked: run both three times or more, alternating, and give all "
-    "of them: `harness compare A B A2 B2 A3 B3 --check 1.1`. Three pairs are enough for all cells together, by "
+    "Seconds of one run on each side are shown but not checked: run both three times or more, alternating, and give "
+    "all of them: `harness compare A B A2 B2 A3 B3 --check 1.1`. Three pairs are enough for all cells together, by "
     "Student's t of their log ratios; for single cells it takes six or more, by signed ranks.",
     ORIGINS: "One row per trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
 }
@@ -52,8 +52,8 @@ The layout has version {version}, which stands in the first column of every file
 version can still be read: columns that it does not have are missing values. One of a newer version is refused.
 
 CSV files are UTF-8 with a header, commas as separators and `\\n` at the end of each line; floats are written with the
-fewest digits that restore them exactly. In pandas `pd.read_csv` reads them; `freewalk.read_table(path, table)` also gives every column its
-documented type, so that nothing changes on the way there and back.
+fewest digits that restore them exactly. In pandas `pd.read_csv` reads them; `freewalk.read_table(path, table)`
+also gives every column its documented type, so that nothing changes on the way there and back.
 
 A missing value is an empty field: NaN in a `float64` column, `NA` in an `Int64`, `boolean` or `string` one. `inf` is a
 number: what never happened takes infinitely long.
