@@ -21,9 +21,8 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "writes `curves.csv`.",
     "summary": "One row per cell, in the order of the grid. `harness sweep` writes `summary.csv`.",
     RANKING: "One row per cell, best first in each task: in the order of success rate, then expected evaluations, "
-    "then final loss. So the first need not be the cheapest; where success rate and cost disagree, `verdict` says trade-off. "
-    "`harness show DIR --table ranking` prints it, `harness report` "
-    "writes `ranking.csv`.",
+    "then final loss. So the first need not be the cheapest; where success rate and cost disagree, `verdict` says "
+    "trade-off. `harness show DIR --table ranking` prints it, `harness report` writes `ranking.csv`.",
     METHODS: "One row per method, best first in each task: its best cell beside the best of all. `harness show DIR "
     "--table methods` prints it, `harness report` writes `methods.csv`.",
     SENSITIVITY: "One row per task, method and parameter that varies: how much it matters. `harness show DIR "
