@@ -23,8 +23,10 @@ from freewalk.results.schema.layout import (
 
 # What the plan fixes for good; the other columns are the result's.
 PLAN: Final = ["position", "parameters", "trial_id", "task", "method", "seed"]
-_LATER: Final = ["evaluations_budget", "judged_on", "n_unconfirmed", "evaluations_resolution"]
-"""Columns that layout 3 did not have: where all are missing they do not count, so that its checksums go on holding."""
+_ADDED: Final = sorted((column for column in STORED_COLUMNS if column.since > 1), key=lambda column: column.since)
+_N_ADDED: Final = [len(list(columns)) for _, columns in groupby(_ADDED, key=lambda column: column.since)]
+"""By layout. Where all that the last layouts added is missing it does not count, so that older checksums hold."""
+_LATER: Final = [column.name for column in _ADDED]
 _RESULT: Final = [
     *(column.name for column in STORED_COLUMNS if column.name not in {*PLAN, *_LATER}),
     *_LATER,
@@ -48,8 +50,12 @@ def checksum(values: Sequence[Any]) -> int:
 
 def _result_checksum(values: Sequence[Any]) -> int:
     """Give the checksum of a trial's result, in the order of ``_RESULT``."""
-    later = values[-len(_LATER) :]
-    return checksum(tuple(values) if any(value is not None for value in later) else tuple(values[: -len(_LATER)]))
+    values = tuple(values)
+    for n in reversed(_N_ADDED):
+        if any(value is not None for value in values[-n:]):
+            break
+        values = values[:-n]
+    return checksum(values)
 
 
 def plan_checksum(row: Mapping[str, Any]) -> int:
