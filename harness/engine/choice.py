@@ -69,7 +69,7 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
 
 def backend_of(backend: Backend, method: str) -> Backend:
     """Return where a method runs on a backend: the walk there, others on the CPU if it has no kernels for them."""
-    return backend if method == _BATCHED or not backend.most_together else resolve_backend("cpu")
+    return backend if method == _BATCHED or not backend.most_in_a_pack else resolve_backend("cpu")
 
 
 def note_of(backend: Backend) -> str | None:

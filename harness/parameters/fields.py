@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from freewalk.kernels.model.layered import parse_architecture
+from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
 
 Scalar: TypeAlias = int | float | str
 
@@ -91,8 +92,9 @@ class WalkParameters(OptimizerParameters, PerturbationParameters):
     sides: Literal["one", "two"] = Field(
         "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
     )
-    noise: Literal["gaussian", "rademacher"] = Field(
-        "gaussian", description="distribution of the perturbations: normal, or plus or minus stddev"
+    noise: Noise = Field(
+        DEFAULT_NOISE,
+        description=f"distribution of the perturbations: {', or '.join(k.summary for k in NOISES.values())}",
     )
 
 

@@ -123,13 +123,13 @@ class LayeredDescent(ReferenceTrainer):
 
     def _optimizers_and_parts(self, parameters: Parameters) -> list[tuple[Sgd, Array]]:
         """Return each optimiser with the part of the parameters that it moves."""
-        if self._configuration.method == "synthetic":
+        if self._configuration.way.predicts:
             return list(zip(self._decoupled.optimizers, parameters.of_layer, strict=True))
         return [(self._optimizer, parameters.flat)]
 
     @property
     def _predictors(self) -> dict[str, Array]:
-        if self._configuration.method != "synthetic":
+        if not self._configuration.way.predicts:
             return {}
         return {f"predictor_{k}": own for k, own in enumerate(self._decoupled.predictors) if own is not None}
 
@@ -145,9 +145,9 @@ class LayeredDescent(ReferenceTrainer):
 
     def _take_step(self) -> float:
         x, y = self._batch()
-        if self._configuration.method == "synthetic":
+        if self._configuration.way.predicts:
             return self._synthetic(x, y)
-        loss = self._backprop(x, y) if self._configuration.method == "backprop" else self._numerical(x, y)
+        loss = self._numerical(x, y) if self._configuration.way.tries else self._backprop(x, y)
         if math.isfinite(loss):
             self._master.flat[:] -= self._optimizer.change(self._gradient.flat.astype(np.float64), self.step)
             self._used.flat[:] = self._master.flat

@@ -25,7 +25,7 @@ class ReferenceDescent(ReferenceTrainer):
     def _loss_and_gradient(self) -> tuple[float, Array]:
         network, timesteps = self.network, self._timesteps
         x, y = self._batch()
-        if self._configuration.method == "backprop":
+        if not self._configuration.way.tries:
             return loss_gradient(network, self._weights, x, y, timesteps, self._mask)
 
         def mean_loss(weights: Array) -> float:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from freewalk.harness.base.errors import UsageError
     from freewalk.harness.drop_in.training import NNRndTraining
+    from freewalk.harness.from_python import SweepResult, sweep
     from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.maximize.box import Box
     from freewalk.harness.maximize.corners import Corner
     from freewalk.harness.maximize.search import AtBound, Maximum, maximize
-    from freewalk.harness.sweep import SweepResult, sweep
     from freewalk.harness.weights.outputs import Measures, OutputErrors
     from freewalk.harness.weights.saving import load, save
     from freewalk.harness.weights.weights_file import SavedWeights
@@ -55,7 +55,7 @@ _HOMES = {
     "RandomWalk": "freewalk.kernels.trainers.any_model",
     "SavedWeights": "freewalk.harness.weights.weights_file",
     "StoreError": "freewalk.results.base.errors",
-    "SweepResult": "freewalk.harness.sweep",
+    "SweepResult": "freewalk.harness.from_python",
     "UsageError": "freewalk.harness.base.errors",
     "WalkConfiguration": "freewalk.kernels.model.walk",
     "gradcheck": "freewalk.harness.gradcheck.own",
@@ -63,7 +63,7 @@ _HOMES = {
     "maximize": "freewalk.harness.maximize.search",
     "read_table": "freewalk.results.tables.reading",
     "save": "freewalk.harness.weights.saving",
-    "sweep": "freewalk.harness.sweep",
+    "sweep": "freewalk.harness.from_python",
 }
 
 

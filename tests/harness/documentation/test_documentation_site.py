@@ -11,12 +11,18 @@ import click
 import pytest
 
 import freewalk
-from freewalk import methods, tasks, testing
+from freewalk import methods, statistics, tasks, testing
 from freewalk.harness.cli import COMMANDS
 
 ROOT = Path(__file__).parents[3]
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")}
-MODULES = {"freewalk": freewalk, "freewalk.tasks": tasks, "freewalk.methods": methods, "freewalk.testing": testing}
+MODULES = {
+    "freewalk": freewalk,
+    "freewalk.statistics": statistics,
+    "freewalk.tasks": tasks,
+    "freewalk.methods": methods,
+    "freewalk.testing": testing,
+}
 READ = {**PAGES, "README.md": (ROOT / "README.md").read_text(encoding="utf-8")}
 READ |= {f"examples/{path.name}": path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
 
