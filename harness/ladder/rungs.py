@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
-from freewalk.harness.ladder.digits import (
-    DIGITS_NETWORK,
-    DIGITS_TARGET,
-    SEGMENTS_NETWORK,
-    SEGMENTS_TARGET,
-    learn_classes,
-    scikit_digits,
-    seven_segments,
-)
+from freewalk.harness.ladder.digits import SEGMENTS_NETWORK, learn_digits, learn_segments
 from freewalk.harness.ladder.gradients import (
     HIDDEN_LAYER,
     NEURON,
@@ -74,26 +65,10 @@ def _recipe(rung: str, setting: Setting) -> Recipe:
     return recipes.get(setting.method) or Recipe(recipes["walk"].steps, {"batch_size": "64", **setting.own})
 
 
-def _learn(task: str, architecture: str, setting: Setting) -> Attempt:
-    return learn(setting, setting.method, task, architecture, _recipe(task, setting))
-
-
-def _first_neuron(setting: Setting) -> Attempt:
-    return learn(setting, "numerical", "and", NEURON, RECIPES["and"]["numerical"])
-
-
-def _segments(setting: Setting) -> Attempt:
-    recipe = _recipe("segments", setting)
-    return learn_classes(setting, seven_segments(), SEGMENTS_NETWORK, recipe, SEGMENTS_TARGET)
-
-
-def _digits(setting: Setting) -> Attempt:
-    recipe = _recipe("digits", setting)
-    return learn_classes(setting, scikit_digits(), DIGITS_NETWORK, recipe, DIGITS_TARGET)
-
-
 def _task(name: str, task: str, architecture: str, what: str, advice: str) -> Rung:
-    climb: Callable[[Setting], Attempt] = partial(_learn, task, architecture)
+    def climb(setting: Setting) -> Attempt:
+        return learn(setting, setting.method, task, architecture, _recipe(task, setting))
+
     return Rung(name, what, climb, advice)
 
 
@@ -103,7 +78,7 @@ def ladder(method: str) -> tuple[Rung, ...]:
         Rung(
             "neuron",
             "AND with one neuron, by a numerical gradient",
-            _first_neuron,
+            lambda setting: learn(setting, "numerical", "and", NEURON, RECIPES["and"]["numerical"]),
             "differences of the loss need nothing but the loss: look at the forward pass, the loss and the data",
         ),
         Rung(
@@ -155,13 +130,13 @@ def ladder(method: str) -> tuple[Rung, ...]:
         Rung(
             "segments",
             f"seven-segment digits among {SEGMENTS_NETWORK.widths[0]} bits, by {method}",
-            _segments,
+            lambda setting: learn_segments(setting, _recipe("segments", setting)),
             "one output is learned: look at what several outputs add",
         ),
         Rung(
             "digits",
             f"scikit-learn's 8x8 digits, by {method}",
-            _digits,
+            lambda setting: learn_digits(setting, _recipe("digits", setting)),
             "simple digits are learned: look at the softmax, the inputs' range and the size of the network",
         ),
     )

@@ -45,8 +45,11 @@ _CIRCUMSTANCES: Final = {
     "peak_memory_mb",
     "started_at",
     "finished_at",
-    # an older version did not note them
-    *(column.name for column in STORED_COLUMNS if column.since > 1),
+    # an older version did not note it
+    "evaluations_budget",
+    "judged_on",
+    "n_unconfirmed",
+    "evaluations_resolution",
 }
 _PLANNED: Final = ("task", "method", "seed")
 

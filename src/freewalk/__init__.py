@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from freewalk.harness.maximize.corners import Corner
     from freewalk.harness.maximize.search import AtBound, Maximum, maximize
     from freewalk.harness.weights.outputs import Measures, OutputErrors
-    from freewalk.harness.weights.saving import load, save
-    from freewalk.harness.weights.weights_file import SavedWeights
+    from freewalk.harness.weights.weights_file import SavedWeights, load, save
     from freewalk.kernels.model.walk import Progress, WalkConfiguration
     from freewalk.kernels.trainers.any_model import RandomWalk
     from freewalk.results.base.errors import StoreError
@@ -59,10 +58,10 @@ _HOMES = {
     "UsageError": "freewalk.harness.base.errors",
     "WalkConfiguration": "freewalk.kernels.model.walk",
     "gradcheck": "freewalk.harness.gradcheck.own",
-    "load": "freewalk.harness.weights.saving",
+    "load": "freewalk.harness.weights.weights_file",
     "maximize": "freewalk.harness.maximize.search",
     "read_table": "freewalk.results.tables.reading",
-    "save": "freewalk.harness.weights.saving",
+    "save": "freewalk.harness.weights.weights_file",
     "sweep": "freewalk.harness.from_python",
 }
 

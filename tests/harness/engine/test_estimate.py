@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 import freewalk
 from freewalk.harness.base.text import duration, significant
 from freewalk.harness.engine import estimate as estimate_module
-from freewalk.harness.engine.estimate import estimate, memory_mb, seconds_per_step, trial_seconds
+from freewalk.harness.engine.estimate import Course, estimate, memory_mb, seconds_per_step
 from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Cell, Plan, Trial, expand
 from freewalk.harness.terminal.leaderboard import Leaderboard, varying_parameters
-from freewalk.harness.trial.trial import TrialResult, run_trial, start_trial
+from freewalk.harness.trial.trial import run_trial, start_trial
+from freewalk.harness.trial.watch import TrialResult
 from freewalk.kernels.backend import resolve_backend
 
 MakePlan = Callable[..., Plan]
@@ -134,6 +135,10 @@ def test_the_estimate_of_gradient_methods_has_the_right_size(plan: MakePlan) -> 
     expected = estimate(made.trials, budget, CPU).seconds * CPU.workers
     spent = sum(run_trial(start_trial(t.cell, 0, budget, CPU), CPU).fields["train_seconds"] for t in made.trials)  # type: ignore[misc]
     assert expected / 5 < spent < expected * 5, "other work on this machine may double either"
+
+
+def trial_seconds(cell: Cell, budget: Budget) -> float:
+    return Course(cell, budget).steps * seconds_per_step(cell)
 
 
 def test_with_a_budget_of_evaluations_a_trial_costs_what_they_cost(plan: MakePlan) -> None:

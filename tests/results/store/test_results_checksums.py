@@ -12,7 +12,6 @@ from freewalk.results.base.errors import StoreError
 from freewalk.results.files.export import export_tables
 from freewalk.results.files.merge import merge
 from freewalk.results.schema.layout import POINT, STORED_COLUMNS
-from freewalk.results.store import checksums
 from freewalk.results.store.store import CurvePoint, Store, TrialRecord
 
 Records = Callable[..., TrialRecord]
@@ -138,13 +137,3 @@ def test_trials_of_an_older_layout_are_read_without_checksums(folder: Path) -> N
     with Store.open(folder) as store:
         assert store.trials()["loss_final"].tolist()[0] == 0.5
         assert store.curves()["value"].tolist()[0] == 2
-
-
-def test_a_column_of_a_next_layout_leaves_checksums_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    n = len(STORED_COLUMNS) - len(checksums.PLAN)
-    for values in ([1] * n, [1] * (n - 4) + [None] * 4, [1] * (n - 1) + [None]):
-        before = checksums._result_checksum(values)
-        with monkeypatch.context() as patch:
-            patch.setattr(checksums, "_N_ADDED", [*checksums._N_ADDED, 2])
-            assert checksums._result_checksum([*values, None, None]) == before
-            assert checksums._result_checksum([*values, None, 1]) != before
