@@ -32,11 +32,11 @@ def command(backend: str, threads: int | None, as_json: bool) -> None:
     from freewalk.harness.base.environment import environment
     from freewalk.harness.base.text import counted
     from freewalk.harness.bench import WORKLOADS, beside_numpy
-    from freewalk.harness.commands.gradcheck import chosen_backend
+    from freewalk.harness.engine.choice import backend_for
     from freewalk.kernels.machine.threads import limited_threads
 
     with limited_threads(threads):
-        chosen = chosen_backend(backend, "walk")
+        chosen = backend_for(backend, "walk")
         facts, rows = environment(chosen), beside_numpy(chosen, WORKLOADS)
         if as_json:
             found = {**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]}
