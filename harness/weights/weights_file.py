@@ -143,7 +143,7 @@ def save(path: str | os.PathLike[str], saved: SavedWeights, *, replace: bool = F
     replace
         Whether a file of that name may be replaced; otherwise none ever is.
     option
-        What messages start with, such as ``--save ``.
+        What messages start with: "--save ", say.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def load(path: str | os.PathLike[str], *, option: str = "") -> SavedWeights:
     path
         As `save` and `harness train` write it.
     option
-        What messages start with, such as ``--weights ``.
+        What messages start with: "--weights ", say.
 
     Returns
     -------
