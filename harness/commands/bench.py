@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,15 +31,15 @@ def command(backend: str, threads: int | None, as_json: bool) -> None:
     from freewalk.harness.base.environment import environment
     from freewalk.harness.base.text import counted
     from freewalk.harness.bench import WORKLOADS, beside_numpy
-    from freewalk.harness.commands.gradcheck import chosen_backend
+    from freewalk.harness.engine.choice import backend_for
+    from freewalk.harness.terminal.console import print_json
     from freewalk.kernels.machine.threads import limited_threads
 
     with limited_threads(threads):
-        chosen = chosen_backend(backend, "walk")
+        chosen = backend_for(backend, "walk")
         facts, rows = environment(chosen), beside_numpy(chosen, WORKLOADS)
         if as_json:
-            found = {**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]}
-            click.echo(json.dumps(found, indent=2))
+            print_json({**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]})
             return
         gpu = f"{chosen.device}; " * (chosen.name == "cuda")
         versions = ", ".join(f"{name} {facts['packages'][name]}" for name in ("freewalk", "numba", "numpy"))
