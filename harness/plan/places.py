@@ -88,15 +88,12 @@ def default_directory(configuration: SweepConfiguration) -> Path:
 
 
 def _renamed(configuration: SweepConfiguration, name: Callable[[Place], str]) -> SweepConfiguration:
-    return configuration.model_copy(update={"grid": tuple(_renamed_table(table, name) for table in configuration.grid)})
+    def renamed(table: Axes, key: str, value: Scalar) -> Scalar:
+        places = (place_of(str(task), key, value) for task in table["task"])
+        return next((name(place) for place in places if place is not None), value)
 
-
-def _renamed_table(table: Axes, name: Callable[[Place], str]) -> dict[str, tuple[Scalar, ...]]:
-    tasks = [str(task) for task in table["task"]]
-
-    def renamed(key: str, value: Scalar) -> Scalar:
-        places = (place_of(task, key, value) for task in tasks)
-        place = next((place for place in places if place is not None), None)
-        return value if place is None else name(place)
-
-    return {key: tuple(dict.fromkeys(renamed(key, value) for value in values)) for key, values in table.items()}
+    grid = (
+        {key: tuple(dict.fromkeys(renamed(table, key, value) for value in values)) for key, values in table.items()}
+        for table in configuration.grid
+    )
+    return configuration.model_copy(update={"grid": tuple(grid)})
