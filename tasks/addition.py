@@ -26,7 +26,7 @@ _FRESH, _CHOICE, _FIXED = range(3)  # blocks of words: of a fresh pair, of a cho
 def _summands(seed: int, stream: Any, step: Any, index: Any, bits: int, pairs: int) -> tuple[np.int64, np.int64]:
     """Return two numbers below 2**(bits - 1): a fresh pair, or one of the fixed pairs.
 
-    Training draws the fixed pairs with replacement, an evaluation shows each in turn.
+    Training draws the fixed pairs with replacement, a measurement shows each in turn.
     """
     block = _FRESH
     if pairs:

@@ -42,7 +42,7 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
     """Write a window of a text, a one for each character, and y: the characters that follow each.
 
-    Training takes windows anywhere in its part, an evaluation those of the validation part one after the other.
+    Training takes windows anywhere in its part, a measurement those of the validation part one after the other.
     """
     start = first_row(seed, stream, step, index, argument, timesteps)
     for t in range(timesteps):

@@ -72,7 +72,7 @@ def _make_problem(length: int, delay: int) -> Problem:
 
 TASK = Task(
     name="copy",
-    summary="the copying memory task: `length` symbols of 8, said again `delay` timesteps later",
+    summary="the copying memory task: `length` symbols of 8, repeated `delay` timesteps later",
     metric="accuracy",
     target=0.99,
     make_problem=_make_problem,

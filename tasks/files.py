@@ -116,7 +116,7 @@ def unzipped(content: bytes, path: Path) -> bytes:
 
 
 def kind_of(content: bytes) -> str:
-    """Say what a file looks like that is not what it should be, as `` (it looks like a zip file)``; "" if unknown."""
+    """Return what a file of the wrong kind looks like, as `` (it looks like a zip file)``; "" if unknown."""
     found = next((kind for mark, kind in _KINDS.items() if content.startswith(mark)), None)
     if found is None and content.lstrip()[:1] == b"<":
         found = "a web page"

@@ -87,14 +87,14 @@ def _of_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value stands for none: None, NaN, or what pandas has for them."""
+    """Return whether a value stands for none: None, NaN, or what pandas has for them."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float) and math.isnan(value)
 
 
 def place(wrong: NDArray[np.bool_]) -> str:
-    """Say where the first True is: `row 3, column 1`, counted from 0."""
+    """Return where the first True is, in words: `row 3, column 1`, counted from 0."""
     first = np.unravel_index(int(wrong.argmax()), wrong.shape)
     axes = _AXES_OF_SEQUENCES if wrong.ndim == len(_AXES_OF_SEQUENCES) else _AXES
     if wrong.ndim > len(axes):

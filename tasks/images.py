@@ -132,8 +132,8 @@ def _check_digits(images_path: Path, images: NDArray[np.uint8], path: Path, labe
     if len(labels) and labels.max() >= N_CLASSES:
         raise DataError(
             f"{path}: classes must be whole numbers from 0 to {N_CLASSES - 1}, got {labels.min()} to {labels.max()};"
-            " for others make a task of your own: from_arrays(name, images / 255, labels), with read_idx of"
-            " freewalk.tasks.images"
+            " for others make a task of your own: from_arrays(name, images / 255, labels), with read_idx"
+            " of freewalk.tasks"
         )
 
 
@@ -163,7 +163,7 @@ _IDX_NAME = re.compile(
 
 
 def _role(path: Path) -> tuple[bool, str] | None:
-    """Tell what a file's name says that it holds: whether for training, and images or labels."""
+    """Return what a file's name says that it holds: whether for training, and images or labels."""
     found = _IDX_NAME.fullmatch(path.name)
     return None if found is None else (found["part"].lower() == "train", found["what"].lower())
 

@@ -67,7 +67,7 @@ def _has_words(y: NDArray[Any]) -> bool:
 
 
 def _are_whole(y: NDArray[Any], wanted: bool) -> bool:
-    """Tell whether floating-point numbers are labels."""
+    """Return whether floating-point numbers are labels."""
     if wanted:
         return bool(np.isfinite(y).all() and (y == np.floor(y)).all() and (abs(y) < 2**53).all())
     numbers = np.unique(y)

@@ -13,13 +13,13 @@ from freewalk.tasks.bits import random_bit
 from freewalk.tasks.task import Problem, Task, check_form
 
 _EVALUATION = np.uint32(Stream.EVALUATION_DATA)
-_MOST_ENUMERATED = 10  # up to 1,024 patterns, an evaluation shows every one
+_MOST_ENUMERATED = 10  # up to 1,024 patterns, a measurement shows every one
 _SCRAMBLE = np.int64(0x9E3779B1)  # odd, so that multiples modulo a power of two visit every pattern
 
 
 @inline_function
 def _bit(seed: int, stream: int, step: int, datapoint: int, bits: int, k: int) -> np.int64:
-    """Return bit k of a datapoint: random, or in an evaluation over few patterns that of the datapoint's own number."""
+    """Return bit k of a datapoint: random, or in a measurement over few patterns that of the datapoint's own number."""
     if stream == _EVALUATION and bits <= _MOST_ENUMERATED:
         return ((np.int64(datapoint) * _SCRAMBLE) >> np.int64(k)) & 1
     return random_bit(seed, stream, step, datapoint, k)

@@ -45,7 +45,7 @@ def check_name(kind: str, name: str) -> None:
 
 
 def register(task: Task) -> None:
-    """Add a task of one's own.
+    """Add a task of your own.
 
     Raises
     ------
@@ -60,6 +60,6 @@ def register(task: Task) -> None:
 
 
 def unregister(name: str) -> None:
-    """Forget a task of one's own; those that come with freewalk stay."""
+    """Forget a task of your own; those that come with freewalk stay."""
     if name not in BUILT_IN:
         _TASKS.pop(name, None)

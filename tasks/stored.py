@@ -71,7 +71,7 @@ def drawn(word: np.uint32, n: int) -> int:
 def first_row(seed: int, stream: Any, step: int, index: int, address: int, window: int) -> int:
     """Return the row at which a datapoint begins, the first of `window` or, if that is 0, one alone.
 
-    Training draws them with replacement from its own part, an evaluation shows the validation part's in order. The
+    Training draws them with replacement from its own part, a measurement shows the validation part's in order. The
     header begins with the rows of the two.
     """
     n_training, n_validation = whole_at(address, 0), whole_at(address, 1)

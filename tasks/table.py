@@ -20,7 +20,7 @@ _ZERO = np.float32(0.0)
 
 
 def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
-    """Write a row of the table: in training one drawn with replacement, in an evaluation the validation rows in order.
+    """Write a row of the table: in training one drawn with replacement, in a measurement the validation rows in order.
 
     Timesteps beyond the rows' own are zeros.
     """
@@ -62,7 +62,7 @@ class Table(Stored):
 
     @property
     def n_validation(self) -> int:
-        """Rows that an evaluation shows, each once."""
+        """Rows that a measurement shows, each once."""
         return len(self.validation[0])
 
     def _header(self) -> Sequence[int]:

@@ -57,12 +57,12 @@ class Problem:
     least_timesteps: int = 1
     most_timesteps: int | None = None
     domain_size: int | None = None
-    """Number of different datapoints where they are few: an evaluation shows each once, though training does too; of
+    """Number of different datapoints where they are few: a measurement shows each once, though training does too; of
     stored data, number of validation rows."""
     input_range: tuple[float, float] | None = None
     """Between which numbers every input lies; None where the data alone say it."""
     load_stored: Callable[[], Stored] | None = field(default=None, compare=False)
-    """Gives data that lie in memory, whose address takes the argument's place; the same at every call."""
+    """Returns data that lie in memory, whose address takes the argument's place; the same at every call."""
     needs: str | None = None
     """Name of the module that gives the data, if it is not one of ours."""
 
@@ -92,7 +92,7 @@ class Problem:
 
     @property
     def is_held_out(self) -> bool:
-        """Whether an evaluation shows other datapoints than training does, and not every one there is."""
+        """Whether a measurement shows other datapoints than training does, and not every one there is."""
         return self.domain_size is None or self.load_stored is not None
 
     @property
@@ -184,5 +184,5 @@ class Task:
         return problem
 
     def measure(self, evaluation: Evaluation) -> float:
-        """Return the task's metric of an evaluation."""
+        """Return the task's metric of a measurement."""
         return float(getattr(evaluation, self.metric))

@@ -56,7 +56,7 @@ class CommonParameters(_Parameters):
     activation: Literal["sigmoid", "tanh"] = Field(
         "sigmoid", description="what hidden neurons make of their sums; output neurons are sigmoid always"
     )
-    batch_size: int = Field(1000, ge=1, le=_COUNTER_LIMIT, description="datapoints a step")
+    batch_size: int = Field(1000, ge=1, le=_COUNTER_LIMIT, description="datapoints per step")
 
 
 class PerturbationParameters(_Parameters):
@@ -134,7 +134,7 @@ class TaskParameters(_Parameters):
         None,
         ge=0,
         le=_SIZE_LIMIT,
-        description="fixed pairs of numbers to learn: training draws from them and an evaluation shows each once; "
+        description="fixed pairs of numbers to learn: training draws from them and a measurement shows each once; "
         "0: endless",
     )
     length: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="timesteps, or symbols, of the task's sequences")

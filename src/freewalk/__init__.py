@@ -7,46 +7,67 @@ if TYPE_CHECKING:
     from freewalk.harness.drop_in.training import NNRndTraining
     from freewalk.harness.from_python import SweepResult, sweep
     from freewalk.harness.gradcheck.own import gradcheck
-    from freewalk.harness.maximize.search import Maximum, maximize
+    from freewalk.harness.maximize.box import Box
+    from freewalk.harness.maximize.corners import Corner
+    from freewalk.harness.maximize.search import AtBound, Maximum, maximize
+    from freewalk.harness.weights.outputs import Measures, OutputErrors
     from freewalk.harness.weights.weights_file import SavedWeights, load, save
+    from freewalk.kernels.model.walk import Progress, WalkConfiguration
     from freewalk.kernels.trainers.any_model import RandomWalk
     from freewalk.results.base.errors import StoreError
+    from freewalk.results.tables.reading import read_table
 
 __all__ = [
+    "AtBound",
+    "Box",
+    "Corner",
     "Maximum",
+    "Measures",
     "NNRndTraining",
+    "OutputErrors",
+    "Progress",
     "RandomWalk",
     "SavedWeights",
     "StoreError",
     "SweepResult",
     "UsageError",
+    "WalkConfiguration",
     "__version__",
     "gradcheck",
     "load",
     "maximize",
+    "read_table",
     "save",
     "sweep",
 ]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "NNRndTraining": "freewalk.harness.drop_in.training",
-    "SavedWeights": "freewalk.harness.weights.weights_file",
-    "gradcheck": "freewalk.harness.gradcheck.own",
-    "load": "freewalk.harness.weights.weights_file",
+    "AtBound": "freewalk.harness.maximize.search",
+    "Box": "freewalk.harness.maximize.box",
+    "Corner": "freewalk.harness.maximize.corners",
     "Maximum": "freewalk.harness.maximize.search",
-    "maximize": "freewalk.harness.maximize.search",
-    "save": "freewalk.harness.weights.weights_file",
+    "Measures": "freewalk.harness.weights.outputs",
+    "NNRndTraining": "freewalk.harness.drop_in.training",
+    "OutputErrors": "freewalk.harness.weights.outputs",
+    "Progress": "freewalk.kernels.model.walk",
     "RandomWalk": "freewalk.kernels.trainers.any_model",
-    "sweep": "freewalk.harness.from_python",
+    "SavedWeights": "freewalk.harness.weights.weights_file",
+    "StoreError": "freewalk.results.base.errors",
     "SweepResult": "freewalk.harness.from_python",
     "UsageError": "freewalk.harness.base.errors",
-    "StoreError": "freewalk.results.base.errors",
+    "WalkConfiguration": "freewalk.kernels.model.walk",
+    "gradcheck": "freewalk.harness.gradcheck.own",
+    "load": "freewalk.harness.weights.weights_file",
+    "maximize": "freewalk.harness.maximize.search",
+    "read_table": "freewalk.results.tables.reading",
+    "save": "freewalk.harness.weights.weights_file",
+    "sweep": "freewalk.harness.from_python",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import public names on first use: `import freewalk` itself loads neither numba nor pandas."""
+    """Import a public name on first use: `import freewalk` itself loads neither Numba nor pandas."""
     if name in _HOMES:
         import importlib
 
@@ -55,5 +76,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, for completion, whether they have been used or not."""
+    """Return the public names, for completion, whether they have been used or not."""
     return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING"})

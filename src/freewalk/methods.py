@@ -1,6 +1,20 @@
-"""What a method of one's own is made of; see docs/methods.md."""
+"""What a method of your own is made of, and what it meets; see docs/methods.md."""
 
 from freewalk.harness.methods.array_trainer import ArrayTrainer
-from freewalk.harness.methods.registered import OwnMethod, Start
+from freewalk.harness.methods.registered import Method, OwnMethod, Start
+from freewalk.kernels.model.layered import LayeredNetwork, Place
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data, Evaluation, Trainer
 
-__all__ = ["ArrayTrainer", "OwnMethod", "Start"]
+__all__ = [
+    "ArrayTrainer",
+    "Data",
+    "Evaluation",
+    "FreeNetwork",
+    "LayeredNetwork",
+    "Method",
+    "OwnMethod",
+    "Place",
+    "Start",
+    "Trainer",
+]

@@ -1,5 +1,7 @@
-"""Checks for tasks and methods of one's own: `check_task`, `check_method`."""
+"""Checks of tasks, methods and gradients of your own, and what they report."""
 
 from freewalk.harness.gradcheck.conformance import check_method, check_task
+from freewalk.harness.gradcheck.diagnosis import Fault
+from freewalk.harness.gradcheck.report import LayerResult, Miss, Report
 
-__all__ = ["check_method", "check_task"]
+__all__ = ["Fault", "LayerResult", "Miss", "Report", "check_method", "check_task"]

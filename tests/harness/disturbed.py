@@ -72,7 +72,7 @@ def wait_until(true: Callable[[], Any], running: Any = None, seconds: float = 60
     while not true():
         assert running is None or running.is_alive, running.finish()
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(0.04)  # to look costs the processor something, too
 
 
 def wait_for_complete(running: Any, folder: Path, n: int) -> None:

@@ -158,9 +158,10 @@ def make_freewalk(folder: Path, version: str) -> dict[str, str]:
     ("version", "message"),
     [
         ("0.0.9", f"it has freewalk 0.0.9, here is {freewalk.__version__}; install the same"),
-        (
+        pytest.param(
             freewalk.__version__,
             f"its freewalk {freewalk.__version__} lacks freewalk.harness.cluster.remote; install the same as here",
+            marks=pytest.mark.slow,
         ),
     ],
 )

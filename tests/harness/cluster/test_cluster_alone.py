@@ -1,6 +1,7 @@
 """Other users of the machine are kept out of a sweep on worker processes."""
 
 import datetime
+import os
 import signal
 import stat
 import subprocess
@@ -154,14 +155,13 @@ def test_each_sweep_has_keys_of_its_own_that_hold_at_any_time() -> None:
     assert years[0] < 2000 < datetime.date.today().year + 50 < years[1], "a clock may be set while a sweep runs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
         {"TLS__CA_FILE": "/no/ca.pem", "TLS__WORKER__CERT": "/no/cert.pem", "TLS__CIPHERS": "none-such"}
         | {"DEFAULT_SCHEME": "tls", "REQUIRE_ENCRYPTION": "True"},
-        pytest.param(
-            {"TLS__MAX_VERSION": "1.2", "DEFAULT_SCHEME": "tcp", "REQUIRE_ENCRYPTION": "False"}, marks=pytest.mark.slow
-        ),
+        {"TLS__MAX_VERSION": "1.2", "DEFAULT_SCHEME": "tcp", "REQUIRE_ENCRYPTION": "False"},
     ],
     ids=["tls, and files that are not there", "old versions"],
 )
@@ -178,17 +178,19 @@ def test_a_users_own_settings_of_dask_change_nothing(
     assert_same_tables(tmp_path / "out", tmp_path / "threads")
 
 
-def test_workers_import_nothing_from_the_present_folder(tmp_path: Path, tiny: tuple[str, ...]) -> None:
-    """Anybody may have put a file there; `harness` itself does not look."""
+def test_workers_take_nothing_from_the_present_folder_and_dasks_settings(tmp_path: Path, tiny: tuple[str, ...]) -> None:
+    """Anybody may have put a file there; `harness` itself does not look. The settings are a user's own."""
+    own = {"DEFAULT_SCHEME": "tls", "REQUIRE_ENCRYPTION": "True", "TLS__CA_FILE": "/no/ca.pem"}
     (tmp_path / "cryptography.py").write_text("open('planted', 'w')\n")
     (tmp_path / "dask.py").write_text("open('planted', 'w')\n")
     command = [sys.executable, "-P", "-c", "from freewalk.harness.cli import main; main()"]
     done = subprocess.run(
         [*command, "sweep", *tiny, "--workers", "1", "--quiet", "--out", "out"],
         cwd=tmp_path,
+        env={**os.environ, **{f"DASK_DISTRIBUTED__COMM__{name}": value for name, value in own.items()}},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "planted").exists()

@@ -26,7 +26,7 @@ from freewalk.harness.trial.events import Finished, Started
 from freewalk.results.files.export import read_csv
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'freewalk[cluster]'")
-from freewalk.harness.cluster import connection, flight, members, remote
+from freewalk.harness.cluster import connection, flight, members, remote, waiting
 from freewalk.harness.cluster.dispatch import Dispatch
 from freewalk.harness.cluster.flight import Flight
 from freewalk.harness.cluster.members import Member
@@ -87,6 +87,7 @@ def test_a_stopped_process_is_replaced(harness: Harness, tmp_path: Path, undistu
     assert_same_tables(tmp_path / "out", undisturbed)
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_elsewhere_is_left_out(
     harness: Harness, tmp_path: Path, undisturbed: Path, remote_cluster: Callable[..., Any]
 ) -> None:
@@ -222,7 +223,8 @@ def test_a_step_that_does_not_end_is_taken_elsewhere(harness: Harness, tmp_path:
     assert_same_tables(tmp_path / "out", tmp_path / "threads")
 
 
-def test_a_trial_that_never_ends_fails_alone(harness: Harness, tmp_path: Path) -> None:
+def test_a_trial_that_never_ends_fails_alone(harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_MOST_DEATHS", 2 * waiting._DEATHS_IN_A_HANG)
     path = write_method(tmp_path, always=True, waits="time.sleep(1)")
     grid = ("--grid", "batch_size=8", "--grid", "hidden=2", "--plugin", path)
     result = harness("sweep", *LOOPING, *grid, "--workers", 2, "--out", "out")

@@ -53,7 +53,7 @@ def test_answers_page_and_tables(
     assert len(read_csv(sweep / "ranking.csv", RANKING)) == 4
     read_csv(sweep / "sensitivity.csv", SENSITIVITY)
     page = (sweep / "report.html").read_text()
-    assert "stddev = [0.1, 0.5]" in page, "the configuration"
+    assert "stddev = [\n    0.1,\n    0.5,\n]" in page, "the configuration"
     assert "numba" in page, "the environment"
     assert "XOR of two inputs" in page, "what is learned"
     assert "max_error &lt; 0.4" in page

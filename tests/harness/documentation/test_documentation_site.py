@@ -11,12 +11,20 @@ import click
 import pytest
 
 import freewalk
-from freewalk import methods, tasks, testing
+from freewalk import methods, statistics, tasks, testing
 from freewalk.harness.cli import COMMANDS
 
 ROOT = Path(__file__).parents[3]
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")}
-MODULES = {"freewalk": freewalk, "freewalk.tasks": tasks, "freewalk.methods": methods, "freewalk.testing": testing}
+MODULES = {
+    "freewalk": freewalk,
+    "freewalk.statistics": statistics,
+    "freewalk.tasks": tasks,
+    "freewalk.methods": methods,
+    "freewalk.testing": testing,
+}
+READ = {**PAGES, "README.md": (ROOT / "README.md").read_text(encoding="utf-8")}
+READ |= {f"examples/{path.name}": path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
 
 
 def _options(command: str) -> list[click.Option]:
@@ -51,6 +59,16 @@ def test_the_reference_has_every_public_name(module: str) -> None:
     for name in MODULES[module].__all__:
         if not name.startswith("__"):
             assert re.search(rf":: {re.escape(module)}\.{name}$", PAGES["docs/reference/python.md"], re.MULTILINE), name
+
+
+@pytest.mark.parametrize("page", READ)
+def test_documentation_and_examples_use_public_names_alone(page: str) -> None:
+    text = re.sub(r"-m freewalk\S*", "", READ[page])
+    imports = re.findall(r"^\s*from (freewalk\S*) import (\w+(?:, \w+)*)", text, re.MULTILINE)
+    imported = [f"{module}.{name}" for module, names in imports for name in names.split(", ")]
+    for name in {*imported, *re.findall(r"\bfreewalk(?:\.\w+)+(?![\w/-])", text)} - {*MODULES}:
+        module, _, last = name.rpartition(".")
+        assert last in getattr(MODULES.get(module), "__all__", ()), name
 
 
 @pytest.mark.parametrize("page", PAGES)

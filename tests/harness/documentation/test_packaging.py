@@ -12,7 +12,8 @@ import pytest
 import freewalk
 
 ROOT = Path(__file__).parents[3]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -52,6 +53,22 @@ def test_every_dependency_has_its_reason() -> None:
     named = set(re.findall(r"[\w-]+", " ".join(re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE))))
     wanted = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
     assert {re.split(r"[^\w-]", one)[0] for one in wanted} - {"freewalk"} <= named
+
+
+ROOMS = {
+    contract["containers"][0].removeprefix("freewalk."): contract["layers"]
+    for contract in PYPROJECT["tool"]["importlinter"]["contracts"]
+    if "containers" in contract
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_rooms_inside_a_room_are_listed_in_their_order(room: str) -> None:
+    (table,) = re.findall(
+        rf"^\| `{room}/` \| holds \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGES["CONTRIBUTING.md"], re.MULTILINE
+    )
+    listed = [set(re.findall(r"`(\w+)(?:/|\.py)`", row.split(" | ")[0])) for row in table.splitlines()]
+    assert listed == [set(layer.split(" | ")) for layer in ROOMS[room]]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "original program" in PAGES[page]])

@@ -1,24 +1,34 @@
-"""What the README says of parameters, tasks, commands and options is what the code has."""
+"""What the README and two pages say of parameters, tasks, commands and options is what the code has."""
 
 import importlib
 import re
 from pathlib import Path
 
 import pytest
+from rows_of_keys import parameter_rows, task_rows
 
 from freewalk.harness import cli
 from freewalk.harness.commands import sweep
-from freewalk.harness.documentation import parameter_rows, task_rows
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.parameters.presets import preset_names
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SWEEPS, TASKS = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("sweeps.md", "tasks.md"))
 COMMANDS = {name: importlib.import_module(f"freewalk.harness.commands.{name}").command for name in cli.COMMANDS}
 
 
-@pytest.mark.parametrize("row", [*parameter_rows(), *task_rows()])
-def test_rows_of_the_tables(row: str) -> None:
-    assert row in README.splitlines(), "print the rows with: python -m freewalk.harness.documentation"
+@pytest.mark.parametrize(
+    ("page", "row"), [*((SWEEPS, row) for row in parameter_rows()), *((TASKS, row) for row in task_rows())]
+)
+def test_rows_of_the_tables(page: str, row: str) -> None:
+    assert row in page.splitlines(), "print the rows with: python docs/make/rows_of_keys.py"
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    assert len(README.splitlines()) <= 200
+    for path in re.findall(r"\]\((?!http|#)([^)#]+)", README):
+        assert (ROOT / path).exists(), path
 
 
 def test_options_in_examples_exist() -> None:
@@ -32,6 +42,7 @@ def test_options_in_examples_exist() -> None:
 def test_presets_and_keys_are_named() -> None:
     for preset in preset_names():
         assert f"`{preset}`" in README
+        assert f"`{preset}`" in SWEEPS
     assert sweep.EPILOG.replace("\n", " ").count(", ") >= len(PARAMETERS)
     for key in PARAMETERS:
         assert re.search(rf"\b{key}\b", sweep.EPILOG), f"{key} is missing in harness sweep --help"

@@ -114,7 +114,13 @@ ENVIRONMENTS = {
 }
 
 
-@pytest.mark.parametrize("text", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=name, marks=[] if name in ("deep", "NaN", "data of another kind") else pytest.mark.slow)
+        for name, text in ENVIRONMENTS.items()
+    ],
+)
 def test_whatever_stands_in_the_environment(harness: Harness, tmp_path: Path, tiny: tuple[str, ...], text: str) -> None:
     tiny = tiny[2:]  # one task
     assert harness("sweep", *tiny, "--out", "a", "--quiet").code == 0

@@ -1,4 +1,4 @@
-"""docs/tables.md, made from the schemas: `python -m freewalk.harness.table_documentation > docs/tables.md`."""
+"""docs/tables.md, made from the schemas: `python docs/make/tables_page.py > docs/tables.md`."""
 
 from __future__ import annotations
 
@@ -16,44 +16,42 @@ from freewalk.results.schema.report_schema import COMPARISON, METHODS, ORIGINS, 
 from freewalk.results.schema.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
 
 _TABLES: Final[Mapping[TableName, str]] = {
-    "trials": "One row a trial. `harness sweep` writes `trials.csv`; `harness show DIR --table trials` prints it.",
-    "curves": "One row a measurement of a trial, in the order of trial, step, split and metric. `harness sweep` writes "
-    "`curves.csv`.",
-    "summary": "One row a cell, in the order of the grid. `harness sweep` writes `summary.csv`.",
-    RANKING: "One row a cell, best first in each task: in the order of success rate, then expected evaluations, then "
-    "final loss. So number 1 need not be the cheapest; where success rate and cost disagree, `verdict` says trade-off. "
-    "`harness show DIR --table ranking` prints it, `harness report` "
-    "writes `ranking.csv`.",
-    METHODS: "One row a method, best first in each task: its best cell beside the best of all. `harness show DIR "
+    "trials": "One row per trial. `harness sweep` writes `trials.csv`; `harness show DIR --table trials` prints it.",
+    "curves": "One row per measurement of a trial, in the order of trial, step, split and metric. `harness sweep` "
+    "writes `curves.csv`.",
+    "summary": "One row per cell, in the order of the grid. `harness sweep` writes `summary.csv`.",
+    RANKING: "One row per cell, best first in each task: in the order of success rate, then expected evaluations, "
+    "then final loss. So the first need not be the cheapest; where success rate and cost disagree, `verdict` says "
+    "trade-off. `harness show DIR --table ranking` prints it, `harness report` writes `ranking.csv`.",
+    METHODS: "One row per method, best first in each task: its best cell beside the best of all. `harness show DIR "
     "--table methods` prints it, `harness report` writes `methods.csv`.",
-    SENSITIVITY: "One row for each parameter that varies, per task and method: how much it matters. `harness show DIR "
+    SENSITIVITY: "One row per task, method and parameter that varies: how much it matters. `harness show DIR "
     "--table sensitivity` prints it, `harness report` writes `sensitivity.csv`.",
-    COMPARISON: "One row for each cell that two sweeps have in common, and measure. `harness compare A B --csv` "
+    COMPARISON: "One row per measure and cell that two sweeps have in common. `harness compare A B --csv` "
     "prints it, `--json` adds all cells of a measure together. `--across noise` leaves a parameter out of the "
     "matching, to compare sweeps that differ in it.\n\n"
     "`harness compare A B --check 1.1` fails (exit code 3) where B lacks trials that are complete in A, and where B is "
-    "worse by more than the threshold and that is no chance: a one-sided test says that B is worse, and the 95 % "
+    "significantly worse by more than the threshold: a one-sided test says that B is worse, and the 95 % "
     "interval of `ratio` lies above the threshold, or that of `cost_ratio` while `ratio` does, or B never reached the "
-    "target. It asks so of each cell, and of all cells together: evaluations seed by seed, as the cells of a sweep "
-    "share their seeds; seconds pair of runs by pair of runs, as all trials of a run share the machine's state. Of "
-    "equal sweeps at most 5 % fail, however many cells they have; "
-    "`python tests/results/analysis/test_results_same_cells.py` measures it. Seconds of one run "
-    "on each side are shown and not checked: run both three times or more, in turn, and give all: "
-    "`harness compare A B A2 B2 A3 B3 --check 1.1`. Three pairs tell of all cells together, by Student's t of their "
-    "log ratios; of single cells only six or more do, by signed ranks.",
-    ORIGINS: "One row a trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
+    "target. It checks each cell, and all cells together: evaluations by pairs of seeds, as the cells of a sweep share "
+    "their seeds; seconds by pairs of runs, as all trials of a run share the machine's state. Of equal sweeps at most "
+    "5 % fail, however many cells they have; `python tests/results/analysis/test_results_same_cells.py` measures it. "
+    "Seconds of one run on each side are shown but not checked: run both three times or more, alternating, and give "
+    "all of them: `harness compare A B A2 B2 A3 B3 --check 1.1`. Three pairs are enough for all cells together, by "
+    "Student's t of their log ratios; for single cells it takes six or more, by signed ranks.",
+    ORIGINS: "One row per trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
 }
 
 _HEAD: Final = """# Tables
 
 Every table that freewalk writes, column by column. This page is made from the code:
-`python -m freewalk.harness.table_documentation > docs/tables.md`.
+`python docs/make/tables_page.py > docs/tables.md`.
 
 The layout has version {version}, which stands in the first column of every file. A store or CSV file of an older
-version is still read: columns that it does not have are missing values. One of a newer version is refused.
+version can still be read: columns that it does not have are missing values. One of a newer version is refused.
 
-CSV files are UTF-8 with a header, commas between and `\\n` at the end of a line; floats have the fewest digits that
-give them back. In pandas `pd.read_csv` reads them; `freewalk.results.tables.reading.read_table(path, table)`
+CSV files are UTF-8 with a header, commas as separators and `\\n` at the end of each line; floats are written with the
+fewest digits that restore them exactly. In pandas `pd.read_csv` reads them; `freewalk.read_table(path, table)`
 also gives every column its documented type, so that nothing changes on the way there and back.
 
 A missing value is an empty field: NaN in a `float64` column, `NA` in an `Int64`, `boolean` or `string` one. `inf` is a
@@ -115,7 +113,7 @@ def _descriptions(words: type[StrEnum]) -> dict[str, str]:
 def _parameters() -> str:
     rows = [f"| `param_{name}` | {_cell(parameter.help)} |" for name, parameter in PARAMETERS.items()]
     text = (
-        "A table has the columns of the parameters that apply to one of its cells at least; the type follows from the "
+        "A table has the columns of the parameters that apply to at least one of its cells; the type follows from the "
         "values. A value that does not apply to a cell is missing."
     )
     lines = ["| column | what it is |", "|---|---|", *rows]

@@ -1,4 +1,4 @@
-"""Tables of the README made from the code: `python -m freewalk.harness.documentation` prints them."""
+"""Rows of the tables in docs/sweeps.md and docs/tasks.md: `python docs/make/rows_of_keys.py` prints them."""
 
 from __future__ import annotations
 
