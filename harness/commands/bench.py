@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from freewalk.harness.commands.options import option, threads_option
-
 if TYPE_CHECKING:
     from freewalk.harness.bench import Beside
 
@@ -25,29 +23,30 @@ The comparisons with other libraries are in the source: pytest benchmarks --benc
 
 
 @click.command("bench", epilog=EPILOG)
-@option("--backend", metavar="NAME", default="auto", help="Backend whose step to time.")
-@threads_option
-@option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(backend: str, as_json: bool) -> None:
+@click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="Whose step to time.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", envvar="HARNESS_THREADS", help="Threads, at most.")
+@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")
+def command(backend: str, threads: int | None, as_json: bool) -> None:
     """Time a step of the walk on this machine, beside NumPy's, in half a minute."""
     from freewalk.harness.base.environment import environment
     from freewalk.harness.base.text import counted
     from freewalk.harness.bench import WORKLOADS, beside_numpy
     from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.terminal.console import print_json
+    from freewalk.kernels.machine.threads import limited_threads
 
-    chosen = backend_for(backend, "walk")
-    facts, rows = environment(chosen), beside_numpy(chosen, WORKLOADS)
-    if as_json:
-        found = {**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]}
-        print_json(found)
-        return
-    gpu = f"{chosen.device}; " * (chosen.name == "cuda")
-    versions = ", ".join(f"{name} {facts['packages'][name]}" for name in ("freewalk", "numba", "numpy"))
-    click.echo(f"{chosen.name}: {gpu}{facts['cpu']['model']}, {counted(facts['threads'], 'thread')}; {versions}\n")
-    click.echo(_line("workload", "freewalk, ms a step", "NumPy, ms a step", "NumPy / freewalk"))
-    for row in rows:
-        click.echo(_line(row.workload.label, *map(_figure, row[1:])))
+    with limited_threads(threads):
+        chosen = backend_for(backend, "walk")
+        facts, rows = environment(chosen), beside_numpy(chosen, WORKLOADS)
+        if as_json:
+            print_json({**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]})
+            return
+        gpu = f"{chosen.device}; " * (chosen.name == "cuda")
+        versions = ", ".join(f"{name} {facts['packages'][name]}" for name in ("freewalk", "numba", "numpy"))
+        click.echo(f"{chosen.name}: {gpu}{facts['cpu']['model']}, {counted(facts['threads'], 'thread')}; {versions}\n")
+        click.echo(_line("workload", "freewalk, ms a step", "NumPy, ms a step", "NumPy / freewalk"))
+        for row in rows:
+            click.echo(_line(row.workload.label, *map(_figure, row[1:])))
 
 
 def _line(first: str, *others: str) -> str:
