@@ -24,9 +24,7 @@ from freewalk.harness.engine.choice import (
 )
 from freewalk.harness.engine.engine import Engine
 from freewalk.harness.engine.estimate import refuse_too_large
-from freewalk.harness.methods.plugins import lent
 from freewalk.harness.methods.problem import resolve_problem
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.parameters.parameters import Registry, Scalar
 from freewalk.harness.plan.arguments import (
     names_and_objects,
@@ -47,6 +45,8 @@ from freewalk.harness.plan.inputs import data_rows, inputs, refuse_other_data
 from freewalk.harness.plan.joining import Joined, described, join, keep_document
 from freewalk.harness.plan.places import by_content, located, named_as_here, stored_names
 from freewalk.harness.plan.plan import Plan, Trial, expand
+from freewalk.harness.plan.plugins import lent
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.targets import warn_of_targets
 from freewalk.harness.trial.events import Advanced, Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.kernels.backend import Backend
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
     from freewalk.harness.cluster.connection import Cluster
     from freewalk.harness.cluster.engine import ClusterEngine
-    from freewalk.harness.methods.registered import OwnMethod
+    from freewalk.harness.methods.method import OwnMethod
     from freewalk.tasks.task import Task
 
     AnyEngine: TypeAlias = Engine | ClusterEngine

@@ -63,7 +63,7 @@ def command(
 
     Held-out data are those that training was judged by, if the seed is; computed in float64.
     """
-    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
+    from freewalk.harness.plan.plugins import load_entry_points, load_plugins
     from freewalk.harness.weights.own_data import load_pair
     from freewalk.harness.weights.weights_file import load_sound_weights
 

@@ -13,6 +13,8 @@ from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, load_for
 from freewalk.harness.commands.cell_options import cell_options, set_option
 from freewalk.harness.commands.options import plugin_option, threads_option
+from freewalk.harness.methods.backprop import BACKPROP
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.plan.single_trial import own_settings, single_trial
 
@@ -27,7 +29,7 @@ _DEFAULTS = {"batch_size": "16"}
 
 @click.command("gradcheck")
 @click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="Whose data and sizes; see harness tasks.")
-@click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: backprop]")
+@click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help=f"Method.  [default: {BACKPROP.name}]")
 @click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Check at these, saved by train.")
 @click.option(
@@ -67,8 +69,8 @@ def command(
     from freewalk.harness.gradcheck.cell import check_cell
     from freewalk.harness.gradcheck.table import as_json as found_as_json
     from freewalk.harness.gradcheck.table import print_check
-    from freewalk.harness.methods.plugins import load_plugins
     from freewalk.harness.plan.plan import Plan
+    from freewalk.harness.plan.plugins import load_plugins
 
     load_plugins(plugins)
     options = {name: value for name in _NAMES if (value := given.get(name)) is not None}
@@ -81,16 +83,17 @@ def command(
         initial = saved.weights
     if task is None:
         raise UsageError("gradcheck needs --task NAME or --weights FILE; see harness tasks")
-    trial = single_trial("gradcheck", task, method or "backprop", seed, {**_DEFAULTS, **_rule(method), **options})
+    method = method or BACKPROP.name
+    trial = single_trial("gradcheck", task, method, seed, {**_DEFAULTS, **_rule(method), **options})
     problem = _problem(trial.cell)
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
-    chosen = chosen_backend(backend, problem.method)
+    chosen = chosen_backend(backend, method)
     refuse_too_large(Plan((trial.cell,), (trial,), 0), chosen)
     check = check_cell(problem, chosen, seed=trial.seed, samples=samples, initial=initial)
     facts = {
         "task": task,
-        "method": problem.method,
+        "method": method,
         "seed": trial.seed,
         "n_weights": problem.n_weights,
         "datapoints": problem.configuration.batch_size,
@@ -102,17 +105,19 @@ def command(
     return 0 if check.passed else EXIT_MISSED
 
 
-def _rule(method: str | None) -> dict[str, str]:
+def _rule(method: str) -> dict[str, str]:
     """Return the walk's rule under which its step is its estimate, whatever an optimizer makes of it."""
-    return {"update": "raw"} if method == "walk" else {}
+    known = METHODS.get(method)
+    return {"update": "raw"} if known and "update" in known.checked_with else {}
 
 
 def _problem(cell: Any) -> Any:
     from freewalk.harness.methods.problem import resolve_problem
 
-    if cell.method == "walk" and not cell.parameters["stddev"]:
+    problem = resolve_problem(cell.task, cell.method, cell.parameters)
+    if problem.method.gradient == "estimated" and not cell.parameters["stddev"]:
         raise UsageError("stddev=0 estimates no gradient; give one above 0")
-    return resolve_problem(cell.task, cell.method, cell.parameters)
+    return problem
 
 
 def chosen_backend(name: str, method: str) -> Any:
@@ -131,12 +136,13 @@ def _print(check: Any, problem: Any, backend: Any, print_check: Any) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     words = f"{backend.name}, {backend.dtype}"
-    part = "the last layer's gradient in a step" if problem.method == "synthetic" else "the gradient a step takes"
+    name, predicted = problem.method.name, problem.method.gradient == "predicted"
+    part = "the last layer's gradient in a step" if predicted else "the gradient a step takes"
     print_check(
         check,
         console,
-        f"{part} of {problem.method} ({words}) against the analytic one",
-        f"{'the estimate' if check.direction is None else 'the steps'} of {problem.method} ({words}) against the"
+        f"{part} of {name} ({words}) against the analytic one",
+        f"{'the estimate' if check.direction is None else 'the steps'} of {name} ({words}) against the"
         " analytic gradient",
     )
     click.echo("passed" if check.passed else "failed: see above")

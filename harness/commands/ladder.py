@@ -13,6 +13,7 @@ import click
 from freewalk.harness.base.errors import UsageError, unknown_own
 from freewalk.harness.commands.cell_options import set_option
 from freewalk.harness.commands.options import plugin_option, threads_option
+from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.plan.single_trial import own_settings
 
 EXIT_FAILED = 3
@@ -20,7 +21,7 @@ EXIT_FAILED = 3
 
 @click.command("ladder")
 @click.option(
-    "--method", default="backprop", show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method."
+    "--method", default=BACKPROP.name, show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method."
 )
 @click.option(
     "--seed",
@@ -55,16 +56,16 @@ def command(
     from freewalk.harness.ladder.rung import Setting, climb
     from freewalk.harness.ladder.rungs import ladder
     from freewalk.harness.ladder.tasks import checked_values
-    from freewalk.harness.methods.plugins import load_plugins
-    from freewalk.harness.methods.registered import BUILT_IN
-    from freewalk.harness.methods.registry import BuiltInRegistry
+    from freewalk.harness.methods.registered import METHODS
+    from freewalk.harness.plan.plugins import load_plugins
+    from freewalk.harness.plan.registry import BuiltInRegistry
 
     load_plugins(plugins)
     methods = BuiltInRegistry().method_names()
     if method not in methods:
         raise unknown_own("method", method, methods)
     own = own_settings(settings, {})
-    if own and method in BUILT_IN:
+    if own and METHODS[method].recipes:
         raise UsageError(f"--set {next(iter(own))}=...: {method} climbs with settings of its own; leave --set out")
     checked_values(own)
     setting = Setting(method, seed, chosen_backend(backend, method), own)

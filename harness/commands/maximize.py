@@ -90,7 +90,7 @@ def command(
     """
     from freewalk.harness.maximize.box import read_bounds, read_fixed
     from freewalk.harness.maximize.search import input_shape, maximize
-    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
+    from freewalk.harness.plan.plugins import load_entry_points, load_plugins
     from freewalk.harness.weights.weights_file import load_sound_weights
 
     weights = weights_given(file, weights)

@@ -60,7 +60,7 @@ def command(
     needs nothing else, and summary.csv, ranking.csv, methods.csv and sensitivity.csv. Of a folder of several sweeps
     these are listed.
     """
-    from freewalk.harness.methods.plugins import load_plugins
+    from freewalk.harness.plan.plugins import load_plugins
     from freewalk.results.base.errors import StoreError
 
     load_plugins(plugins)

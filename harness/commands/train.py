@@ -16,7 +16,7 @@ from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for
 from freewalk.harness.commands.cell_options import cell_options, set_option
 from freewalk.harness.commands.options import plugin_option, run_options, threads_option, without_overridden
-from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.harness.parameters.parameters import DEFAULT_METHOD, PARAMETERS
 from freewalk.harness.plan.single_trial import axis, own_settings
 
 _SECONDS_BETWEEN_LINES = 2.0
@@ -57,9 +57,9 @@ def command(
 
     The trial is the same, to the last bit, as in a sweep with the same settings.
     """
-    from freewalk.harness.methods.plugins import load_plugins
-    from freewalk.harness.methods.registry import BuiltInRegistry
     from freewalk.harness.plan.configuration import resolve
+    from freewalk.harness.plan.plugins import load_plugins
+    from freewalk.harness.plan.registry import BuiltInRegistry
 
     options = {name: value for name in PARAMETERS if (value := given.pop(name, None)) is not None}
     given = without_overridden(given) | {"plugins": load_plugins(plugins)}
@@ -72,7 +72,7 @@ def command(
     options |= own_settings(settings, given_options)
     grid = [axis(name, value) for name, value in options.items()]
     configuration = resolve(
-        grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or "walk"], seeds=seed, **given
+        grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or DEFAULT_METHOD], seeds=seed, **given
     )
     return _train(configuration, save, _Start(weights, saved), quiet=quiet, as_json=as_json)
 
@@ -118,9 +118,9 @@ def _taken_over(
 def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool, as_json: bool) -> int:
     from freewalk.harness.engine.choice import backend_of, note_of, refuse_methods_without_kernels, usable_backend
     from freewalk.harness.engine.estimate import refuse_too_large
-    from freewalk.harness.methods.registry import BuiltInRegistry
     from freewalk.harness.plan.budget import Budget
     from freewalk.harness.plan.plan import expand
+    from freewalk.harness.plan.registry import BuiltInRegistry
     from freewalk.harness.plan.targets import warn_of_targets
     from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
     from freewalk.harness.weights.weights_file import SavedWeights, save_weights

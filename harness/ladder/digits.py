@@ -12,9 +12,10 @@ from freewalk.harness.base.text import counted
 from freewalk.harness.gradcheck.cell import layered_forward
 from freewalk.harness.ladder.arrays import ArrayProblem, Rows, split
 from freewalk.harness.ladder.rung import Attempt, Setting, Skip
-from freewalk.harness.ladder.tasks import Recipe, checked_values
+from freewalk.harness.ladder.tasks import checked_values
+from freewalk.harness.methods.method import Recipe
 from freewalk.harness.methods.problem import ResolvedProblem
-from freewalk.harness.methods.registered import METHODS, Configuration
+from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.tasks.task import Task
 
@@ -98,11 +99,9 @@ def class_problem(method: str, rows: tuple[Rows, Rows], layers: LayeredNetwork, 
         default_timesteps=layers.depth,
     )
     task = Task("classes", "ten classes of rows", "loss", 0.0, lambda: problem)
-    return ResolvedProblem(task, problem, method, layers.free_network, layers, _configuration(method, layers, recipe))
-
-
-def _configuration(method: str, layers: LayeredNetwork, recipe: Recipe) -> Configuration:
-    return METHODS[method].configure(checked_values(recipe.options), timesteps=layers.depth, steps=recipe.steps)
+    own = METHODS[method]
+    configuration = own.configure(checked_values(recipe.options), timesteps=layers.depth, steps=recipe.steps)
+    return ResolvedProblem(task, problem, own, layers.free_network, layers, configuration)
 
 
 def accuracy(layers: LayeredNetwork, weights: NDArray[np.float64], rows: Rows) -> float:

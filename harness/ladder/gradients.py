@@ -9,8 +9,9 @@ from freewalk.harness.gradcheck.cell import CellCheck, check_cell, judge_gradien
 from freewalk.harness.gradcheck.report import Report
 from freewalk.harness.ladder.rung import Attempt, Setting
 from freewalk.harness.ladder.tasks import checked_values
+from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
-from freewalk.harness.methods.registered import BUILT_IN
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import Scalar
 from freewalk.kernels.data.datapoints import draw
 from freewalk.kernels.model.noise import Stream
@@ -22,7 +23,7 @@ _SAMPLES = 200
 
 def neuron_gradient(setting: Setting) -> Attempt:
     """Check the derivative by the weighted sum of one neuron, which is that by its bias."""
-    problem = _problem("backprop", NEURON, {})
+    problem = _problem(BACKPROP.name, NEURON, {})
     weights = problem.initial_weights(setting.seed)
     data = draw(
         problem.network,
@@ -50,9 +51,7 @@ def hidden_gradient(setting: Setting) -> Attempt:
 
 
 def _problem(method: str, architecture: str, own: Mapping[str, str]) -> ResolvedProblem:
-    parameters: dict[str, Scalar] = {"architecture": architecture, "batch_size": 16}
-    if method in BUILT_IN:
-        parameters |= {"stddev": 0.01, "update": "raw", "sides": "two"}
+    parameters: dict[str, Scalar] = {"architecture": architecture, "batch_size": 16, **METHODS[method].checked_with}
     return resolve_problem("and", method, {**parameters, **checked_values(own)})
 
 

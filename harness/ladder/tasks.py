@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.text import counted, significant
 from freewalk.harness.engine.choice import backend_of
 from freewalk.harness.ladder.rung import Attempt, Setting
+from freewalk.harness.methods.method import Recipe
 from freewalk.harness.parameters.parameters import Scalar, check_axis
 from freewalk.harness.parameters.values import parse_values
 from freewalk.harness.plan.budget import Budget
@@ -18,14 +18,6 @@ from freewalk.results.report.explanation import explain
 
 _EPOCHS = 50
 _EVALUATION_POINTS = 1000
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Settings with which a method is known to learn a task, from any of many seeds."""
-
-    steps: int
-    options: Mapping[str, str]
 
 
 def checked_values(options: Mapping[str, str]) -> dict[str, Scalar]:

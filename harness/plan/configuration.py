@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from freewalk.harness.base.errors import UsageError, nearest
-from freewalk.harness.methods.plugins import load_plugins, sha256_of
 from freewalk.harness.parameters.parameters import DEFAULT_METHOD, Axes, Registry, Scalar, check_axis, requirement
 from freewalk.harness.parameters.presets import preset_names
 from freewalk.harness.parameters.seeds import checked_seeds, format_seeds, read_seeds
 from freewalk.harness.plan.grid import SEEDS, own_seeds, parse_grid
+from freewalk.harness.plan.plugins import load_plugins, sha256_of
 from freewalk.tasks.files import forget_files
 
 STEPS_LIMIT = 2**32

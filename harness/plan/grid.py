@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freewalk.harness.base.errors import UsageError, meant, unknown
-from freewalk.harness.methods.plugins import load_plugins, without
 from freewalk.harness.parameters.parameters import (
     AXIS_KEYS,
     CONDITIONS,
@@ -21,6 +20,7 @@ from freewalk.harness.parameters.parameters import (
 from freewalk.harness.parameters.presets import SETTING_TYPES, preset_names, preset_path, read_document
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.parameters.values import parse_values
+from freewalk.harness.plan.plugins import load_plugins, without
 
 _LONGEST_SHOWN = 200
 """Characters of an argument that a message repeats."""

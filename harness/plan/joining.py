@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from freewalk.harness.base.errors import UsageError, one_line
 from freewalk.harness.base.text import counted
-from freewalk.harness.methods.plugins import text_of
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.plan.configuration import SweepConfiguration, identity, to_toml
 from freewalk.harness.plan.grid import SEEDS
 from freewalk.harness.plan.plan import Cell, Plan
+from freewalk.harness.plan.plugins import text_of
 from freewalk.results.base.errors import StoreError
 from freewalk.results.files.export import write_text
 from freewalk.results.schema.configuration import (

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from freewalk.harness.base.errors import UsageError, unknown_own
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import (
     CONDITIONS,
-    DEFAULT_LEARNING_RATES,
     FREE,
     LATER_PARAMETERS,
     PARAMETERS,
@@ -190,8 +190,8 @@ def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str,
             filled[name] = given[name]
         elif parameter.group == "task":
             filled[name] = task_parameters[name]
-        elif name == "learning_rate" and method in DEFAULT_LEARNING_RATES:
-            filled[name] = DEFAULT_LEARNING_RATES[method][str(filled["optimizer"])]
+        elif name == "learning_rate" and METHODS[method].learning_rates:
+            filled[name] = METHODS[method].learning_rates[str(filled["optimizer"])]
         else:
             filled[name] = default_of(name, method)
     return filled

@@ -14,10 +14,10 @@ from typing import IO, Any, TypeAlias
 import pytest
 
 from freewalk.harness import cli
-from freewalk.harness.methods import plugins
-from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.plan import plugins
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Plan, expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 
 Snapshot: TypeAlias = dict[str, tuple[int, bytes]]
 

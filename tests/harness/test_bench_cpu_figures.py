@@ -15,9 +15,9 @@ from freewalk.harness.bench.cpu.page import Results, markdown
 from freewalk.harness.bench.cpu.peaks import PeakRow, best_rate, measure_peaks
 from freewalk.harness.bench.cpu.raw_rule import RawRun, extract, read_raw_run
 from freewalk.harness.bench.cpu.rows import MemoryRow, TargetRow, TimingRow
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.tasks.registry import TASKS
 
 DEFAULT = {

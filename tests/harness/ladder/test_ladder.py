@@ -13,9 +13,9 @@ from freewalk.harness.ladder import digits, gradients
 from freewalk.harness.ladder.arrays import ArrayProblem, Rows, split
 from freewalk.harness.ladder.digits import SEGMENTS, SEGMENTS_NETWORK, accuracy, class_problem, seven_segments
 from freewalk.harness.ladder.rung import Attempt, Rung, RungResult, Setting, Skip, climb
-from freewalk.harness.ladder.rungs import RECIPES, ladder
-from freewalk.harness.ladder.tasks import Recipe
-from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.ladder.rungs import ladder
+from freewalk.harness.methods.method import Recipe
+from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.data.datapoints import draw
 from freewalk.kernels.model.noise import Stream
@@ -25,7 +25,6 @@ Harness = Callable[..., Any]
 Refused = Callable[..., str]
 
 CPU, REFERENCE = resolve_backend("cpu"), resolve_backend("reference")
-METHODS = tuple(BuiltInRegistry().method_names())
 NAMES = ["neuron", "error signal", "weights", "and", "hidden layer", "hidden and", "xor", "sign", "segments", "digits"]
 
 
@@ -64,7 +63,7 @@ def test_every_method_climbs_the_whole_ladder(method: str) -> None:
     assert [result.name for result in results] == NAMES
     assert [result.status for result in results] == ["passed"] * 9 + ["skipped"], results[-1]
     assert results[-1].figures == "needs scikit-learn: pip install scikit-learn"
-    assert all(method in recipes for recipes in RECIPES.values())
+    assert {*METHODS[method].recipes} == {"and", "xor", "sign", "segments", "digits"}
 
 
 def test_the_digits_of_scikit_learn() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from freewalk.harness.methods.plugins import load_entry_points
 from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import Scalar
+from freewalk.harness.plan.plugins import load_entry_points
 from freewalk.tasks.registry import TASKS
 
 

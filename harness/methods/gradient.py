@@ -1,0 +1,53 @@
+"""What methods share that take gradients, or make them up: the kernels of descent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from freewalk.harness.methods.method import Configuration, Gradient, Method, Recipe, Scalar, present
+
+if TYPE_CHECKING:
+    from freewalk.harness.methods.problem import ResolvedProblem
+    from freewalk.kernels.backend import Backend
+    from freewalk.kernels.model.descent import Method as DescentName
+    from freewalk.kernels.model.walk import Trainer
+
+BITS = {"optimizer": "adam", "learning_rate": "0.05", "batch_size": "16"}
+"""What learns AND, XOR and the sign from exact gradients."""
+CLASSES = {"optimizer": "adam", "learning_rate": "0.01", "batch_size": "32"}
+"""What learns ten classes."""
+
+
+class GradientMethod(Method):
+    """A method whose name is one of those of `DescentConfiguration`."""
+
+    learning_rates: Mapping[str, float] = {"sgd": 1.0, "momentum": 0.3, "adam": 0.01}
+    gradient: Gradient = "exact"
+
+    def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> Configuration:
+        """Return the descent's configuration."""
+        from freewalk.kernels.model.descent import DescentConfiguration
+
+        given = {**parameters, "method": self.name, "timesteps": timesteps, "schedule_steps": steps}
+        return DescentConfiguration(**present(DescentConfiguration, given))
+
+    def start(self, problem: ResolvedProblem, backend: Backend, **given: Any) -> Trainer:
+        """Return a trial at step 0."""
+        configuration: Any = problem.configuration
+        return backend.make_descent(problem.network, configuration, problem.data(), layers=problem.layers, **given)
+
+    def warm_up(self, backend: Backend) -> None:
+        """Compile the method's kernels of one thread, or load them from the cache."""
+        backend.warm_up(cast("DescentName", self.name))
+
+
+def exact_recipes(most_steps: int) -> Mapping[str, Recipe]:
+    """Return how exact gradients climb the ladder; `most_steps` bounds the steps of the larger networks."""
+    return {
+        "and": Recipe(1000, BITS),
+        "xor": Recipe(2000, BITS),
+        "sign": Recipe(2000, BITS),
+        "segments": Recipe(min(2000, most_steps), CLASSES),
+        "digits": Recipe(most_steps, {**CLASSES, "learning_rate": "0.005"}),
+    }
