@@ -54,16 +54,6 @@ def seconds_per_step(cell: Cell) -> float:
     return step_cost(resolve_problem(cell.task, cell.method, cell.parameters))
 
 
-def trial_seconds(cell: Cell, budget: Budget) -> float:
-    """Return the model's time of a trial of a cell that runs to its end, in seconds, unscaled."""
-    return seconds_per_step(cell) * trial_steps(cell, budget)
-
-
-def trial_steps(cell: Cell, budget: Budget) -> int:
-    """Return the steps of a trial of a cell that runs to its end."""
-    return budget.steps(resolve_problem(cell.task, cell.method, cell.parameters).evaluations_per_step)
-
-
 class Course:
     """The model's time of a trial of a cell, steps and looks at held-out data, as it goes on; unscaled.
 
@@ -72,7 +62,9 @@ class Course:
 
     def __init__(self, cell: Cell, budget: Budget) -> None:
         problem = resolve_problem(cell.task, cell.method, cell.parameters)
-        self.steps = trial_steps(cell, budget)
+        self.steps = budget.steps(problem.evaluations_per_step)
+        self.draw_seconds = self.steps * draw_cost(problem)
+        """Of its time, what trials that run together draw once."""
         self._ends = np.fromiter(budget.ends(problem.evaluations_per_step), dtype=np.int64)
         self._seconds_per_step = step_cost(problem)
         self._seconds_per_look = judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
@@ -166,28 +158,15 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
     kinds = {_kind(trial.cell): trial for trial in reversed(trials)}  # of each kind the first
     scales = {kind: _measured_scale(trial, budget, backend) for kind, trial in kinds.items()}
     cells = {trial.cell for trial in trials}
-    alone = {cell: trial_seconds(cell, budget) + _judging_seconds(cell, budget) for cell in cells}
-    draws = {cell: _draw_seconds(cell, budget) for cell in cells}
+    costs = {cell: (course.whole, course.draw_seconds) for cell in cells for course in [Course(cell, budget)]}
     total = 0.0
     for work in works_of(trials, budget, backend):
         shares = work.together and backend.most_sharing_noise
-        shared = [draws[trial.cell] for trial in work.trials] if shares else [0.0]
-        seconds = sum(alone[trial.cell] for trial in work.trials) - sum(shared) + max(shared)
+        alone, draws = zip(*(costs[trial.cell] for trial in work.trials), strict=True)
+        seconds = sum(alone) - sum(draws) + max(draws) if shares else sum(alone)
         total += seconds * scales[_kind(work.trials[0].cell)]
     memory = max(memory_mb(cell) for cell in cells) * backend.workers + peak_memory_mb()
     return Estimate(total / backend.workers + len(trials) * _SECONDS_PER_TRIAL, memory)
-
-
-def _draw_seconds(cell: Cell, budget: Budget) -> float:
-    """Return the model's time of what trials that run together draw once, in seconds, unscaled."""
-    return draw_cost(resolve_problem(cell.task, cell.method, cell.parameters)) * trial_steps(cell, budget)
-
-
-def _judging_seconds(cell: Cell, budget: Budget) -> float:
-    """Return the model's time of all of a trial's looks at held-out data, the one before training among them."""
-    problem = resolve_problem(cell.task, cell.method, cell.parameters)
-    looks = 1 + sum(1 for _ in budget.ends(problem.evaluations_per_step))
-    return looks * judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
 
 
 def _kind(cell: Cell) -> tuple[str, bool]:

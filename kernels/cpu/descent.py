@@ -13,7 +13,7 @@ from freewalk.kernels.cpu.optimizers import OPTIMIZERS, SCHEDULES, Rule
 from freewalk.kernels.cpu.packing import make_memory, make_packed, rows_of
 from freewalk.kernels.cpu.trainer import NO_MASK, CpuTrainer, array_source, exercise
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.model.descent import BACKPROP, NUMERICAL, DescentConfiguration
 from freewalk.kernels.model.network import FreeNetwork, check_mask
 from freewalk.kernels.model.walk import Data
 
@@ -56,7 +56,7 @@ class CpuBackprop(CpuTrainer):
 
     def compile_for_threads(self) -> None:
         """Compile, or load from the cache, what steps with several threads need."""
-        compile_kernels("backprop", threads=2)
+        compile_kernels(BACKPROP, threads=2)
 
     def _allocate(self, threads: int) -> None:
         self._memory = make_memory(self._shape, self._tiling.groups, threads)._replace(stop=self._stop)
@@ -118,7 +118,7 @@ class CpuNumerical(CpuTrainer):
 
     def compile_for_threads(self) -> None:
         """Compile, or load from the cache, what steps with several threads need."""
-        compile_kernels("numerical", threads=2)
+        compile_kernels(NUMERICAL, threads=2)
 
     def _allocate(self, threads: int) -> None:
         self._trials = numerical.make_trials(self._shape, threads)._replace(stop=self._stop)
@@ -143,7 +143,7 @@ class CpuNumerical(CpuTrainer):
         return done
 
 
-KINDS: dict[str, type[CpuBackprop | CpuNumerical]] = {"backprop": CpuBackprop, "numerical": CpuNumerical}
+KINDS: dict[str, type[CpuBackprop | CpuNumerical]] = {BACKPROP: CpuBackprop, NUMERICAL: CpuNumerical}
 """The methods that run on lanes of datapoints."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class CudaBackend(Backend):
 
         return CudaBatch(network, data, trials, evaluation_points=evaluation_points, mask=mask)
 
-    def warm_up(self, method: Literal["walk"] | Method = "walk") -> float:
+    def warm_up(self, method: Method | None = None) -> float:
         """Do nothing: what is compiled depends on the network; a batch says how long it took."""
         return 0.0
 

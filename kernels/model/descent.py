@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from freewalk.kernels.model.walk import Optimizer, Schedule, check_counts, check_learning_rates, check_words
 
 Method = Literal["backprop", "numerical", "synthetic"]
+BACKPROP, NUMERICAL, SYNTHETIC = METHODS = get_args(Method)
 Predictor = Literal["linear", "bias", "conditioned"]
 
 
@@ -53,7 +54,7 @@ class DescentConfiguration:
 
     def __post_init__(self) -> None:
         check_learning_rates(self, "learning_rate", "predictor_learning_rate")
-        check_words(self, method=get_args(Method), predictor=get_args(Predictor))
+        check_words(self, method=METHODS, predictor=get_args(Predictor))
         check_counts(self, "batch_size", "timesteps", "schedule_steps")
         if not (math.isfinite(self.backward_cost) and self.backward_cost >= 0):
             raise ValueError(f"backward_cost must be a finite number of at least 0, got {self.backward_cost}")
@@ -81,9 +82,9 @@ class DescentConfiguration:
         n_predictor_weights
             S, see `LayeredNetwork.n_predictor_weights`.
         """
-        if self.method == "numerical":
+        if self.method == NUMERICAL:
             return 2.0 * n_weights * self.batch_size
         cost = 1.0 + self.backward_cost
-        if self.method == "synthetic":
+        if self.method == SYNTHETIC:
             cost += (1.0 + self.backward_cost / 2) * n_predictor_weights / n_weights
         return self.batch_size * cost

@@ -124,10 +124,10 @@ class Backend:
             return CpuBatch(network, data, trials, evaluation_points=evaluation_points, mask=mask)
         raise NotImplementedError(f"backend {self.name} runs trials one by one")
 
-    def warm_up(self, method: Literal["walk"] | Method = "walk") -> float:
-        """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took."""
+    def warm_up(self, method: Method | None = None) -> float:
+        """Compile what one thread of a gradient method needs, or of the walk, or load it; return the seconds it took."""
         start = time.perf_counter()
-        if method != "walk":
+        if method is not None:
             gradient_trainers.compile_kernels(method, float64=self.name == "reference")
         elif self.name == "cpu":
             compile_kernels(threads=1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu import descent, gather
-from freewalk.kernels.model.descent import DescentConfiguration, Method
+from freewalk.kernels.model.descent import NUMERICAL, SYNTHETIC, DescentConfiguration, Method
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, Trainer
@@ -38,7 +38,7 @@ def make_descent(
     options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points, "initial": initial}
     trainer: Trainer
     if layers is None:
-        if configuration.method == "synthetic":
+        if configuration.method == SYNTHETIC:
             raise ValueError("synthetic gradients need a layered network: give the widths of its layers")
         kind: type[Any] = ReferenceDescent if float64 else descent.KINDS[configuration.method]
         trainer = kind(network, configuration, data, **options)
@@ -49,7 +49,7 @@ def make_descent(
         raise ValueError(
             f"timesteps must be the depth of the layered network, {layers.depth}, got {configuration.timesteps}"
         )
-    if float64 or configuration.method != "numerical":
+    if float64 or configuration.method != NUMERICAL:
         dtype = np.float64 if float64 else np.float32
         return LayeredDescent(layers, configuration, data, dtype=dtype, **options)
     options["initial"] = layers.initial_weights(seed) if initial is None else initial
@@ -61,5 +61,5 @@ def compile_kernels(method: Method, *, float64: bool) -> None:
     """Compile what one thread of a method needs, or load it from the cache."""
     if not float64 and method in descent.KINDS:
         descent.compile_kernels(method, threads=1)
-    if method != "numerical":
+    if method != NUMERICAL:
         gather.compile_kernels()

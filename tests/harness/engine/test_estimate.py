@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import freewalk
 from freewalk.harness.base.text import duration, significant
 from freewalk.harness.engine import estimate as estimate_module
-from freewalk.harness.engine.estimate import estimate, memory_mb, seconds_per_step, trial_seconds
+from freewalk.harness.engine.estimate import Course, estimate, memory_mb, seconds_per_step
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Cell, Plan, Trial, expand
@@ -137,11 +137,14 @@ def test_the_estimate_of_gradient_methods_has_the_right_size(plan: MakePlan) -> 
 
 
 def test_with_a_budget_of_evaluations_a_trial_costs_what_they_cost(plan: MakePlan) -> None:
+    def steps_seconds(of: Cell, budget: Budget) -> float:
+        return Course(of, budget).steps * seconds_per_step(of)
+
     budget = Budget(epochs=2, steps_per_epoch=5, evaluation_points=16, evaluations=10**6)
-    small, large = (trial_seconds(cell(plan, f"batch_size={n}"), budget) for n in (50, 5000))
+    small, large = (steps_seconds(cell(plan, f"batch_size={n}"), budget) for n in (50, 5000))
     assert small == pytest.approx(large, rel=1e-3)
     steps = Budget(epochs=2, steps_per_epoch=5, evaluation_points=16)
-    small, large = (trial_seconds(cell(plan, f"batch_size={n}"), steps) for n in (50, 5000))
+    small, large = (steps_seconds(cell(plan, f"batch_size={n}"), steps) for n in (50, 5000))
     assert 100 * small == pytest.approx(large, rel=1e-3)
 
 
