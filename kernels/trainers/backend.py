@@ -125,7 +125,7 @@ class Backend:
         raise NotImplementedError(f"backend {self.name} runs trials one by one")
 
     def warm_up(self, method: Method | None = None) -> float:
-        """Compile what one thread of a gradient method needs, or of the walk, or load it; return the seconds it took."""
+        """Compile what one thread of a gradient method needs, or of the walk, or load it; return the seconds."""
         start = time.perf_counter()
         if method is not None:
             gradient_trainers.compile_kernels(method, float64=self.name == "reference")
