@@ -69,6 +69,7 @@ def command(
     from freewalk.harness.gradcheck.cell import check_cell
     from freewalk.harness.gradcheck.table import as_json as found_as_json
     from freewalk.harness.gradcheck.table import print_check
+    from freewalk.harness.methods.problem import resolve_problem
     from freewalk.harness.plan.plan import Plan
     from freewalk.harness.plan.plugins import load_plugins
 
@@ -85,7 +86,9 @@ def command(
         raise UsageError("gradcheck needs --task NAME or --weights FILE; see harness tasks")
     method = method or BACKPROP.name
     trial = single_trial("gradcheck", task, method, seed, {**_DEFAULTS, **_rule(method), **options})
-    problem = _problem(trial.cell)
+    problem = resolve_problem(task, method, trial.cell.parameters)
+    if problem.method.gradient == "estimated" and not trial.cell.parameters["stddev"]:
+        raise UsageError("stddev=0 estimates no gradient; give one above 0")
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
     chosen = chosen_backend(backend, method)
@@ -109,15 +112,6 @@ def _rule(method: str) -> dict[str, str]:
     """Return the walk's rule under which its step is its estimate, whatever an optimizer makes of it."""
     known = METHODS.get(method)
     return {"update": "raw"} if known and "update" in known.checked_with else {}
-
-
-def _problem(cell: Any) -> Any:
-    from freewalk.harness.methods.problem import resolve_problem
-
-    problem = resolve_problem(cell.task, cell.method, cell.parameters)
-    if problem.method.gradient == "estimated" and not cell.parameters["stddev"]:
-        raise UsageError("stddev=0 estimates no gradient; give one above 0")
-    return problem
 
 
 def chosen_backend(name: str, method: str) -> Any:

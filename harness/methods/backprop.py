@@ -2,8 +2,7 @@
 
 from pydantic import Field
 
-from freewalk.harness.methods.gradient import GradientMethod, exact_recipes
-from freewalk.harness.methods.optimizer import OptimizerParameters
+from freewalk.harness.methods.gradient import GradientMethod, OptimizerParameters, exact_recipes
 
 
 class BackpropParameters(OptimizerParameters):

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from freewalk.kernels.model.network import FreeNetwork
     from freewalk.kernels.model.walk import Data, Trainer
 
+T = TypeVar("T")
 Scalar: TypeAlias = int | float | str
 Gradient: TypeAlias = Literal["exact", "estimated", "predicted", "unknown"]
 
@@ -235,7 +236,8 @@ class OwnConfiguration:
         return cost
 
 
-def present(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are fields of a dataclass and not None."""
-    names = {one.name for one in fields(kind)}
-    return {name: value for name, value in values.items() if name in names and value is not None}
+def made(kind: type[T], parameters: Mapping[str, Scalar | None], **more: Any) -> T:
+    """Return a dataclass of the values that are fields of it and not None."""
+    given = {**parameters, **more}
+    names = [one.name for one in fields(cast(Any, kind))]
+    return kind(**{name: given[name] for name in names if given.get(name) is not None})

@@ -5,14 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freewalk.harness.methods.gradient import GradientMethod, exact_recipes
-from freewalk.harness.methods.optimizer import OptimizerParameters
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
-
-
-class NumericalParameters(OptimizerParameters):
-    """What descent along a gradient by central differences uses besides."""
 
 
 class Numerical(GradientMethod):
@@ -20,7 +15,6 @@ class Numerical(GradientMethod):
 
     name = "numerical"
     summary = "finite differences: descent along central differences of the loss"
-    parameters = NumericalParameters
     also_called = ("fd", "finite_differences")
     tolerances = (100 * 1e-6, 2e-2)  # differences of a loss that is itself rounded
     recipes = exact_recipes(600)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.methods.method import FREE, Configuration, Method, Scalar, present
+from freewalk.harness.methods.method import FREE, Configuration, Method, Scalar
 from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.cpu.trial import compile_measures
@@ -125,7 +125,7 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
         raise ValueError(f"method {method} learns layered networks only; {_how_to_layer(problem, 'another method')}")
     if layers is None:
         network = problem.network(int(parameters.get("hidden") or 0))
-        network = replace(network, **present(FreeNetwork, {"hidden_activation": parameters.get("activation")}))
+        network = replace(network, **_activation(parameters))
         timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
     else:
         network, timesteps = layers.free_network, layers.depth
@@ -170,8 +170,12 @@ def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> Layere
             f"architecture={text} does not fit {problem.n_input} input and {problem.n_output} output values;"
             f" give architecture={fitting}"
         )
-    described = {"hidden_activation": parameters.get("activation")}
-    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **present(LayeredNetwork, described))
+    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **_activation(parameters))
+
+
+def _activation(parameters: Mapping[str, Scalar | None]) -> dict[str, Any]:
+    """Return what a network is told of its hidden neurons; without a word it has its own default."""
+    return {"hidden_activation": word} if (word := parameters.get("activation")) is not None else {}
 
 
 def _how_to_layer(problem: Problem, otherwise: str) -> str:

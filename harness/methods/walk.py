@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from freewalk.harness.methods.method import Configuration, Method, Parameters, Recipe, Scalar, present
-from freewalk.harness.methods.optimizer import OptimizerParameters
+from freewalk.harness.methods.gradient import OptimizerParameters
+from freewalk.harness.methods.method import Configuration, Method, Parameters, Recipe, Scalar, made
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -70,8 +70,7 @@ class Walk(Method):
         """Return the walk's configuration."""
         from freewalk.kernels.model.walk import WalkConfiguration
 
-        given = {**parameters, "timesteps": timesteps, "schedule_steps": steps}
-        return WalkConfiguration(**present(WalkConfiguration, given))
+        return made(WalkConfiguration, parameters, timesteps=timesteps, schedule_steps=steps)
 
     def start(self, problem: ResolvedProblem, backend: Backend, **given: Any) -> Trainer:
         """Return a trial at step 0."""
