@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install sweep test test-cuda test-python lint docs benchmark gallery dist clean
+.PHONY: help install sweep test test-slow test-cuda test-python lint docs benchmark gallery dist clean
 
 help: ## this list; what `make` alone shows
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ OUT ?=
 sweep: install ## run the preset quickstart; OUT=DIR chooses the folder
 	$(BIN)/harness sweep --grid quickstart $(if $(OUT),--out '$(OUT)')
 
-test: $(VENV)/.installed-dev ## run the tests, two at a time: 25 minutes on two cores (installs 1.7 GB)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.installed-dev ## run the tests, two at a time: 10 minutes on two cores (installs 1.7 GB)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-slow: $(VENV)/.installed-dev ## the tests that take longest, one at a time: campaigns of kills, other processors
+	$(BIN)/python -m pytest -m slow
 
 test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
 	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu tests/kernels/cuda/test_cuda_on_a_gpu.py

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from freewalk.harness.base.checkpoint import Checkpoint, UnusableCheckpoint
 from freewalk.harness.base.environment import environment
-from freewalk.harness.base.errors import UsageError, refuse_no_time
-from freewalk.harness.cluster.choice import chosen_cluster
+from freewalk.harness.base.errors import refuse_no_time
 from freewalk.harness.engine.choice import (
     backend_of,
     engines_for,
@@ -25,38 +23,23 @@ from freewalk.harness.engine.choice import (
 from freewalk.harness.engine.engine import Engine
 from freewalk.harness.engine.estimate import refuse_too_large
 from freewalk.harness.methods.problem import resolve_problem
-from freewalk.harness.parameters.parameters import Registry, Scalar
-from freewalk.harness.plan.arguments import (
-    names_and_objects,
-    number_of,
-    path_of,
-    paths_of,
-    plain,
-    seeds_of,
-    specs_and_tables,
-)
+from freewalk.harness.parameters.parameters import Scalar
 from freewalk.harness.plan.budget import Budget
-from freewalk.harness.plan.configuration import (
-    SweepConfiguration,
-    resolve,
-    sweep_id,
-)
+from freewalk.harness.plan.configuration import SweepConfiguration, sweep_id
 from freewalk.harness.plan.inputs import data_rows, inputs, refuse_other_data
-from freewalk.harness.plan.joining import Joined, described, join, keep_document
+from freewalk.harness.plan.joining import Joined, as_begun, described, join, planned
+from freewalk.harness.plan.kept_document import keep_document
 from freewalk.harness.plan.places import by_content, located, named_as_here, stored_names
 from freewalk.harness.plan.plan import Plan, Trial, expand
-from freewalk.harness.plan.plugins import lent
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.targets import warn_of_targets
 from freewalk.harness.trial.events import Advanced, Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.machine.threads import limited_threads
-from freewalk.results.analysis.cells import counted_once
 from freewalk.results.files.export import export_tables, write_json
 from freewalk.results.schema.environment import ENVIRONMENT_NAME, read_environment
 from freewalk.results.schema.records import TrialRecord
 from freewalk.results.schema.schema import TableName
-from freewalk.results.store.data import configuration_of, has_trials, recorded
+from freewalk.results.store.data import recorded
 from freewalk.results.store.rows import now
 from freewalk.results.store.store import Store
 from freewalk.tasks.registry import TASKS
@@ -66,8 +49,6 @@ if TYPE_CHECKING:
 
     from freewalk.harness.cluster.connection import Cluster
     from freewalk.harness.cluster.engine import ClusterEngine
-    from freewalk.harness.methods.method import OwnMethod
-    from freewalk.tasks.task import Task
 
     AnyEngine: TypeAlias = Engine | ClusterEngine
 
@@ -111,8 +92,8 @@ class Sweep:
     def __post_init__(self) -> None:
         refuse_no_time("--checkpoint", self.checkpoint_seconds)
         registry = BuiltInRegistry()
-        self.configuration = _looking_as_begun(self.configuration, self.directory)
-        self.as_spelled, self.plan = _planned(self.configuration, self.directory, registry)
+        self.configuration = as_begun(self.configuration, self.directory)
+        self.as_spelled, self.plan = planned(self.configuration, self.directory, registry)
         if not self.as_spelled:
             self.configuration = located(self.configuration)
         self.whole = self.configuration, self.plan
@@ -313,166 +294,3 @@ class Sweep:
             listed = [*(known if isinstance(known, list) else []), earlier]
             write_json({**then, "plugins": read["plugins"], "earlier_plugins": listed}, path)
         return keep_document(self.directory, stored, found)
-
-
-def _looking_as_begun(configuration: SweepConfiguration, directory: Path) -> SweepConfiguration:
-    """Return the configuration with the looks of the sweep in its folder, where nothing else is asked for.
-
-    Before there was a choice, a trial was looked at after every epoch, and its command did not say so.
-    """
-    said = configuration_of(directory)
-    if said is None or "looks" in said or "looks" in configuration.model_fields_set:
-        return configuration
-    return configuration.model_copy(update={"looks": "epochs"})
-
-
-def _planned(configuration: SweepConfiguration, directory: Path, registry: Registry) -> tuple[bool, Plan]:
-    """Return the plan, and whether its trials are named by paths as they are spelled, as those of an older store."""
-    plan = expand(configuration, registry)
-    if by_content(configuration).grid != configuration.grid:
-        spelled = expand(configuration, registry, as_spelled=True)
-        if has_trials(directory, (trial.trial_id for trial in spelled.trials)):
-            return True, spelled
-    return False, plan
-
-
-@dataclass(frozen=True)
-class SweepResult:
-    """The tables of a sweep; the columns are those of the CSV files."""
-
-    trials: pd.DataFrame
-    """One row a trial."""
-    curves: pd.DataFrame
-    """One row a measurement."""
-    summary: pd.DataFrame
-    """One row a cell."""
-    directory: Path | None
-    """Where the store and the CSV files lie; None if they were not kept."""
-
-    @cached_property
-    def ranking(self) -> pd.DataFrame:
-        """One row a cell, best first in each task, with what its differences from the first are worth."""
-        from freewalk.results.analysis.ranking import ranking  # loads scipy.stats, which running a sweep does without
-
-        return ranking(counted_once(self.trials))
-
-    @cached_property
-    def methods(self) -> pd.DataFrame:
-        """One row a method, best first in each task: best cell against best cell, with the ratio of their costs."""
-        from freewalk.results.analysis.methods import best_of_methods
-
-        return best_of_methods(counted_once(self.trials), self.ranking)
-
-
-def sweep(
-    grid: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
-    *,
-    task: str | Task | Sequence[str | Task] = (),
-    method: str | OwnMethod | Sequence[str | OwnMethod] = (),
-    seeds: str | int | Sequence[int | str] | None = None,
-    epochs: int | None = None,
-    steps_per_epoch: int | None = None,
-    evaluations: int | None = None,
-    target: float | None = None,
-    plateau: int | None = None,
-    looks: str | None = None,
-    evaluation_points: int | None = None,
-    backend: str | None = None,
-    plugins: str | Path | Sequence[str | Path] = (),
-    out: str | Path | None = None,
-    retry_failed: bool = False,
-    fail_fast: bool = False,
-    checkpoint_seconds: float = 60.0,
-    cluster: str | None = None,
-    workers: int | None = None,
-    threads: int | None = None,
-) -> SweepResult:
-    """Run a sweep and return its tables; what `harness sweep` does, from Python.
-
-    Parameters
-    ----------
-    grid
-        What `--grid` takes, one or several; or a mapping from parameters to a value or a list of values; or several of
-        these, whose union is the sweep.
-    task, method
-        One name or several. Without `out`, `cluster` and `workers`, also a `Task` or an `OwnMethod`: an object is known
-        to this process alone, and nothing could tell later whether it is still the same.
-    seeds
-        A range such as "0:5", or the seeds.
-    epochs, steps_per_epoch, evaluations, target, plateau, looks, evaluation_points, backend
-        As the options of `harness sweep`; None leaves them to a preset or the defaults.
-    plugins
-        Python files with tasks and methods of one's own.
-    out
-        Folder for the store and the tables; the same call again resumes, one with more seeds or values adds to it, and
-        the tables are the folder's. None keeps nothing on disk.
-    retry_failed
-        Run failed trials of an earlier call again, also with a plug-in that has been mended.
-    fail_fast
-        Stop at the first failed trial.
-    checkpoint_seconds
-        Time between two checkpoints of a trial; the same call again goes on from the last.
-    cluster, workers
-        Run the trials on Dask workers: those of the scheduler at an address, or so many processes of this machine;
-        None runs them on this process's threads.
-    threads
-        Threads of this process, at most; None for all. The results do not depend on it.
-
-    Returns
-    -------
-    SweepResult
-        With `.trials`, `.curves` and `.summary` as pandas DataFrames.
-
-    Raises
-    ------
-    UsageError
-        If anything given is wrong.
-    StoreError
-        If the folder cannot be used.
-    """
-    specs, tables = specs_and_tables(grid)
-    (tasks, own_tasks), (methods, own_methods) = names_and_objects("task", task), names_and_objects("method", method)
-    own = (*own_tasks, *own_methods)
-    if own and (out is not None or cluster is not None or workers is not None):
-        raise UsageError(
-            f"{own[0].name!r} is an object of this process alone; with out, cluster or workers put it into a Python"
-            " file, and give plugins=[FILE] and its name"
-        )
-    every = number_of("checkpoint_seconds", checkpoint_seconds)
-    settings = {
-        "epochs": epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "evaluations": evaluations,
-        "target": target,
-        "plateau": plateau,
-        "looks": looks,
-        "evaluation_points": evaluation_points,
-    }
-    most = number_of("threads", threads, whole=True)
-    if most is not None and most < 1:
-        raise UsageError(f"threads must be at least 1, got {most}")
-    with lent(own), limited_threads(most):
-        configuration = resolve(
-            specs,
-            tables=tables,
-            registry=BuiltInRegistry(),
-            tasks=tasks,
-            methods=methods,
-            seeds=seeds_of(seeds),
-            backend=backend,
-            plugins=paths_of(plugins),
-            **{name: plain(value) for name, value in settings.items()},
-        )
-        on = chosen_cluster(cluster, number_of("workers", workers, whole=True))
-        if out is not None:
-            return _run_all(Sweep(configuration, path_of("out", out), every, on), retry_failed, fail_fast, keep=True)
-        with tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
-            return _run_all(Sweep(configuration, Path(folder), every, on), retry_failed, fail_fast, keep=False)
-
-
-def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -> SweepResult:
-    for _ in sweep.run(retry_failed=retry_failed, fail_fast=fail_fast):
-        pass
-    with Store.open(sweep.directory, read_only=True) as store:
-        curves = store.curves()
-    return SweepResult(sweep.tables["trials"], curves, sweep.tables["summary"], sweep.directory if keep else None)

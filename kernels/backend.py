@@ -11,7 +11,7 @@ from freewalk.kernels.trainers.backend import Backend, BackendName
 __all__ = ["Backend", "BackendName", "resolve_backend"]
 
 _MOST_SHARING_NOISE = 16
-"""On 3-30-2, T 4, B 1000 a trial of a batch costs 0.31 of one alone; with 8 trials it is 0.36, with 32 it is 0.29."""
+"""On 3-30-2, T 4, B 1000 a trial of a pack costs 0.31 of one alone; with 8 trials it is 0.36, with 32 it is 0.29."""
 
 
 def resolve_backend(name: str) -> Backend:

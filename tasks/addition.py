@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,27 +68,17 @@ def _make_problem(bits: int, form: str, pairs: int) -> Problem:
     if not 0 <= pairs <= _MOST_PAIRS:
         raise ValueError(f"pairs={pairs} does not fit task addition: from 0, fresh pairs without end, to {_MOST_PAIRS}")
     argument = bits | pairs << _PAIRS_SHIFT
-    domain_size = pairs or None
+    problem = partial(Problem, argument=argument, domain_size=pairs or None, input_range=(0, 1))
     if form == "static":
-        return Problem(
-            n_input=2 * bits,
-            n_output=bits,
-            datapoint=static,
-            argument=argument,
-            domain_size=domain_size,
-            input_range=(0, 1),
-        )
-    return Problem(
+        return problem(n_input=2 * bits, n_output=bits, datapoint=static)
+    return problem(
         n_input=2,
         n_output=1,
         datapoint=sequence,
-        argument=argument,
         sequence_input=True,
         sequence_output=True,
         default_timesteps=bits + 1,
         least_timesteps=bits,
-        domain_size=domain_size,
-        input_range=(0, 1),
     )
 
 

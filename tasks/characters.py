@@ -19,11 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.data.task_functions import data_words
 from freewalk.kernels.model.noise import Stream, counters, philox, uniform_from_words
 from freewalk.tasks.errors import DataError
 from freewalk.tasks.files import kind_of, located, read_file, read_once
-from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Source, Stored, drawn, float_at, whole_at
+from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Source, Stored, first_row, float_at
 from freewalk.tasks.task import Place, Problem, Task
 
 MARKOV = "markov"
@@ -37,8 +36,6 @@ N_MADE = 2**18
 _SHARES = (8, 1, 1)  # of a text: training, validation, test, one after the other
 _MOST_CHARACTERS = 256
 _MARK = b"\xef\xbb\xbf"  # that some editors put before UTF-8
-_N_TRAINING, _N_VALIDATION = range(2)  # places in the header
-_EVALUATION = np.uint32(Stream.EVALUATION_DATA)
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
@@ -47,12 +44,7 @@ def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, arg
 
     Training takes windows anywhere in its part, an evaluation those of the validation part one after the other.
     """
-    n_training, n_validation = whole_at(argument, _N_TRAINING), whole_at(argument, _N_VALIDATION)
-    if stream == _EVALUATION:
-        start = n_training + (index * timesteps) % max(1, n_validation - timesteps)
-    else:
-        word, _, _, _ = data_words(seed, stream, step, index, 0)
-        start = drawn(word, max(1, n_training - timesteps))
+    start = first_row(seed, stream, step, index, argument, timesteps)
     for t in range(timesteps):
         now = int(float_at(argument, HEADER_WORDS + start + t))
         following = int(float_at(argument, HEADER_WORDS + start + t + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,21 +50,10 @@ def _make_problem(bits: int, form: str) -> Problem:
     if bits < 1:
         raise ValueError(f"bits={bits} does not fit task parity: at least 1 bit")
     domain_size = 2**bits if bits <= _MOST_ENUMERATED else None
+    problem = partial(Problem, n_output=1, argument=bits, domain_size=domain_size, input_range=(0, 1))
     if form == "static":
-        return Problem(
-            n_input=bits, n_output=1, datapoint=static, argument=bits, domain_size=domain_size, input_range=(0, 1)
-        )
-    return Problem(
-        n_input=1,
-        n_output=1,
-        datapoint=sequence,
-        argument=bits,
-        sequence_input=True,
-        default_timesteps=bits + 1,
-        least_timesteps=bits,
-        domain_size=domain_size,
-        input_range=(0, 1),
-    )
+        return problem(n_input=bits, datapoint=static)
+    return problem(n_input=1, datapoint=sequence, sequence_input=True, default_timesteps=bits + 1, least_timesteps=bits)
 
 
 TASK = Task(

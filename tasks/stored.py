@@ -18,8 +18,10 @@ from llvmlite import ir
 from numba import types
 from numpy.typing import NDArray
 
+from freewalk.kernels.data.task_functions import data_words
 from freewalk.kernels.machine.jit import inline_function
 from freewalk.kernels.machine.lanes import intrinsic
+from freewalk.kernels.model.noise import Stream
 
 Array32 = NDArray[np.float32]
 Rows = tuple[Array32, Array32]
@@ -27,6 +29,7 @@ Rows = tuple[Array32, Array32]
 HEADER_WORDS = 16
 """Float32 words that the header takes."""
 _SHIFT = np.uint64(32)
+_EVALUATION = np.uint32(Stream.EVALUATION_DATA)
 
 
 def _load(element: Any, result: Any) -> Any:
@@ -62,6 +65,20 @@ def whole_at(address: int, k: int) -> int:
 def drawn(word: np.uint32, n: int) -> int:
     """Return a number in 0..n-1 made of a random word: its share of 2**32, times n."""
     return np.int64((np.uint64(word) * np.uint64(n)) >> _SHIFT)  # type: ignore[return-value]
+
+
+@inline_function
+def first_row(seed: int, stream: Any, step: int, index: int, address: int, window: int) -> int:
+    """Return the row at which a datapoint begins, the first of `window` or, if that is 0, one alone.
+
+    Training draws them with replacement from its own part, an evaluation shows the validation part's in order. The
+    header begins with the rows of the two.
+    """
+    n_training, n_validation = whole_at(address, 0), whole_at(address, 1)
+    if stream == _EVALUATION:
+        return n_training + (index * max(1, window)) % max(1, n_validation - window)
+    word, _, _, _ = data_words(seed, stream, step, index, 0)
+    return drawn(word, max(1, n_training - window))
 
 
 @dataclass(frozen=True)

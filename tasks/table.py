@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.data.task_functions import data_words
 from freewalk.kernels.model.noise import Stream, counters, philox
-from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Stored, drawn, float_at, whole_at
+from freewalk.tasks.stored import HEADER_WORDS, Array32, Rows, Stored, first_row, float_at, whole_at
 
 SHARES = (3, 1, 1)
 """Training, validation and test rows of a data set that says nothing of its own, in proportion."""
 
-_N_TRAINING, _N_VALIDATION, _N_ROWS, _X_ROWS, _Y_ROWS, _N_INPUT, _N_OUTPUT = range(7)  # places in the header
-_EVALUATION = np.uint32(Stream.EVALUATION_DATA)
+_N_ROWS, _X_ROWS, _Y_ROWS, _N_INPUT, _N_OUTPUT = range(2, 7)  # places in the header, after those that `first_row` reads
 _ZERO = np.float32(0.0)
 
 
@@ -26,11 +24,7 @@ def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, arg
 
     Timesteps beyond the rows' own are zeros.
     """
-    if stream == _EVALUATION:
-        row = whole_at(argument, _N_TRAINING) + index % whole_at(argument, _N_VALIDATION)
-    else:
-        word, _, _, _ = data_words(seed, stream, step, index, 0)
-        row = drawn(word, whole_at(argument, _N_TRAINING))
+    row = first_row(seed, stream, step, index, argument, 0)
     x_rows, y_rows = whole_at(argument, _X_ROWS), whole_at(argument, _Y_ROWS)
     n_input, n_output = whole_at(argument, _N_INPUT), whole_at(argument, _N_OUTPUT)
     first_x = HEADER_WORDS + row * x_rows * n_input

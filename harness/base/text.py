@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from freewalk.results.base import numbers
 from freewalk.results.base.numbers import counted
 from freewalk.results.base.text import printable
 
@@ -40,13 +41,5 @@ def packed(parts: Sequence[str], width: int) -> list[str]:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Return a number with few digits: 0.0123, 4.5e-07, 1,230,000; a dash for what is missing or infinite."""
-    if not math.isfinite(value):
-        return "-"
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.{digits}g}")
-    if abs(rounded) >= 1000:
-        return f"{rounded:,.0f}"
-    # with few digits, 130 would be 1.3e+02
-    return f"{rounded:.0f}" if abs(rounded) >= 10**digits else f"{value:.{digits}g}"
+    """Return a number as reports do, in ASCII: 0.0123, 4.5e-7, 1,230,000; a dash for what is missing or infinite."""
+    return numbers.significant(value + 0.0, digits, math.inf) if math.isfinite(value) else "-"

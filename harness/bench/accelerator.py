@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.device import GpuInfo, gpu, why_unusable
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, WalkConfiguration
 
 Mask = NDArray[np.bool_]
@@ -69,7 +69,7 @@ class Accelerator(Protocol):
         self,
         network: FreeNetwork,
         data: Data,
-        trials: Sequence[BatchTrial],
+        trials: Sequence[PackTrial],
         *,
         evaluation_points: int,
         mask: Mask | None = None,
@@ -116,15 +116,15 @@ class Cuda:
         self,
         network: FreeNetwork,
         data: Data,
-        trials: Sequence[BatchTrial],
+        trials: Sequence[PackTrial],
         *,
         evaluation_points: int,
         mask: Mask | None = None,
     ) -> ManyTrials:
         """Return trials that share the GPU, a block each."""
-        from freewalk.kernels.cuda.walk import CudaBatch
+        from freewalk.kernels.cuda.walk import CudaPack
 
-        return CudaBatch(network, data, trials, evaluation_points=evaluation_points, mask=mask)
+        return CudaPack(network, data, trials, evaluation_points=evaluation_points, mask=mask)
 
     def unit_noise(
         self, network: FreeNetwork, seed: int, step: int, datapoints: NDArray[np.integer], noise: Noise

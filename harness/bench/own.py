@@ -16,7 +16,7 @@ from freewalk.harness.bench.peers.peer import Device, Loop
 from freewalk.harness.bench.workloads import TASK, Workload, reference_batch
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.machine.threads import usable_threads
-from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
 
@@ -100,7 +100,7 @@ class OnGpu:
         )
 
     def _many(self, workload: Workload) -> ManyTrials:
-        specs = [BatchTrial(workload.configuration, seed) for seed in _seeds(workload)]
+        specs = [PackTrial(workload.configuration, seed) for seed in _seeds(workload)]
         return self._accelerator.many(workload.network, _DATA(), specs, evaluation_points=_EVALUATION_POINTS)
 
     def start(self, workload: Workload) -> Loop:

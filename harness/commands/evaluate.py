@@ -11,9 +11,9 @@ import click
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import weights_given, weights_options
 from freewalk.harness.commands.options import is_on_the_line, plugin_option
-from freewalk.harness.plan.configuration import SweepConfiguration
+from freewalk.harness.plan.settings import Settings
 
-_POINTS = SweepConfiguration.model_fields["evaluation_points"].default
+_POINTS = Settings.model_fields["evaluation_points"].default
 
 
 @click.command("evaluate")

@@ -117,7 +117,7 @@ def _rule(method: str) -> dict[str, str]:
 def chosen_backend(name: str, method: str) -> Any:
     """Return the backend that an option names, for a method; UsageError if there is none or it cannot run it."""
     from freewalk.harness.engine.choice import backend_of, refuse_methods_without_kernels, usable_backend
-    from freewalk.harness.plan.configuration import BACKENDS
+    from freewalk.harness.plan.settings import BACKENDS
 
     if name not in BACKENDS:
         raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")

@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from freewalk.harness.plan.configuration import BACKENDS, RIVALS, Looks, SweepConfiguration
+from freewalk.harness.parameters.parameters import base_type
+from freewalk.harness.plan.settings import RIVALS, RunSettings, about, words_of
 
-_TYPES: dict[str, type] = {
-    "epochs": int,
-    "steps_per_epoch": int,
-    "evaluations": int,
-    "target": float,
-    "plateau": int,
-    "evaluation_points": int,
-}
-_HELP = {
-    "epochs": "Epochs of a trial.",
-    "steps_per_epoch": "Steps of an epoch.",
-    "evaluations": "Forward passes of one datapoint that each trial may spend, in place of --steps-per-epoch: as many"
-    " steps as they pay for, but at least one.",
-    "target": "Value of the metric to reach.",
-    "plateau": "Stop a trial after so many epochs without improvement.",
-    "looks": "When a trial is judged on held-out data: growing: after its first step, then whenever its cost has grown"
-    " by 5 %; epochs: after every epoch.",
-    "evaluation_points": "Held-out datapoints of a look.",
-    "backend": "What computes.",
-}
-_WORDS = {"backend": BACKENDS, "looks": get_args(Looks)}
-_DEFAULT_WORDS = {"evaluations": "what the steps cost", "target": "each task's own", "plateau": "never"}
+
+def option(flag: str, *name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return click's option, which has a variable of the environment too: HARNESS_DRY_RUN for ``--dry-run``."""
+    return click.option(flag, *name, envvar=f"HARNESS_{flag[2:].replace('-', '_').upper()}", **attributes)
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how long trials run, how they are judged and what computes them."""
-    for name, text in reversed(list(_HELP.items())):
-        default = _DEFAULT_WORDS.get(name) or SweepConfiguration.model_fields[name].default
-        function = click.option(
+    """Add the options that say how long trials run, how they are measured and what computes them."""
+    for name, field in reversed(RunSettings.model_fields.items()):
+        words = words_of(field)
+        function = option(
             f"--{name.replace('_', '-')}",
-            type=_TYPES.get(name),
-            metavar="|".join(_WORDS[name]) if name in _WORDS else None,
-            envvar=f"HARNESS_{name.upper()}",
-            help=f"{text}  [default: {default}]",
+            type=None if words else base_type(field),
+            metavar="|".join(words) or None,
+            help=f"{field.description}  [default: {about(field).none or field.default}]",
         )(function)
     return function
 
@@ -64,11 +46,10 @@ def threads_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
             context.with_resource(limited_threads(value))
 
-    return click.option(
+    return option(
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        envvar="HARNESS_THREADS",
         expose_value=False,
         callback=limit,
         help="Threads to compute on, at most; the results are the same on any number.  [default: all]",
@@ -82,13 +63,12 @@ def is_on_the_line(name: str) -> bool:
 
 def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option that loads plug-ins."""
-    return click.option(
+    return option(
         "--plugin",
         "plugins",
         type=_Paths(),
         multiple=True,
         metavar="FILE",
-        envvar="HARNESS_PLUGIN",
         help="Python file with tasks or methods of your own; repeatable. See docs/tasks.md, docs/methods.md.",
     )(function)
 

@@ -11,6 +11,7 @@ import click
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.options import (
     is_on_the_line,
+    option,
     plugin_option,
     run_options,
     threads_option,
@@ -55,72 +56,45 @@ def _asked(seeds: str | None) -> str | None:
 
 
 @click.command("sweep", epilog=EPILOG)
-@click.option(
-    "--grid", type=_Spec(), multiple=True, metavar="SPEC", envvar="HARNESS_GRID", help="What to vary; see below."
-)
-@click.option("--task", "tasks", multiple=True, metavar="NAME", envvar="HARNESS_TASK", help="Task; repeatable.")
-@click.option("--method", "methods", multiple=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method; repeatable.")
+@option("--grid", type=_Spec(), multiple=True, metavar="SPEC", help="What to vary; see below.")
+@option("--task", "tasks", multiple=True, metavar="NAME", help="Task; repeatable.")
+@option("--method", "methods", multiple=True, metavar="NAME", help="Method; repeatable.")
 @plugin_option
 @threads_option
-@click.option(
+@option(
     "--seeds",
     metavar="SEEDS",
-    envvar="HARNESS_SEEDS",
     callback=lambda context, parameter, value: _asked(value),
     help="Such as 0:20 (twenty seeds, 0 to 19) or 1,4,7.  [default: 0:3]",
 )
 @run_options
-@click.option(
-    "--out",
-    envvar="HARNESS_OUT",
-    metavar="DIR",
-    help="Folder of the store and the tables.  [default: runs/NAME-ID]",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    envvar="HARNESS_DRY_RUN",
-    help="Print the number of trials, time and memory; run nothing.",
-)
-@click.option(
+@option("--out", metavar="DIR", help="Folder of the store and the tables.  [default: runs/NAME-ID]")
+@option("--dry-run", is_flag=True, help="Print the number of trials, time and memory; run nothing.")
+@option(
     "--checkpoint",
     "checkpoint_seconds",
     type=float,
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    envvar="HARNESS_CHECKPOINT",
     help="Time between two checkpoints of a long trial; the same command again goes on from the last.",
 )
-@click.option(
+@option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    envvar="HARNESS_WORKERS",
     help="Run on so many processes of this machine, with Dask.  [default: threads]",
 )
-@click.option(
+@option(
     "--cluster",
     "cluster_address",
     metavar="ADDRESS",
-    envvar="HARNESS_CLUSTER",
     help="Run on the workers of this Dask scheduler, such as tcp://host:8786; see docs/cluster.md.",
 )
-@click.option("--fail-fast", is_flag=True, envvar="HARNESS_FAIL_FAST", help="Stop at the first failed trial.")
-@click.option(
-    "--retry-failed",
-    is_flag=True,
-    envvar="HARNESS_RETRY_FAILED",
-    help="Run failed trials again, also with a mended plug-in.",
-)
-@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No progress and no table.")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    envvar="HARNESS_JSON",
-    help="Print the result as JSON instead of a table.",
-)
+@option("--fail-fast", is_flag=True, help="Stop at the first failed trial.")
+@option("--retry-failed", is_flag=True, help="Run failed trials again, also with a mended plug-in.")
+@option("--quiet", is_flag=True, help="No progress and no table.")
+@option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table.")
 def command(
     out: str | None,
     dry_run: bool,

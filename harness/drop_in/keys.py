@@ -12,9 +12,9 @@ from typing import Any, get_args
 import numpy as np
 
 from freewalk.harness.base.errors import UsageError, nearest, unknown
-from freewalk.harness.plan.configuration import BACKENDS
+from freewalk.harness.plan.settings import BACKENDS
 from freewalk.kernels.model.network import Activation, Loss
-from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES
 from freewalk.kernels.model.walk import Optimizer, Schedule, Sides, Update
 
 _NEEDED = object()
@@ -127,7 +127,7 @@ LATER: Mapping[str, Key] = {
     "momentum": Key(*_or_none(_number(lambda m: 0 <= m < 1, "from 0 to below 1")), None, "share kept; 0.9"),
     "schedule": Key(*_or_none(_word(get_args(Schedule))), None, "cosine: the rate falls to 0 over all epochs"),
     "sides": Key(*_word(get_args(Sides)), "one", "one: compare W + D with W; two: with W - D"),
-    "noise": Key(*_word(get_args(Noise)), "gaussian", "distribution of the perturbations"),
+    "noise": Key(*_word(tuple(NOISES)), DEFAULT_NOISE, "distribution of the perturbations"),
     "activation": Key(*_word(get_args(Activation)), "sigmoid", "of hidden neurons"),
     "architecture": Key(*_any("a text, or None"), None, "widths such as 3-8-2: only the weights of a layered network"),
     "mask": Key(*_any("an array, or None"), None, "(n_from, n_to) bool, False where there shall be no weight"),

@@ -50,7 +50,7 @@ def make_stepper(settings: Settings) -> tuple[Stepper, str]:
     """
     from freewalk.kernels.cpu.given import GivenWalk
     from freewalk.kernels.machine.threads import usable_threads
-    from freewalk.kernels.reference.given import ReferenceGivenWalk
+    from freewalk.kernels.trainers.reference_walk import ReferenceGivenWalk
 
     options: dict[str, Any] = {"seed": settings.seed, "mask": settings.mask, "initial": settings.initial}
     if settings.backend == "reference":

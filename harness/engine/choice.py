@@ -67,7 +67,7 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
 
 def backend_of(backend: Backend, method: str) -> Backend:
     """Return where a method runs on a backend: the walk there, others on the CPU if it has no kernels for them."""
-    return backend if METHODS[method].runs_on_gpus or not backend.most_together else resolve_backend("cpu")
+    return backend if METHODS[method].runs_on_gpus or not backend.most_in_a_pack else resolve_backend("cpu")
 
 
 def note_of(backend: Backend) -> str | None:

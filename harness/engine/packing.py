@@ -73,16 +73,16 @@ def _shared(trial: Trial, problem: ResolvedProblem, budget: Budget, backend: Bac
 
 
 def _most(backend: Backend) -> int:
-    return backend.most_sharing_noise or backend.most_together
+    return backend.most_sharing_noise or backend.most_in_a_pack
 
 
 def _wide_enough(plan: Sequence[Trial], budget: Budget, backend: Backend) -> set[Hashable] | None:
     """Return what enough trials of the plan have in common to be worth a batch; None where two are enough."""
-    if backend.fewest_together == 0:
+    if backend.fewest_in_a_pack == 0:
         return None
     problems = {trial.cell: resolve_trial(trial.cell, budget) for trial in plan}
     count = Counter(_shared(trial, problems[trial.cell], budget, backend) for trial in plan)
-    return {key for key, n in count.items() if key is not None and n >= backend.fewest_together}
+    return {key for key, n in count.items() if key is not None and n >= backend.fewest_in_a_pack}
 
 
 def _even_parts(trials: Sequence[Trial], backend: Backend) -> Sequence[Sequence[Trial]]:

@@ -27,7 +27,7 @@ from freewalk.harness.trial.trial import (
 )
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.machine.clock import running_seconds
-from freewalk.kernels.model.batch import BatchTrial, TrialBatch
+from freewalk.kernels.model.pack import Pack, PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 
 Ended = tuple[Trial, TrialResult]
@@ -154,7 +154,7 @@ class TrialAlone(Group):
 class BatchMember:
     """One trial of a batch, as `TrialWatch` wants to see it: the batch does the training and the measuring."""
 
-    batch: TrialBatch
+    batch: Pack
     place: int
 
     @property
@@ -178,7 +178,7 @@ class TrialsTogether(Group):
     def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
         self._backend = backend
         problems = [resolve_trial(trial.cell, budget) for trial in work.trials]
-        self._batch = _make_batch(work, problems, budget, backend)
+        self._batch = _make_pack(work, problems, budget, backend)
         self._runs: dict[int, tuple[Trial, TrialWatch]] = {}
         for place, ((trial, saved), problem) in enumerate(zip(work.pairs(), problems, strict=True)):
             watch = TrialWatch(problem, BatchMember(self._batch, place), judge_of(problem, budget), budget, trial.seed)
@@ -282,9 +282,9 @@ def checkpoint_of(run: TrialWatch, state: dict[str, NDArray[Any]], backend: Back
     return Checkpoint(state, run.memory(), tuple(run.curve), backend.name)
 
 
-def _make_batch(work: Work, problems: Sequence[ResolvedProblem], budget: Budget, backend: Backend) -> TrialBatch:
+def _make_pack(work: Work, problems: Sequence[ResolvedProblem], budget: Budget, backend: Backend) -> Pack:
     trials = [
-        BatchTrial(
+        PackTrial(
             own.configuration,
             trial.seed,
             None if own.layers is None else own.initial_weights(trial.seed),
@@ -295,4 +295,4 @@ def _make_batch(work: Work, problems: Sequence[ResolvedProblem], budget: Budget,
     ]
     first = problems[0]
     points = first.problem.evaluation_points(budget.evaluation_points)
-    return backend.make_batch(first.network, first.problem.data(), trials, evaluation_points=points, mask=first.mask)
+    return backend.make_pack(first.network, first.problem.data(), trials, evaluation_points=points, mask=first.mask)

@@ -36,7 +36,9 @@ def learn(setting: Setting, method: str, task: str, architecture: str, recipe: R
     """Let a method learn a task; passed if the task's own metric meets its target on held-out data."""
     options = {"architecture": architecture, **recipe.options}
     trial = single_trial("ladder", task, method, str(setting.seed), options)
-    budget = Budget(_EPOCHS, max(1, recipe.steps // _EPOCHS), _EVALUATION_POINTS)
+    budget = Budget(
+        epochs=_EPOCHS, steps_per_epoch=max(1, recipe.steps // _EPOCHS), evaluation_points=_EVALUATION_POINTS
+    )
     backend = backend_of(setting.backend, method)
     run = start_trial(trial.cell, trial.seed, budget, backend)
     result = run_trial(run, backend)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from freewalk.harness.methods.problem import ResolvedProblem
+from freewalk.kernels.model.noise import NOISES
 
 # Seconds on one core of an AVX-512 processor at 2.6 GHz; only their ratios matter, since a measurement scales the sum.
-_SECONDS_PER_DRAW = {"gaussian": 0.65e-9, "rademacher": 0.05e-9}
 _SECONDS_PER_ACCUMULATION = 0.08e-9
 _SECONDS_PER_MULTIPLY_ADD = 0.05e-9
 _SECONDS_PER_DATAPOINT = 60e-9
@@ -28,7 +28,7 @@ def draw_cost(problem: ResolvedProblem) -> float:
     configuration: Any = problem.configuration
     if not problem.method.draws_noise:
         return 0.0
-    seconds: float = configuration.batch_size * problem.network.n_weights * _SECONDS_PER_DRAW[configuration.noise]
+    seconds: float = configuration.batch_size * problem.network.n_weights * NOISES[configuration.noise].seconds
     return seconds
 
 

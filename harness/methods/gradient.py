@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,6 @@ from freewalk.harness.methods.method import Configuration, Gradient, Method, Par
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
     from freewalk.kernels.backend import Backend
-    from freewalk.kernels.model.descent import Method as DescentName
     from freewalk.kernels.model.walk import Trainer
 
 BITS = {"optimizer": "adam", "learning_rate": "0.05", "batch_size": "16"}
@@ -54,7 +53,7 @@ class GradientMethod(Method):
 
     def warm_up(self, backend: Backend) -> None:
         """Compile the method's kernels of one thread, or load them from the cache."""
-        backend.warm_up(cast("DescentName", self.name))
+        backend.warm_up(self.name)
 
 
 def exact_recipes(most_steps: int) -> Mapping[str, Recipe]:

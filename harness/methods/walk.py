@@ -9,6 +9,7 @@ from pydantic import Field
 
 from freewalk.harness.methods.gradient import OptimizerParameters
 from freewalk.harness.methods.method import Configuration, Method, Parameters, Recipe, Scalar, made
+from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -36,8 +37,9 @@ class WalkParameters(OptimizerParameters, PerturbationParameters):
     sides: Literal["one", "two"] = Field(
         "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
     )
-    noise: Literal["gaussian", "rademacher"] = Field(
-        "gaussian", description="distribution of the perturbations: normal, or plus or minus stddev"
+    noise: Noise = Field(
+        DEFAULT_NOISE,
+        description=f"distribution of the perturbations: {', or '.join(k.summary for k in NOISES.values())}",
     )
 
 
@@ -79,7 +81,7 @@ class Walk(Method):
 
     def warm_up(self, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
-        backend.warm_up()
+        backend.warm_up(self.name)
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of an unperturbed and a perturbed network."""

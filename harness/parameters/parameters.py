@@ -29,6 +29,7 @@ __all__ = [
     "Scalar",
     "add_method",
     "add_task_parameters",
+    "base_type",
     "check_axis",
     "check_value",
     "default_of",
@@ -85,7 +86,7 @@ class Parameter:
     @property
     def choices(self) -> tuple[str, ...]:
         """The words it may be; empty for numbers."""
-        kind = _base_type(self.field)
+        kind = base_type(self.field)
         return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
     @property
@@ -125,7 +126,7 @@ def _collect() -> Iterator[Parameter]:
         yield Parameter(name, "task", field, ())
 
 
-def _base_type(field: FieldInfo) -> Any:
+def base_type(field: FieldInfo) -> Any:
     """Give the field's type without its ``| None``."""
     if typing.get_origin(field.annotation) in (types.UnionType, typing.Union):
         return next(kind for kind in typing.get_args(field.annotation) if kind is not type(None))
@@ -145,7 +146,7 @@ def requirement(field: FieldInfo) -> str:
     str
         Such as ``a whole number of at least 1`` or ``one of raw, normalised``.
     """
-    kind = _base_type(field)
+    kind = base_type(field)
     if isinstance(field.json_schema_extra, dict):
         return str(field.json_schema_extra["values"])
     if typing.get_origin(kind) is Literal:
@@ -198,7 +199,7 @@ def add_method(method: Method) -> None:
         raise ValueError(f"method {method.name!r} is the name of a method {whose}; choose another name")
     for name, field in method.parameters.model_fields.items():
         known = PARAMETERS.get(name)
-        if known is not None and (known.group != "method" or _base_type(known.field) != _base_type(field)):
+        if known is not None and (known.group != "method" or base_type(known.field) != base_type(field)):
             raise ValueError(f"parameter {name!r} of method {method.name!r} means something else already: {known.help}")
         _check_own(f"parameter {name!r} of method {method.name!r}", name, field)
     METHODS[method.name] = method
@@ -255,7 +256,7 @@ def keep_task_parameters(used: Collection[str]) -> None:
 
 
 def _check_own(where: str, name: str, field: FieldInfo) -> None:
-    if _base_type(field) not in (int, float, str) and typing.get_origin(_base_type(field)) is not Literal:
+    if base_type(field) not in (int, float, str) and typing.get_origin(base_type(field)) is not Literal:
         raise ValueError(f"{where} must be a whole number, a number, text or one of some words")
     if field.is_required() or not field.description:
         raise ValueError(f"{where} needs a default and a description")
@@ -279,7 +280,7 @@ def default_of(name: str, method: str) -> Scalar | None:
 @functools.cache
 def _adapter(name: str) -> TypeAdapter[Any]:
     field = PARAMETERS[name].field
-    annotated: Any = Annotated[(_base_type(field), Field(), *field.metadata)]
+    annotated: Any = Annotated[(base_type(field), Field(), *field.metadata)]
     return TypeAdapter(annotated)
 
 
@@ -314,7 +315,7 @@ def check_value(name: str, value: Scalar, where: str = "") -> Scalar:
             raise ValueError
         checked: Scalar = _adapter(name).validate_python(value)
     except (ValidationError, ValueError, OverflowError):
-        choices = typing.get_args(_base_type(PARAMETERS[name].field))
+        choices = typing.get_args(base_type(PARAMETERS[name].field))
         hint = nearest(str(value), choices) if choices else ""
         raise UsageError(f"{where}{name}={value!r}{hint}: must be {PARAMETERS[name].range}") from None
     # -0.0 equals 0.0 but would be written, and so hashed, otherwise.

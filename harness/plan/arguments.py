@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Number, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, ParamSpec, TypeVar
 
 import numpy as np
 
-from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.errors import UsageError, nearest
 from freewalk.harness.methods.method import OwnMethod
 from freewalk.harness.parameters.parameters import Axes, check_axis
 from freewalk.harness.parameters.seeds import parse_seeds, refuse_lone_number
 from freewalk.harness.parameters.values import parse_values
+from freewalk.harness.plan.settings import RunSettings
 from freewalk.tasks.task import Task
 
 Own = Task | OwnMethod
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def takes_settings(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function that takes ``**settings`` name them: in its signature and docstring, and by refusing others."""
+    signature, fields = inspect.signature(function), RunSettings.model_fields
+    *named, _ = signature.parameters.values()
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Optional[field.annotation])  # noqa: UP045
+        for name, field in fields.items()
+    ]
+    known = [one.name for one in (*named, *keywords)]
+
+    @functools.wraps(function)
+    def called(*args: P.args, **given: P.kwargs) -> R:
+        for name in given:
+            if name not in known:
+                hint = nearest(name, known)
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}")
+        return function(*args, **given)
+
+    called.__signature__ = signature.replace(parameters=[*named, *keywords])  # type: ignore[attr-defined]
+    called.__doc__ = (function.__doc__ or "").replace("**settings", ", ".join(fields))
+    return called
 
 
 def specs_and_tables(grid: Any) -> tuple[tuple[str, ...], tuple[Axes, ...]]:

@@ -8,19 +8,18 @@ from pathlib import Path
 from freewalk.harness.base.errors import UsageError, meant, unknown
 from freewalk.harness.parameters.parameters import (
     AXIS_KEYS,
-    CONDITIONS,
-    DEFAULT_METHOD,
-    PARAMETERS,
     Axes,
     Registry,
     Scalar,
     check_axis,
-    uses,
 )
-from freewalk.harness.parameters.presets import SETTING_TYPES, preset_names, preset_path, read_document
+from freewalk.harness.parameters.presets import preset_names, preset_path
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.parameters.values import parse_values
+from freewalk.harness.plan.document import read_document
+from freewalk.harness.plan.effects import useful_keys
 from freewalk.harness.plan.plugins import load_plugins, without
+from freewalk.harness.plan.settings import Settings
 
 _LONGEST_SHOWN = 200
 """Characters of an argument that a message repeats."""
@@ -54,24 +53,20 @@ def parse_grid(
 ) -> GridSpec:
     """Read all ``--grid`` arguments, and ``--task`` and ``--method``, which are axes too.
 
+    An axis from the command line replaces that axis in every table of the file.
+
     Parameters
     ----------
-    specs : sequence of str
+    specs
         ``key=values``, presets' names, paths of TOML files (at most one preset or file).
-    tables : sequence of mappings
+    tables
         Grids in place of a preset's or a file's.
-    tasks, methods : sequence of str
+    tasks, methods
         The values of ``--task`` and ``--method``.
-    registry : Registry, optional
-        Knows which tasks use which parameters, so that a file's axes for tasks that ``--task`` replaced
-        can go with them.
-    plugins : sequence of str
+    registry
+        Knows which tasks use which parameters, so that a file's axes for tasks that ``--task`` replaced go with them.
+    plugins
         Pinned names of plug-ins that are loaded; where a file names the same one, these hold.
-
-    Returns
-    -------
-    GridSpec
-        An axis from the command line replaces that axis in every table of the file.
 
     Raises
     ------
@@ -85,11 +80,9 @@ def parse_grid(
     if sources and tables:
         raise UsageError(f"grid {sources[0]!r} and several mappings: give a preset or a file, or mappings, not both")
     # first: its plug-ins bring keys
-    source, read = (sources[0], _read(sources[0], plugins)) if sources else (None, None)
-    if tables:
-        read = ({}, (), list(tables))
+    settings, named, own_tables = _read(sources[0], plugins) if sources else ({}, (), tables or [{}])
     for spec in specs:
-        if spec == source:
+        if spec in sources:
             continue
         key, values = _parse_axis(spec)
         if key in axes:
@@ -100,63 +93,13 @@ def parse_grid(
             raise UsageError(f"{key} is given by --{key} and by --grid {key}=...; give one of them")
         if names:
             axes[key] = check_axis(key, names, f"--{key}: ")
-    if read is None:
-        return GridSpec(None, {}, (axes,))
-    settings, named, own_tables = read
     merged = tuple(_override(table, axes, registry) for table in own_tables)
-    return GridSpec(source, settings, merged, named)
+    return GridSpec(sources[0] if sources else None, settings, merged, named)
 
 
 def own_seeds(table: Axes, default: tuple[int, ...] = ()) -> tuple[int, ...]:
     """Return the seeds that a table has of its own, or the sweep's."""
     return tuple(int(seed) for seed in table.get(SEEDS, default))
-
-
-def useful_keys(table: Axes, registry: Registry | None = None) -> set[str]:
-    """Tell which parameters have an effect in at least one cell of a table.
-
-    Parameters
-    ----------
-    table : mapping
-        Axes by key. The table is a full cross product, so looking at the axes suffices.
-    registry : Registry, optional
-        Knows which tasks use which parameters; without it every task is taken to use all.
-
-    Returns
-    -------
-    set of str
-        Names of parameters, whether the table gives values for them or not.
-    """
-    methods = [str(method) for method in table.get("method", (DEFAULT_METHOD,))]
-    used_by_tasks = {
-        name
-        for task in table.get("task", ())
-        # Unknown tasks are reported where all names are checked.
-        if registry is None or task in registry.task_names()
-        for name in (PARAMETERS if registry is None else registry.task_parameters(str(task)))
-    }
-    return {
-        name
-        for name, parameter in PARAMETERS.items()
-        if (parameter.group != "task" or name in used_by_tasks)
-        and any(_has_effect(name, method, table) for method in methods)
-    }
-
-
-def _has_effect(name: str, method: str, table: Axes) -> bool:
-    if not uses(name, method):
-        return False
-    if name not in CONDITIONS:
-        return True
-    parent, required = CONDITIONS[name]
-    if not uses(parent, method):
-        return True
-    return required in axis_or_default(table, parent) and _has_effect(parent, method, table)
-
-
-def axis_or_default(table: Axes, key: str) -> tuple[Scalar, ...]:
-    """Give a table's values for a parameter that has a default of its own."""
-    return table[key] if key in table else (PARAMETERS[key].field.default,)
 
 
 def _names_a_document(spec: str) -> bool:
@@ -177,7 +120,7 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
     key, _, text = (part.strip() for part in spec.partition("="))
     if not key:
         raise UsageError(f"{where}the key is empty; write key=v1,v2, such as stddev=0.01,0.1")
-    setting = key if key in SETTING_TYPES else meant(key, SETTING_TYPES)
+    setting = key if key in Settings.model_fields else meant(key, Settings.model_fields)
     if setting:
         raise UsageError(f"{where}{key} is no axis; give it as --{setting.replace('_', '-')} or in a TOML file")
     if key not in AXIS_KEYS:
@@ -188,13 +131,13 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
 
 
 def axis_values(key: str, text: str, where: str) -> tuple[Scalar, ...]:
-    """Read an axis's values as `parse_values` does; the path of a source that is there is one, commas and all."""
+    """Return an axis's values, as `parse_values` does; the path of a source that is there is one, commas and all."""
     if key == "source" and os.path.exists(os.path.expanduser(text)):
         return (text,)
     return parse_values(text, where)
 
 
-def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], list[Axes]]:
+def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], Sequence[Axes]]:
     """Return a document's settings, its plug-ins, which it has loaded, and its tables."""
     path = preset_path(source) if source in preset_names() else Path(source)
     settings, grids = read_document(path)
@@ -205,7 +148,7 @@ def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[s
     for number, grid in enumerate(grids, start=1):
         where = f"--grid {source!r}: [[grid]] table {number}: "
         seeds = {SEEDS: _read_own_seeds(grid.pop(SEEDS), where)} if SEEDS in grid else {}
-        misplaced = next((key for key in grid if key in SETTING_TYPES), None)
+        misplaced = next((key for key in grid if key in Settings.model_fields), None)
         if misplaced:
             raise UsageError(f"{where}{misplaced} is no axis; move it above the first [[grid]]")
         axes = {key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()}
@@ -221,7 +164,7 @@ def _read_own_seeds(value: object, where: str) -> tuple[int, ...]:
 
 
 def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:
-    """Give the values of an axis in a file: a list or a scalar, texts in the command line's syntax."""
+    """Yield the values of an axis in a file: a list or a scalar, texts in the command line's syntax."""
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str):
             yield from axis_values(key, item, f"{where}{key} = {item!r}: ")

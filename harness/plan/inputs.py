@@ -49,20 +49,7 @@ def data_rows(plan: Plan) -> list[DataRow]:
 
 
 def refuse_other_data(directory: Path, present: dict[str, Any], rows: Sequence[DataRow]) -> None:
-    """Refuse to go on with a sweep whose data have changed since it began.
-
-    Parameters
-    ----------
-    directory
-        Of the sweep.
-    present, rows
-        What `inputs` and `data_rows` give now.
-
-    Raises
-    ------
-    UsageError
-        Naming the task and its source.
-    """
+    """Refuse, with a UsageError, to go on with a sweep whose data have changed since it began."""
     then = {(task, path): sha256 for task, path, sha256 in file_entries(read_environment(directory))}
     for task, path, sha256 in file_entries(present):
         before = then.get((task, path), sha256)

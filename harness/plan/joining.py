@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from freewalk.harness.base.errors import UsageError, one_line
 from freewalk.harness.base.text import counted
-from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.harness.parameters.parameters import PARAMETERS, Registry
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.plan.configuration import SweepConfiguration, identity, to_toml
 from freewalk.harness.plan.grid import SEEDS
-from freewalk.harness.plan.plan import Cell, Plan
+from freewalk.harness.plan.places import place_of
+from freewalk.harness.plan.plan import Cell, Plan, expand
 from freewalk.harness.plan.plugins import text_of
+from freewalk.harness.plan.settings import earlier_values
 from freewalk.results.base.errors import StoreError
-from freewalk.results.files.export import write_text
 from freewalk.results.schema.configuration import (
     DOCUMENT,
     MERGED,
@@ -31,10 +31,13 @@ from freewalk.results.schema.configuration import (
     same_code,
     texts_of,
 )
-from freewalk.results.store.data import planned_trials
+from freewalk.results.store.data import configuration_of, has_trials, planned_trials
 from freewalk.results.store.store import another_sweep
 
 _SHOWN = 6
+
+Whole: TypeAlias = tuple[SweepConfiguration, Plan]
+"""A sweep and what it is written out as."""
 
 
 class Expand(Protocol):
@@ -50,7 +53,7 @@ class Joined:
 
     plan: Plan
     """The command's own trials, under the names that they have in the folder."""
-    whole: tuple[SweepConfiguration, Plan]
+    whole: Whole
     """Everything that the folder holds from here on."""
     described: dict[str, Any] | None
     """What the store is to say of it; None where it says so already."""
@@ -64,8 +67,37 @@ class Joined:
     """For the user."""
 
 
+def as_begun(configuration: SweepConfiguration, directory: Path) -> SweepConfiguration:
+    """Return a configuration with what its folder's sweep did before there was a setting, unless something is asked."""
+    said = configuration_of(directory)
+    known = configuration.model_fields_set if said is None else {*said, *configuration.model_fields_set}
+    earlier = {key: value for key, value in earlier_values().items() if said is not None and key not in known}
+    return configuration.model_copy(update=earlier)
+
+
+def planned(configuration: SweepConfiguration, directory: Path, registry: Registry) -> tuple[bool, Plan]:
+    """Return the plan, and whether its trials are named by paths as they are spelled, as those of an older store."""
+    plan = expand(configuration, registry)
+    here = _of_places(plan)
+    if here and configuration_of(directory) is not None and not has_trials(directory, here):
+        spelled = expand(configuration, registry, as_spelled=True)
+        if has_trials(directory, _of_places(spelled)):
+            return True, spelled
+    return False, plan
+
+
+def _of_places(plan: Plan) -> list[str]:
+    """Return the names of the trials whose data lie in a file or a folder."""
+    named = {
+        cell
+        for cell in plan.cells
+        if any(place_of(cell.task, name, value) is not None for name, value in cell.parameters.items())
+    }
+    return [trial.trial_id for trial in plan.trials if trial.cell in named]
+
+
 def described(configuration: SweepConfiguration) -> dict[str, Any]:
-    """Give what a new store says of a sweep: what decides its results, its `sweep.toml`, and its plug-ins' texts."""
+    """Return what a new store says of a sweep: what decides its results, its `sweep.toml`, and its plug-ins' texts."""
     texts = {TEXTS: _texts(configuration)} if configuration.plugins else {}
     return {**identity(configuration), DOCUMENT: to_toml(configuration), **texts}
 
@@ -86,15 +118,13 @@ def join(
 
     Parameters
     ----------
-    directory : Path
-        The folder, for messages.
-    stored : mapping
-        What its store says.
+    directory, stored
+        The folder, for messages, and what its store says.
     configuration, plan
         The command's.
     expand
         Makes a plan of a configuration and the names of plug-ins' texts.
-    retry_failed : bool
+    retry_failed
         Whether failed trials are run again, so that a mended plug-in is meant.
 
     Raises
@@ -112,15 +142,22 @@ def join(
     names = stored.get(PLUGINS, [])
     if names != wanted.get(PLUGINS, []):
         plan = expand(configuration, plugins=names)
-    whole, n_added = (configuration, plan), 0
-    kept, others = _other_defaults(directory, stored, configuration, expand, names)
+    whole, n_added, there = (configuration, plan), 0, planned_trials(directory)
+    try:
+        begun = _stored_configuration(stored, configuration)
+        old, unreadable = (begun, expand(begun, plugins=names)), None
+    except (UsageError, ValueError, TypeError, KeyError, AttributeError) as error:
+        old, unreadable = None, one_line(error)
+    others = _other_defaults(there, old[1]) if old else None
     if others:  # the command may name all that the folder's grid leaves out
         here = {trial.trial_id for trial in plan.trials}
-        if not kept <= here:
+        if not there.keys() <= here:
             raise another_sweep(directory, *others)
-        n_added = len(here - kept)
+        n_added = len(here - there.keys())
     elif any(stored.get(key) != wanted[key] for key in ("seeds", "grid")):
-        whole, n_added = _united(directory, stored, configuration, plan, expand, names)
+        if old is None:
+            raise another_sweep(directory, f"whose cells cannot be read: {unreadable}")
+        whole, n_added = _united(directory, old, (configuration, plan), partial(expand, plugins=names))
     notes = [f"{counted(n_added, 'trial')} more than {directory} held before"] if n_added else []
     if other_code:
         notes.append(
@@ -139,7 +176,7 @@ def _texts(configuration: SweepConfiguration) -> list[dict[str, str]]:
 def _changed_files(
     directory: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any], *, retry_failed: bool
 ) -> tuple[list[str], bool]:
-    """Give the plug-ins whose texts are others than the folder's, and whether they may compute something else."""
+    """Return the plug-ins whose texts are others than the folder's, and whether they may compute something else."""
     there, here = texts_of(stored), wanted.get(TEXTS, [])
     known = {str(text.get("sha256")) for text in there}
     changed = [str(text["path"]) for text in here if text["sha256"] not in known]
@@ -156,25 +193,14 @@ def _changed_files(
     return changed, True
 
 
-def _other_defaults(
-    directory: Path,
-    stored: Mapping[str, Any],
-    configuration: SweepConfiguration,
-    expand: Expand,
-    names: Sequence[str],
-) -> tuple[set[str], tuple[str, str] | None]:
-    """Give the names of a folder's trials and, where its own grid makes others by now, in what and what to do.
+def _other_defaults(there: Mapping[str, tuple[str, str, str]], old: Plan) -> tuple[str, str] | None:
+    """Return, where a folder's own grid by now makes other trials than it holds, in what they differ and what to do.
 
     A grid does not tell the values that it leaves out, and their defaults may have changed.
     """
-    there = planned_trials(directory)
-    try:
-        old = expand(_stored_configuration(stored, configuration), plugins=names)
-    except (UsageError, ValueError, TypeError, KeyError, AttributeError):
-        return {*there}, None  # who needs its cells says what is wrong with them
     strange = next(iter(there.keys() - {trial.trial_id for trial in old.trials}), None)
     if strange is None:
-        return {*there}, None
+        return None
     task, method, text = there[strange]
     before = json.loads(text)
     # What is absent on one side follows from another value, or is younger than the store.
@@ -189,51 +215,40 @@ def _other_defaults(
     )
     nearest = min(different, key=len, default={})
     if not nearest:
-        return {*there}, None
+        return None
     changes = ", ".join(
         f"{key} is {_listed([was])} there and {_listed([now])} here" for key, (was, now) in nearest.items()
     )
     meant = " ".join(f"--grid {key}={was}" for key, (was, _) in nearest.items())
-    return {*there}, (
+    return (
         f"{changes}; its grid leaves that to defaults, which have changed",
         f"go on with {meant}, or pick another --out",
     )
 
 
-def _united(
-    directory: Path,
-    stored: Mapping[str, Any],
-    configuration: SweepConfiguration,
-    plan: Plan,
-    expand: Expand,
-    names: Sequence[str],
-) -> tuple[tuple[SweepConfiguration, Plan], int]:
-    """Put a folder's sweep and a command's together; also give the number of new trials."""
-    try:
-        old_configuration = _stored_configuration(stored, configuration)
-        old = expand(old_configuration, plugins=names)
-    except (UsageError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise another_sweep(directory, f"whose cells cannot be read: {one_line(error)}") from None
-    there, here = ({trial.trial_id for trial in one.trials} for one in (old, plan))
+def _united(directory: Path, old: Whole, new: Whole, expand: Callable[[SweepConfiguration], Plan]) -> tuple[Whole, int]:
+    """Put a folder's sweep and a command's together; also return the number of new trials."""
+    there, here = ({trial.trial_id for trial in plan.trials} for _, plan in (old, new))
     if here <= there:
-        return (old_configuration, old), 0
+        return old, 0
     if there <= here:
-        return (configuration, plan), len(here - there)
-    if not {*old.cells} & {*plan.cells}:
+        return new, len(here - there)
+    if not {*old[1].cells} & {*new[1].cells}:
         raise another_sweep(
             directory,
-            _difference_of_cells(old, plan),
+            _difference_of_cells(old[1], new[1]),
             "give one of its cells as well to add to it, or pick another --out and unite the two with harness merge",
         )
-    tables = [{SEEDS: one.seeds, **table} for one in (old_configuration, configuration) for table in one.grid]
-    seeds = tuple(sorted({*old_configuration.seeds, *configuration.seeds}))
+    configurations = [old[0], new[0]]
+    tables = [{SEEDS: one.seeds, **table} for one in configurations for table in one.grid]
     different = {canonical_json(table): table for table in tables}
-    both = configuration.model_copy(update={"seeds": seeds, "grid": tuple(different.values())})
-    return (both, expand(both, plugins=names)), len(here - there)
+    seeds = tuple(sorted({seed for one in configurations for seed in one.seeds}))
+    both = new[0].model_copy(update={"seeds": seeds, "grid": tuple(different.values())})
+    return (both, expand(both)), len(here - there)
 
 
 def _stored_configuration(stored: Mapping[str, Any], configuration: SweepConfiguration) -> SweepConfiguration:
-    """Give the command's configuration with the cells and seeds of the store."""
+    """Return the command's configuration with the cells and seeds of the store."""
     grid = [
         {key: read_seeds(values, SEEDS) if key == SEEDS else values for key, values in table.items()}
         for table in stored["grid"]
@@ -258,53 +273,3 @@ def _value(cell: Cell, key: str) -> object:
 def _listed(values: Sequence[object]) -> str:
     shown = ", ".join("absent" if value is None else str(value) for value in values[:_SHOWN])
     return shown if len(values) <= _SHOWN else f"{shown}, …"
-
-
-def keep_document(directory: Path, stored: Mapping[str, Any], joined: Joined) -> list[str]:
-    """Let a folder's `sweep.toml` say what the folder holds; return notes for the user.
-
-    A file that says the same in other words stays. One that somebody has edited is kept under another name.
-
-    Parameters
-    ----------
-    directory : Path
-        The sweep's folder.
-    stored : mapping
-        What the store says until now; one of an older version does not have the document.
-    joined : Joined
-        What is to be in the folder.
-
-    Raises
-    ------
-    StoreError
-        The file cannot be written.
-    """
-    path, notes = directory / "sweep.toml", list[str]()
-    before, document = stored.get(DOCUMENT), str((joined.described or stored)[DOCUMENT])
-    present: str | None
-    try:
-        present = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        present = before
-    except (OSError, UnicodeDecodeError):
-        present = ""
-    if path.exists() and (_says(present) == _says(document) or (before is None and not joined.n_added)):
-        return notes
-    if path.exists() and _says(present) != _says(before):
-        kept = next(name for name in map(path.with_name, _names_of_copies()) if not name.exists())
-        path.rename(kept)
-        notes.append(f"{path} did not say what the folder holds and is written anew; the edited one is now {kept.name}")
-    write_text(document, path)
-    return notes
-
-
-def _says(document: str | None) -> object:
-    try:
-        return tomllib.loads(document or "")
-    except (ValueError, RecursionError):
-        return document
-
-
-def _names_of_copies() -> Iterator[str]:
-    yield "sweep.edited.toml"
-    yield from (f"sweep.edited-{number}.toml" for number in itertools.count(2))

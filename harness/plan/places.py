@@ -46,14 +46,7 @@ def by_content(configuration: SweepConfiguration) -> SweepConfiguration:
 def named_as_here(stored: Mapping[str, Any], noted: Sequence[DataRow], here: SweepConfiguration) -> dict[str, Any]:
     """Return what a store says of its sweep, with the paths that a configuration has for the same data.
 
-    Parameters
-    ----------
-    stored
-        The store's configuration.
-    noted
-        The data of its trials.
-    here
-        The configuration, located.
+    `noted` are the data of its trials, `here` is the configuration, located.
     """
     paths = {name: path for (_, _, path), name in stored_names(noted, here).items()}
     grid = stored.get("grid")

@@ -27,8 +27,10 @@ from freewalk.harness.parameters.parameters import (
 from freewalk.harness.parameters.values import MAX_TRIALS
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import STEPS_LIMIT, SweepConfiguration, plugin_digests
-from freewalk.harness.plan.grid import SEEDS, axis_or_default, own_seeds, useful_keys
+from freewalk.harness.plan.effects import refuse_without_effect
+from freewalk.harness.plan.grid import SEEDS, own_seeds
 from freewalk.harness.plan.places import content_name, located, place_of
+from freewalk.harness.plan.settings import naming_values
 from freewalk.tasks.errors import DataError
 
 __all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
@@ -94,20 +96,13 @@ def expand(
 
     Parameters
     ----------
-    configuration : SweepConfiguration
-        What to run.
-    registry : Registry
-        The tasks and methods there are.
-    plugins : sequence of str, optional
+    configuration, registry
+        What to run, and the tasks and methods there are.
+    plugins
         The SHA-256 of the plug-ins that the trials are named by; those of their present texts unless given.
-    as_spelled : bool
+    as_spelled
         Whether trials are named by the paths of their data as they are written, as stores of before have them, and not
         by what lies there.
-
-    Returns
-    -------
-    Plan
-        Its cells carry every applicable parameter, defaults filled in.
 
     Raises
     ------
@@ -122,7 +117,7 @@ def expand(
         for name in given:
             if name not in known:
                 raise unknown_own(kind, name, known)
-    _refuse_without_effect(configuration.grid, registry)
+    refuse_without_effect(configuration.grid, registry)
     _refuse_too_large(configuration)
     configuration = configuration if as_spelled else located(configuration)
     task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
@@ -167,20 +162,8 @@ def _points(table: Axes, registry: Registry, task_parameters: Mapping[str, Mappi
 def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str, Scalar]) -> dict[str, Scalar | None]:
     """Complete one point of a grid: defaults where it is silent, None where a parameter does not apply.
 
-    Parameters
-    ----------
-    method : str
-        The method.
-    given : mapping
-        The values of the grid's point; keys that are no parameters are ignored.
-    task_parameters : mapping
-        The task's own parameters with their defaults.
-
-    Returns
-    -------
-    dict
-        Every parameter in the order of `PARAMETERS`. `timesteps` of a free network stays None when it is not given:
-        only the task knows its default.
+    Keys of the point that are no parameters are ignored. `task_parameters` are the task's own with their defaults. The
+    `timesteps` of a free network stay None where they are not given: only the task knows their default.
     """
     filled: dict[str, Scalar | None] = {}
     for name, parameter in PARAMETERS.items():
@@ -247,42 +230,6 @@ def _content(task: str, name: str, value: Scalar) -> Scalar:
     return value if place is None else content_name(place)
 
 
-def _refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
-    """Refuse a parameter that no cell made from it uses: whoever gave it expects an effect."""
-    useful = {key for table in grid for key in useful_keys(table, registry) & set(table)}
-    for table in grid:
-        for key in table:
-            if key in PARAMETERS and key not in useful:
-                raise UsageError(f"{key} has no effect {_reason(key, table, registry)}, or leave {key} out")
-
-
-def _reason(key: str, table: Axes, registry: Registry) -> str:
-    parameter = PARAMETERS[key]
-    if parameter.group == "task":
-        users = [task for task in registry.task_names() if key in registry.task_parameters(task)]
-        return f"on {_listed(table['task'])}; add a task that uses it: {', '.join(users) or 'none does'}"
-    if not any(uses(key, str(method)) for method in table["method"]):
-        return f"with method {_listed(table['method'])}; add method={','.join(parameter.methods)}"
-    users = [str(method) for method in table["method"] if uses(key, str(method))]
-    unmet = min((_unmet(key, method, table) for method in users), key=len)
-    now = " and ".join(f"{name}={_listed(axis_or_default(table, name))}" for name, _ in unmet)
-    return f"with {now}; add {' and '.join(f'{name}={required}' for name, required in unmet)}"
-
-
-def _unmet(key: str, method: str, table: Axes) -> list[tuple[str, str]]:
-    """Return the conditions, outermost first, that keep a table's cells of a method from using a parameter."""
-    unmet: list[tuple[str, str]] = []
-    while key in CONDITIONS:
-        key, required = CONDITIONS[key]
-        if uses(key, method) and required not in axis_or_default(table, key):
-            unmet.insert(0, (key, required))
-    return unmet
-
-
-def _listed(values: Sequence[Scalar]) -> str:
-    return ",".join(str(value) for value in values)
-
-
 def _refuse_too_large(configuration: SweepConfiguration) -> None:
     sizes = [
         math.prod(len(values) for values in ({SEEDS: configuration.seeds} | table).values())
@@ -301,18 +248,7 @@ def _refuse_too_large(configuration: SweepConfiguration) -> None:
 def _trials(
     cells: Mapping[Cell, Sequence[int]], configuration: SweepConfiguration, plugins: Sequence[str], as_spelled: bool
 ) -> Iterator[Trial]:
-    budget: dict[str, int | float | str | None] = {
-        "epochs": configuration.epochs,
-        "steps_per_epoch": configuration.steps_per_epoch,
-        "target": configuration.target,
-        "plateau": configuration.plateau,
-        "evaluation_points": configuration.evaluation_points,
-    }
-    if configuration.looks != "epochs":  # trials of stores from before there was a choice keep their names
-        budget["looks"] = configuration.looks
-    if configuration.evaluations is not None:
-        del budget["steps_per_epoch"]
-        budget["evaluations"] = configuration.evaluations
+    budget = naming_values(configuration)
     if plugins:
         budget["plugins"] = " ".join(plugins)
     position = itertools.count()

@@ -13,10 +13,12 @@ import pandas as pd
 from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.base.text import counted
 from freewalk.harness.terminal.reading import counted_once_note
+from freewalk.results.analysis.cells import varies
 from freewalk.results.analysis.comparison import EVALUATIONS, FEWEST_RUNS, SECONDS, compare
 from freewalk.results.analysis.comparison_whole import Overall, overall, regressions
 from freewalk.results.analysis.losses import Lost, lost_trials
 from freewalk.results.analysis.matching import MatchError, Matching, UnknownParameterError, differences, match_cells
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.files.sources import Source
 from freewalk.results.schema.schema import PARAMETER_PREFIX
 from freewalk.results.statistics.ranks import SIGNIFICANT
@@ -151,16 +153,18 @@ class Comparison:
         """Describe a cell: task, and the parameters in which the compared cells differ."""
         values = [
             str(row["task"]),
-            *([str(row["method"])] if "method" in row and _varies(self.trials[0]["method"]) else []),
+            *([str(row["method"])] if "method" in row and varies(self.trials[0]["method"]) else []),
         ]
-        values += [f"{n.removeprefix(PARAMETER_PREFIX)}={_plain(row[n])}" for n in self.varying if not _missing(row[n])]
+        values += [
+            f"{n.removeprefix(PARAMETER_PREFIX)}={_plain(row[n])}" for n in self.varying if not is_missing(row[n])
+        ]
         return " ".join(values)
 
     @property
     def varying(self) -> list[str]:
         """Parameters that take several values in the compared cells."""
         parameters = [name for name in self.matching.columns if name.startswith(PARAMETER_PREFIX)]
-        return [name for name in parameters if _varies(self.trials[0][name])]
+        return [name for name in parameters if varies(self.trials[0][name])]
 
 
 def _matched(a: Source, b: Source, trials_a: pd.DataFrame, trials_b: pd.DataFrame, across: Sequence[str]) -> Matching:
@@ -214,10 +218,6 @@ def units_text(whole: Overall) -> str:
     return counted(whole.n_units, "seed") if whole.measure == EVALUATIONS else f"{whole.n_units} pairs of runs"
 
 
-def _varies(column: pd.Series[Any]) -> bool:
-    return len(column.drop_duplicates()) > 1
-
-
 def ratio_text(ratio: float) -> str:
     """Give a ratio with few digits; inf, and a dash where it is not known."""
     if math.isinf(ratio):
@@ -228,10 +228,6 @@ def ratio_text(ratio: float) -> str:
 def interval_text(low: float, high: float) -> str:
     """Give an interval; a dash where nothing is excluded."""
     return f"{ratio_text(low)} to {ratio_text(high)}" if low > 0 or math.isfinite(high) else "-"
-
-
-def _missing(value: Any) -> bool:
-    return value is pd.NA or value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _plain(value: Any) -> str:

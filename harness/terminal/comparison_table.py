@@ -19,6 +19,7 @@ from freewalk.harness.terminal.comparison import TITLES, Comparison, interval_te
 from freewalk.harness.terminal.data_table import json_rows
 from freewalk.results.analysis.comparison import EVALUATIONS
 from freewalk.results.analysis.comparison_whole import Overall
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.statistics.ranks import SIGNIFICANT
 
 _ROWS_SHOWN = 10
@@ -99,7 +100,7 @@ def _measures(row: pd.Series[Any]) -> tuple[str, ...]:
 
 
 def _verdict(row: pd.Series[Any]) -> str:
-    if row["verdict"] is pd.NA:
+    if is_missing(row["verdict"]):
         return "no test"
     return "too few" if row["p_attainable"] > SIGNIFICANT else str(row["verdict"])
 
@@ -110,13 +111,6 @@ def _log(ratio: float) -> float:
 
 def print_comparison_json(found: Comparison) -> None:
     """Print everything as one JSON object."""
-    whole = [
-        {
-            name: (None if math.isnan(v) else str(v)) if isinstance(v, float) and not math.isfinite(v) else v
-            for name, v in one._asdict().items()
-        }
-        for one in found.whole
-    ]
     a, b = found.pairs[0]
     result = {
         "a": str(a.path),
@@ -131,7 +125,7 @@ def print_comparison_json(found: Comparison) -> None:
         "only_b": found.matching.only_b,
         "notes": list(found.notes()),
         "failures": found.failures(),
-        "overall": whole,
-        "cells": json_rows(found.table),
+        "overall": json_rows([one._asdict() for one in found.whole]),
+        "cells": json_rows(found.table.to_dict("records")),
     }
     click.echo(json.dumps(result, indent=2, allow_nan=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from freewalk.harness.base.text import counted, significant
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.schema.schema import PARAMETER_PREFIX
 
 _ROWS_SHOWN = 40
@@ -30,22 +31,22 @@ def print_csv(table: pd.DataFrame) -> None:
     table.to_csv(sys.stdout, index=False, lineterminator="\n")
 
 
-def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give a table's rows for JSON: missing values are null, infinities "inf" and "-inf"."""
-    return [{str(name): _json_value(value) for name, value in row.items()} for row in table.to_dict("records")]
+def json_rows(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    """Return rows for JSON: missing values are null, infinities "inf" and "-inf"."""
+    return [{str(name): _json_value(value) for name, value in row.items()} for row in rows]
 
 
 def _json_value(value: Any) -> Any:
-    if value is pd.NA or value is None:
+    if is_missing(value):
         return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
     return value.item() if hasattr(value, "item") else value
 
 
 def print_json_rows(table: pd.DataFrame) -> None:
     """Print a table as a JSON list of rows."""
-    click.echo(json.dumps(json_rows(table), indent=2, allow_nan=False))
+    click.echo(json.dumps(json_rows(table.to_dict("records")), indent=2, allow_nan=False))
 
 
 def print_data_table(table: pd.DataFrame, *, chosen: bool, limited: bool) -> None:
@@ -99,7 +100,7 @@ def _fitting(names: Sequence[str], texts: dict[str, list[str]], headings: dict[s
 
 
 def _text(value: Any) -> str:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         return "-"
     is_finite = isinstance(value, float) and math.isfinite(value)
     text = significant(value, 4) if is_finite else str(value)

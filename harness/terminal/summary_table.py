@@ -20,6 +20,7 @@ from freewalk.harness.sweep import Sweep
 from freewalk.harness.terminal.leaderboard import varying_parameters
 from freewalk.results.analysis.cells import counted_once
 from freewalk.results.analysis.summary import best_cells
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.report.remedy import heldout_losses, remedies
 from freewalk.results.report.resolution import share_of_cost
 from freewalk.results.store.store import Store
@@ -161,7 +162,7 @@ def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int
 
 
 def _value(value: Any) -> str:
-    if str(value) in ("None", "nan", "<NA>"):  # what does not apply; <NA> cannot be compared
+    if is_missing(value):  # what does not apply
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -185,7 +186,7 @@ def _resolution(cell: pd.Series[Any]) -> str:
     share = share_of_cost({str(name): value for name, value in cell.items()})
     if math.isnan(share):
         return "-"
-    at_first = cell["n_first_look"] is not pd.NA and int(cell["n_first_look"]) > 0
+    at_first = not is_missing(cell["n_first_look"]) and int(cell["n_first_look"]) > 0
     return f"{share:.0%}{' *' if at_first else ''}"
 
 

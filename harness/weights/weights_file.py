@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-import os
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from freewalk.harness.plan.plan import Cell
 from freewalk.harness.weights.outputs import Measures, measure, outputs_of, targets_of
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork, check_mask
+from freewalk.results.base.writing import replacing
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem
 
@@ -165,18 +164,9 @@ def save_weights(path: Path, saved: SavedWeights, option: str = "", *, replace: 
         arrays["mask"] = saved.mask
     if not replace:
         check_free(path, option)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            # unlike a rename, a link refuses to replace what is there
-            (os.replace if replace else os.link)(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path, new=not replace) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
     except FileExistsError:
         raise UsageError(f"{option}{path} exists already; give another name") from None
     except OSError as error:

@@ -13,10 +13,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import Shape, Source, Sums, Tiling
+from freewalk.kernels.cpu.memory import SIDE, Blocked, Memory, Rows, row_of_memory, rows_of, write_blocked
 from freewalk.kernels.cpu.optimizers import Rule, Weights, descend
-from freewalk.kernels.cpu.packing import SIDE, Memory, Packed, Rows, TileMemory, pack, row_of_memory, rows_of
 from freewalk.kernels.cpu.through_time import enter, read_group, run_backward, run_forward, targets_of
 from freewalk.kernels.cpu.tiles import WIDE, add_outer_product, add_sums_of_lanes, empty_tile
 from freewalk.kernels.cpu.walk import add_chunks
@@ -103,8 +103,8 @@ def _run_tile(
     rows: Rows,
     source: Source,
     seed: np.uint64,
-    packed: Packed,
-    memory: TileMemory,
+    blocked: Blocked,
+    memory: Memory,
     step: int,
     first: int,  # datapoint
     n_datapoints: int,
@@ -116,13 +116,13 @@ def _run_tile(
         y = targets_of(rows, memory, group)
         load_group(shape, source, seed, step, first + group * LANES, memory.x, y)
         enter(shape, rows, memory, group, groups)
-    run_forward(shape, rows, packed, memory, groups)
+    run_forward(shape, rows, blocked, memory, groups)
     loss = 0.0
     for group in range(groups):
         store(memory.losses, 0, read_group(shape, rows, memory, group, groups))
         for lane in range(min(LANES, n_datapoints - group * LANES)):
             loss += memory.losses[lane]
-    run_backward(shape, rows, packed, memory, groups)
+    run_backward(shape, rows, blocked, memory, groups)
     if groups * LANES > n_datapoints:
         _no_lanes_after(rows, memory.deltas, shape.timesteps, groups, n_datapoints - (groups - 1) * LANES)
     _accumulate(shape, rows, memory.entering, memory.deltas, groups, partial)
@@ -136,7 +136,7 @@ def run_chunk(
     source: Source,
     seed: np.uint64,
     tiling: Tiling,
-    packed: Packed,
+    blocked: Blocked,
     memory: Memory,
     worker: int,
     sums: Sums,
@@ -154,7 +154,7 @@ def run_chunk(
             return
         first = tile * datapoints
         n = min(datapoints, tiling.batch_size - first)
-        loss += _run_tile(shape, rows, source, seed, packed, own, step, first, n, partial)
+        loss += _run_tile(shape, rows, source, seed, blocked, own, step, first, n, partial)
     sums.loss[chunk] = loss
 
 
@@ -178,7 +178,7 @@ def _finish_step(
     tiling: Tiling,
     weights: Weights,
     mask: NDArray[np.bool_],
-    packed: Packed,
+    blocked: Blocked,
     sums: Sums,
     gradient: NDArray[np.float64],
     step: int,
@@ -188,12 +188,11 @@ def _finish_step(
     if math.isfinite(loss):
         _by_position(shape, sums.total, mask, gradient)
         descend(rule, weights, gradient, 1.0 / tiling.batch_size, step)
-        pack(shape, weights.single, packed)
+        write_blocked(shape, weights.single, blocked)
     return loss
 
 
-@kernel
-def train(
+def take_steps(
     shape: Shape,
     rows: Rows,
     rule: Rule,
@@ -202,55 +201,28 @@ def train(
     tiling: Tiling,
     weights: Weights,
     mask: NDArray[np.bool_],  # IN (n_padded,) by position, or (0,) without a mask
-    packed: Packed,  # SCRATCH
+    blocked: Blocked,  # SCRATCH
     memory: Memory,
     sums: Sums,
     gradient: NDArray[np.float64],  # OUT (n_padded,), summed over the batch of the last step
     first_step: int,
     n_steps: int,
 ) -> tuple[int, float]:
-    """Take `n_steps` steps on the calling thread; stops where `freewalk.kernels.cpu.walk.train` does."""
-    loss = math.nan
-    pack(shape, weights.single, packed)
-    for step in range(first_step, first_step + n_steps):
-        for chunk in range(tiling.n_chunks):
-            run_chunk(shape, rows, source, seed, tiling, packed, memory, 0, sums, step, chunk)
-        if memory.stop[0]:
-            return step - first_step, loss
-        loss = _finish_step(shape, rule, tiling, weights, mask, packed, sums, gradient, step)
-        if not math.isfinite(loss):
-            return step + 1 - first_step, loss
-    return n_steps, loss
-
-
-@parallel_kernel
-def train_parallel(
-    shape: Shape,
-    rows: Rows,
-    rule: Rule,
-    source: Source,
-    seed: np.uint64,
-    tiling: Tiling,
-    weights: Weights,
-    mask: NDArray[np.bool_],
-    packed: Packed,
-    memory: Memory,
-    sums: Sums,
-    gradient: NDArray[np.float64],
-    first_step: int,
-    n_steps: int,
-) -> tuple[int, float]:
-    """Do what `train` does, to the same bits, with the chunks of a step spread over all rows of the memory."""
+    """Take `n_steps` steps, on a thread for each row of the memory, as `freewalk.kernels.cpu.walk.take_steps` does."""
     workers = len(memory.entering)
     loss = math.nan
-    pack(shape, weights.single, packed)
+    write_blocked(shape, weights.single, blocked)
     for step in range(first_step, first_step + n_steps):
         for worker in numba.prange(workers):
             for chunk in range(worker, tiling.n_chunks, workers):
-                run_chunk(shape, rows, source, seed, tiling, packed, memory, worker, sums, step, chunk)
+                run_chunk(shape, rows, source, seed, tiling, blocked, memory, worker, sums, step, chunk)
         if memory.stop[0]:
             return step - first_step, loss
-        loss = _finish_step(shape, rule, tiling, weights, mask, packed, sums, gradient, step)
+        loss = _finish_step(shape, rule, tiling, weights, mask, blocked, sums, gradient, step)
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
     return n_steps, loss
+
+
+train, train_parallel = kernel(take_steps), parallel_kernel(take_steps)
+"""On the calling thread, for one row; or on all threads, to the same bits."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
-from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import Shape, Source, Workspace
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel
 from freewalk.kernels.machine.lanes import LANES, store

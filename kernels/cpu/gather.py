@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import NO_ARRAY, Shape, Source, aligned, shape_of
 from freewalk.kernels.machine.jit import inline_function, kernel
 from freewalk.kernels.machine.lanes import LANES

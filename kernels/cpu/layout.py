@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Noise, key_schedule
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-GAUSSIAN, RADEMACHER, GIVEN = range(3)
+GIVEN = len(NOISES)
+"""After the codes of the kinds of noise: an array in their place."""
 MAX_GROUPS = 4
 _NOISE_BYTES_OF_A_TILE = 1 << 20  # what may stay in a level-2 cache between drawing, forward pass and accumulation
 _MAX_CHUNKS = 64
 _PARTIAL_SUM_BYTES = 1 << 25
 _LARGEST_BATCH = 2**32 - 1  # a datapoint is one 32-bit word of the noise's counter
 NO_ARRAY = np.zeros((0, 0), dtype=np.float32)
+NO_MASK = np.zeros(0, dtype=np.bool_)
+_NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
 
 
 class Shape(NamedTuple):
@@ -55,7 +59,7 @@ class Source(NamedTuple):
 class NoiseSource(NamedTuple):
     """Where unit perturbations come from: Philox with a seed's round keys, or an array where kind is GIVEN."""
 
-    kind: int
+    kind: int  # one of NOISE_CODES, or GIVEN
     seed: np.uint64
     round_keys: NDArray[np.uint64]  # (20,)
     given: NDArray[np.float32]  # (B, n_from, n_to) or (0, 0, 0)
@@ -76,7 +80,7 @@ class Tiling(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch memory, one row a worker."""
+    """Scratch memory, one row a worker; or the rows of one worker."""
 
     noise: NDArray[np.float32]  # (workers, groups * n_padded * LANES)
     state: NDArray[np.float32]  # (workers, 2 * n_state_rows * LANES), activations of this and the next timestep
@@ -85,17 +89,6 @@ class Workspace(NamedTuple):
     outputs: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
     coefficients: NDArray[np.float32]  # (workers, (groups + 1) * LANES), loss differences, then the losses
     stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
-
-
-class Scratch(NamedTuple):
-    """One worker's row of each array of a workspace."""
-
-    noise: NDArray[np.float32]
-    state: NDArray[np.float32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    outputs: NDArray[np.float32]
-    coefficients: NDArray[np.float32]
 
 
 class Sums(NamedTuple):
@@ -121,6 +114,11 @@ def shape_of(network: FreeNetwork, timesteps: int) -> Shape:
         cross_entropy=int(network.loss == "categorical_crossentropy"),
         hidden_tanh=int(network.hidden_activation == "tanh"),
     )
+
+
+def noise_source(noise: Noise, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> NoiseSource:
+    """Return where a seed's unit perturbations come from; `mask` by position, (n_padded,)."""
+    return NoiseSource(NOISE_CODES[noise], np.uint64(seed), key_schedule(seed), _NO_NOISE, mask)
 
 
 def tiling_of(shape: Shape, batch_size: int) -> Tiling:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.functions import box_muller
-from freewalk.kernels.cpu.layout import GAUSSIAN, RADEMACHER, NoiseSource, Shape
-from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.cpu.layout import NoiseSource, Shape
+from freewalk.kernels.machine.jit import choice, helper_function, inline_function
 from freewalk.kernels.machine.lanes import (
     LANES,
     U32x16,
@@ -24,7 +26,7 @@ from freewalk.kernels.machine.lanes import (
     splat_u64,
     store,
 )
-from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, Stream
+from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, NOISES, ROUNDS, Noise, NoiseKind, Stream
 
 _M0 = np.uint64(MULTIPLIER_0)
 _M1 = np.uint64(MULTIPLIER_1)
@@ -34,8 +36,8 @@ _PERTURBATIONS = np.uint64(Stream.PERTURBATIONS)
 _ONE_BITS = np.uint32(0x3F800000)
 _ZERO = np.float32(0.0)
 _ROUNDS = ROUNDS
-_WORDS = 4
 _BITS = 32
+Words = tuple[U32x16, U32x16, U32x16, U32x16]
 
 
 @inline_function
@@ -100,7 +102,7 @@ def _before_the_last_round(
 
 
 @inline_function
-def _words(block: int, first: int, step: int, keys: NDArray[np.uint64]) -> tuple[U32x16, U32x16, U32x16, U32x16]:
+def _words(block: int, first: int, step: int, keys: NDArray[np.uint64]) -> Words:
     """Return the four words of one block for the datapoints first .. first + 15.
 
     The last round is made of the words of all sixteen, for which half the operations do.
@@ -117,70 +119,78 @@ def _words(block: int, first: int, step: int, keys: NDArray[np.uint64]) -> tuple
     )
 
 
-@helper_function
-def draw_gaussian(
-    shape: Shape,
-    keys: NDArray[np.uint64],  # IN (20,)
-    first: int,
-    step: int,
-    noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
-    at: int,
-) -> None:
-    """Write standard normals for sixteen datapoints; a block serves four neighbouring positions."""
-    for block in range(shape.n_to * shape.n_rows // _WORDS):
-        w0, w1, w2, w3 = _words(block, first, step, keys)
-        z0, z1 = box_muller(w0, w1)
-        z2, z3 = box_muller(w2, w3)
-        here = at + block * _WORDS * LANES
-        store(noise, here, z0)
-        store(noise, here + LANES, z1)
-        store(noise, here + 2 * LANES, z2)
-        store(noise, here + 3 * LANES, z3)
+@inline_function
+def store_normals(words: Words, noise: NDArray[np.float32], at: int, rows: int) -> None:
+    """Store a block's four rows of standard normals."""
+    z0, z1 = box_muller(words[0], words[1])
+    z2, z3 = box_muller(words[2], words[3])
+    store(noise, at, z0)
+    store(noise, at + LANES, z1)
+    store(noise, at + 2 * LANES, z2)
+    store(noise, at + 3 * LANES, z3)
 
 
 @inline_function
-def _store_signs(word: U32x16, noise: NDArray[np.float32], at: int, rows: int) -> None:
+def _store_bits(word: U32x16, noise: NDArray[np.float32], at: int, rows: int) -> None:
     for _ in range(min(rows, _BITS)):
         store(noise, at, float_from_bits(shift_left(word, 31) | splat_u32(_ONE_BITS)))
         word = shift_right(word, 1)
         at += LANES
 
 
-@helper_function
-def draw_rademacher(
-    shape: Shape,
-    keys: NDArray[np.uint64],  # IN (20,)
-    first: int,
-    step: int,
-    noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
-    at: int,
-) -> None:
-    """Write signs for sixteen datapoints; a block serves 128 rows of one column."""
-    per_column = (shape.n_from + _WORDS * _BITS - 1) // (_WORDS * _BITS)
-    for column in range(shape.n_to):
-        for k in range(per_column):
-            w0, w1, w2, w3 = _words(column * per_column + k, first, step, keys)
-            row = k * _WORDS * _BITS
-            here = at + (column * shape.n_rows + row) * LANES
-            rows = shape.n_rows - row
-            _store_signs(w0, noise, here, rows)
-            _store_signs(w1, noise, here + _BITS * LANES, rows - _BITS)
-            _store_signs(w2, noise, here + 2 * _BITS * LANES, rows - 2 * _BITS)
-            _store_signs(w3, noise, here + 3 * _BITS * LANES, rows - 3 * _BITS)
+@inline_function
+def store_signs(words: Words, noise: NDArray[np.float32], at: int, rows: int) -> None:
+    """Store a block's 128 rows of signs, or the `rows` that there are."""
+    _store_bits(words[0], noise, at, rows)
+    _store_bits(words[1], noise, at + _BITS * LANES, rows - _BITS)
+    _store_bits(words[2], noise, at + 2 * _BITS * LANES, rows - 2 * _BITS)
+    _store_bits(words[3], noise, at + 3 * _BITS * LANES, rows - 3 * _BITS)
+
+
+def _make_draw(kind: NoiseKind) -> Any:
+    """Return the compiled function that writes a kind's unit perturbations for sixteen datapoints."""
+    store_block, rows_of_a_block = globals()[kind.cpu], kind.rows
+
+    @helper_function
+    def draw_kind(
+        shape: Shape,
+        source: NoiseSource,
+        first: int,
+        step: int,
+        noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
+        at: int,
+    ) -> None:
+        per_column = (shape.n_from + rows_of_a_block - 1) // rows_of_a_block
+        for column in range(shape.n_to):
+            for k in range(per_column):
+                words = _words(column * per_column + k, first, step, source.round_keys)
+                row = k * rows_of_a_block
+                store_block(words, noise, at + (column * shape.n_rows + row) * LANES, shape.n_rows - row)
+
+    return draw_kind
+
+
+DRAWS: dict[Noise, Any] = {name: _make_draw(kind) for name, kind in NOISES.items()}
+"""By kind of noise: what writes unit perturbations as `draw` does, without a mask."""
 
 
 @helper_function
 def _copy_given(
     shape: Shape,
-    given: NDArray[np.float32],  # IN (B, n_from, n_to)
+    source: NoiseSource,
     first: int,
+    step: int,
     noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
     at: int,
 ) -> None:
+    given = source.given
     for lane in range(min(LANES, given.shape[0] - first)):
         for row in range(shape.n_from):
             for column in range(shape.n_to):
                 noise[at + (column * shape.n_rows + row) * LANES + lane] = given[first + lane, row, column]
+
+
+_draw_units = choice([*DRAWS.values(), _copy_given])
 
 
 @helper_function
@@ -193,12 +203,7 @@ def draw(
     at: int,
 ) -> None:
     """Write the unit perturbations of the datapoints first .. first + 15; zero where a mask allows no weight."""
-    if source.kind == GAUSSIAN:
-        draw_gaussian(shape, source.round_keys, first, step, noise, at)
-    elif source.kind == RADEMACHER:
-        draw_rademacher(shape, source.round_keys, first, step, noise, at)
-    else:
-        _copy_given(shape, source.given, first, noise, at)
+    _draw_units(source.kind, shape, source, first, step, noise, at)
     for position in range(len(source.mask)):
         if not source.mask[position]:
             store(noise, at + position * LANES, splat_f32(_ZERO))

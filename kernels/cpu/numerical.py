@@ -8,15 +8,14 @@ are taken for each datapoint, where both losses carry nearly the same rounding, 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
-from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.layout import Shape, Source, aligned
+from freewalk.kernels.cpu.lane_group import load_group
+from freewalk.kernels.cpu.layout import Shape, Source, Workspace, aligned, make_workspace
 from freewalk.kernels.cpu.optimizers import Rule, Weights, descend
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, F32x16, store
@@ -27,37 +26,16 @@ _STEP = np.float32(STEP)
 _ZERO = np.float32(0.0)
 
 
-class Trials(NamedTuple):
-    """Scratch memory of central differences, one row a worker."""
-
-    weights: NDArray[np.float32]  # (workers, n_padded and more), of which one is moved at a time
-    state: NDArray[np.float32]  # (workers, 2 * n_from * LANES)
-    x: NDArray[np.float32]  # (workers, input_rows * n_input * LANES)
-    y: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
-    outputs: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
-    losses: NDArray[np.float32]  # (workers, LANES)
-    stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
-
-
-def make_trials(shape: Shape, workers: int) -> Trials:
-    """Allocate scratch memory for `workers` threads."""
-    n_outputs = shape.output_rows * shape.n_output
-    return Trials(
-        weights=aligned(workers, shape.n_to * shape.n_rows),
-        state=aligned(workers, 2 * shape.n_from * LANES),
-        x=aligned(workers, shape.input_rows * shape.n_input * LANES),
-        y=aligned(workers, n_outputs * LANES),
-        outputs=aligned(workers, n_outputs * LANES),
-        losses=aligned(workers, LANES),
-        stop=np.zeros(1, dtype=np.uint8),
-    )
+def make_memory(shape: Shape, workers: int) -> Workspace:
+    """Allocate scratch memory for `workers` threads: a copy of the weights, one moved at a time, in place of noise."""
+    return make_workspace(shape, 0, workers)._replace(noise=aligned(workers, shape.n_to * shape.n_rows))
 
 
 @inline_function
-def _losses(shape: Shape, trials: Trials, worker: int) -> F32x16:
+def _losses(shape: Shape, workspace: Workspace, worker: int) -> F32x16:
     """Return the losses of the sixteen datapoints at hand with a worker's weights."""
-    weights, x, y = trials.weights[worker], trials.x[worker], trials.y[worker]
-    return forward(shape, weights, None, 0, _ZERO, x, y, trials.state[worker], trials.outputs[worker])
+    weights, x, y = workspace.noise[worker], workspace.x[worker], workspace.y[worker]
+    return forward(shape, weights, None, 0, _ZERO, x, y, workspace.state[worker], workspace.outputs[worker])
 
 
 @inline_function
@@ -78,30 +56,30 @@ def try_weights(
     positions: NDArray[np.int64],  # IN (n,) of the weights that there are
     first: int,
     end: int,
-    trials: Trials,
+    workspace: Workspace,
     worker: int,
     step: int,
     gradient: NDArray[np.float64],  # OUT at the positions first .. end - 1, summed over the batch
 ) -> float:
     """Write the central differences of some weights; return the summed loss. Cut short, leave what nobody may use."""
-    weights, losses = trials.weights[worker], trials.losses[worker]
+    weights, losses = workspace.noise[worker], workspace.coefficients[worker]
     weights[: len(single)] = single
     for k in range(first, end):
         gradient[positions[k]] = 0.0
     loss = 0.0
     for datapoint in range(0, batch_size, LANES):
         used = min(LANES, batch_size - datapoint)
-        load_group(shape, source, seed, step, datapoint, trials.x[worker], trials.y[worker])
-        store(losses, 0, _losses(shape, trials, worker))
+        load_group(shape, source, seed, step, datapoint, workspace.x[worker], workspace.y[worker])
+        store(losses, 0, _losses(shape, workspace, worker))
         loss += _sum(losses, used)
         for k in range(first, end):
-            if trials.stop[0]:
+            if workspace.stop[0]:
                 return loss
             q = positions[k]
             weights[q] = single[q] + _STEP
-            above = _losses(shape, trials, worker)
+            above = _losses(shape, workspace, worker)
             weights[q] = single[q] - _STEP
-            store(losses, 0, above - _losses(shape, trials, worker))
+            store(losses, 0, above - _losses(shape, workspace, worker))
             weights[q] = single[q]
             gradient[q] += _sum(losses, used)
     for k in range(first, end):
@@ -121,8 +99,7 @@ def _finish_step(
     return loss
 
 
-@kernel
-def train(
+def take_steps(
     shape: Shape,
     rule: Rule,
     source: Source,
@@ -130,52 +107,28 @@ def train(
     batch_size: int,
     weights: Weights,
     positions: NDArray[np.int64],  # IN (n,) of the weights that there are
-    trials: Trials,
+    workspace: Workspace,
     losses: NDArray[np.float64],  # SCRATCH (workers,)
     gradient: NDArray[np.float64],  # OUT (n_padded,), summed over the batch of the last step
     first_step: int,
     n_steps: int,
 ) -> tuple[int, float]:
-    """Take `n_steps` steps on the calling thread; stops where `freewalk.kernels.cpu.walk.train` does."""
-    single, n = weights.single, len(positions)
-    loss = math.nan
-    for step in range(first_step, first_step + n_steps):
-        total = try_weights(shape, source, seed, batch_size, single, positions, 0, n, trials, 0, step, gradient)
-        if trials.stop[0]:
-            return step - first_step, loss
-        loss = _finish_step(rule, batch_size, weights, gradient, total, step)
-        if not math.isfinite(loss):
-            return step + 1 - first_step, loss
-    return n_steps, loss
-
-
-@parallel_kernel
-def train_parallel(
-    shape: Shape,
-    rule: Rule,
-    source: Source,
-    seed: np.uint64,
-    batch_size: int,
-    weights: Weights,
-    positions: NDArray[np.int64],
-    trials: Trials,
-    losses: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-    first_step: int,
-    n_steps: int,
-) -> tuple[int, float]:
-    """Do what `train` does, to the same bits, with the weights spread over all rows of the memory."""
-    single, n, workers = weights.single, len(positions), len(trials.weights)
+    """Take `n_steps` steps, on a thread for each row of the memory, as `freewalk.kernels.cpu.walk.take_steps` does."""
+    single, n, workers = weights.single, len(positions), len(workspace.noise)
     loss = math.nan
     for step in range(first_step, first_step + n_steps):
         for worker in numba.prange(workers):
             first, end = n * worker // workers, n * (worker + 1) // workers
             losses[worker] = try_weights(
-                shape, source, seed, batch_size, single, positions, first, end, trials, worker, step, gradient
+                shape, source, seed, batch_size, single, positions, first, end, workspace, worker, step, gradient
             )
-        if trials.stop[0]:
+        if workspace.stop[0]:
             return step - first_step, loss
         loss = _finish_step(rule, batch_size, weights, gradient, losses[0], step)
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
     return n_steps, loss
+
+
+train, train_parallel = kernel(take_steps), parallel_kernel(take_steps)
+"""On the calling thread, for one row; or on all threads, to the same bits."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.machine.jit import helper_function, inline_function
-from freewalk.kernels.model.optimizers import ADAM_BETAS, ADAM_EPSILON
+from freewalk.kernels.model import optimizers
+from freewalk.kernels.model.optimizers import OPTIMIZER_CODES, RAW, OptimizerSettings, cosine_steps
 
-RAW, SGD, MOMENTUM, ADAM = range(4)
-CONSTANT, COSINE = range(2)
-OPTIMIZERS = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}
-SCHEDULES = {"constant": CONSTANT, "cosine": COSINE}
-_ADAM_BETA_1, _ADAM_BETA_2 = ADAM_BETAS
-_ADAM_EPSILON = ADAM_EPSILON
+_rate_at, _corrections = inline_function(optimizers.rate_at), inline_function(optimizers.corrections)
+_direction = inline_function(optimizers.direction)
 
 
 class Rule(NamedTuple):
@@ -27,8 +23,7 @@ class Rule(NamedTuple):
     two_sided: int
     learning_rate: float  # unused by RAW
     momentum: float  # used by MOMENTUM
-    schedule: int  # CONSTANT or COSINE
-    schedule_steps: int  # steps over which COSINE falls to 0
+    cosine_steps: int  # over which the learning rate falls to 0; 0 for a constant one
 
 
 class Weights(NamedTuple):
@@ -40,37 +35,27 @@ class Weights(NamedTuple):
     second: NDArray[np.float64]  # (n_padded,), Adam's second moment
 
 
-@inline_function
-def learning_rate_at(rule: Rule, step: int) -> float:
-    """Return the learning rate of a step under the rule's schedule."""
-    if rule.schedule == COSINE:
-        share = min(1.0, step / rule.schedule_steps)
-        return rule.learning_rate * 0.5 * (1.0 + math.cos(math.pi * share))
-    return rule.learning_rate
+def make_rule(settings: OptimizerSettings, *, raw: bool = False, stddev: float = 1.0, two_sided: bool = False) -> Rule:
+    """Return a configuration's update rule as runtime values."""
+    return Rule(
+        RAW if raw else OPTIMIZER_CODES[settings.optimizer],
+        float(stddev),
+        int(two_sided),
+        float(settings.learning_rate),
+        float(settings.momentum),
+        cosine_steps(settings),
+    )
 
 
 @inline_function
 def descend(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
-    """Move the weights down the gradient g = factor * sums, in place.
-
-    sgd:       W -= rate * g
-    momentum:  v = momentum * v + g;  W -= rate * v  (Polyak, 1964)
-    adam:      Kingma and Ba, 2015, with bias correction
-    """
-    rate = learning_rate_at(rule, step)
-    correction_1 = 1.0 - _ADAM_BETA_1 ** (step + 1)
-    correction_2 = 1.0 - _ADAM_BETA_2 ** (step + 1)
+    """Move the weights down the gradient g = factor * sums, in place."""
+    rate = _rate_at(rule.learning_rate, rule.cosine_steps, step)
+    correction_1, correction_2 = _corrections(rule.kind, step)
+    first, second = weights.first, weights.second
     for q in range(len(sums)):
         g = factor * sums[q]
-        if rule.kind == SGD:
-            change = g
-        elif rule.kind == MOMENTUM:
-            change = rule.momentum * weights.first[q] + g
-            weights.first[q] = change
-        else:
-            weights.first[q] += (1.0 - _ADAM_BETA_1) * (g - weights.first[q])
-            weights.second[q] += (1.0 - _ADAM_BETA_2) * (g * g - weights.second[q])
-            change = (weights.first[q] / correction_1) / (math.sqrt(weights.second[q] / correction_2) + _ADAM_EPSILON)
+        change = _direction(rule.kind, rule.momentum, g, first, second, q, correction_1, correction_2)
         weights.master[q] -= rate * change
     for q in range(len(sums)):
         weights.single[q] = np.float32(weights.master[q])

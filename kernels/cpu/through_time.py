@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
 from freewalk.kernels.cpu.functions import sigmoid, tanh
 from freewalk.kernels.cpu.layout import Shape
-from freewalk.kernels.cpu.packing import BLOCK, SIDE, Packed, Rows, TileMemory, whole_blocks
+from freewalk.kernels.cpu.memory import BLOCK, SIDE, Blocked, Memory, Rows, whole_blocks
 from freewalk.kernels.cpu.tiles import WIDE, add_products, empty_tile, store_tile
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
@@ -88,7 +88,7 @@ def _copy(source: NDArray[np.float32], at: int, target: NDArray[np.float32], to:
 
 
 @helper_function
-def enter(shape: Shape, rows: Rows, memory: TileMemory, group: int, groups: int) -> None:
+def enter(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int) -> None:
     """Write the inputs and the bias of one group at every timestep, and the zeros of the first activations."""
     entering = memory.entering
     for t in range(shape.timesteps):
@@ -101,12 +101,12 @@ def enter(shape: Shape, rows: Rows, memory: TileMemory, group: int, groups: int)
 
 
 @helper_function
-def run_forward(shape: Shape, rows: Rows, packed: Packed, memory: TileMemory, groups: int) -> None:
+def run_forward(shape: Shape, rows: Rows, blocked: Blocked, memory: Memory, groups: int) -> None:
     """Run the groups of a tile through all timesteps, keeping what enters each."""
     entering = memory.entering
     stride = rows.entering * LANES
     first_activation = (shape.n_input + 1) * LANES
-    factors, n_from = packed.forward, shape.n_from
+    factors, n_from = blocked.forward, shape.n_from
     for t in range(shape.timesteps - 1):
         here, there = t * groups * stride, (t + 1) * groups * stride + first_activation
         n = shape.n_input + 1 if t == 0 else n_from
@@ -151,14 +151,14 @@ def _softmax_total(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.flo
 
 
 @inline_function
-def targets_of(rows: Rows, memory: TileMemory, group: int) -> NDArray[np.float32]:
+def targets_of(rows: Rows, memory: Memory, group: int) -> NDArray[np.float32]:
     """Return where the targets of one group lie, which become the derivatives of its loss."""
     size = rows.outputs * LANES
     return memory.y[group * size : (group + 1) * size]
 
 
 @helper_function
-def read_group(shape: Shape, rows: Rows, memory: TileMemory, group: int, groups: int) -> F32x16:
+def read_group(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int) -> F32x16:
     """Return the losses of one group; leave their derivatives by the outputs' weighted sums in place of its targets."""
     read, outputs, y = memory.read, memory.outputs, targets_of(rows, memory, group)
     n, row_size = shape.n_output, shape.n_output * LANES
@@ -189,7 +189,7 @@ def _slope(shape: Shape, a: F32x16, column: int) -> F32x16:
 
 
 @helper_function
-def run_backward(shape: Shape, rows: Rows, packed: Packed, memory: TileMemory, groups: int) -> None:
+def run_backward(shape: Shape, rows: Rows, blocked: Blocked, memory: Memory, groups: int) -> None:
     """Leave the deltas of every timestep of a tile."""
     entering, deltas = memory.entering, memory.deltas
     stride, size = rows.entering * LANES, rows.deltas * LANES
@@ -203,7 +203,7 @@ def run_backward(shape: Shape, rows: Rows, packed: Packed, memory: TileMemory, g
     for t in range(last - 1, -1, -1):
         here, there = t * groups * size, (t + 1) * groups * size
         n = shape.n_output if t + 1 == last else shape.n_to
-        _multiply(packed.backward, shape.n_to, deltas, there, size, n, deltas, here, size, shape.n_to, groups)
+        _multiply(blocked.backward, shape.n_to, deltas, there, size, n, deltas, here, size, shape.n_to, groups)
         for group in range(groups):
             activations = ((t + 1) * groups + group) * stride + (shape.n_input + 1) * LANES
             for column in range(shape.n_to):

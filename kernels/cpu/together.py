@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Tiling, Workspace
+from freewalk.kernels.cpu.lane_group import load_group
+from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
 from freewalk.kernels.cpu.walk import accumulate, run_group
@@ -31,7 +31,7 @@ class Trials(NamedTuple):
     input_rows: NDArray[np.int64]  # (n_trials,)
     output_rows: NDArray[np.int64]  # (n_trials,)
     tilings: NDArray[np.int64]  # (n_trials, 4), the fields of Tiling
-    choices: NDArray[np.int64]  # (n_trials, 4), the whole numbers of Rule: kind, two_sided, schedule, schedule_steps
+    choices: NDArray[np.int64]  # (n_trials, 3), the whole numbers of Rule: kind, two_sided, cosine_steps
     numbers: NDArray[np.float64]  # (n_trials, 3), the others: stddev, learning_rate, momentum
     master: NDArray[np.float64]  # (n_trials, n_padded), this and the next three as in Weights
     single: NDArray[np.float32]
@@ -64,9 +64,9 @@ def _shape(shape: Shape, trials: Trials, place: int) -> Shape:
 
 @inline_function
 def _rule(trials: Trials, place: int) -> Rule:
-    kind, two_sided, schedule, schedule_steps = trials.choices[place]
+    kind, two_sided, cosine_steps = trials.choices[place]
     stddev, learning_rate, momentum = trials.numbers[place]
-    return Rule(kind, stddev, two_sided, learning_rate, momentum, schedule, schedule_steps)
+    return Rule(kind, stddev, two_sided, learning_rate, momentum, cosine_steps)
 
 
 @inline_function
@@ -98,7 +98,7 @@ def _run_tile(
     loss = trials.chunk_loss[place]
     for group in range(used):
         x, y = workspace.x[group], workspace.y[group]
-        scratch = Scratch(noise, workspace.state[0], x, y, workspace.outputs[0], coefficients)
+        scratch = Workspace(noise, workspace.state[0], x, y, workspace.outputs[0], coefficients, workspace.stop)
         loss += run_group(shape, rule, tiling, trials.single[place], scratch, first + group * _LANES, group)
     trials.chunk_loss[place] = loss
     accumulate(noise, coefficients, used, trials.partial[place])

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.evaluate import evaluate
-from freewalk.kernels.cpu.layout import NO_ARRAY, Shape, Source, from_padded, make_workspace, shape_of, to_padded
+from freewalk.kernels.cpu.layout import (
+    NO_ARRAY,
+    NO_MASK,
+    Shape,
+    Source,
+    from_padded,
+    make_workspace,
+    shape_of,
+    to_padded,
+)
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.machine.threads import are_lost as threads_are_lost
 from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
@@ -18,8 +27,6 @@ from freewalk.kernels.model.noise import Stream, initial_weights, seed_words
 from freewalk.kernels.model.state import Configuration, check_state, make_state, moment_names
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, check_data_shapes
 from freewalk.kernels.reference.reference import dense_inputs, dense_targets
-
-NO_MASK = np.zeros(0, dtype=np.bool_)
 
 
 class CpuTrainer(ABC):
@@ -35,8 +42,6 @@ class CpuTrainer(ABC):
         Key of all random numbers.
     evaluation_points
         Held-out datapoints of an evaluation.
-    n_parts
-        Pieces of work in one step: more threads have nothing to do.
     threads
         Threads of one step. 1 releases the GIL and may run beside other trials; more than 1 uses Numba's thread pool,
         and then only one trial may train at a time. The bits of the result do not depend on it.
@@ -54,10 +59,9 @@ class CpuTrainer(ABC):
         *,
         seed: int,
         evaluation_points: int,
-        n_parts: int,
-        threads: int,
-        mask: NDArray[np.bool_] | None,
-        initial: NDArray[np.float64] | None,
+        threads: int = 1,
+        mask: NDArray[np.bool_] | None = None,
+        initial: NDArray[np.float64] | None = None,
     ) -> None:
         check_mask(network, mask)
         check_initial(network, initial)
@@ -68,7 +72,6 @@ class CpuTrainer(ABC):
         self._allowed = mask
         self._seed = np.uint64(seed)
         self._evaluation_points = evaluation_points
-        self._n_parts = n_parts
         self._shape = shape_of(network, configuration.timesteps)
         self._training = Source(data.address, data.argument, int(Stream.DATA), NO_ARRAY, NO_ARRAY)
         self._held_out = self._training._replace(stream=int(Stream.EVALUATION_DATA))
@@ -78,7 +81,12 @@ class CpuTrainer(ABC):
         self._lowest, self._highest = np.empty(n_outputs, np.float32), np.empty(n_outputs, np.float32)
         self._evaluating = make_workspace(self._shape, 0, 1)
         self._stop = np.zeros(1, dtype=np.uint8)
+        self._n_parts = self._prepare()
         self.use_threads(threads)
+
+    @abstractmethod
+    def _prepare(self) -> int:
+        """Make what a step needs besides scratch memory; return its parts: more threads have nothing to do."""
 
     @property
     def threads(self) -> int:
@@ -128,11 +136,19 @@ class CpuTrainer(ABC):
 
     def state(self) -> State:
         """Return a copy of everything that the trial needs to go on; not while it trains."""
-        return state_of(self._configuration, self._shape, self.step, self._weights)
+        n_moments = len(moment_names(self._configuration))
+        arrays = (self._weights.master, self._weights.first, self._weights.second)[: n_moments + 1]
+        weights, *moments = (from_padded(values, self._shape) for values in arrays)
+        return make_state(self._configuration, self.step, weights, moments)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
-        self.step = restore_weights(state, self._configuration, self._shape, self._allowed, self._weights)
+        shape, weights, names = self._shape, self._weights, moment_names(self._configuration)
+        check_state(state, self._configuration, (shape.n_from, shape.n_to), mask=self._allowed)
+        for name, values in zip(("weights", *names), (weights.master, weights.first, weights.second), strict=False):
+            values[:] = to_padded(state[name].astype(np.float64), shape)
+        weights.single[:] = weights.master
+        self.step = int(state["step"])
 
     def evaluate(self) -> Evaluation:
         """Measure the weights on held-out data, the same at every call."""
@@ -156,39 +172,15 @@ class CpuTrainer(ABC):
         return from_padded(self._weights.master, self._shape)
 
 
+def by_position(mask: NDArray[np.bool_] | None, shape: Shape) -> NDArray[np.bool_]:
+    """Return a mask as the kernels hold it."""
+    return NO_MASK if mask is None else to_padded(mask, shape)
+
+
 def weights_of(matrix: NDArray[np.float64], shape: Shape) -> Weights:
     """Return weights (n_from, n_to) as the kernels hold them, with an optimiser's state of zeros."""
     master = to_padded(matrix, shape)
     return Weights(master, master.astype(np.float32), np.zeros_like(master), np.zeros_like(master))
-
-
-def state_of(configuration: Configuration, shape: Shape, step: int, weights: Weights) -> State:
-    """Return a copy of what a trial needs to go on."""
-    n_moments = len(moment_names(configuration))
-    moments = [from_padded(values, shape) for values in (weights.first, weights.second)[:n_moments]]
-    return make_state(configuration, step, from_padded(weights.master, shape), moments)
-
-
-def restore_weights(
-    state: Mapping[str, NDArray[Any]],
-    configuration: Configuration,
-    shape: Shape,
-    mask: NDArray[np.bool_] | None,
-    weights: Weights,
-) -> int:
-    """Write what a state holds into weights, in place; return its step.
-
-    Raises
-    ------
-    ValueError
-        If the state is not one of such a trial.
-    """
-    check_state(state, configuration, (shape.n_from, shape.n_to), mask=mask)
-    weights.master[:] = to_padded(state["weights"].astype(np.float64), shape)
-    weights.single[:] = weights.master
-    for name, values in zip(moment_names(configuration), (weights.first, weights.second), strict=False):
-        values[:] = to_padded(state[name].astype(np.float64), shape)
-    return int(state["step"])
 
 
 def exercise(trainer: CpuTrainer) -> None:

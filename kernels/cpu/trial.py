@@ -9,68 +9,38 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.evaluate import measure_each, run_network
 from freewalk.kernels.cpu.layout import (
-    GAUSSIAN,
-    GIVEN,
     MAX_GROUPS,
     NO_ARRAY,
-    RADEMACHER,
-    NoiseSource,
-    Shape,
     Source,
-    Sums,
-    Tiling,
-    Workspace,
-    from_padded,
     make_sums,
     make_workspace,
+    noise_source,
     shape_of,
     tiling_of,
     to_padded,
 )
-from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW, SCHEDULES, Rule, Weights
-from freewalk.kernels.cpu.trainer import NO_MASK, CpuTrainer, array_source, exercise, weights_of
+from freewalk.kernels.cpu.optimizers import Rule, make_rule
+from freewalk.kernels.cpu.trainer import CpuTrainer, array_source, by_position, exercise
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.network import FreeNetwork, check_mask
-from freewalk.kernels.model.noise import Stream, key_schedule
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Stream
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 MEASURES = ("loss", "bit_accuracy", "row_accuracy", "max_error", "accuracy")
-_NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
-_NOISE_KINDS = {"gaussian": GAUSSIAN, "rademacher": RADEMACHER}
 
 
 class CpuWalk(CpuTrainer):
-    """One walk on the CPU. Parameters as for `CpuTrainer`, and the walk's configuration."""
+    """One walk on the CPU. Parameters as for `CpuTrainer`."""
 
-    def __init__(
-        self,
-        network: FreeNetwork,
-        configuration: WalkConfiguration,
-        data: Data,
-        *,
-        seed: int,
-        evaluation_points: int,
-        threads: int = 1,
-        mask: NDArray[np.bool_] | None = None,
-        initial: NDArray[np.float64] | None = None,
-    ) -> None:
-        shape = shape_of(network, configuration.timesteps)
-        self._rule = rule_of(configuration)
-        self._noise = _noise_source(configuration, seed, shape, mask)
-        self._tiling = tiling_of(shape, configuration.batch_size)
-        self._sums = make_sums(shape, self._tiling)
-        super().__init__(
-            network,
-            configuration,
-            data,
-            seed=seed,
-            evaluation_points=evaluation_points,
-            n_parts=self._tiling.n_chunks,
-            threads=threads,
-            mask=mask,
-            initial=initial,
-        )
+    _configuration: WalkConfiguration
+
+    def _prepare(self) -> int:
+        self._rule = _rule_of(self._configuration)
+        self._noise = noise_source(self._configuration.noise, int(self._seed), by_position(self._allowed, self._shape))
+        self._tiling = tiling_of(self._shape, self._configuration.batch_size)
+        self._sums = make_sums(self._shape, self._tiling)
+        return self._tiling.n_chunks
 
     def compile_for_threads(self) -> None:
         """Compile, or load from the cache, what steps with several threads need."""
@@ -81,7 +51,8 @@ class CpuWalk(CpuTrainer):
         self._workspace = workspace._replace(stop=self._stop)
 
     def _run_steps(self, n_steps: int) -> tuple[int, float]:
-        return _run_steps(
+        run = train if self.threads == 1 else train_parallel
+        done: tuple[int, float] = run(
             self._shape,
             self._rule,
             self._training,
@@ -93,47 +64,12 @@ class CpuWalk(CpuTrainer):
             self.step,
             n_steps,
         )
+        return done
 
 
-def _run_steps(
-    shape: Shape,
-    rule: Rule,
-    source: Source,
-    noise: NoiseSource,
-    tiling: Tiling,
-    weights: Weights,
-    workspace: Workspace,
-    sums: Sums,
-    first_step: int,
-    n_steps: int,
-) -> tuple[int, float]:
-    """Train with as many threads as the workspace has rows."""
-    run = train if len(workspace.noise) == 1 else train_parallel
-    done: tuple[int, float] = run(shape, rule, source, noise, tiling, weights, workspace, sums, first_step, n_steps)
-    return done
-
-
-def rule_of(configuration: WalkConfiguration) -> Rule:
-    """Return the update rule as runtime values."""
-    raw = configuration.update == "raw"
-    return Rule(
-        kind=RAW if raw else OPTIMIZERS[configuration.optimizer],
-        stddev=float(configuration.stddev),
-        two_sided=int(configuration.sides == "two"),
-        learning_rate=float(configuration.learning_rate),
-        momentum=float(configuration.momentum),
-        schedule=SCHEDULES[configuration.schedule],
-        schedule_steps=configuration.schedule_steps,
-    )
-
-
-def _noise_source(
-    configuration: WalkConfiguration, seed: int, shape: Shape, mask: NDArray[np.bool_] | None
-) -> NoiseSource:
-    kind = _NOISE_KINDS[configuration.noise]
-    by_position = NO_MASK if mask is None else to_padded(mask, shape)
-    round_keys = key_schedule(seed)
-    return NoiseSource(kind, np.uint64(seed), round_keys, _NO_NOISE, by_position)
+def _rule_of(configuration: WalkConfiguration) -> Rule:
+    raw, two_sided = configuration.update == "raw", configuration.sides == "two"
+    return make_rule(configuration, raw=raw, stddev=configuration.stddev, two_sided=two_sided)
 
 
 def run_on_arrays(
@@ -190,60 +126,6 @@ def measure_datapoints(
     single = to_padded(np.asarray(weights, dtype=np.float32), shape)
     measure_each(shape, source, np.uint64(seed), step, first, single, make_workspace(shape, 0, 1), measures)
     return measures
-
-
-def step_on_arrays(
-    network: FreeNetwork,
-    configuration: WalkConfiguration,
-    weights: NDArray[np.floating],
-    x: NDArray[Any],
-    y: NDArray[Any],
-    *,
-    unit_noise: NDArray[np.floating] | None = None,
-    seed: int = 0,
-    step: int = 0,
-    threads: int = 1,
-    mask: NDArray[np.bool_] | None = None,
-) -> NDArray[np.float64]:
-    """Return the weights (n_from, n_to) after one step on given datapoints, with given or addressed noise.
-
-    Parameters
-    ----------
-    configuration
-        Its batch size does not count: the batch is what is given.
-    unit_noise
-        (B, n_from, n_to) perturbations divided by stddev; None draws them for (seed, step).
-
-    Raises
-    ------
-    ValueError
-        If a shape does not fit the network.
-    """
-    check_mask(network, mask)
-    shape = shape_of(network, configuration.timesteps)
-    source = array_source(network, x, y, configuration.timesteps)
-    noise = _noise_source(configuration, seed, shape, mask)
-    if unit_noise is not None:
-        wanted = (len(source.x), network.n_from, network.n_to)
-        if unit_noise.shape != wanted:
-            raise ValueError(f"unit_noise must have shape {wanted}, got {unit_noise.shape}")
-        noise = noise._replace(kind=GIVEN, given=np.ascontiguousarray(unit_noise, dtype=np.float32))
-    tiling = tiling_of(shape, len(source.x))
-    state = weights_of(np.asarray(weights, dtype=np.float64), shape)
-    workspace = make_workspace(shape, tiling.groups, min(threads, tiling.n_chunks))
-    _run_steps(
-        shape,
-        rule_of(configuration),
-        source,
-        noise,
-        tiling,
-        state,
-        workspace,
-        make_sums(shape, tiling),
-        step,
-        1,
-    )
-    return from_padded(state.master, shape)
 
 
 def compile_kernels(threads: int) -> None:

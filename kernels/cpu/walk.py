@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
-from freewalk.kernels.cpu.group import load_group
-from freewalk.kernels.cpu.layout import NoiseSource, Scratch, Shape, Source, Sums, Tiling, Workspace
+from freewalk.kernels.cpu.lane_group import load_group
+from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Sums, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
 from freewalk.kernels.cpu.tiles import add_multiples, add_sums_in_a_row, empty_tile
@@ -22,20 +22,21 @@ _HALF = np.float32(0.5)
 
 
 @inline_function
-def _scratch_of(workspace: Workspace, worker: int) -> Scratch:
-    return Scratch(
+def _rows_of(workspace: Workspace, worker: int) -> Workspace:
+    return Workspace(
         workspace.noise[worker],
         workspace.state[worker],
         workspace.x[worker],
         workspace.y[worker],
         workspace.outputs[worker],
         workspace.coefficients[worker],
+        workspace.stop,
     )
 
 
 @inline_function
 def _differences(
-    shape: Shape, rule: Rule, weights: NDArray[np.float32], scratch: Scratch, at: int
+    shape: Shape, rule: Rule, weights: NDArray[np.float32], scratch: Workspace, at: int
 ) -> tuple[F32x16, F32x16]:
     """Return (how much the perturbation lowered the loss, the loss itself) of sixteen datapoints."""
     noise, x, y, state, outputs = scratch.noise, scratch.x, scratch.y, scratch.state, scratch.outputs
@@ -55,7 +56,7 @@ def run_group(
     rule: Rule,
     tiling: Tiling,
     weights: NDArray[np.float32],  # IN (n_padded,)
-    scratch: Scratch,  # with the group's datapoints and unit noise
+    scratch: Workspace,  # with the group's datapoints and unit noise
     first: int,  # datapoint
     group: int,  # in its tile
 ) -> float:
@@ -109,7 +110,7 @@ def run_chunk(
     chunk: int,
 ) -> None:
     """Run the tiles of one chunk in order and leave their partial sums; cut short, leave what nobody may use."""
-    scratch = _scratch_of(workspace, worker)
+    scratch = _rows_of(workspace, worker)
     partial = sums.partial[chunk]
     partial[:] = 0.0
     loss = 0.0
@@ -149,8 +150,7 @@ def _finish_step(rule: Rule, tiling: Tiling, weights: Weights, sums: Sums, step:
     return loss
 
 
-@kernel
-def train(
+def take_steps(
     shape: Shape,
     rule: Rule,
     source: Source,
@@ -162,37 +162,11 @@ def train(
     first_step: int,
     n_steps: int,
 ) -> tuple[int, float]:
-    """Take `n_steps` steps on the calling thread; return how many were taken and the last mean training loss.
+    """Take `n_steps` steps, on a thread for each row of the workspace; return their number and the last mean loss.
 
     It stops after a step whose loss is not finite; that step moves nothing. It stops within a step, which then does
     not count, when the workspace says so: a step of a very large batch takes minutes.
     """
-    loss = math.nan
-    for step in range(first_step, first_step + n_steps):
-        for chunk in range(tiling.n_chunks):
-            run_chunk(shape, rule, source, noise_source, tiling, weights.single, workspace, 0, sums, step, chunk)
-        if workspace.stop[0]:
-            return step - first_step, loss
-        loss = _finish_step(rule, tiling, weights, sums, step)
-        if not math.isfinite(loss):
-            return step + 1 - first_step, loss
-    return n_steps, loss
-
-
-@parallel_kernel
-def train_parallel(
-    shape: Shape,
-    rule: Rule,
-    source: Source,
-    noise_source: NoiseSource,
-    tiling: Tiling,
-    weights: Weights,
-    workspace: Workspace,
-    sums: Sums,
-    first_step: int,
-    n_steps: int,
-) -> tuple[int, float]:
-    """Do what `train` does, to the same bits, with the chunks of a step spread over all rows of the workspace."""
     workers = len(workspace.noise)
     single = weights.single
     loss = math.nan
@@ -206,3 +180,7 @@ def train_parallel(
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
     return n_steps, loss
+
+
+train, train_parallel = kernel(take_steps), parallel_kernel(take_steps)
+"""On the calling thread, for one row; or on all threads, to the same bits."""

@@ -75,7 +75,7 @@ def make_sum_datapoints(spec: Spec, teams: int) -> Any:
     padded_input, padded_to = -(-n_input // 4) * 4, -(-n_to // 4) * 4
     team_size, masked = team_size_of(spec), spec.masked
     n_weights, threads = n_from * n_to, teams * team_size
-    draw = make_draw_column(n_rows, gaussian=spec.gaussian)
+    draw = make_draw_column(n_rows, spec.noise)
     meet, run_datapoint, add_teams = make_meet(spec), make_run_datapoint(spec), make_add_teams(spec, teams)
     datapoint = device_function(spec.datapoint)
 

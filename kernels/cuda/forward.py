@@ -63,7 +63,7 @@ def make_layer(spec: Spec, threads: int, *, perturbed: bool) -> Any:
     n_input, n_output, n_to, n_from = spec.n_input, spec.n_output, spec.n_to, spec.n_from
     two_sided, masked, sequence_output = spec.two_sided, spec.masked, spec.sequence_output
     activation = make_activation(spec)
-    rows, values = make_values(gaussian=spec.gaussian)
+    rows, values = make_values(spec.noise)
 
     @device_function
     def value_at(x: NDArray[np.float32], x_row: int, activations: Any, here: int, which: int, row: int) -> Any:

@@ -55,7 +55,7 @@ def make_general(spec: Spec, threads: int) -> GeneralKernels:
     n_to, n_from = spec.n_to, spec.n_from
     n_weights = n_from * n_to
     two_sided, masked = spec.two_sided, spec.masked
-    rows, values = make_values(gaussian=spec.gaussian)
+    rows, values = make_values(spec.noise)
     row_groups = -(-n_from // rows)
     run_pass = make_pass(spec, threads, perturbed=True)
     datapoint = device_function(spec.datapoint)

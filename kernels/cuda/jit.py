@@ -30,7 +30,7 @@ if not SIMULATED and not hasattr(np, "row_stack"):
     with mock.patch.object(np, "row_stack", np.vstack, create=True):
         import numba.cuda.np.arrayobj  # noqa: F401
 
-config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a batch of few trials has few blocks, and that is no fault
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a pack of few trials has few blocks, and that is no fault
 
 
 def device_function(function: F) -> F:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.optimizers import OPTIMIZERS, RAW
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.optimizers import OPTIMIZER_CODES, RAW, cosine_steps
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 TIMESTEPS, BATCH_SIZE, KIND, COSINE_STEPS, SEED, STEP, ARGUMENT = range(7)
@@ -74,7 +75,7 @@ class Spec:
     softmax: bool
     cross_entropy: bool
     tanh: bool
-    gaussian: bool
+    noise: Noise
     two_sided: bool
     masked: bool
     datapoint: Callable[..., None]
@@ -111,7 +112,7 @@ def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, 
         softmax=network.softmax,
         cross_entropy=network.loss == "categorical_crossentropy",
         tanh=network.hidden_activation == "tanh",
-        gaussian=configuration.noise == "gaussian",
+        noise=configuration.noise,
         two_sided=configuration.sides == "two",
         masked=masked,
         datapoint=data.datapoint,
@@ -123,8 +124,8 @@ def sizes_of(configuration: WalkConfiguration, data: Data, seed: int) -> NDArray
     sizes = np.zeros(N_SIZES, dtype=np.int64)
     sizes[TIMESTEPS] = configuration.timesteps
     sizes[BATCH_SIZE] = configuration.batch_size
-    sizes[KIND] = RAW if configuration.update == "raw" else OPTIMIZERS[configuration.optimizer]
-    sizes[COSINE_STEPS] = configuration.schedule_steps if configuration.schedule == "cosine" else 0
+    sizes[KIND] = RAW if configuration.update == "raw" else OPTIMIZER_CODES[configuration.optimizer]
+    sizes[COSINE_STEPS] = cosine_steps(configuration)
     sizes[SEED] = np.uint64(seed).view(np.int64)
     sizes[ARGUMENT] = data.argument
     return sizes

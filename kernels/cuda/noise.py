@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.functions import box_muller, philox, sign
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function
-from freewalk.kernels.model.noise import Stream, blocks_per_column
+from freewalk.kernels.model.noise import NOISES, Noise, Stream, blocks_per_column
 
 _PERTURBATIONS = np.uint32(Stream.PERTURBATIONS)
-_WORD = 32  # signs in a word
 
 
 @device_function
@@ -23,90 +23,124 @@ def keys(seed: int) -> tuple[np.uint32, np.uint32]:
     return np.uint32(bits & np.uint64(0xFFFFFFFF)), np.uint32(bits >> np.uint64(32))
 
 
-def _draw_blocks_from(block: int, blocks: int) -> Any:
-    """Return a device function that draws the blocks `block` .. `blocks` - 1 of a column, four rows each.
+class Draw(NamedTuple):
+    """How a kind of noise makes values of the four words of a block."""
 
-    Each draws its own and calls the next. That is a loop written out, which the compiler does not do by itself with so
-    large a body: a loop that stays would put the noise into memory.
+    rows: int
+    """Values that a thread makes at a time: those of a block, or of one of its parts, of which it has 2, 4 or more."""
+    make_write: Callable[[int, int], Any]
+    """(first, n): device function (noise, w0, w1, w2, w3, part) that writes n values of a part from noise[first] on.
+
+    Where they go is compiled in: an array lives in registers only if every index is known.
     """
-    following = _draw_blocks_from(block + 1, blocks) if block + 1 < blocks else _draw_nothing
-    row = 4 * block
+
+
+def _make_write_normals(first: int, n: int) -> Any:
+    @device_function
+    def write(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32, part: int) -> None:
+        noise[first], noise[first + 1] = box_muller(w0, w1)
+        noise[first + 2], noise[first + 3] = box_muller(w2, w3)
+
+    return write
+
+
+def _make_write_signs(first: int, n: int) -> Any:
+    @device_function
+    def write(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32, part: int) -> None:
+        word = w0 if part == 0 else w1 if part == 1 else w2 if part == 2 else w3
+        for k in range(n):
+            noise[first + k] = sign(word, k)
+
+    return write
+
+
+NORMALS = Draw(4, _make_write_normals)
+SIGNS = Draw(32, _make_write_signs)
+
+
+def _draw_of(kind: Noise) -> Draw:
+    found: Draw = globals()[NOISES[kind].cuda]
+    return found
+
+
+def make_draw_column(n_rows: int, kind: Noise) -> Any:
+    """Return a device function that leaves the noise of one column's rows in a thread's own array.
+
+    The number of rows, a multiple of four, is compiled in, so that the array lives in registers.
+    """
+    draw = _draw_from(0, n_rows, kind)
 
     @device_function
-    def draw(noise: Any, k0: np.uint32, k1: np.uint32, column: int, index: int, step: int) -> None:
-        where = np.uint32(column * blocks + block)
-        w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
-        noise[row], noise[row + 1] = box_muller(w0, w1)
-        noise[row + 2], noise[row + 3] = box_muller(w2, w3)
-        following(noise, k0, k1, column, index, step)
+    def draw_column(noise: Any, k0: np.uint32, k1: np.uint32, column: int, index: int, step: int) -> None:
+        draw(noise, k0, k0, k0, k0, k0, k1, column, index, step)
+
+    return draw_column
+
+
+def _draw_from(row: int, n_rows: int, kind: Noise) -> Any:
+    """Return a device function that draws the rows `row` .. `n_rows` - 1 of a column, given the words of their block.
+
+    Each draws a part of a block and calls the next. That is a loop written out, which the compiler does not do by
+    itself with so large a body: a loop that stays would put the noise into memory.
+    """
+    rows, make_write = _draw_of(kind)
+    rows_of_a_block, blocks = NOISES[kind].rows, blocks_per_column(n_rows, kind)
+    block, part = row // rows_of_a_block, row % rows_of_a_block // rows
+    write = make_write(row, min(rows, n_rows - row))
+    following = _draw_from(row + rows, n_rows, kind) if row + rows < n_rows else _draw_nothing
+
+    @device_function
+    def draw(
+        noise: Any,
+        w0: np.uint32,
+        w1: np.uint32,
+        w2: np.uint32,
+        w3: np.uint32,
+        k0: np.uint32,
+        k1: np.uint32,
+        column: int,
+        index: int,
+        step: int,
+    ) -> None:
+        if part == 0:
+            where = np.uint32(column * blocks + block)
+            w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
+        write(noise, w0, w1, w2, w3, part)
+        following(noise, w0, w1, w2, w3, k0, k1, column, index, step)
 
     return draw
 
 
 @device_function
-def _draw_nothing(noise: Any, k0: np.uint32, k1: np.uint32, column: int, index: int, step: int) -> None:
+def _draw_nothing(*arguments: Any) -> None:
     pass
 
 
-def make_draw_column(n_rows: int, *, gaussian: bool) -> Any:
-    """Return a device function that leaves the noise of one column's rows in a thread's own array.
-
-    The number of rows is compiled in, so that the array lives in registers.
-    """
-    if gaussian:
-        return _draw_blocks_from(0, blocks_per_column(n_rows, "gaussian"))
-    signs_0, signs_1, signs_2, signs_3 = (max(0, min(_WORD, n_rows - _WORD * k)) for k in range(4))
-
-    @device_function
-    def draw_rademacher(noise: Any, k0: np.uint32, k1: np.uint32, column: int, index: int, step: int) -> None:
-        # one block: a column that lives in registers has fewer rows than its 128 signs
-        w0, w1, w2, w3 = philox(np.uint32(column), np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
-        for k in range(signs_0):
-            noise[k] = sign(w0, k)
-        for k in range(signs_1):
-            noise[_WORD + k] = sign(w1, k)
-        for k in range(signs_2):
-            noise[2 * _WORD + k] = sign(w2, k)
-        for k in range(signs_3):
-            noise[3 * _WORD + k] = sign(w3, k)
-
-    return draw_rademacher
-
-
-def make_values(*, gaussian: bool) -> Any:
+def make_values(kind: Noise) -> Any:
     """Return (rows, device function): the function leaves that many rows' noise of one column in a thread's own array.
 
     Rows begin at a multiple of the number returned; n_rows, the rows of a column, is a runtime value.
     """
-    rows = 4 if gaussian else _WORD
+    rows, make_write = _draw_of(kind)
+    rows_of_a_block, write = NOISES[kind].rows, make_write(0, rows)
+    last_part = rows_of_a_block // rows - 1
 
     @device_function
-    def gaussian_values(
+    def values(
         noise: Any, k0: np.uint32, k1: np.uint32, n_rows: int, first_row: int, column: int, index: int, step: int
     ) -> None:
-        where = np.uint32(column * ((n_rows + 3) // 4) + first_row // 4)
+        blocks = (n_rows + rows_of_a_block - 1) // rows_of_a_block
+        where = np.uint32(column * blocks + first_row // rows_of_a_block)
         w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
-        noise[0], noise[1] = box_muller(w0, w1)
-        noise[2], noise[3] = box_muller(w2, w3)
+        write(noise, w0, w1, w2, w3, first_row // rows & last_part)
 
-    @device_function
-    def rademacher_values(
-        noise: Any, k0: np.uint32, k1: np.uint32, n_rows: int, first_row: int, column: int, index: int, step: int
-    ) -> None:
-        where = np.uint32(column * ((n_rows + 127) // 128) + first_row // 128)
-        w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
-        which = (first_row // _WORD) & 3
-        word = w0 if which == 0 else w1 if which == 1 else w2 if which == 2 else w3
-        for k in range(_WORD):
-            noise[k] = sign(word, k)
-
-    return rows, gaussian_values if gaussian else rademacher_values
+    return rows, values
 
 
 @cache
-def make_noise_kernel(*, gaussian: bool) -> Any:
+def make_noise_kernel(kind: Noise) -> Any:
     """Return a kernel that writes unit perturbations, for checks: one thread for each datapoint and column."""
-    rows, values = make_values(gaussian=gaussian)
+    rows, values = make_values(kind)
 
     @cuda_kernel
     def write_noise(seed: int, step: int, datapoints: NDArray[np.int64], out: NDArray[np.float32]) -> None:

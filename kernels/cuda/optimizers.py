@@ -1,15 +1,12 @@
-"""How one weight moves, in float64: the twin of freewalk.kernels.cpu.optimizers, one weight a thread."""
+"""How one weight moves, in float64, one weight a thread."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.optimizers import MOMENTUM as MOMENTUM_RULE
-from freewalk.kernels.cpu.optimizers import RAW, SGD
 from freewalk.kernels.cuda.jit import device_function
 from freewalk.kernels.cuda.layout import (
     BATCH_SIZE,
@@ -22,19 +19,11 @@ from freewalk.kernels.cuda.layout import (
     SECOND,
     STDDEV,
 )
-from freewalk.kernels.model.optimizers import ADAM_BETAS, ADAM_EPSILON
+from freewalk.kernels.model import optimizers
+from freewalk.kernels.model.optimizers import RAW
 
-_BETA_1, _BETA_2 = ADAM_BETAS
-_EPSILON = ADAM_EPSILON
-
-
-@device_function
-def _rate(sizes: NDArray[np.int64], numbers: NDArray[np.float64], trial: int, step: int) -> Any:
-    rate = numbers[trial, LEARNING_RATE]
-    if sizes[trial, COSINE_STEPS] > 0:
-        share = min(1.0, step / sizes[trial, COSINE_STEPS])
-        rate *= 0.5 * (1.0 + math.cos(math.pi * share))
-    return rate
+_rate_at, _corrections = device_function(optimizers.rate_at), device_function(optimizers.corrections)
+_direction = device_function(optimizers.direction)
 
 
 @device_function
@@ -56,20 +45,9 @@ def move(
         weight += numbers[trial, STDDEV] * scale * total
     else:
         gradient = -total * scale / numbers[trial, STDDEV]
-        change = gradient
-        if kind != SGD:
-            first = state[trial, FIRST, position]
-            if kind == MOMENTUM_RULE:
-                first = numbers[trial, MOMENTUM] * first + gradient
-                change = first
-            else:
-                second = state[trial, SECOND, position]
-                first += (1.0 - _BETA_1) * (gradient - first)
-                second += (1.0 - _BETA_2) * (gradient * gradient - second)
-                state[trial, SECOND, position] = second
-                corrected = first / (1.0 - _BETA_1 ** (step + 1))
-                change = corrected / (math.sqrt(second / (1.0 - _BETA_2 ** (step + 1))) + _EPSILON)
-            state[trial, FIRST, position] = first
-        weight -= _rate(sizes, numbers, trial, step) * change
+        correction_1, correction_2 = _corrections(kind, step)
+        first, second, momentum = state[trial, FIRST], state[trial, SECOND], numbers[trial, MOMENTUM]
+        change = _direction(kind, momentum, gradient, first, second, position, correction_1, correction_2)
+        weight -= _rate_at(numbers[trial, LEARNING_RATE], sizes[trial, COSINE_STEPS], step) * change
     state[trial, MASTER, position] = weight
     single[trial, position] = np.float32(weight)

@@ -14,7 +14,7 @@ from freewalk.kernels.cuda.jit import cuda
 class Scratch:
     """Arrays on the device by name, kept from call to call, each as large as the largest that was asked for.
 
-    Shapes alternate, between training and evaluation and between the trials of a batch, and new memory takes as long as
+    Shapes alternate, between training and evaluation and between the trials of a pack, and new memory takes as long as
     many steps.
     """
 

@@ -37,9 +37,9 @@ from freewalk.kernels.cuda.layout import (
 )
 from freewalk.kernels.cuda.resident import make_resident
 from freewalk.kernels.cuda.scratch import Scratch
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork, check_mask
 from freewalk.kernels.model.noise import initial_weights
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.state import check_state, make_state, moment_names
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, State
 
@@ -62,7 +62,7 @@ class DeviceTrials:
         self,
         network: FreeNetwork,
         data: Data,
-        trials: Sequence[BatchTrial],
+        trials: Sequence[PackTrial],
         *,
         evaluation_points: int,
         mask: NDArray[np.bool_] | None = None,
@@ -71,7 +71,7 @@ class DeviceTrials:
         check_mask(network, mask)
         specs = {spec_of(network, trial.configuration, data, masked=mask is not None) for trial in trials}
         if len(specs) != 1:
-            raise ValueError("trials of one batch must agree in noise and sides")
+            raise ValueError("trials of one pack must agree in noise and sides")
         self.network = network
         self.spec = specs.pop()
         self.shape = shape
@@ -289,7 +289,7 @@ class DeviceTrials:
         return x, y
 
 
-def _start(network: FreeNetwork, trial: BatchTrial, mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+def _start(network: FreeNetwork, trial: PackTrial, mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:
     weights = initial_weights(network.n_from, network.n_to, trial.seed) if trial.initial is None else trial.initial
     if weights.shape != (network.n_from, network.n_to):
         raise ValueError(f"initial weights must have shape {(network.n_from, network.n_to)}, got {weights.shape}")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.trials import DeviceTrials
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, WalkConfiguration
 
 
@@ -63,7 +63,7 @@ class CudaWalk(_OnDevice):
     ) -> None:
         self.network = network
         self.step = 0
-        trial = BatchTrial(configuration, seed, initial)
+        trial = PackTrial(configuration, seed, initial)
         self._trials = DeviceTrials(network, data, [trial], evaluation_points=evaluation_points, mask=mask)
         self._trials.compile(side_by_side=False)
         self._stop = False
@@ -103,7 +103,7 @@ class CudaWalk(_OnDevice):
         self.step = int(state["step"])
 
 
-class CudaBatch(_OnDevice):
+class CudaPack(_OnDevice):
     """Trials of one network side by side, a block each: own seed, standard deviation, batch size, timesteps and rule.
 
     Networks too large for that take turns with the whole GPU.
@@ -118,7 +118,7 @@ class CudaBatch(_OnDevice):
         self,
         network: FreeNetwork,
         data: Data,
-        trials: Sequence[BatchTrial],
+        trials: Sequence[PackTrial],
         *,
         evaluation_points: int,
         mask: NDArray[np.bool_] | None = None,
@@ -131,7 +131,7 @@ class CudaBatch(_OnDevice):
 
     @property
     def active(self) -> tuple[int, ...]:
-        """The trials that still run, by their places in the batch."""
+        """The trials that still run, by their places in the pack."""
         return tuple(self._order)
 
     @property

@@ -7,7 +7,7 @@ have the same bits on every machine with FMA, and NaN and infinity stay visible.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -35,6 +35,24 @@ def helper_function(function: F) -> F:
     return compiled
 
 
+def choice(functions: Sequence[Any]) -> Any:
+    """Return a function (k, *arguments) that calls the k-th of these compiled functions, and the last for any other k.
+
+    It is inlined, and so is one comparison for each function.
+    """
+    own = functions[0]
+    others = choice(functions[1:]) if len(functions) > 1 else None
+
+    @inline_function
+    def choose(k: int, *arguments: Any) -> None:
+        if others is None or k == 0:
+            own(*arguments)
+        else:
+            others(k - 1, *arguments)
+
+    return choose
+
+
 def checked_function(function: F) -> F:
     """Compile a helper that raises IndexError where an index lies beyond an array; slower, and never cached."""
     compiled: F = numba.njit(**{**_OPTIONS, "boundscheck": True})(function)
@@ -42,14 +60,14 @@ def checked_function(function: F) -> F:
 
 
 def kernel(function: F) -> F:
-    """Compile an entry point: releases the GIL, runs on one thread, cached on disk."""
+    """Compile an entry point: releases the GIL, runs on one thread, `prange` loops too, cached on disk."""
     return _cached(numba.njit(**_OPTIONS)(function), function, Path(function.__code__.co_filename).parent)
 
 
 def parallel_kernel(function: F) -> F:
     """Compile an entry point whose `prange` loops use all threads; cached on disk."""
     compiled = numba.njit(parallel=True, **_OPTIONS)(function)
-    return _cached(compiled, function, Path(function.__code__.co_filename).parent)
+    return _cached(compiled, function, Path(function.__code__.co_filename).parent, "parallel")
 
 
 def c_function(signature: Any, sources: Path | None) -> Callable[[F], F]:
@@ -70,13 +88,13 @@ def c_function(signature: Any, sources: Path | None) -> Callable[[F], F]:
     return decorate
 
 
-def _cached(compiled: Any, function: F, sources: Path) -> F:
+def _cached(compiled: Any, function: F, sources: Path, options: str = "") -> F:
     """Keep what it compiles to on disk until a file in `sources` or of the kernels changes, from which it may inline.
 
     Numba's own cache looks only at the file of the cached function itself, and would go on using machine code that
-    holds an older version of a helper from another file.
+    holds an older version of a helper from another file. `options` says how it compiles, where one function does twice.
     """
-    compiled._cache = MachineCodeCache(function, source_fingerprint(sources))
+    compiled._cache = MachineCodeCache(function, source_fingerprint(sources) + options)
     return cast(F, compiled)
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from freewalk.kernels.model.walk import Optimizer, Schedule, check_counts, check_learning_rates, check_words
 
 Method = Literal["backprop", "numerical", "synthetic"]
-BACKPROP, NUMERICAL, SYNTHETIC = METHODS = get_args(Method)
+
+
+class Way(NamedTuple):
+    """How a method comes to its gradient; by passes backward, if nothing else is said."""
+
+    tries: bool = False
+    """Every weight up and down."""
+    predicts: bool = False
+    """Layer by layer, by predictors that learn: for layered networks alone."""
+
+
+METHODS: dict[Method, Way] = {"backprop": Way(), "numerical": Way(tries=True), "synthetic": Way(predicts=True)}
 Predictor = Literal["linear", "bias", "conditioned"]
 
 
@@ -54,10 +65,15 @@ class DescentConfiguration:
 
     def __post_init__(self) -> None:
         check_learning_rates(self, "learning_rate", "predictor_learning_rate")
-        check_words(self, method=METHODS, predictor=get_args(Predictor))
+        check_words(self, method=tuple(METHODS), predictor=get_args(Predictor))
         check_counts(self, "batch_size", "timesteps", "schedule_steps")
         if not (math.isfinite(self.backward_cost) and self.backward_cost >= 0):
             raise ValueError(f"backward_cost must be a finite number of at least 0, got {self.backward_cost}")
+
+    @property
+    def way(self) -> Way:
+        """How the method comes to its gradient."""
+        return METHODS[self.method]
 
     @property
     def effective_learning_rate(self) -> float:
@@ -82,9 +98,9 @@ class DescentConfiguration:
         n_predictor_weights
             S, see `LayeredNetwork.n_predictor_weights`.
         """
-        if self.method == NUMERICAL:
+        if self.way.tries:
             return 2.0 * n_weights * self.batch_size
         cost = 1.0 + self.backward_cost
-        if self.method == SYNTHETIC:
+        if self.way.predicts:
             cost += (1.0 + self.backward_cost / 2) * n_predictor_weights / n_weights
         return self.batch_size * cost

@@ -7,18 +7,20 @@ words and a key of two into four words of random bits. The key is the 64-bit see
 A column of the weight matrix has blocks of its own: block `column * blocks_per_column(n_from, noise) + k` serves 4 rows
 of Gaussian noise or 128 rows of Rademacher signs. So a GPU thread that owns a column needs nobody else's words.
 
-This module is the obvious NumPy version in float64; the fast kernels are tested against it.
+This module is the obvious NumPy version in float64; the fast kernels are tested against it. NOISES below is the one
+table of the kinds of noise: a new kind is a row there and the functions that the row names.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-Noise = Literal["gaussian", "rademacher"]
 
 MULTIPLIER_0 = 0xD2511F53
 MULTIPLIER_1 = 0xCD9E8D57
@@ -118,14 +120,63 @@ def sign_from_words(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     return 1.0 - 2.0 * bits.reshape(*words.shape[:-1], -1).astype(np.float64)
 
 
-def rows_per_block(noise: Noise) -> int:
-    """Return how many rows of a weight column the four words of one block serve."""
-    return 4 if noise == "gaussian" else 128
+def write_normals(words: Any, out: Any, first: int, stride: int, n: int) -> None:
+    """Write the first n of the four normals of a block to out[first], out[first + stride], ...; for Numba to compile.
+
+    The formula is that of `normal_from_words`.
+    """
+    for k in range(0, n, 2):
+        u = float((words[k] >> np.uint32(1)) | np.uint32(1)) / 2147483648.0
+        turned = np.int64((words[k + 1] << np.uint32(2)) & np.uint32(0xFFFFFFFF))
+        fraction = float(turned - 4294967296 if turned >= 2147483648 else turned) / 4294967296.0
+        angle = math.pi / 2 * (float(words[k + 1] >> np.uint32(30)) + fraction)
+        radius = math.sqrt(-2.0 * math.log(u))
+        out[first + k * stride] = radius * math.cos(angle)
+        if k + 1 < n:
+            out[first + (k + 1) * stride] = radius * math.sin(angle)
+
+
+def write_signs(words: Any, out: Any, first: int, stride: int, n: int) -> None:
+    """Write the first n of the 128 signs of a block, as `write_normals` does."""
+    for k in range(n):
+        bit = (words[k >> 5] >> np.uint32(k & 31)) & np.uint32(1)
+        out[first + k * stride] = 1.0 - 2.0 * bit
+
+
+@dataclass(frozen=True)
+class NoiseKind:
+    """All that is known of a kind of noise, of mean 0 and variance 1 before stddev scales it."""
+
+    summary: str
+    """For help texts."""
+    rows: int
+    """Of a weight column, that the four words of one block serve."""
+    seconds: float
+    """A draw on one core of the processor that `freewalk.harness.methods.cost` speaks of."""
+    from_words: Callable[[NDArray[np.uint32]], NDArray[np.float64]]
+    """The reference: (..., 4 n) words to (..., rows n) values."""
+    write: Callable[[Any, Any, int, int, int], None]
+    """One block in float64, plain Python that Numba compiles: for the walk on any model."""
+    cpu: str
+    """Name in freewalk.kernels.cpu.noise of the function that stores one block for sixteen datapoints."""
+    cuda: str
+    """Name in freewalk.kernels.cuda.noise of its `Draw`."""
+
+
+Noise = Literal["gaussian", "rademacher"]
+NOISES: dict[Noise, NoiseKind] = {
+    "gaussian": NoiseKind("normal", 4, 0.65e-9, normal_from_words, write_normals, "store_normals", "NORMALS"),
+    "rademacher": NoiseKind("plus or minus stddev", 128, 0.05e-9, sign_from_words, write_signs, "store_signs", "SIGNS"),
+}
+"""The kinds of noise by name; the first is the default."""
+DEFAULT_NOISE: Noise = next(iter(NOISES))
+NOISE_CODES: dict[Noise, int] = {name: code for code, name in enumerate(NOISES)}
+"""What compiled code knows the kinds by."""
 
 
 def blocks_per_column(n_from: int, noise: Noise) -> int:
     """Return the number of blocks of a weight column with n_from rows."""
-    return -(-n_from // rows_per_block(noise))
+    return -(-n_from // NOISES[noise].rows)
 
 
 def unit_perturbations(
@@ -135,7 +186,7 @@ def unit_perturbations(
     seed: int,
     step: int,
     datapoints: NDArray[np.integer],
-    noise: Noise = "gaussian",
+    noise: Noise = DEFAULT_NOISE,
 ) -> NDArray[np.float64]:
     """Return the perturbations D_b / stddev of some datapoints at one step.
 
@@ -148,7 +199,7 @@ def unit_perturbations(
     datapoints
         (n,) indices in the batch.
     noise
-        Standard normals or signs.
+        Their kind.
 
     Returns
     -------
@@ -158,13 +209,12 @@ def unit_perturbations(
     blocks = np.arange(n_to * per_column).reshape(n_to, per_column)
     words = philox(counters(blocks, datapoints[:, None, None], step, Stream.PERTURBATIONS), seed)
     flat = words.reshape(len(datapoints), n_to, per_column * 4)
-    values = normal_from_words(flat) if noise == "gaussian" else sign_from_words(flat)
-    return np.swapaxes(values[..., :n_from], 1, 2)
+    return np.swapaxes(NOISES[noise].from_words(flat)[..., :n_from], 1, 2)
 
 
 def initial_uniforms(n_from: int, n_to: int, seed: int) -> NDArray[np.float64]:
     """Return (n_from, n_to) numbers uniform in [-1, 1), one for each position of a weight matrix."""
-    per_column = blocks_per_column(n_from, "gaussian")
+    per_column = -(-n_from // 4)  # a word a row
     blocks = np.arange(n_to * per_column).reshape(n_to, per_column)
     words = philox(counters(blocks, 0, 0, Stream.INITIAL_WEIGHTS), seed).reshape(n_to, -1)
     columns = 2.0 * uniform_from_words(words) - 1.0

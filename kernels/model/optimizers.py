@@ -1,9 +1,12 @@
-"""The optimisers in NumPy float64, for gradients of any shape; their compiled twins are in cpu/optimizers.py."""
+"""The optimisers: in NumPy float64 for gradients of any shape, and one weight at a time for Numba to compile.
+
+The functions of one weight are plain Python; cpu/optimizers.py and cuda/optimizers.py compile the same ones.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,44 @@ MOMENTS: dict[str, tuple[str, ...]] = {
     "adam": ("first_moment", "second_moment"),
 }
 """What each rule keeps from step to step, besides the weights."""
+
+RAW, SGD, MOMENTUM, ADAM = range(4)
+OPTIMIZER_CODES: dict[Optimizer, int] = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}
+"""What compiled code knows the rules by; RAW is the original rule, which has no optimiser."""
+_BETA_1, _BETA_2 = ADAM_BETAS
+
+
+def rate_at(learning_rate: float, cosine_steps: int, step: int) -> float:
+    """Return the learning rate of a step: constant, or falling to 0 along a half cosine of so many steps if any."""
+    if cosine_steps > 0:
+        return learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / cosine_steps)))
+    return learning_rate
+
+
+def corrections(kind: int, step: int) -> tuple[float, float]:
+    """Return what Adam divides its two moments by at a step, counted from 0."""
+    if kind == ADAM:
+        return 1.0 - _BETA_1 ** (step + 1), 1.0 - _BETA_2 ** (step + 1)
+    return 1.0, 1.0
+
+
+def direction(
+    kind: int, momentum: float, g: float, first: Any, second: Any, q: int, correction_1: float, correction_2: float
+) -> Any:
+    """Return what the learning rate multiplies for the weight at q with gradient g; move its moments, in place.
+
+    sgd:       g
+    momentum:  v = momentum * v + g (Polyak, 1964)
+    adam:      Kingma and Ba, 2015, with bias correction
+    """
+    if kind == SGD:
+        return g
+    if kind == MOMENTUM:
+        first[q] = momentum * first[q] + g
+        return first[q]
+    first[q] += (1.0 - _BETA_1) * (g - first[q])
+    second[q] += (1.0 - _BETA_2) * (g * g - second[q])
+    return (first[q] / correction_1) / (math.sqrt(second[q] / correction_2) + ADAM_EPSILON)
 
 
 class OptimizerSettings(Protocol):
@@ -36,18 +77,21 @@ class OptimizerSettings(Protocol):
     def schedule_steps(self) -> int: ...  # noqa: D102
 
 
+def cosine_steps(settings: OptimizerSettings) -> int:
+    """Return over how many steps the learning rate falls; 0 if it is constant."""
+    return settings.schedule_steps if settings.schedule == "cosine" else 0
+
+
 class Sgd:
     """W -= rate * g."""
 
     def __init__(self, settings: OptimizerSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.moments: dict[str, float | NDArray[np.float64]] = dict.fromkeys(MOMENTS[settings.optimizer], 0.0)
 
     def _rate(self, step: int) -> float:
-        s = self._settings
-        if s.schedule == "constant":
-            return s.learning_rate
-        return s.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / s.schedule_steps)))
+        s = self.settings
+        return rate_at(s.learning_rate, cosine_steps(s), step)
 
     def direction(self, gradient: NDArray[np.float64], step: int) -> NDArray[np.float64]:
         """Return what the learning rate multiplies."""
@@ -63,7 +107,7 @@ class Momentum(Sgd):
 
     def direction(self, gradient: NDArray[np.float64], step: int) -> NDArray[np.float64]:
         """Return the velocity."""
-        velocity: NDArray[np.float64] = self._settings.momentum * self.moments["velocity"] + gradient
+        velocity: NDArray[np.float64] = self.settings.momentum * self.moments["velocity"] + gradient
         self.moments["velocity"] = velocity
         return velocity
 

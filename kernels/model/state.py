@@ -1,6 +1,6 @@
 """What a trial needs to go on to the same bits: named arrays, the same names and shapes on every backend.
 
-    method       (), text: walk, backprop, numerical or synthetic
+    method       (), text: walk, or one of METHODS
     optimizer    (), text: raw, sgd, momentum or adam
     step         (), int64: steps taken so far
     weights      (n_from, n_to) float64
@@ -58,7 +58,7 @@ def make_state(
     """
     arrays = dict(zip(moment_names(configuration), moments, strict=True)) | more
     return {
-        "method": np.array(_method_of(configuration)),
+        "method": np.array(configuration.method),
         "optimizer": np.array(_optimizer_of(configuration)),
         "step": np.array(step, dtype=np.int64),
         "weights": weights.copy(),
@@ -85,7 +85,7 @@ def check_state(
     more
         Shapes of the other arrays of the method.
     """
-    for name, wanted in (("method", _method_of(configuration)), ("optimizer", _optimizer_of(configuration))):
+    for name, wanted in (("method", configuration.method), ("optimizer", _optimizer_of(configuration))):
         if name not in state:
             raise ValueError(f"the state has no {name!r}")
         if str(state[name]) != wanted:
@@ -110,10 +110,6 @@ def _check_arrays(state: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape]
     surplus = sorted(state.keys() - shapes.keys() - {"method", "optimizer"})
     if surplus:
         raise ValueError(f"the state has {', '.join(map(repr, surplus))}, which this trial has not")
-
-
-def _method_of(configuration: Configuration) -> str:
-    return "walk" if isinstance(configuration, WalkConfiguration) else configuration.method
 
 
 def _optimizer_of(configuration: Configuration) -> str:

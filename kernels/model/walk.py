@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
 
 Update = Literal["raw", "normalised"]
 Optimizer = Literal["sgd", "momentum", "adam"]
@@ -62,6 +62,7 @@ class WalkConfiguration:
         If a value is out of range.
     """
 
+    method: ClassVar = "walk"
     stddev: float
     """Standard deviation of the perturbations."""
     batch_size: int
@@ -79,7 +80,7 @@ class WalkConfiguration:
     schedule_steps: int = 1
     sides: Sides = "one"
     """`one` compares W + D with W; `two` compares W + D with W - D."""
-    noise: Noise = "gaussian"
+    noise: Noise = DEFAULT_NOISE
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.stddev) and self.stddev >= 0):
@@ -87,7 +88,7 @@ class WalkConfiguration:
         if self.update == "normalised" and self.stddev == 0:
             raise ValueError("stddev must be above 0 with update=normalised, which divides by it")
         check_learning_rates(self, "learning_rate")
-        check_words(self, update=get_args(Update), sides=get_args(Sides), noise=get_args(Noise))
+        check_words(self, update=get_args(Update), sides=get_args(Sides), noise=tuple(NOISES))
         check_counts(self, "batch_size", "timesteps", "schedule_steps")
 
     @property

@@ -153,22 +153,6 @@ def gradient_estimate(
     return result
 
 
-def raw_step(
-    network: FreeNetwork,
-    weights: Array,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    timesteps: int,
-    unit_noise: Array,
-    stddev: float,
-    *,
-    sides: Sides = "one",
-    mask: NDArray[np.bool_] | None = None,
-) -> Array:
-    """Return the weights after one step of the original rule: W + mean_b D_b (L_b(W) - L_b(W + D_b))."""
-    return weights - gradient_estimate(network, weights, x, y, timesteps, unit_noise, stddev, sides=sides, mask=mask)
-
-
 def numerical_gradient(
     function: Callable[[Array], float], weights: Array, h: float = 1e-5, mask: NDArray[np.bool_] | None = None
 ) -> Array:

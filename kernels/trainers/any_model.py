@@ -19,8 +19,18 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from freewalk.kernels.data.task_functions import data_words
-from freewalk.kernels.machine.jit import helper_function, inline_function
-from freewalk.kernels.model.noise import Noise, Stream, blocks_per_column, counters, initial_weights, philox, seed_words
+from freewalk.kernels.machine.jit import choice, helper_function, inline_function
+from freewalk.kernels.model.noise import (
+    DEFAULT_NOISE,
+    NOISE_CODES,
+    NOISES,
+    Noise,
+    Stream,
+    counters,
+    initial_weights,
+    philox,
+    seed_words,
+)
 from freewalk.kernels.model.optimizers import make_optimizer
 from freewalk.kernels.model.walk import Optimizer, Progress, Schedule, Sides, Update, WalkConfiguration
 from freewalk.kernels.trainers.bounds import check_indices
@@ -31,8 +41,6 @@ Batch = tuple[NDArray[Any], NDArray[Any]]
 
 _DATAPOINTS_OF_A_PIECE = 64
 _PERTURBATIONS = int(Stream.PERTURBATIONS)
-_QUARTER_TURN = math.pi / 2
-_ONE = np.uint32(1)
 
 
 class _Step(NamedTuple):
@@ -42,47 +50,25 @@ class _Step(NamedTuple):
     step: int
     n_from: int
     n_to: int
-    blocks_per_column: int
+    noise: int  # one of NOISE_CODES
+    rows_of_a_block: int
     stddev: float
     two_sided: bool
-    rademacher: bool
 
 
-@inline_function
-def _normal_pair(radius_word: np.uint32, angle_word: np.uint32) -> tuple[float, float]:
-    """Return two standard normals, as `freewalk.kernels.model.noise.normal_from_words` defines them."""
-    u = float((radius_word >> _ONE) | _ONE) / 2147483648.0
-    turned = np.int64((angle_word << np.uint32(2)) & np.uint32(0xFFFFFFFF))
-    fraction = float(turned - 4294967296 if turned >= 2147483648 else turned) / 4294967296.0
-    angle = _QUARTER_TURN * (float(angle_word >> np.uint32(30)) + fraction)
-    radius = math.sqrt(-2.0 * math.log(u))
-    return radius * math.cos(angle), radius * math.sin(angle)
-
-
-@inline_function
-def _word(words: Any, k: int) -> np.uint32:
-    return words[0] if k == 0 else words[1] if k == 1 else words[2] if k == 2 else words[3]  # type: ignore[no-any-return]
+_write_block = choice([inline_function(kind.write) for kind in NOISES.values()])
 
 
 @inline_function
 def _perturb(step: Any, datapoint: int, out: Any) -> None:
     """Write a datapoint's perturbation divided by stddev; weights lie row after row of an (n_from, n_to) matrix."""
-    rows = 128 if step.rademacher else 4
+    per_column = (step.n_from + step.rows_of_a_block - 1) // step.rows_of_a_block
     for column in range(step.n_to):
-        for block in range(step.blocks_per_column):
-            counter = column * step.blocks_per_column + block
-            words = data_words(step.seed, _PERTURBATIONS, step.step, datapoint, counter)
-            first = block * rows
-            if step.rademacher:
-                for k in range(min(rows, step.n_from - first)):
-                    bit = (_word(words, k >> 5) >> np.uint32(k & 31)) & _ONE
-                    out[(first + k) * step.n_to + column] = 1.0 - 2.0 * bit
-            else:
-                a, b = _normal_pair(words[0], words[1])
-                c, d = _normal_pair(words[2], words[3])
-                for k in range(min(rows, step.n_from - first)):
-                    value = a if k == 0 else b if k == 1 else c if k == 2 else d
-                    out[(first + k) * step.n_to + column] = value
+        for block in range(per_column):
+            words = data_words(step.seed, _PERTURBATIONS, step.step, datapoint, column * per_column + block)
+            row = block * step.rows_of_a_block
+            n = min(step.rows_of_a_block, step.n_from - row)
+            _write_block(step.noise, words, out, row * step.n_to + column, step.n_to, n)
 
 
 @cache
@@ -165,7 +151,7 @@ class RandomWalk:
         schedule: Schedule = "constant",
         schedule_steps: int = 1,
         sides: Sides = "one",
-        noise: Noise = "gaussian",
+        noise: Noise = DEFAULT_NOISE,
         seed: int = 0,
         initial: ArrayLike | None = None,
         dtype: DTypeLike = np.float64,
@@ -320,10 +306,10 @@ class RandomWalk:
             self._seed,
             self.step,
             *self.shape,
-            blocks_per_column(self.shape[0], configuration.noise),
+            NOISE_CODES[configuration.noise],
+            NOISES[configuration.noise].rows,
             configuration.stddev,
             configuration.sides == "two",
-            configuration.noise == "rademacher",
         )
         weights = self._weights.astype(self._dtype)
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.batch import CpuBatch, compile_batches
+from freewalk.kernels.cpu.pack import CpuPack, compile_packs
 from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
-from freewalk.kernels.model.batch import BatchTrial, TrialBatch
-from freewalk.kernels.model.descent import DescentConfiguration, Method
+from freewalk.kernels.model.descent import METHODS, DescentConfiguration
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.pack import Pack, PackTrial
 from freewalk.kernels.model.walk import Data, Trainer, WalkConfiguration
 from freewalk.kernels.trainers import gradient_trainers
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
@@ -35,12 +35,12 @@ class Backend:
     """Type of the network arithmetic; master weights are float64 everywhere."""
     workers: int
     """Trials that may run at once, each on a thread of its own."""
-    most_together: int = 0
-    """Trials of any seeds that one batch may hold; 0 if this backend has no batches."""
-    fewest_together: int = 0
-    """Trials that are worth a batch; fewer run one by one."""
+    most_in_a_pack: int = 0
+    """Trials of any seeds that one pack may hold; 0 if this backend has no packs."""
+    fewest_in_a_pack: int = 0
+    """Trials that are worth a pack; fewer run one by one."""
     most_sharing_noise: int = 0
-    """Trials of one seed and one network that are worth a batch that draws their noise once; 0 if there is none."""
+    """Trials of one seed and one network that are worth a pack that draws their noise once; 0 if there is none."""
     note: str | None = None
     """Why `auto` did not take something faster; None if it did, or was not asked."""
 
@@ -56,10 +56,13 @@ class Backend:
         initial: NDArray[np.float64] | None = None,
     ) -> Trainer:
         """Return a new trial of the walk at step 0, from the `initial` weights or those of the seed."""
-        kind: type[Any] = CpuWalk if self.name == "cpu" else ReferenceWalk
         options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points}
-        walk: Trainer = kind(network, configuration, data, mask=mask, initial=initial, **options)
+        walk: Trainer = self._trainers()[0](network, configuration, data, mask=mask, initial=initial, **options)
         return walk
+
+    def _trainers(self) -> tuple[Any, Any]:
+        """Return what trains one walk, and what trains a pack, if there is anything."""
+        return (CpuWalk, CpuPack) if self.name == "cpu" else (ReferenceWalk, None)
 
     def make_descent(
         self,
@@ -99,39 +102,41 @@ class Backend:
             float64=self.name == "reference",
         )
 
-    def make_batch(
+    def make_pack(
         self,
         network: FreeNetwork,
         data: Data,
-        trials: Sequence[BatchTrial],
+        trials: Sequence[PackTrial],
         *,
         evaluation_points: int,
         mask: NDArray[np.bool_] | None = None,
-    ) -> TrialBatch:
+    ) -> Pack:
         """Return trials of one network that take their steps together.
 
-        On the CPU they share their noise and come to the bits that each has alone; the batch trains on the thread that
-        calls it.
+        On the CPU they share their noise and come to the bits that each has alone; the pack trains on the thread that
+        calls it. On a GPU they run side by side.
 
         Raises
         ------
         ValueError
             If trials that would share their noise differ in seed, step or kind of noise, or a state does not fit.
         NotImplementedError
-            If this backend has no batches.
+            If this backend has no packs.
         """
-        if self.name == "cpu":
-            return CpuBatch(network, data, trials, evaluation_points=evaluation_points, mask=mask)
-        raise NotImplementedError(f"backend {self.name} runs trials one by one")
+        kind = self._trainers()[1]
+        if kind is None:
+            raise NotImplementedError(f"backend {self.name} runs trials one by one")
+        pack: Pack = kind(network, data, trials, evaluation_points=evaluation_points, mask=mask)
+        return pack
 
-    def warm_up(self, method: Method | None = None) -> float:
-        """Compile what one thread of a gradient method needs, or of the walk, or load it; return the seconds."""
+    def warm_up(self, method: str = WalkConfiguration.method) -> float:
+        """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took."""
         start = time.perf_counter()
-        if method is not None:
+        if method in METHODS:
             gradient_trainers.compile_kernels(method, float64=self.name == "reference")
         elif self.name == "cpu":
             compile_kernels(threads=1)
-            compile_batches()
+            compile_packs()
         return time.perf_counter() - start
 
     def spread(self, trainer: Trainer) -> float:

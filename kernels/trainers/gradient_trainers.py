@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu import descent, gather
-from freewalk.kernels.model.descent import NUMERICAL, SYNTHETIC, DescentConfiguration, Method
+from freewalk.kernels.model.descent import METHODS, DescentConfiguration, Method
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, Trainer
@@ -38,9 +38,9 @@ def make_descent(
     options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points, "initial": initial}
     trainer: Trainer
     if layers is None:
-        if configuration.method == SYNTHETIC:
+        if configuration.way.predicts:
             raise ValueError("synthetic gradients need a layered network: give the widths of its layers")
-        kind: type[Any] = ReferenceDescent if float64 else descent.KINDS[configuration.method]
+        kind: type[Any] = ReferenceDescent if float64 else descent.trainer_of(configuration)
         trainer = kind(network, configuration, data, **options)
         return trainer
     if network != layers.free_network:
@@ -49,7 +49,7 @@ def make_descent(
         raise ValueError(
             f"timesteps must be the depth of the layered network, {layers.depth}, got {configuration.timesteps}"
         )
-    if float64 or configuration.method != NUMERICAL:
+    if float64 or not configuration.way.tries:
         dtype = np.float64 if float64 else np.float32
         return LayeredDescent(layers, configuration, data, dtype=dtype, **options)
     options["initial"] = layers.initial_weights(seed) if initial is None else initial
@@ -59,7 +59,7 @@ def make_descent(
 
 def compile_kernels(method: Method, *, float64: bool) -> None:
     """Compile what one thread of a method needs, or load it from the cache."""
-    if not float64 and method in descent.KINDS:
+    if not float64 and not METHODS[method].predicts:
         descent.compile_kernels(method, threads=1)
-    if method != NUMERICAL:
+    if not METHODS[method].tries:
         gather.compile_kernels()

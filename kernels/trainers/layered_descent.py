@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from freewalk.kernels.cpu.gather import Gatherer
-from freewalk.kernels.model.descent import BACKPROP, SYNTHETIC, DescentConfiguration, n_features
+from freewalk.kernels.model.descent import DescentConfiguration, n_features
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.noise import Stream
 from freewalk.kernels.model.optimizers import Sgd, make_optimizer
@@ -123,13 +123,13 @@ class LayeredDescent(ReferenceTrainer):
 
     def _optimizers_and_parts(self, parameters: Parameters) -> list[tuple[Sgd, Array]]:
         """Return each optimiser with the part of the parameters that it moves."""
-        if self._configuration.method == SYNTHETIC:
+        if self._configuration.way.predicts:
             return list(zip(self._decoupled.optimizers, parameters.of_layer, strict=True))
         return [(self._optimizer, parameters.flat)]
 
     @property
     def _predictors(self) -> dict[str, Array]:
-        if self._configuration.method != SYNTHETIC:
+        if not self._configuration.way.predicts:
             return {}
         return {f"predictor_{k}": own for k, own in enumerate(self._decoupled.predictors) if own is not None}
 
@@ -145,9 +145,9 @@ class LayeredDescent(ReferenceTrainer):
 
     def _take_step(self) -> float:
         x, y = self._batch()
-        if self._configuration.method == SYNTHETIC:
+        if self._configuration.way.predicts:
             return self._synthetic(x, y)
-        loss = self._backprop(x, y) if self._configuration.method == BACKPROP else self._numerical(x, y)
+        loss = self._numerical(x, y) if self._configuration.way.tries else self._backprop(x, y)
         if math.isfinite(loss):
             self._master.flat[:] -= self._optimizer.change(self._gradient.flat.astype(np.float64), self.step)
             self._used.flat[:] = self._master.flat

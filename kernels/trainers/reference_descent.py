@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from freewalk.kernels.model.descent import BACKPROP, DescentConfiguration
+from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.gradient import loss_gradient
 from freewalk.kernels.reference.reference import Array
@@ -25,7 +25,7 @@ class ReferenceDescent(ReferenceTrainer):
     def _loss_and_gradient(self) -> tuple[float, Array]:
         network, timesteps = self.network, self._timesteps
         x, y = self._batch()
-        if self._configuration.method == BACKPROP:
+        if not self._configuration.way.tries:
             return loss_gradient(network, self._weights, x, y, timesteps, self._mask)
 
         def mean_loss(weights: Array) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import unit_perturbations
-from freewalk.kernels.model.walk import WalkConfiguration
+from freewalk.kernels.model.walk import Data, WalkConfiguration
 from freewalk.kernels.reference import reference
 from freewalk.kernels.trainers.reference_trainer import ReferenceTrainer
 
@@ -22,14 +24,7 @@ class ReferenceWalk(ReferenceTrainer):
     def _take_step(self) -> float:
         network, configuration = self.network, self._configuration
         x, y = self._batch()
-        noise = unit_perturbations(
-            network.n_from,
-            network.n_to,
-            seed=self._seed,
-            step=self.step,
-            datapoints=np.arange(configuration.batch_size),
-            noise=configuration.noise,
-        )
+        noise = self._unit_noise(len(x))
         loss = self._training_loss(x, y, noise)
         estimate = reference.gradient_estimate(
             network,
@@ -46,6 +41,16 @@ class ReferenceWalk(ReferenceTrainer):
             self._weights = self._weights - self._change(estimate)
         return loss
 
+    def _unit_noise(self, n: int) -> NDArray[np.float64]:
+        return unit_perturbations(
+            self.network.n_from,
+            self.network.n_to,
+            seed=self._seed,
+            step=self.step,
+            datapoints=np.arange(n),
+            noise=self._configuration.noise,
+        )
+
     def _change(self, estimate: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what is subtracted from the weights; `estimate` is stddev squared times the gradient."""
         if self._configuration.update == "raw":
@@ -61,3 +66,38 @@ class ReferenceWalk(ReferenceTrainer):
             for offset in offsets
         ]
         return float(np.mean([reference.losses(self.network, outputs, y) for outputs in seen]))
+
+
+class ReferenceGivenWalk(ReferenceWalk):
+    """One walk in NumPy whose batches are arrays. Parameters as for `freewalk.kernels.cpu.given.GivenWalk`."""
+
+    threads = 1
+
+    def __init__(self, network: FreeNetwork, configuration: WalkConfiguration, *, seed: int, **options: Any) -> None:
+        super().__init__(network, configuration, Data(0), seed=seed, evaluation_points=1, **options)
+
+    def take_step(
+        self,
+        x: NDArray[np.floating],
+        y: NDArray[np.floating],
+        *,
+        learning_rate: float | None = None,
+        unit_noise: NDArray[np.floating] | None = None,
+    ) -> float:
+        """Take one step; return the mean loss before it. See `freewalk.kernels.cpu.given.GivenWalk.take_step`."""
+        network, timesteps = self.network, self._timesteps
+        self._given = (
+            x.reshape(-1, timesteps, network.n_input) if network.sequence_input else x,
+            y.reshape(-1, timesteps, network.n_output) if network.sequence_output else y,
+        )
+        self._given_noise = None if unit_noise is None else unit_noise.astype(np.float64)
+        if learning_rate is not None:
+            settings: Any = SimpleNamespace(**vars(self._configuration) | {"learning_rate": learning_rate})
+            self._optimizer.settings = settings
+        return self.train(1).loss
+
+    def _batch(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self._given
+
+    def _unit_noise(self, n: int) -> NDArray[np.float64]:
+        return super()._unit_noise(n) if self._given_noise is None else self._given_noise

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from freewalk.results.analysis.cells import Bools, cell_columns, group_rows
+from freewalk.results.analysis.cells import Bools, by_trial, cell_columns, group_rows
 from freewalk.results.schema.schema import Outcome
-from freewalk.results.statistics.cell import Floats, median, quartiles
+from freewalk.results.statistics.cell import Floats, median, nan_as_worst, quartiles
 
 BAND_COLUMNS: Final = ("n_trials", "q25", "median", "q75")
 
@@ -25,7 +25,7 @@ def curve_bands(
     n_points: int = 60,
     worst: float = math.inf,
 ) -> pd.DataFrame:
-    """Give median and quartiles over the trials of each group, at points spaced by equal ratios.
+    """Return median and quartiles over the trials of each group, at points spaced by equal ratios.
 
     A trial has the value it was last seen with; after its end it keeps its final value, so that those that reached
     their target early stay in, and a diverged one has the worst. Between its points nothing is interpolated.
@@ -60,14 +60,8 @@ def curve_bands(
         raise ValueError(f"n_points is at least 2, not {n_points}")
     keys = list(by) if by is not None else cell_columns(trials)
     chosen = curves[(curves["metric"] == metric) & (curves["split"] == split)]
-    place = pd.Index(trials["trial_id"]).get_indexer(pd.Index(chosen["trial_id"]))
-    work = chosen[unit].to_numpy(np.float64, na_value=math.nan)
-    values = chosen["value"].to_numpy(np.float64, copy=True)
-    values[np.isnan(values)] = worst
-    known = (place >= 0) & ~np.isnan(work)
-    order = np.lexsort((work[known], place[known]))
-    work, values = work[known][order], values[known][order]
-    bounds = np.searchsorted(place[known][order], np.arange(len(trials) + 1))
+    values, work = chosen["value"].to_numpy(np.float64), chosen[unit].to_numpy(np.float64, na_value=math.nan)
+    values, work, bounds = by_trial(trials, chosen, nan_as_worst(values, worst), work)
     diverged = (trials["outcome"] == Outcome.DIVERGED).to_numpy(np.bool_, na_value=False)
     frames = []
     for rows in group_rows(trials[keys]):

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from freewalk.results.schema.schema import FURTHEST_FIRST, PARAMETER_PREFIX, Outcome, State
+from freewalk.results.schema.schema import FURTHEST_FIRST, Outcome, State
 from freewalk.results.statistics.cell import Floats, nan_as_worst
+from freewalk.results.tables.frames import parameter_columns
 
 Bools: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = NDArray[np.intp]
@@ -39,6 +40,7 @@ class TrialArrays:
             else np.full(len(trials), math.nan)
             for name in (*_NUMBERS, *_LATER_NUMBERS)
         }
+        self.seeds: Rows = trials["seed"].to_numpy(dtype=np.int64, na_value=-1)
         self.metric_names = [None if name is pd.NA else str(name) for name in trials["metric_name"]]
         self.complete: Bools = (trials["state"] == State.COMPLETE).to_numpy(dtype=np.bool_, na_value=False)
         self.failed: Bools = (trials["state"] == State.FAILED).to_numpy(dtype=np.bool_, na_value=False)
@@ -59,17 +61,17 @@ class TrialArrays:
         """What no loss can be below, as far as these trials tell."""
 
     def spent(self, unit: str) -> Floats:
-        """Give what each trial cost up to the target, or up to its end; ``unit`` is steps, evaluations or seconds."""
+        """Return what each trial cost up to the target, or up to its end; ``unit`` is steps, evaluations or seconds."""
         until_end = self.numbers["train_seconds" if unit == "seconds" else unit]
         return np.where(self.reached, self.numbers[f"{unit}_to_target"], until_end)
 
     def cost(self, unit: str) -> Floats:
-        """Give what each trial cost up to the target, +inf for one that did not reach it; NaN where it is unknown."""
+        """Return what each trial cost up to the target, +inf for one that did not reach it; NaN where it is unknown."""
         return np.where(self.reached, self.numbers[f"{unit}_to_target"], math.inf)
 
 
 def _worst_metric(trials: pd.DataFrame, judged: Bools, reached: Bools, numbers: dict[str, Floats]) -> Floats:
-    """Give for each trial the worst value of its task's metric: +inf, -inf, or NaN where it cannot be told.
+    """Return for each trial the worst value of its task's metric: +inf, -inf, or NaN where it cannot be told.
 
     The trials table does not say whether a metric is to be low or high, but its trials do: one that met the
     target lies on the good side of it, one that missed it on the other.
@@ -81,18 +83,13 @@ def _worst_metric(trials: pd.DataFrame, judged: Bools, reached: Bools, numbers: 
     return np.where(votes == 0, math.nan, np.where(votes > 0, math.inf, -math.inf))
 
 
-def parameter_columns(table: pd.DataFrame) -> list[str]:
-    """Give the ``param_*`` columns of a table, in order."""
-    return [str(name) for name in table.columns if str(name).startswith(PARAMETER_PREFIX)]
-
-
 def cell_columns(table: pd.DataFrame) -> list[str]:
-    """Give the columns that make a cell: task, method and all parameters."""
+    """Return the columns that make a cell: task, method and all parameters."""
     return ["task", "method", *parameter_columns(table)]
 
 
 def counted_once(trials: pd.DataFrame) -> pd.DataFrame:
-    """Give the trials that may be counted as independent: each cell and seed once.
+    """Return the trials that may be counted as independent: each cell and seed once.
 
     The seed decides a walk, so a second trial of a cell and seed (another budget of the same walk, say) is no further
     evidence. The one that is further is taken, of two that are as far the first.
@@ -112,7 +109,7 @@ def counted_once(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def counted_rows(trials: pd.DataFrame) -> Rows:
-    """Give the rows that ``counted_once`` keeps, in their order."""
+    """Return the rows that ``counted_once`` keeps, in their order."""
     keys = [*cell_columns(trials), "seed"]
     if not trials.duplicated(keys).any():
         return np.arange(len(trials))
@@ -121,13 +118,24 @@ def counted_rows(trials: pd.DataFrame) -> Rows:
     return np.sort(order[~trials[keys].iloc[order].duplicated().to_numpy()])
 
 
-def parameter_names(table: pd.DataFrame) -> list[str]:
-    """Give the parameters of a table, without their prefix."""
-    return [name.removeprefix(PARAMETER_PREFIX) for name in parameter_columns(table)]
+def varies(column: pd.Series) -> bool:
+    """Tell whether a column has several values; missing is one like any other."""
+    return len(column.unique()) > 1
+
+
+def by_trial(trials: pd.DataFrame, curves: pd.DataFrame, values: Floats, work: Floats) -> tuple[Floats, Floats, Rows]:
+    """Return the known values and work of the curves' points, trial by trial in the order of work, and the bounds.
+
+    The points of row n of ``trials`` are those from ``bounds[n]`` to ``bounds[n + 1]``; NaN is not known.
+    """
+    place = pd.Index(trials["trial_id"]).get_indexer(pd.Index(curves["trial_id"]))
+    known = np.flatnonzero((place >= 0) & ~np.isnan(values) & ~np.isnan(work))
+    order = known[np.lexsort((work[known], place[known]))]
+    return values[order], work[order], np.searchsorted(place[order], np.arange(len(trials) + 1))
 
 
 def group_rows(keys: pd.DataFrame) -> list[Rows]:
-    """Give the rows of each group of equal keys, in order of first appearance; missing is a value like any other."""
+    """Return the rows of each group of equal keys, in order of first appearance; missing is a value like any other."""
     # Codes instead of a groupby: missing values then need no special care, and the order is that of the rows.
     codes = [pd.factorize(keys[name])[0] for name in keys.columns]
     places: dict[tuple[int, ...], list[int]] = {}

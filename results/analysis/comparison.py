@@ -12,20 +12,13 @@ import pandas as pd
 from scipy.special import stdtr
 
 from freewalk.results.analysis.cells import Rows, TrialArrays, counted_rows
-from freewalk.results.analysis.contrast import ALIKE_COST, Outcomes, Verdict, contrast, judge, rank_test
+from freewalk.results.analysis.contrast import ALIKE_COST, Outcomes, Verdict, contrast, ends, judge, rank_test
 from freewalk.results.analysis.matching import Matching
 from freewalk.results.schema.report_schema import COMPARISON
-from freewalk.results.schema.schema import PARAMETER_PREFIX, SCHEMA_VERSION
 from freewalk.results.statistics.cell import Floats, expected_running_time, median, student_quantile
-from freewalk.results.statistics.effect import NOTHING
-from freewalk.results.statistics.ranks import (
-    SIGNIFICANT,
-    holm,
-    signed_rank,
-    smallest_p,
-)
+from freewalk.results.statistics.ranks import SIGNIFICANT, holm, signed_rank, smallest_p
 from freewalk.results.statistics.ratio import UNKNOWN, Ratio
-from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.tables.frames import column_dtypes, frame_of
 
 EVALUATIONS: Final = "evaluations_to_target"
 SECONDS: Final = "seconds_per_step"
@@ -70,7 +63,7 @@ def compare(
     Returns
     -------
     pandas.DataFrame
-        The ``comparison`` table: measure by measure, in each one row a cell. Cells with different targets are left
+        The ``comparison`` table: measure by measure, in each one row per cell. Cells with different targets are left
         out of the evaluations, cells without a complete trial on both sides out of both.
     """
     sides = Sides(a, b, matching, runs)
@@ -89,13 +82,7 @@ def compare(
                 row["p_adjusted" if kind == "p_value" else "p_worse_adjusted"] = float(adjusted)
         records += [_judged(row) for row in found]
     first = a.iloc[firsts].reset_index(drop=True)
-    columns = {
-        name: first[name] if name in ("task", "method") else typed_series([row[name] for row in records], dtype)
-        for name, dtype in column_dtypes(COMPARISON).items()
-    }
-    parameters = [name for name in matching.columns if name.startswith(PARAMETER_PREFIX)]
-    columns |= {name: first[name] for name in parameters}
-    return build_frame(COMPARISON, columns, [name.removeprefix(PARAMETER_PREFIX) for name in parameters])
+    return frame_of(COMPARISON, records, first[[*dict.fromkeys(["task", "method", *matching.columns])]])
 
 
 class Pace(NamedTuple):
@@ -117,27 +104,26 @@ class Sides:
         self._runs = runs or (np.zeros(len(a), np.intp), np.zeros(len(b), np.intp))
 
     def evaluations(self) -> list[tuple[int, tuple[Outcomes, Outcomes]]]:
-        """Give a row of A for each cell that can be compared, and its trials on both sides."""
+        """Return a row of A for each cell that can be compared, and its trials on both sides."""
         counted = [counted_rows(table) for table in self._tables]
-        seeds = [table["seed"].to_numpy(dtype=np.int64, na_value=-1) for table in self._tables]
         found = []
         for rows in self._matching.pairs:
             one, other = (
-                Outcomes.of(arrays, of_side[np.isin(of_side, kept)], numbers)
-                for arrays, of_side, kept, numbers in zip(self._arrays, rows, counted, seeds, strict=True)
+                Outcomes.of(arrays, of_side[np.isin(of_side, kept)])
+                for arrays, of_side, kept in zip(self._arrays, rows, counted, strict=True)
             )
             if one.costs.size and other.costs.size and self._target(0, rows[0]) == self._target(1, rows[1]):
                 found.append((int(rows[0][0]), (one, other)))
         return found
 
     def _target(self, side: int, rows: Rows) -> tuple[str | None, float] | None:
-        """Give a cell's metric and its value; None where nobody says."""
+        """Return a cell's metric and its value; None where nobody says."""
         arrays = self._arrays[side]
         known = rows[arrays.complete[rows] & ~np.isnan(arrays.numbers["target"][rows])]
         return (arrays.metric_names[known[0]], float(arrays.numbers["target"][known[0]])) if len(known) else None
 
     def seconds(self) -> list[tuple[int, tuple[Pace, Pace]]]:
-        """Give a row of A for each cell with a complete trial on both sides, and its trials."""
+        """Return a row of A for each cell with a complete trial on both sides, and its trials."""
         found = []
         for rows in self._matching.pairs:
             one, other = (self._pace(side, of_side) for side, of_side in enumerate(rows))
@@ -155,7 +141,7 @@ class Sides:
 
 
 def log_ratios(a: Pace, b: Pace) -> dict[int, float]:
-    """Give the logarithm of B over A in each pair of runs, of the median trial of each."""
+    """Return the logarithm of B over A in each pair of runs, of the median trial of each."""
     found = {}
     for run in np.intersect1d(a.runs, b.runs):
         one, other = (float(median(s.seconds[(s.runs == run) & ~np.isnan(s.seconds)])) for s in (a, b))
@@ -165,7 +151,7 @@ def log_ratios(a: Pace, b: Pace) -> dict[int, float]:
 
 
 def student_ratio(logs: Floats) -> tuple[Ratio, float, float]:
-    """Give the geometric mean of ratios with Student's interval, and the p-values of both sides and of a mean above 1.
+    """Return the geometric mean of ratios with Student's interval, and p-values: of both sides, and of a mean above 1.
 
     Nothing is tested of fewer than three.
     """
@@ -186,7 +172,6 @@ def _evaluations(a: Outcomes, b: Outcomes, n_tests: int) -> dict[str, Any]:
     found = contrast(a, b, n_tests)
     sizes = a.costs.size, b.costs.size
     return {
-        "schema_version": SCHEMA_VERSION,
         "measure": EVALUATIONS,
         **dict(zip(("n_a", "n_b"), sizes, strict=True)),
         "n_reached_a": int(a.reached.sum()),
@@ -195,9 +180,9 @@ def _evaluations(a: Outcomes, b: Outcomes, n_tests: int) -> dict[str, Any]:
         "value_b": expected_running_time(b.costs, b.reached),
         "resolution_a": a.resolution,
         "resolution_b": b.resolution,
-        **_ends("ratio", found.ratio),
-        **_ends("cost_ratio", found.cost_ratio),
-        **_ends("superiority", effect),
+        **ends("ratio", found.ratio),
+        **ends("cost_ratio", found.cost_ratio),
+        **ends("superiority", effect),
         "test": test.name,
         "p_value": test.p_value,
         "p_worse": test.p_larger,
@@ -212,28 +197,20 @@ def _seconds(a: Pace, b: Pace, n_tests: int) -> dict[str, Any]:
     test = signed_rank(np.zeros(logs.size), logs) if logs.size >= FEWEST_RUNS else None
     values = [float(median(s.seconds[~np.isnan(s.seconds)])) for s in (a, b)]
     return {
-        "schema_version": SCHEMA_VERSION,
+        **dict.fromkeys(column_dtypes(COMPARISON)),
         "measure": SECONDS,
         "n_a": a.runs.size,
         "n_b": b.runs.size,
         "n_reached_a": a.n_reached,
         "n_reached_b": b.n_reached,
         **dict(zip(("value_a", "value_b"), values, strict=True)),
-        "resolution_a": math.nan,
-        "resolution_b": math.nan,
-        **_ends("ratio", ratio),
-        **_ends("cost_ratio", NOTHING),
-        **_ends("superiority", NOTHING),
+        **ends("ratio", ratio),
         "test": test and test.name,
         "p_value": test.p_value if test else math.nan,
         "p_worse": test.p_larger if test else math.nan,
         "p_attainable": min(1.0, smallest_p(test.name, logs.size, logs.size) * n_tests) if test else math.nan,
         "contrast": None,
     }
-
-
-def _ends(name: str, found: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
 
 
 def _judged(row: dict[str, Any]) -> dict[str, Any]:

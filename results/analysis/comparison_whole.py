@@ -101,7 +101,7 @@ def _evaluations(sides: Sides) -> tuple[int, Ratio, str | None, float, float]:
 
 
 def regressions(comparison: pd.DataFrame, whole: list[Overall], threshold: float) -> tuple[pd.DataFrame, list[Overall]]:
-    """Give what is worse in B by more than a factor, with evidence in that direction.
+    """Return what is worse in B by more than a factor, with evidence in that direction.
 
     A cell is where the one-sided test says that B is worse and the 95 % interval of the ratio lies above the threshold:
     of the expected running times; or of the costs where both reached the target, as long as the expected running times

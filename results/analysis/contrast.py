@@ -3,14 +3,14 @@
 import math
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
 
 from freewalk.results.analysis.cells import Bools, Rows, TrialArrays
-from freewalk.results.statistics.cell import Floats
-from freewalk.results.statistics.effect import Superiority, paired_superiority, superiority
+from freewalk.results.statistics.cell import Estimate, Floats
+from freewalk.results.statistics.effect import paired_superiority, superiority
 from freewalk.results.statistics.intervals import rate_difference_interval
 from freewalk.results.statistics.ranks import (
     SIGNED_RANK,
@@ -19,6 +19,7 @@ from freewalk.results.statistics.ranks import (
     better_suited,
     mann_whitney,
     signed_rank,
+    smallest_p,
 )
 from freewalk.results.statistics.ratio import Ratio, pair_ratio, running_time_ratio, shift_ratio
 
@@ -56,8 +57,8 @@ class Outcomes(NamedTuple):
     """Evaluations by which the expected running time may be too high because of looks; NaN where nobody says."""
 
     @classmethod
-    def of(cls, trials: TrialArrays, rows: Rows, seeds: Rows) -> "Outcomes":
-        """Take the complete trials with a known cost among some rows; seeds are those of all trials."""
+    def of(cls, trials: TrialArrays, rows: Rows) -> "Outcomes":
+        """Take the complete trials with a known cost among some rows."""
         costs = trials.spent("evaluations")[rows]
         known = rows[trials.complete[rows] & ~np.isnan(costs)]
         budgets = trials.numbers["evaluations_budget"][known]
@@ -66,7 +67,7 @@ class Outcomes(NamedTuple):
         resolution = (
             float(trials.numbers["evaluations_resolution"][known][reached].mean()) if reached.any() else math.nan
         )
-        return cls(seeds[known], trials.spent("evaluations")[known], reached, budget, resolution)
+        return cls(trials.seeds[known], trials.spent("evaluations")[known], reached, budget, resolution)
 
     @property
     def scores(self) -> Floats:
@@ -74,11 +75,11 @@ class Outcomes(NamedTuple):
         return np.where(self.reached, np.log1p(self.costs), math.inf)
 
     def at(self, places: Rows) -> "Outcomes":
-        """Give some of the trials, in another order."""
+        """Return some of the trials, in another order."""
         return self._replace(seeds=self.seeds[places], costs=self.costs[places], reached=self.reached[places])
 
 
-def rank_test(a: Floats, seeds_a: Rows, b: Floats, seeds_b: Rows, n_tests: int) -> tuple[RankTest, Superiority]:
+def rank_test(a: Floats, seeds_a: Rows, b: Floats, seeds_b: Rows, n_tests: int) -> tuple[RankTest, Estimate]:
     """Test the scores of two cells, and say how often one beats the other: as pairs of equal seeds where that suits.
 
     Parameters
@@ -199,3 +200,34 @@ def judge(found: Contrast | None, direction: int) -> Verdict:
     if direction:
         return Verdict.WORSE if direction > 0 else Verdict.BETTER
     return Verdict.ALIKE if found is not None and found.is_alike else Verdict.UNCLEAR
+
+
+def beside_first(found: Contrast | None, test: RankTest, sizes: tuple[int, int], n_tests: int) -> dict[str, Any]:
+    """Return what the tables say of a cell that ranks behind the first.
+
+    Parameters
+    ----------
+    found : Contrast or None
+        None as in ``judge``.
+    test : RankTest
+        Of both together.
+    sizes : pair of int
+        Trials of the first and of the cell.
+    n_tests : int
+        How many tests are made of which the clearest is believed.
+    """
+    verdict = judge(found, test.direction if test.p_value * n_tests < SIGNIFICANT else 0)
+    ratios = {} if found is None else ends("ratio", found.ratio) | ends("cost_ratio", found.cost_ratio)
+    return ratios | {
+        "test": test.name,
+        "p_value": test.p_value,
+        "p_adjusted": min(1.0, test.p_value * n_tests),
+        "p_attainable": min(1.0, smallest_p(test.name, *sizes) * n_tests),
+        # It ranks behind, so something speaks against it.
+        "verdict": str(Verdict.TRADE_OFF if verdict == Verdict.BETTER else verdict),
+    }
+
+
+def ends(name: str, found: tuple[float, float, float]) -> dict[str, float]:
+    """Return an estimate and its interval by the names of their columns."""
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from freewalk.results.analysis.cells import Rows, TrialArrays, group_rows
+from freewalk.results.analysis.cells import TrialArrays, by_trial, group_rows
 from freewalk.results.schema.schema import State
 from freewalk.results.statistics.cell import Floats
 
@@ -30,7 +30,7 @@ def ecdf(
     unit: str = "evaluations",
     targets: Mapping[str, ArrayLike] | None = None,
 ) -> pd.DataFrame:
-    """Give the shares of trials that met their target, and of (trial, target) pairs that were met, within a cost.
+    """Return the shares of trials that met their target, and of (trial, target) pairs that were met, within a cost.
 
     The last target of a task is the one that its trials were run for: it is met where and when ``trials`` says so. An
     easier one is met at the first point of the curve of the task's metric that is as good, and with the last one at the
@@ -77,7 +77,7 @@ def ecdf(
 
 
 def _shares(costs: Sequence[Floats], last: float, unit: str) -> pd.DataFrame:
-    """Give both shares at every cost at which one of them changes."""
+    """Return both shares at every cost at which one of them changes."""
     pairs, ends = np.sort(np.concatenate(costs)), np.sort([cost[-1] for cost in costs])
     at = np.unique(np.concatenate([[0.0, last], pairs[np.isfinite(pairs)]]))
     reached, solved = (np.searchsorted(known, at, side="right") / len(known) for known in (ends, pairs))
@@ -92,7 +92,7 @@ def spaced_targets(
     split: str = "heldout",
     n_targets: int = 50,
 ) -> dict[str, Floats]:
-    """Give each task's targets, see ``targets_between``, from the median first value of its curves.
+    """Return each task's targets, see ``targets_between``, from the median first value of its curves.
 
     Without a curve there is the target alone; a task without a target is left out.
     """
@@ -152,21 +152,19 @@ class _Hits:
         met = trials[to_target].to_numpy(np.float64, na_value=math.nan)
         self._to_target: Floats = np.where(arrays.reached, met, math.inf)
         chosen = curves[curves["split"] == split]
-        place = pd.Index(trials["trial_id"]).get_indexer(pd.Index(chosen["trial_id"]))
+        judged_by = dict(zip(trials["trial_id"], arrays.metric_names, strict=True))
+        metric = np.array([judged_by.get(trial) for trial in chosen["trial_id"]], object)
+        chosen = chosen[chosen["metric"].to_numpy(object) == metric]
         values, work = (chosen[name].to_numpy(np.float64, na_value=math.nan) for name in ("value", unit))
-        metric = np.array([*arrays.metric_names, None], object)[place]  # a trial that is not there: place -1, None
-        known = (chosen["metric"].to_numpy(object) == metric) & ~np.isnan(values) & ~np.isnan(work)
-        order = np.lexsort((work[known], place[known]))
-        self._values, self._work = values[known][order], work[known][order]
-        self._bounds: Rows = np.searchsorted(place[known][order], np.arange(len(trials) + 1))
+        self._values, self._work, self._bounds = by_trial(trials, chosen, values, work)
 
     def curve(self, row: int | np.intp) -> tuple[Floats, Floats]:
-        """Give the work and the values of a trial's metric."""
+        """Return the work and the values of a trial's metric."""
         part = slice(int(self._bounds[row]), int(self._bounds[row + 1]))
         return self._work[part], self._values[part]
 
     def costs(self, row: int | np.intp, targets: Floats, higher: bool) -> Floats:
-        """Give what a trial had spent when it met each target, +inf for those that it did not meet."""
+        """Return what a trial had spent when it met each target, +inf for those that it did not meet."""
         work, values = self.curve(row)
         sign = -1.0 if higher else 1.0
         lowest = np.minimum.accumulate(sign * values)

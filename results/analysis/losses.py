@@ -57,7 +57,7 @@ def lost_trials(a: pd.DataFrame, b: pd.DataFrame, matching: Matching) -> list[Lo
 
 
 def _complete(trials: pd.DataFrame, rows: Rows) -> tuple[Rows, Rows]:
-    """Give the complete rows among some, and the seeds of all of these."""
+    """Return the complete rows among some, and the seeds of all of these."""
     states = (trials["state"].iloc[rows] == State.COMPLETE).to_numpy(np.bool_, na_value=False)
     return rows[states], trials["seed"].to_numpy(np.int64, na_value=-1)[rows]
 

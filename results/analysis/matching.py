@@ -1,14 +1,15 @@
 """The cells that two sweeps have in common, also where one of them knows more parameters than the other."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import pandas as pd
 
-from freewalk.results.analysis.cells import Rows, group_rows, parameter_columns
+from freewalk.results.analysis.cells import Rows, group_rows
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.schema.schema import PARAMETER_PREFIX
+from freewalk.results.tables.frames import parameter_columns, parameter_names
 
 _CELL = ("task", "method")
 Key: TypeAlias = tuple[object, ...]
@@ -87,8 +88,8 @@ def match_cells(a: pd.DataFrame, b: pd.DataFrame, across: Sequence[str] = ()) ->
 def _across_column(name: str, a: pd.DataFrame, b: pd.DataFrame) -> str:
     column = name if name == "method" else PARAMETER_PREFIX + name.removeprefix(PARAMETER_PREFIX)
     if column not in a and column not in b:
-        parameters = dict.fromkeys([*parameter_columns(a), *parameter_columns(b)])
-        raise UnknownParameterError(name, ["method", *(one.removeprefix(PARAMETER_PREFIX) for one in parameters)])
+        known = dict.fromkeys(["method", *parameter_names(a), *parameter_names(b)])
+        raise UnknownParameterError(name, [*known])
     return column
 
 
@@ -100,7 +101,7 @@ def _only_value(trials: pd.DataFrame, column: str, name: str, side: str) -> str:
 
 
 def _values(trials: pd.DataFrame, column: str) -> list[str]:
-    """Give the values of a column in words, in order of appearance."""
+    """Return the values of a column in words, in order of appearance."""
     values = trials[column].drop_duplicates() if column in trials else [None]
     return ["not given" if _plain(value) is None else _word(value) for value in values]
 
@@ -127,7 +128,7 @@ def _cells(trials: pd.DataFrame, columns: list[str]) -> dict[Key, Rows]:
 
 
 def _plain(value: Any) -> object:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         return None
     if isinstance(value, str):
         return value

@@ -7,22 +7,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from freewalk.results.analysis.cells import (
-    Rows,
-    TrialArrays,
-    cell_columns,
-    group_rows,
-    parameter_columns,
-    parameter_names,
-)
-from freewalk.results.analysis.contrast import Outcomes, Verdict, contrast, judge, rank_test
+from freewalk.results.analysis.cells import Rows, TrialArrays, cell_columns, group_rows
+from freewalk.results.analysis.contrast import Outcomes, beside_first, contrast, rank_test
 from freewalk.results.schema.report_schema import METHODS
 from freewalk.results.statistics.cell import Floats, expected_running_time
-from freewalk.results.statistics.ranks import SIGNIFICANT, smallest_p
-from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.tables.frames import frame_of
 
-_RATIOS: Final = tuple(f"{name}{end}" for name in ("ratio", "cost_ratio") for end in ("", "_low", "_high"))
-_COMPARED: Final = (*_RATIOS, "test", "p_value", "p_adjusted", "p_attainable", "verdict")
+_COMPARED: Final = (
+    *(f"{name}{end}" for name in ("ratio", "cost_ratio") for end in ("", "_low", "_high")),
+    *("test", "p_value", "p_adjusted", "p_attainable", "verdict"),
+)
 
 
 def best_of_methods(trials: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame:
@@ -58,15 +52,7 @@ def best_of_methods(trials: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame
             places = {"rank": place + 1, "cell_rank": cell_rank, "n_cells": n}
             against = _against(left_out[0], own, n_tests) if place else dict.fromkeys(_COMPARED)
             records.append(places | {"ert_left_out": expected_running_time(own.costs, own.reached)} | against)
-    columns = {
-        name: typed_series([record[name] for record in records], dtype)
-        if not records or name in records[0]
-        else best[name]
-        for name, dtype in column_dtypes(METHODS).items()
-    }
-    return build_frame(
-        METHODS, columns | {name: best[name] for name in parameter_columns(trials)}, parameter_names(trials)
-    )
+    return frame_of(METHODS, records, best)
 
 
 class _Cell(NamedTuple):
@@ -78,30 +64,26 @@ class _Cell(NamedTuple):
 
 
 def _by_cell(trials: pd.DataFrame) -> dict[tuple[str, str], list[_Cell]]:
-    """Give the cells with a result of each task and method."""
-    arrays, seeds = TrialArrays(trials), trials["seed"].to_numpy(dtype=np.int64, na_value=-1)
+    """Return the cells with a result of each task and method."""
+    arrays = TrialArrays(trials)
     found: dict[tuple[str, str], list[_Cell]] = {}
     for rows in group_rows(trials[cell_columns(trials)]):
         known: Rows = rows[arrays.complete[rows] & ~np.isnan(arrays.spent("evaluations")[rows])]
         if len(known):
-            cell = _Cell(Outcomes.of(arrays, known, seeds), arrays.numbers["loss_final"][known])
+            cell = _Cell(Outcomes.of(arrays, known), arrays.numbers["loss_final"][known])
             first = trials.iloc[int(rows[0])]
             found.setdefault((str(first["task"]), str(first["method"])), []).append(cell)
     return found
 
 
 def _left_out(cells: Sequence[_Cell]) -> Outcomes:
-    """Give what each seed costs in the cell that does best on the other seeds; a seed that it lacks is left out."""
+    """Return what each seed costs in the cell that does best on the other seeds; a seed that it lacks is left out."""
     seeds = np.unique(np.concatenate([cell.outcomes.seeds for cell in cells]))
     if len(cells) == 1 or len(seeds) == 1:
         return cells[0].outcomes
     shape = (len(cells), len(seeds))
-    costs, losses, reached, there = (
-        np.zeros(shape),
-        np.zeros(shape),
-        np.zeros(shape, np.bool_),
-        np.zeros(shape, np.bool_),
-    )
+    costs, losses = np.zeros(shape), np.zeros(shape)
+    reached, there = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     for row, cell in enumerate(cells):
         at = np.searchsorted(seeds, cell.outcomes.seeds)
         costs[row, at], losses[row, at], reached[row, at] = cell.outcomes.costs, cell.losses, cell.outcomes.reached
@@ -131,15 +113,4 @@ def _against(first: Outcomes, other: Outcomes, n_tests: int) -> dict[str, Any]:
     test, _ = rank_test(first.scores, first.seeds, other.scores, other.seeds, n_tests)
     known = bool(first.reached.any() or other.reached.any())
     found = contrast(first, other, n_tests) if known else None
-    verdict = judge(found, test.direction if test.p_value * n_tests < SIGNIFICANT else 0)
-    return {
-        **dict(
-            zip(_RATIOS, (None,) * len(_RATIOS) if found is None else (*found.ratio, *found.cost_ratio), strict=True)
-        ),
-        "test": test.name,
-        "p_value": test.p_value,
-        "p_adjusted": min(1.0, test.p_value * n_tests),
-        "p_attainable": min(1.0, smallest_p(test.name, first.costs.size, other.costs.size) * n_tests),
-        # Its best cell ranks behind that of the first.
-        "verdict": str(Verdict.TRADE_OFF if verdict == Verdict.BETTER else verdict),
-    }
+    return dict.fromkeys(_COMPARED) | beside_first(found, test, (first.costs.size, other.costs.size), n_tests)

@@ -6,44 +6,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from freewalk.results.analysis.cells import (
-    Rows,
-    TrialArrays,
-    cell_columns,
-    group_rows,
-    parameter_columns,
-    parameter_names,
-)
-from freewalk.results.analysis.contrast import Outcomes, Verdict, contrast, judge, rank_test
+from freewalk.results.analysis.cells import Rows, TrialArrays, cell_columns, group_rows
+from freewalk.results.analysis.contrast import Outcomes, beside_first, contrast, ends, rank_test
 from freewalk.results.analysis.summary import cell_order, summarise
 from freewalk.results.schema.report_schema import RANKING
-from freewalk.results.statistics.cell import Floats
-from freewalk.results.statistics.effect import NOTHING, Superiority
+from freewalk.results.statistics.cell import NOTHING, Floats
 from freewalk.results.statistics.intervals import running_time_interval
-from freewalk.results.statistics.ranks import (
-    SIGNIFICANT,
-    RankTest,
-    smallest_p,
-)
-from freewalk.results.statistics.ratio import Ratio
+from freewalk.results.statistics.ranks import SIGNIFICANT
 from freewalk.results.statistics.survival import median_time
-from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.tables.frames import frame_of
 
-_FROM_SUMMARY: Final = (
-    "schema_version",
-    "task",
-    "method",
-    "n_complete",
-    "n_reached",
-    "success_rate",
-    "success_rate_low",
-    "success_rate_high",
-    "ert_evaluations",
-    "ert_resolution",
-    "loss_final_iqm",
-    "loss_final_iqm_low",
-    "loss_final_iqm_high",
-)
 _COMPARED: Final = (
     *(f"{name}{end}" for name in ("ratio", "cost_ratio", "superiority") for end in ("", "_low", "_high")),
     *("test", "p_value", "p_adjusted", "p_attainable", "different", "verdict"),
@@ -79,25 +51,18 @@ def ranking(trials: pd.DataFrame, summary: pd.DataFrame | None = None) -> pd.Dat
     table = summarise(trials) if summary is None else summary
     arrays = TrialArrays(trials)
     scores = _scores(arrays, pd.factorize(trials["task"])[0])
-    seeds = trials["seed"].to_numpy(dtype=np.int64, na_value=-1)
     order = cell_order(table)
-    samples = [_Sample.of(arrays, cells[place], scores, seeds) for place in order]
+    samples = [_Sample.of(arrays, cells[place], scores) for place in order]
     tasks = table["task"].to_numpy()[order]
     records: list[dict[str, Any]] = []
     for task in dict.fromkeys(tasks):
         of_task = [sample for sample, name in zip(samples, tasks, strict=True) if name == task]
         records.extend(_record(place, sample, of_task) for place, sample in enumerate(of_task))
-    ordered = table.iloc[order].reset_index(drop=True)
-    columns = {
-        name: ordered[name] if name in _FROM_SUMMARY else typed_series([r[name] for r in records], dtype)
-        for name, dtype in column_dtypes(RANKING).items()
-    }
-    columns |= {name: ordered[name] for name in parameter_columns(trials)}
-    return build_frame(RANKING, columns, parameter_names(trials))
+    return frame_of(RANKING, records, table.iloc[order].reset_index(drop=True))
 
 
 def _scores(trials: TrialArrays, tasks: Rows) -> Floats:
-    """Give each trial its number in its task, from best to worst; equal ones have the same."""
+    """Return the place of each trial in its task, from best to worst; equal ones have the same."""
     cost, loss = trials.cost("evaluations"), np.where(trials.reached, 0.0, trials.numbers["loss_final"])
     order = np.lexsort((loss, cost, tasks))
     new = np.ones(len(order), dtype=np.bool_)
@@ -120,12 +85,12 @@ class _Sample(NamedTuple):
     """Those whose cost is known."""
 
     @classmethod
-    def of(cls, trials: TrialArrays, rows: Rows, scores: Floats, seeds: Rows) -> "_Sample":
+    def of(cls, trials: TrialArrays, rows: Rows, scores: Floats) -> "_Sample":
         complete = rows[trials.complete[rows]]
         spent = np.where(
             trials.hopeless[complete] & ~trials.reached[complete], math.inf, trials.spent("evaluations")[complete]
         )
-        return cls(scores[complete], seeds[complete], spent, Outcomes.of(trials, complete, seeds))
+        return cls(scores[complete], trials.seeds[complete], spent, Outcomes.of(trials, complete))
 
     @property
     def is_known(self) -> bool:
@@ -141,9 +106,7 @@ def _record(place: int, sample: _Sample, of_task: list[_Sample]) -> dict[str, An
         "rank": place + 1,
         "ert_evaluations_low": running[0],
         "ert_evaluations_high": running[1],
-        "evaluations_median": middle.estimate,
-        "evaluations_median_low": middle.low,
-        "evaluations_median_high": middle.high,
+        **ends("evaluations_median", middle),
     }
     n_cells = sum(one.scores.size > 0 for one in of_task)
     return record | _against(of_task[0], sample, n_cells * (n_cells - 1) // 2 if place else 0)
@@ -153,30 +116,9 @@ def _against(first: _Sample, other: _Sample, n_tests: int) -> dict[str, Any]:
     """Compare a cell with the first of its task; nothing is said of the first itself, nor without trials."""
     if not n_tests or not first.scores.size or not other.scores.size:
         return dict.fromkeys(_COMPARED)
-    sizes = first.scores.size, other.scores.size
     test, effect = rank_test(first.scores, first.seeds, other.scores, other.seeds, n_tests)
-    adjusted = min(1.0, test.p_value * n_tests)
-    return _sizes(first, other, test, n_tests) | {
-        "test": test.name,
-        "p_value": test.p_value,
-        "p_adjusted": adjusted,
-        "p_attainable": min(1.0, smallest_p(test.name, *sizes) * n_tests),
-        "different": adjusted < SIGNIFICANT,
-        **_named("superiority", effect),
-    }
-
-
-def _sizes(first: _Sample, other: _Sample, test: RankTest, n_tests: int) -> dict[str, Any]:
-    """Give the ratios of the costs, and the verdict."""
     known = first.is_known and other.is_known and (first.outcomes.reached.any() or other.outcomes.reached.any())
     found = contrast(first.outcomes, other.outcomes, n_tests) if known else None
-    verdict = judge(found, test.direction if test.p_value * n_tests < SIGNIFICANT else 0)
-    # It ranks behind, so something speaks against it.
-    record = {"verdict": str(Verdict.TRADE_OFF if verdict == Verdict.BETTER else verdict)}
-    if found is None:
-        return dict.fromkeys(_COMPARED) | record
-    return record | _named("ratio", found.ratio) | _named("cost_ratio", found.cost_ratio)
-
-
-def _named(name: str, found: Superiority | Ratio) -> dict[str, float]:
-    return {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
+    beside = beside_first(found, test, (first.scores.size, other.scores.size), n_tests)
+    told = {"different": beside["p_adjusted"] < SIGNIFICANT, **ends("superiority", effect)}
+    return dict.fromkeys(_COMPARED) | beside | told

@@ -7,13 +7,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from freewalk.results.analysis.cells import Bools, TrialArrays, group_rows, parameter_columns
+from freewalk.results.analysis.cells import Bools, TrialArrays, group_rows
 from freewalk.results.schema.report_schema import SENSITIVITY
-from freewalk.results.schema.schema import PARAMETER_PREFIX, SCHEMA_VERSION
 from freewalk.results.statistics.cell import Floats
 from freewalk.results.statistics.ranks import holm
-from freewalk.results.statistics.variance import Codes, interaction, main_effect, unexplained_share
-from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.statistics.variance import Codes, Effect, interaction, main_effect, unexplained_share
+from freewalk.results.tables.frames import column_dtypes, frame_of, parameter_columns, parameter_names
 
 PENALTY: Final = 2.0
 """A trial that missed the target counts as this many times the largest budget that was spent on the task."""
@@ -49,16 +48,12 @@ def sensitivity(trials: pd.DataFrame) -> pd.DataFrame:
         chosen = np.zeros(len(trials), dtype=np.bool_)
         chosen[rows] = arrays.complete[rows]
         where = {name: str(trials[name].iloc[int(rows[0])]) for name in ("task", "method")}
-        records += [row | where | {"schema_version": SCHEMA_VERSION} for row in _records(trials, arrays, chosen)]
-    columns = {
-        name: typed_series([record[name] for record in records], dtype)
-        for name, dtype in column_dtypes(SENSITIVITY).items()
-    }
-    return build_frame(SENSITIVITY, columns)
+        records += [row | where for row in _records(trials, arrays, chosen)]
+    return frame_of(SENSITIVITY, records)
 
 
 def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterator[dict[str, Any]]:
-    """Give the rows of one method on one task."""
+    """Yield the rows of one method on one task."""
     chosen = chosen & ~np.isnan(arrays.spent("evaluations"))
     factors = _factors(trials[chosen])
     response, name, bounds = _response(arrays, chosen)
@@ -89,7 +84,7 @@ def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterat
 
 
 def _response(arrays: TrialArrays, chosen: Bools) -> tuple[Floats, str, Bools]:
-    """Give what is explained, its name, and where it is only a penalty; nothing without a finite positive loss."""
+    """Return what is explained, its name, and where it is only a penalty; nothing without a finite positive loss."""
     reached = arrays.reached[chosen]
     if reached.any():
         spent = np.maximum(arrays.spent("evaluations")[chosen], 1)  # an untrained network may meet the target
@@ -117,9 +112,9 @@ class _Factor(NamedTuple):
 
 
 def _factors(trials: pd.DataFrame) -> dict[str, _Factor]:
-    """Give the parameters that vary."""
-    columns = {name.removeprefix(PARAMETER_PREFIX): trials[name] for name in parameter_columns(trials)}
-    found = {name: _Factor.of(column) for name, column in columns.items()}
+    """Return the parameters that vary."""
+    columns = zip(parameter_names(trials), parameter_columns(trials), strict=True)
+    found = {name: _Factor.of(trials[column]) for name, column in columns}
     return {name: factor for name, factor in found.items() if len(factor.levels) > 1}
 
 
@@ -137,12 +132,8 @@ def _record(
     )
     means = np.bincount(factor.codes[applies], weights=response[applies]) / np.bincount(factor.codes[applies])
     return _blank(name, missed[applies]) | {
+        **_columns(effect),
         "n_values": len(means),
-        "variance_share": effect.share,
-        "degrees_of_freedom": effect.freedom,
-        "residual_degrees_of_freedom": effect.residual_freedom,
-        "f_value": effect.f_value,
-        "p_value": effect.p_value,
         "best_value": None if np.isnan(effect.share) else str(factor.levels[int(means.argmin())]),
         "fold": float(np.exp(np.ptp(means))),
         "fold_is_bound": bool(bounds[applies][factor.codes[applies] == means.argmax()].any()),
@@ -166,14 +157,15 @@ def _pair_record(
     if effect is None:
         return None
     return _blank(":".join(pair), missed[applies]) | {
+        **_columns(effect),
         "n_values": len({*zip(a.tolist(), b.tolist(), strict=True)}),
-        "variance_share": effect.share,
-        "degrees_of_freedom": effect.freedom,
-        "residual_degrees_of_freedom": effect.residual_freedom,
-        "f_value": effect.f_value,
-        "p_value": effect.p_value,
         "best_value": _best_of_second(first, second, response, bounds),
     }
+
+
+def _columns(effect: Effect) -> dict[str, float]:
+    names = ("variance_share", "degrees_of_freedom", "residual_degrees_of_freedom", "f_value", "p_value")
+    return dict(zip(names, effect, strict=True))
 
 
 def _best_of_second(first: _Factor, second: _Factor, response: Floats, bounds: Bools) -> str:

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from freewalk.results.analysis.cells import Rows, TrialArrays, cell_columns, group_rows, parameter_columns
-from freewalk.results.schema.schema import PARAMETER_PREFIX, SCHEMA_VERSION
+from freewalk.results.analysis.cells import Rows, TrialArrays, cell_columns, group_rows
 from freewalk.results.statistics.cell import (
     Floats,
     expected_running_time,
@@ -18,14 +17,15 @@ from freewalk.results.statistics.cell import (
     wilson_interval,
 )
 from freewalk.results.statistics.intervals import iqm_interval
-from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.tables.frames import frame_of
 
-ORDER: Final = "Cells stand in the order of success rate, then expected evaluations, then final loss."
+SORTED_BY: Final = "success rate, then expected evaluations, then final loss"
 """What ``cell_order`` does, in words."""
+ORDER: Final = f"Cells stand in the order of {SORTED_BY}."
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:
-    """Give one row a cell, in order of first appearance.
+    """Return one row per cell, in order of first appearance.
 
     A cell is a task, a method and all parameters; a missing parameter is a value like any other. Statistics
     rest on the complete trials: a diverged one has loss +inf and the worst metric, one that missed its target
@@ -41,17 +41,11 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The ``summary`` table. Statistics without a trial to rest on are NaN.
     """
-    parameters = parameter_columns(trials)
     cells = group_rows(trials[cell_columns(trials)])
     arrays = TrialArrays(trials)
     records = [_cell_record(arrays, rows) for rows in cells]
     first = trials.iloc[[int(rows[0]) for rows in cells]].reset_index(drop=True)
-    columns: dict[str, pd.Series] = {
-        name: first[name] if name in ("task", "method") else typed_series([r[name] for r in records], dtype)
-        for name, dtype in column_dtypes("summary").items()
-    }
-    columns.update({name: first[name] for name in parameters})
-    return build_frame("summary", columns, [name.removeprefix(PARAMETER_PREFIX) for name in parameters])
+    return frame_of("summary", records, first[cell_columns(trials)])
 
 
 def _cell_record(trials: TrialArrays, rows: Rows) -> dict[str, Any]:
@@ -67,7 +61,6 @@ def _cell_record(trials: TrialArrays, rows: Rows) -> dict[str, Any]:
     )
     unconfirmed = trials.numbers["n_unconfirmed"][complete]
     return {
-        "schema_version": SCHEMA_VERSION,
         "n_trials": len(rows),
         "n_complete": n,
         "n_failed": int(trials.failed[rows].sum()),
@@ -115,14 +108,14 @@ def cell_order(summary: pd.DataFrame) -> NDArray[np.intp]:
 
 
 def best_cells(summary: pd.DataFrame, per_task: int = 5) -> pd.DataFrame:
-    """Give the first cells of each task: by success rate, then ERT in evaluations, then median final loss.
+    """Return the first cells of each task: by success rate, then ERT in evaluations, then median final loss.
 
     Parameters
     ----------
     summary : pandas.DataFrame
         The ``summary`` table.
     per_task : int
-        How many cells a task, at most.
+        How many cells per task, at most.
 
     Returns
     -------

@@ -20,21 +20,29 @@ _TIMES: Final = (
 )
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """Give a number with few digits: 0.0123, 4.5e-7, 33,300, ∞."""
+def is_missing(value: Any) -> bool:
+    """Tell whether a value of a table is missing: None, NaN, or pandas' NA, which cannot be compared."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
+
+
+def significant(value: float, digits: int = 3, longest: float = 1e9) -> str:
+    """Return a number with few digits: 0.0123, 4.5e-7, 33,300, ∞; from `longest` on as a power of ten."""
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
         return INFINITE if value > 0 else f"-{INFINITE}"
     rounded = float(f"{value:.{digits}g}")
     if abs(rounded) >= 1000:
-        return f"{rounded:,.0f}" if abs(rounded) < 1e9 else _without_padding(f"{rounded:.{digits - 1}e}")
+        return f"{rounded:,.0f}" if abs(rounded) < longest else _without_padding(f"{rounded:.{digits - 1}e}")
     # with few digits, 130 would be 1.3e2
     return f"{rounded:.0f}" if abs(rounded) >= 10**digits else _without_padding(f"{value:.{digits}g}")
 
 
 def compact(value: float, digits: int = 3) -> str:
-    """Give a number in as little room as a tick label has: 0.01, 1e-5, 33.3k, 2M."""
+    """Return a number in as little room as a tick label has: 0.01, 1e-5, 33.3k, 2M."""
     if not math.isfinite(value):
         return significant(value)
     size = abs(value)
@@ -56,7 +64,7 @@ def _without_padding(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Give a share of 1 in percent: 57 %; only none is 0 %, and only all is 100 %."""
+    """Return a share of 1 in percent: 57 %; only none is 0 %, and only all is 100 %."""
     if math.isnan(share):
         return MISSING
     if 0 < share < 0.005:
@@ -65,7 +73,7 @@ def percent(share: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Give a time: 94 µs, 420 ms, 3.1 s, 12 min, 2.5 h; a dash for none."""
+    """Return a time: 94 µs, 420 ms, 3.1 s, 12 min, 2.5 h; a dash for none."""
     if not math.isfinite(value):
         return MISSING
     for unit, name, limit in _TIMES:
@@ -75,7 +83,7 @@ def seconds(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Give the ends of an interval; nothing where there is none."""
+    """Return the ends of an interval; nothing where there is none."""
     return "" if math.isnan(low) else between(significant(low), significant(high))
 
 
@@ -85,12 +93,12 @@ def between(low: str, high: str) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """Give a number and its noun: 1 trial, 1,270 trials."""
+    """Return a number and its noun: 1 trial, 1,270 trials."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def counted_seeds(numbers: Iterable[int]) -> str:
-    """Give the numbers of seeds of several cells: 12 seeds, 10 to 20 seeds."""
+    """Return the numbers of seeds of several cells: 12 seeds, 10 to 20 seeds."""
     several = list(numbers)
     least, most = min(several, default=0), max(several, default=0)
     return counted(most, "seed") if least == most else f"{least:,} to {counted(most, 'seed')}"
@@ -102,21 +110,20 @@ def listed(words: Sequence[str], last: str = "and") -> str:
 
 
 def parameter_text(value: Any) -> str:
-    """Give a parameter's value as it may be given to --grid, with few digits; a dash where it does not apply."""
-    text = str(value)
-    if text in ("None", "nan", "<NA>"):  # <NA> cannot be compared
+    """Return a parameter's value as it may be given to --grid, with few digits; a dash where it does not apply."""
+    if is_missing(value):
         return MISSING
-    return _without_padding(f"{value:.4g}") if isinstance(value, float) else text
+    return _without_padding(f"{value:.4g}") if isinstance(value, float) else str(value)
 
 
 def short_value(text: object) -> str:
-    """Give a parameter's value that comes as text with few digits, if it is a number."""
+    """Return a parameter's value that comes as text with few digits, if it is a number."""
     try:
         return parameter_text(float(str(text)))
     except ValueError:
         return str(text)
 
 
-def printable(text: str) -> str:
+def xml_text(text: str) -> str:
     """Leave out the characters that neither XML nor HTML allows."""
     return _CONTROL.sub("", text)

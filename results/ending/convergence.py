@@ -191,7 +191,7 @@ class Convergence:
         return self._last_step
 
     def memory(self) -> dict[str, Any]:
-        """Give what `recall` needs to judge on, in plain values, for a trial that has not ended."""
+        """Return what `recall` needs to judge on, in plain values, for a trial that has not ended."""
         return {**{name: getattr(self, name) for name in _REMEMBERED}, "rise": asdict(self._rise)}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
@@ -221,7 +221,7 @@ class Convergence:
         return self.missed and not self._improved
 
     def finish(self, signal: float | None = None) -> Outcome:
-        """Give the outcome when no more is observed.
+        """Return the outcome when no more is observed.
 
         Parameters
         ----------
@@ -254,7 +254,7 @@ class Convergence:
         return self.outcome or Outcome.EXHAUSTED
 
     def record(self) -> dict[str, object]:
-        """Give the columns of the trials table that follow from the looks, for ``Store.finish``."""
+        """Return the columns of the trials table that follow from the looks, for ``Store.finish``."""
         return {
             "outcome": self.outcome,
             "loss_final": self.loss_final,

@@ -1,17 +1,14 @@
 """Files for others: written whole or not at all, read back with the documented types."""
 
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 import pandas as pd
 
 from freewalk.results.analysis.summary import summarise
-from freewalk.results.base.errors import StoreError
 from freewalk.results.base.text import clean_text
-from freewalk.results.base.writing import replacing
+from freewalk.results.base.writing import naming_failure, replacing, write_bytes
 from freewalk.results.schema.schema import TableName
 from freewalk.results.store.store import Store
 from freewalk.results.tables.reading import read_table as read_csv
@@ -34,12 +31,9 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 def write_csv_in_parts(parts: Iterable[pd.DataFrame], path: Path) -> None:
     """Write a table that comes in parts, as ``write_csv`` would write it whole."""
-
-    def fill(file: IO[str]) -> None:
+    with naming_failure(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         for number, part in enumerate(parts):
             _clean(part).to_csv(file, index=False, header=number == 0, lineterminator="\n")
-
-    _write(path, fill)
 
 
 def _clean(frame: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +46,7 @@ def _clean(frame: pd.DataFrame) -> pd.DataFrame:
 
 def write_text(text: str, path: Path) -> None:
     """Write a text as UTF-8; errors as ``write_csv``."""
-    _write(path, lambda file: file.write(text))
+    write_bytes(text.encode(), path)
 
 
 def write_json(value: object, path: Path) -> None:
@@ -64,18 +58,6 @@ def write_json(value: object, path: Path) -> None:
         The value holds NaN or an infinity, which JSON does not know.
     """
     write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
-
-
-def _write(path: Path, fill: Callable[[IO[str]], object]) -> None:
-    try:
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}; free the cause or pick another --out"
-        ) from error
 
 
 def export_tables(store: Store, directory: Path | None = None) -> dict[TableName, pd.DataFrame]:

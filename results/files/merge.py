@@ -11,7 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from freewalk.results.base.errors import StoreError
-from freewalk.results.base.writing import replacing
+from freewalk.results.base.writing import naming_failure, replacing
 from freewalk.results.files.export import export_tables, write_csv, write_json
 from freewalk.results.files.sources import ORIGINS_NAME, Source, read_source
 from freewalk.results.schema.configuration import MERGED, SETTINGS, canonical_json, settings_difference
@@ -104,7 +104,7 @@ class Merged:
         return [*sorted(name for name in names if name is not None), *([None] if None in names else [])]
 
     def environments(self) -> Iterator[dict[str, Any]]:
-        """Give what each sweep ran on; of a sweep that was itself merged, what its sweeps ran on."""
+        """Yield what each sweep ran on; of a sweep that was itself merged, what its sweeps ran on."""
         for source in self.sources:
             earlier = (source.environment or {}).get("merged")
             if isinstance(earlier, list):
@@ -113,7 +113,7 @@ class Merged:
                 yield {"source": str(source.path), "environment": source.environment}
 
     def origins(self) -> pd.DataFrame:
-        """Give the ``origins`` table: where each trial comes from and what it was timed on."""
+        """Return the ``origins`` table: where each trial comes from and what it was timed on."""
         indexed = [source.origins.set_index("trial_id", drop=False) for source in self.sources]
         wanted = [[t.fields["trial_id"] for t in self.trials if t.source == index] for index in range(len(indexed))]
         united = pd.concat([origins.loc[names] for origins, names in zip(indexed, wanted, strict=True)])
@@ -259,11 +259,8 @@ def refuse_used(out: Path) -> None:
 
 def save(merged: Merged, out: Path) -> None:
     """Write what was collected; otherwise as ``merge``."""
-    try:
-        with replacing(out, folder=True) as temporary:
-            _fill(merged, temporary)
-    except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}; pick another --out") from error
+    with naming_failure(out), replacing(out, folder=True) as temporary:
+        _fill(merged, temporary)
 
 
 def _fill(merged: Merged, directory: Path) -> None:

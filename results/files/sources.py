@@ -11,8 +11,7 @@ import pandas as pd
 from freewalk.results.analysis.cells import counted_once
 from freewalk.results.base.errors import StoreError
 from freewalk.results.schema.configuration import DOCUMENT, run_settings
-from freewalk.results.schema.environment import read_environment
-from freewalk.results.schema.machine import machine_name
+from freewalk.results.schema.environment import machine_name, read_environment
 from freewalk.results.schema.report_schema import ORIGINS
 from freewalk.results.schema.schema import PARAMETER_PREFIX, SCHEMA_VERSION, State
 from freewalk.results.store.data import DataRow, DataSets, recorded
@@ -49,7 +48,7 @@ class Source:
         return counted_once(self.trials)
 
     def settings_of_trials(self) -> dict[str, Mapping[str, Any]]:
-        """Give by trial_id how each trial was run; nothing for one of which nobody knows."""
+        """Return by trial_id how each trial was run; nothing for one of which nobody knows."""
         known = zip(self.origins["trial_id"], self.origins["sweep_id"], strict=True)
         return {trial: self.settings[sweep] for trial, sweep in known if sweep in self.settings}
 

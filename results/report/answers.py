@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from freewalk.results.base.numbers import between, counted, interval, percent, seconds, significant
-from freewalk.results.report.comparing import Standing, interval_words, standing
-from freewalk.results.report.contest import contest
+from freewalk.results.report.comparing import Standing, contest, interval_words, standing
 from freewalk.results.report.effects import influence
 from freewalk.results.report.resolution import resolution_text
 from freewalk.results.report.subject import Row, Task

@@ -1,4 +1,4 @@
-"""What is said of the other cells beside the first: behind, as good, a trade-off, or not to be told yet."""
+"""What is said of other cells and methods beside the first: behind, as good, a trade-off, or not to be told yet."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -110,7 +110,7 @@ def _too_few(n_seeds: int, n_others: int) -> str:
 
 
 def seeds_needed(n_others: int) -> int | None:
-    """Give the fewest seeds with which a cell can be told apart from the first of its task; None for very many.
+    """Return the fewest seeds with which a cell can be told apart from the first of its task; None for very many.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def seeds_needed(n_others: int) -> int | None:
 
 
 def _trade_off(task: Task, cell: Row) -> str:
-    """Give both sides of a cell that is better in one thing and worse in another."""
+    """Return both sides of a cell that is better in one thing and worse in another."""
     first = task.finished[0]
     name = task.label(cell)
     reached = f"{name} reached it in {share_of_trials(cell)} trials (the first: {share_of_trials(first)})"
@@ -140,7 +140,7 @@ def _trade_off(task: Task, cell: Row) -> str:
 
 
 def share_of_trials(cell: Row) -> str:
-    """Give how many trials reached the target: 29 of 30."""
+    """Return how many trials reached the target: 29 of 30."""
     return f"{cell['n_reached']} of {cell['n_complete']}"
 
 
@@ -150,7 +150,7 @@ def in_brackets(words: str) -> str:
 
 
 def interval_words(cell: Row, name: str, unit: str = "", digits: int = 3) -> str:
-    """Give an interval of a cell in words; nothing where it tells nothing."""
+    """Return an interval of a cell in words; nothing where it tells nothing."""
     low, high = float(cell[f"{name}_low"]), float(cell[f"{name}_high"])
     if math.isnan(low) or low == high or (low <= 0 and math.isinf(high)):
         return ""
@@ -190,3 +190,56 @@ def shared_values(task: Task, cells: Sequence[Row]) -> str:
             words = [parameter_text(value) for value in ordered_values(cell[name] for cell in cells)] or [MISSING]
             kept.append(f"{name.removeprefix(PARAMETER_PREFIX)} {listed(words, 'or')}")
     return listed(kept)
+
+
+def contest(task: Task) -> tuple[Standing, list[str]]:
+    """Say how the methods stand beside the best one, each by its best cell, and how sure that is.
+
+    Parameters
+    ----------
+    task : Task
+        With two methods at least that have a result.
+    """
+    first, *others = task.contest
+    state = state_of([str(row["verdict"]) for row in others])
+    sentences = [f"{STANDINGS[state]}: best against best, {_method_against(task, first, others[0])}."]
+    sentences += [f"{_method_against(task, first, other)}." for other in others[1:]]
+    if any(int(row["n_cells"]) > 1 for row in task.contest):
+        counts = [f"{row['n_cells']} of {row['method']}" for row in task.contest]
+        sentences.append(
+            f"No method gains by having been picked as the best cell of many ({listed(counts)}): each seed is judged by"
+            " the cell that does best on the other seeds."
+        )
+    return state, sentences
+
+
+def _method_against(task: Task, first: Row, other: Row) -> str:
+    """Say how a method stands beside the best one."""
+    label = task.words(other, frozenset(task.varied))
+    name = f"{other['method']}{f' ({label})' if label else ''}"
+    reached = f"reached it in {share_of_trials(other)} trials"
+    if not int(other["n_reached"]):
+        least = float(other["ratio_low"])
+        at_least = f", which is at least {significant(least, 2)} times the cost" if least > 1 else ""
+        return f"{name} never reached it in {counted(int(other['n_complete']), 'trial')}{at_least}{_beside_best(other)}"
+    costs = [f"{significant(other['ert_evaluations'])} evaluations"]
+    if math.isfinite(float(other["cost_ratio"])):
+        interval = in_brackets(interval_words(other, "cost_ratio", digits=2))
+        times = f"{significant(other['cost_ratio'], 2)} times those of {first['method']}"
+        costs.append(f"{times} where both reached it{interval}")
+    if int(other["n_reached"]) < int(other["n_complete"]) and math.isfinite(float(other["ratio"])):
+        interval = in_brackets(interval_words(other, "ratio", digits=2))
+        costs.append(f"{significant(other['ratio'], 2)} times with failures counted in{interval}")
+    return f"{name} {reached} at {', '.join(costs)}{_beside_best(other)}"
+
+
+def _beside_best(other: Row) -> str:
+    verdict = str(other["verdict"])
+    if verdict == Verdict.WORSE:
+        return f": it is clearly worse (p = {significant(other['p_adjusted'], 2)})"
+    if verdict == Verdict.TRADE_OFF:
+        return ": success rate and cost point in different directions, a trade-off"
+    if verdict == Verdict.ALIKE:
+        return f": it is as good (cost within {ALIKE_COST:g} times, success rate within {100 * ALIKE_RATE:.0f} points)"
+    too_few = float(other["p_attainable"]) >= LEVEL
+    return f": {'so few seeds can tell nothing' if too_few else 'it may be as good; more seeds would tell'}"

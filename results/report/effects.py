@@ -3,9 +3,7 @@
 import math
 from typing import Final
 
-import pandas as pd
-
-from freewalk.results.base.numbers import counted, listed, percent, short_value, significant
+from freewalk.results.base.numbers import counted, is_missing, listed, percent, short_value, significant
 from freewalk.results.report.comparing import LEVEL
 from freewalk.results.report.subject import Row, Task, records
 from freewalk.results.schema.schema import PARAMETER_PREFIX
@@ -16,14 +14,14 @@ _PAIRS_TOLD: Final = 2
 
 
 def effects_of(task: Task, method: str) -> list[Row]:
-    """Give the rows of the sensitivity table that tell of what the grid varies for a method, largest share first."""
+    """Return the rows of the sensitivity table that tell of what the grid varies for a method, largest share first."""
     names = {*(PARAMETER_PREFIX + name for name in task.varied), *task.varied}
     rows = [row for row in records(task.sensitivity) if row["method"] == method]
     return [row for row in rows if row["parameter"] in names and not math.isnan(row["variance_share"])]
 
 
 def pairs_of(task: Task, method: str) -> list[Row]:
-    """Give the rows of pairs of parameters that act together beyond chance, largest share first."""
+    """Return the rows of pairs of parameters that act together beyond chance, largest share first."""
     rows = [row for row in records(task.sensitivity) if row["method"] == method and ":" in str(row["parameter"])]
     return [row for row in rows if row["p_adjusted"] < LEVEL and all(name in task.varied for name in _both(row))]
 
@@ -82,8 +80,8 @@ def _together(pair: Row) -> str:
 
 
 def fold_words(effect: Row) -> str:
-    """Give by how much a parameter's values differ: 13, or at least 13 where what it would have cost is not known."""
-    at_least = "at least " if effect["fold_is_bound"] is not pd.NA and effect["fold_is_bound"] else ""
+    """Return by how much a parameter's values differ: 13, or at least 13 where what it would have cost is not known."""
+    at_least = "at least " if not is_missing(effect["fold_is_bound"]) and effect["fold_is_bound"] else ""
     return f"{at_least}{significant(effect['fold'], 2)}"
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import pandas as pd
-
-from freewalk.results.base.numbers import counted, significant
+from freewalk.results.base.numbers import counted, is_missing, significant
 from freewalk.results.schema.records import CurvePoint
 
 _LOWER_IS_BETTER: Final = ("loss", "max_error")
@@ -23,26 +21,24 @@ class EndedTrial:
     curve: Sequence[CurvePoint]
 
     def word(self, name: str) -> str | None:
-        """Give a text; None where it is missing."""
+        """Return a text; None where it is missing."""
         value = self.row.get(name)
-        return None if value is None or value is pd.NA or value != value else str(value) or None
+        return None if is_missing(value) else str(value) or None
 
     def number(self, name: str) -> float:
-        """Give a number; NaN where it is missing."""
-        value = self.row.get(name)
-        if value is None or value is pd.NA or not isinstance(value, int | float | str):
-            return float(value) if hasattr(value, "__float__") and value is not pd.NA else math.nan
+        """Return a number; NaN where it is missing."""
+        value: Any = self.row.get(name)
         try:
-            return float(value)
-        except ValueError:
+            return math.nan if is_missing(value) else float(value)
+        except (TypeError, ValueError):
             return math.nan
 
     def heldout(self, metric: str) -> list[CurvePoint]:
-        """Give the held-out points of a metric, in the order of their steps."""
+        """Return the held-out points of a metric, in the order of their steps."""
         return [point for point in self.curve if (point.split, point.metric) == ("heldout", metric)]
 
     def last(self, metric: str) -> float:
-        """Give the last held-out value of a metric; NaN without one."""
+        """Return the last held-out value of a metric; NaN without one."""
         points = self.heldout(metric)
         return points[-1].value if points else math.nan
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import pandas as pd
 
-from freewalk.results.base.numbers import counted, seconds, significant
+from freewalk.results.base.numbers import counted, is_missing, seconds, significant
 from freewalk.results.report.ended_trial import EndedTrial
 from freewalk.results.report.remedy import remedy
 from freewalk.results.schema.records import CurvePoint
@@ -44,7 +44,7 @@ def explain(row: Mapping[str, object], curve: Iterable[CurvePoint] = ()) -> str:
 
 
 def curve_points(curves: pd.DataFrame, trial_id: str | None = None) -> list[CurvePoint]:
-    """Give the points of one trial in a curves table; without a name, all of them.
+    """Return the points of one trial in a curves table; without a name, all of them.
 
     Parameters
     ----------
@@ -179,4 +179,4 @@ _STORIES: Final[Mapping[str, Callable[[EndedTrial], str]]] = {
 
 
 def _whole(value: object) -> int:
-    return 0 if value is None or value is pd.NA or value != value else int(str(value).partition(".")[0])
+    return 0 if is_missing(value) else int(str(value).partition(".")[0])

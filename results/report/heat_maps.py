@@ -67,7 +67,7 @@ class _Axis:
         return [compact(value) if isinstance(value, float) else parameter_text(value) for value in self.values]
 
     def key(self, cell: Row) -> str:
-        """Give the cell's value in the form of ``keys``; empty where the parameter does not apply."""
+        """Return the cell's value in the form of ``keys``; empty where the parameter does not apply."""
         return parameter_key(cell[PARAMETER_PREFIX + self.name])
 
 
@@ -89,7 +89,7 @@ class _Measure:
         return cls(column, words, (min(finite), max(finite)) if finite else (1.0, 1.0), learned)
 
     def field(self, cell: Row) -> tuple[float, str]:
-        """Give a field's cost and text."""
+        """Return a field's cost and text."""
         if cell["n_complete"] == 0:
             return math.inf, MISSING
         cost = float(cell[self.column])

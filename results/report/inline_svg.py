@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 from xml.etree import ElementTree
 
-from freewalk.results.base.numbers import printable
-from freewalk.results.report.marks import Marks, class_of
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from freewalk.results.base.numbers import xml_text
 from freewalk.results.report.palette import INLINE, variables
 
 _COLOURS: Final = {colour: f"var({name})" for name, colour in variables(INLINE).items()}
@@ -20,6 +24,45 @@ _LINK: Final = re.compile(r"#([\w.-]+)")
 _LEFT_OUT: Final = {"metadata", "style", "title"}
 # There are many of these.
 _STYLED_BY_THE_PAGE: Final = ("seed", "other")
+_UNITS_AN_INCH: Final = 72
+_PART: Final = re.compile(r"(band|end|label|leader|line|other|pale|seed)-(\d+)(-\d+)?")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The parts of a figure that have a name, and its axes."""
+
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """In words, by name, of what can be pointed at."""
+    axes: Mapping[str, str] = field(default_factory=dict)
+    """By ``data-x`` and ``data-y``: scale, where it begins and ends in the figure's SVG, and its values there."""
+
+
+def class_of(name: str) -> str:
+    """Return the class of a part by its name: ``seed of-2`` for ``seed-2-17``; nothing for any other name."""
+    found = _PART.fullmatch(name)
+    return f"{found[1]} of-{found[2]}" if found else ""
+
+
+def marks_of(figure: Figure) -> Marks:
+    """Return the marks of a figure that has been saved, so that everything has its place."""
+    axes = figure.axes[0]
+    lines = {str(line.get_gid()): line for line in axes.lines if class_of(str(line.get_gid()))}
+    titles = {name: str(line.get_label()) for name, line in lines.items() if not name.startswith("end")}
+    return Marks(titles, _axes(figure, axes)) if titles else Marks()
+
+
+def _axes(figure: Figure, axes: Axes) -> Mapping[str, str]:
+    place = axes.get_position()
+    width, height = (float(size) * _UNITS_AN_INCH for size in figure.get_size_inches())
+    is_share = isinstance(axes.yaxis.get_major_formatter(), PercentFormatter)
+    scales = axes.get_xscale(), "share" if is_share else axes.get_yscale()
+    ends = (place.x0 * width, place.x1 * width), ((1 - place.y0) * height, (1 - place.y1) * height)
+    limits = axes.get_xlim(), axes.get_ylim()
+    return {
+        f"data-{name}": f"{scale} {low:.1f} {high:.1f} {first:.6g} {last:.6g}"
+        for name, scale, (low, high), (first, last) in zip("xy", scales, ends, limits, strict=True)
+    }
 
 
 def to_inline(document: str, name: str, description: str, marks: Marks | None = None) -> str:
@@ -82,7 +125,7 @@ def _write(
     if titles and (part := class_of(name)):
         attributes += f' class="{part}"'
         left_out = {"style"} if part.startswith(_STYLED_BY_THE_PAGE) else left_out
-    title = f"<title>{escape(printable(titles[name]))}</title>" if name in titles else ""
+    title = f"<title>{escape(xml_text(titles[name]))}</title>" if name in titles else ""
     inside = escape((element.text or "").strip()) + "".join(_write(child, ids, titles, left_out) for child in element)
     if tag == "g" and not (inside and attributes):
         return inside
@@ -92,7 +135,7 @@ def _write(
 
 
 def _value(key: str, value: str, ids: Mapping[str, str]) -> str:
-    """Give an attribute's value for the page; nothing for one that the page can do without."""
+    """Return an attribute's value for the page; nothing for one that the page can do without."""
     if key == "id":
         return ids.get(value, "")
     if _is_link(key, value):

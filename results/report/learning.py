@@ -1,4 +1,4 @@
-"""The best cells over their evaluations: loss, metric, and success over cost."""
+"""The best cells over their evaluations: loss, metric, success over cost, and how far others are that still run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ import pandas as pd
 from freewalk.results.analysis.bands import curve_bands
 from freewalk.results.analysis.cells import cell_columns
 from freewalk.results.analysis.ecdf import ecdf, spaced_targets
-from freewalk.results.base.numbers import significant
+from freewalk.results.base.numbers import counted, significant
 from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.line_plot import Line, LinePlot, SeedLine
 from freewalk.results.report.palette import N_SERIES
 from freewalk.results.report.subject import Row, Tables, Task, cell_key, records
 from freewalk.results.schema.schema import State
 from freewalk.results.statistics.cell import Floats
-from freewalk.results.tables.frames import build_frame, column_dtypes, typed_series
+from freewalk.results.tables.frames import frame_of
 
 N_CONTEXT: Final = 30
 """Cells drawn in grey behind the best ones, at most."""
@@ -49,7 +49,7 @@ class _Chosen:
         return {cell_key(records(part.iloc[:1])[0], columns): part for _, part in parts}
 
     def lines(self, frame: pd.DataFrame) -> list[tuple[int | None, Row, pd.DataFrame]]:
-        """Give the number, the cell and its part of a table, of all cells that have one."""
+        """Return the number, the cell and its part of a table, of all cells that have one."""
         parts, columns = self.by_cell(frame), cell_columns(self.trials)
         keyed = ((number, cell, cell_key(cell, columns)) for number, cell in self.cells)
         return [(number, cell, parts[key]) for number, cell, key in keyed if key in parts]
@@ -70,12 +70,12 @@ def learning_plots(task: Task, tables: Tables) -> list[Group]:
 
 
 def _drawn(name: str, plot: LinePlot, caption: str) -> list[Drawing]:
-    """Give the drawing of a plot; nothing where it has no line."""
+    """Return the drawing of a plot; nothing where it has no line."""
     return [Drawing(name, plot, caption)] if plot.lines else []
 
 
 def numbered_cells(task: Task) -> list[tuple[int | None, Row]]:
-    """Give the cells to draw: the best with a number from 1, evenly spaced others without."""
+    """Return the cells to draw: the best with a number from 1, evenly spaced others without."""
     cells = task.finished
     best: list[tuple[int | None, Row]] = list(enumerate(cells[:N_SERIES], 1))
     others = cells[N_SERIES:]
@@ -84,7 +84,7 @@ def numbered_cells(task: Task) -> list[tuple[int | None, Row]]:
 
 
 def _ends(task: Task, cells: Sequence[tuple[int | None, Row]]) -> dict[int, str]:
-    """Give what the numbered cells differ in, in words, where all of it is short; else nothing."""
+    """Return what the numbered cells differ in, in words, where all of it is short; else nothing."""
     best = {number: cell for number, cell in cells if number is not None}
     given = [dict(task.values(cell)) for cell in best.values()]
     differing = [name for name in (given[0] if given else ()) if len({values[name] for values in given}) > 1]
@@ -109,7 +109,7 @@ def _trials_of(task: Task, cells: Sequence[Row]) -> pd.DataFrame:
 
 def _curves_of(trials: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFrame:
     if curves is None:
-        return build_frame("curves", {name: typed_series([], dtype) for name, dtype in column_dtypes("curves").items()})
+        return frame_of("curves", [])
     # A sweep that goes on may have stored a curve after its trials were read.
     done = trials.loc[trials["state"] == State.COMPLETE, "trial_id"]
     return curves[(curves["split"] == _SPLIT) & curves["trial_id"].isin(done)]
@@ -155,7 +155,7 @@ def _bands(chosen: _Chosen, metric: str) -> list[Line]:
 
 
 def _single_seeds(chosen: _Chosen, metric: str) -> dict[int, list[SeedLine]]:
-    """Give the curves of single trials of the numbered cells, thinned out to what can be seen."""
+    """Return the curves of single trials of the numbered cells, thinned out to what can be seen."""
     curves = chosen.curves[(chosen.curves["metric"] == metric) & (chosen.curves[_UNIT] > 0)]
     by_trial = dict(iter(curves.sort_values("step").groupby("trial_id")))
     return {
@@ -204,3 +204,32 @@ def _said_of_success(task: Task, targets: Floats) -> str:
         f"{caption} Pale: the same averaged over {len(targets)} targets, from {first}, near where training starts,"
         " to the target itself: how far those came that did not reach it."
     )
+
+
+def plots_in_progress(task: Task, tables: Tables) -> list[Group]:
+    """Choose the plot of the trials that have not ended, the cells with the lowest losses in colour; none without one.
+
+    Some N_SERIES cells are drawn in all: where there are more, those of the lowest losses.
+    """
+    curves = tables.curves_in_progress
+    if curves is None or curves.empty:
+        return []
+    trials = task.trials[task.trials["trial_id"].isin(curves["trial_id"])].reset_index(drop=True)
+    bands = curve_bands(trials, curves, unit=_UNIT)
+    bands = bands[bands[_UNIT] > 0]  # a logarithmic axis has no 0
+    parts = [part for _, part in bands.groupby(cell_columns(trials), dropna=False, sort=False)]
+    parts.sort(key=lambda part: float(part["median"].iloc[-1]))
+    lines = []
+    for number, part in enumerate(parts[:N_SERIES], 1):
+        x, middle, low, high = (part[name].to_numpy(np.float64) for name in (_UNIT, "median", "q25", "q75"))
+        lines.append(Line(x, middle, number, task.label(records(part.iloc[:1])[0]), low, high))
+    if not lines:
+        return []
+    target = {"target": task.target, "target_label": "target"} if task.metric == "loss" else {}
+    plot = LinePlot("Loss on held-out data, so far", _COST, "loss", lines, **target)  # type: ignore[arg-type]
+    best = f", the {N_SERIES} best of {len(parts)} cells" if len(parts) > N_SERIES else ""
+    caption = (
+        f"Of {counted(len(trials), 'trial')} that had not ended when the report was made{best}: median over seeds, band"
+        " between the quartiles, numbered from the lowest loss. A trial that is behind keeps its last value."
+    )
+    return [Group("Under way", [Drawing("in-progress", plot, caption)])]

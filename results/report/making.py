@@ -1,8 +1,9 @@
 """From a sweep's tables to the files of its report."""
 
 import itertools
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,21 +12,19 @@ from typing import Final, Literal
 import pandas as pd
 from markupsafe import Markup
 
+from freewalk.results.base.errors import StoreError
 from freewalk.results.base.numbers import counted
+from freewalk.results.base.writing import write_bytes
 from freewalk.results.files.export import write_csv
 from freewalk.results.report.answers import Answer, answer
 from freewalk.results.report.drawing import Drawing, Group
-from freewalk.results.report.files import PLOTS_FOLDER, REPORT_NAME, refuse_foreign, write_bytes
-from freewalk.results.report.headline import headline
+from freewalk.results.report.headline import headline, overall
 from freewalk.results.report.heat_maps import heat_maps
-from freewalk.results.report.in_progress import plots_in_progress
 from freewalk.results.report.influence import influence_group
-from freewalk.results.report.inline_svg import to_inline
-from freewalk.results.report.learning import learning_plots
-from freewalk.results.report.marks import marks_of
+from freewalk.results.report.inline_svg import marks_of, to_inline
+from freewalk.results.report.learning import learning_plots, plots_in_progress
 from freewalk.results.report.outcomes import endings
-from freewalk.results.report.overall import overall
-from freewalk.results.report.page import Section, Shown, ShownGroup, render
+from freewalk.results.report.page import Section, render
 from freewalk.results.report.palette import FILES, INLINE, Theme
 from freewalk.results.report.parquet import parquet_bytes
 from freewalk.results.report.ranking_rows import ranking_rows
@@ -37,6 +36,11 @@ from freewalk.results.report.subject import Tables, Task, split_tasks
 PlotKind = Literal["png", "svg"]
 PLOT_KINDS: Final[tuple[PlotKind, ...]] = ("png", "svg")
 
+REPORT_NAME: Final = "report.html"
+PLOTS_FOLDER: Final = "plots"
+# Every file of a report holds one of these.
+_SIGNS: Final = (b"schema_version,", b"freewalk")
+_SWEEP: Final = re.compile(rb'<meta name="freewalk-sweep" content="(\w*)">')
 MAX_TASKS_DRAWN: Final = 12
 """Tasks with plots; of further ones the page has the answers and the tables."""
 
@@ -52,7 +56,7 @@ class TaskReport:
     groups: Sequence[Group]
 
     def drawings(self) -> Iterator[tuple[str, Drawing]]:
-        """Give every drawing with a name that no other of the report has."""
+        """Yield every drawing with a name that no other of the report has."""
         for group in self.groups:
             for drawing in group.drawings:
                 yield f"{self.anchor}-{drawing.name}", drawing
@@ -73,7 +77,7 @@ class Report:
         ]
 
     def html(self, version: str) -> str:
-        """Give the page."""
+        """Return the page."""
         with styled(INLINE, text_as_text=True):
             sections = [self._section(one) for one in self.tasks]
         return render(self.tables, sections, self.headline, self.overall, version=version, left_out=self.left_out)
@@ -91,33 +95,28 @@ class Report:
         return tuple(notes)
 
     def _section(self, one: TaskReport) -> Section:
-        groups = []
-        for group in one.groups:
-            shown = [self._shown(drawing, one.task) for drawing in group.drawings]
-            groups.append(ShownGroup(group.title, shown, group.caption, group.choices))
         return Section(
             task=one.task,
             anchor=f"task-{one.anchor}",
             answer=one.answer,
             rows=ranking_rows(one.task),
             endings=endings(one.task, self.tables.curves),
-            groups=groups,
+            groups=[(group, [self._inline(drawing, one.task) for drawing in group.drawings]) for group in one.groups],
             settings=fixed_settings(one.task, self.tables.settings),
         )
 
-    def _shown(self, drawing: Drawing, task: Task) -> Shown:
+    def _inline(self, drawing: Drawing, task: Task) -> Markup:
         figure = drawing.plot.draw(INLINE)
         document = file_bytes(figure, "svg", margin=0.04).decode()
         name = f"plot-{next(self._numbers)}"
-        svg = to_inline(document, name, f"{task.name}: {drawing.plot.title}", marks_of(figure))
-        return Shown(Markup(svg), drawing.caption)
+        return Markup(to_inline(document, name, f"{task.name}: {drawing.plot.title}", marks_of(figure)))
 
     def plot_names(self) -> list[str]:
-        """Give the names that ``plots`` gives, without their endings."""
+        """Return the names that ``plots`` gives, without their endings."""
         return [name for one in self.tasks for name, _ in one.drawings()]
 
     def plots(self, kind: PlotKind, theme: Theme = "light") -> Iterator[tuple[str, bytes]]:
-        """Give every plot as a file's name and content."""
+        """Yield every plot as a file's name and content."""
         palette = FILES[theme]
         with styled(palette, text_as_text=False):
             for one in self.tasks:
@@ -125,12 +124,12 @@ class Report:
                     yield f"{name}.{kind}", file_bytes(drawing.plot.draw(palette, one.task.name), kind)
 
     def ranking_text(self, kind: TableKind, version: str) -> str:
-        """Give the first cells of each task that has a result, as LaTeX or Markdown."""
+        """Return the first cells of each task that has a result, as LaTeX or Markdown."""
         tables = [ranking_table(one.task) for one in self.tasks if one.task.finished]
         return to_latex(tables, version) if kind == "latex" else to_markdown(tables, version)
 
     def frames(self) -> Mapping[str, pd.DataFrame]:
-        """Give the tables by name, those that are there."""
+        """Return the tables by name, those that are there."""
         named = {
             "trials": self.tables.trials,
             "curves": self.tables.curves,
@@ -143,7 +142,7 @@ class Report:
 
 
 def _anchored(tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
-    """Give each task a name that may stand in a link and in a file's name."""
+    """Yield each task a name that may stand in a link and in a file's name."""
     taken: set[str] = set()
     for place, task in enumerate(tasks, 1):
         anchor = re.sub(r"[^a-z0-9]+", "-", task.name.lower()).strip("-")[:40] or "task"
@@ -212,3 +211,29 @@ def write_report(
     for path, frame in tables.items():
         write_csv(frame, path)
     return [page, *tables, *pictures, *columnar, *texts]
+
+
+def refuse_foreign(paths: Iterable[Path], sweep_id: str) -> None:
+    """Refuse to overwrite what no report of this sweep has written.
+
+    Raises
+    ------
+    StoreError
+        One of the paths is a file of another origin, the report of another sweep, or no file.
+    """
+    for path in paths:
+        if not os.path.lexists(path):
+            continue
+        content = _read(path)
+        if content is None or not any(sign in content for sign in _SIGNS):
+            raise StoreError(f"{path} is there and was not written by a report: move it away or pick another --out")
+        found = _SWEEP.search(content)
+        if found and found[1].decode() != sweep_id:
+            raise StoreError(f"{path} is the report of another sweep: move it away or pick another --out")
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -87,7 +87,7 @@ def endings(task: Task, curves: pd.DataFrame | None) -> list[Ending]:
 
 
 def kinds_of(trials: pd.DataFrame) -> pd.Series:
-    """Give each trial's outcome, or its state where it is not complete."""
+    """Return each trial's outcome, or its state where it is not complete."""
     return trials["outcome"].where(trials["state"] == State.COMPLETE, trials["state"]).fillna("unknown").astype(str)
 
 

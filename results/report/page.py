@@ -12,12 +12,13 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from freewalk.results.base.numbers import printable
+from freewalk.results.analysis.summary import ORDER
+from freewalk.results.base.numbers import xml_text
 from freewalk.results.report.answers import Answer
-from freewalk.results.report.headline import Headline
+from freewalk.results.report.drawing import Group
+from freewalk.results.report.headline import Headline, Overall
 from freewalk.results.report.learning import MAX_SEEDS
 from freewalk.results.report.outcomes import MAX_ERRORS, Ending, error_groups
-from freewalk.results.report.overall import Overall
 from freewalk.results.report.palette import DARK, LIGHT, N_SERIES, variables
 from freewalk.results.report.ranking_rows import ROWS_AT_ONCE, RankingRow
 from freewalk.results.report.resolution import resolution_text
@@ -29,25 +30,6 @@ SCRIPT: Final = (TEMPLATES / "report.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A drawing as the page holds it."""
-
-    svg: Markup
-    caption: str
-
-
-@dataclass(frozen=True)
-class ShownGroup:
-    """Drawings that stand side by side, as the page holds them."""
-
-    title: str
-    drawings: Sequence[Shown]
-    caption: str
-    choices: Sequence[tuple[int, str]] = ()
-    """The numbers of their curves, and the cells in words that they stand for."""
-
-
-@dataclass(frozen=True)
 class Section:
     """A task's part of the page."""
 
@@ -56,7 +38,8 @@ class Section:
     answer: Answer
     rows: Sequence[RankingRow]
     endings: Sequence[Ending]
-    groups: Sequence[ShownGroup]
+    groups: Sequence[tuple[Group, Sequence[Markup]]]
+    """Drawings that stand side by side, and their SVG."""
     settings: Sequence[Settings]
 
 
@@ -100,15 +83,16 @@ def render(
         script=Markup(SCRIPT),
         script_hash=_digest(SCRIPT),
         rows_at_once=ROWS_AT_ONCE,
+        order=ORDER,
         version=version,
         left_out=left_out,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )  # fmt: skip
-    return printable(page)
+    return xml_text(page)
 
 
 def _digest(script: str) -> str:
-    """Give what the page's policy names its one script by: nothing else may run."""
+    """Return what the page's policy names its one script by: nothing else may run."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
@@ -133,7 +117,7 @@ def _environment() -> Environment:
 
 
 def environment_rows(environment: Any) -> list[tuple[str, str]]:
-    """Give ``environment.json`` as names and texts; what is nested gets its path as its name, lists are joined."""
+    """Return ``environment.json`` as names and texts; what is nested gets its path as its name, lists are joined."""
     rows: list[tuple[str, str]] = []
     if not isinstance(environment, dict):
         return rows

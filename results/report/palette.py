@@ -51,6 +51,6 @@ N_SERIES: Final = len(INLINE.series)
 
 
 def variables(palette: Palette) -> dict[str, str]:
-    """Give a palette's colours by the names of the page's style sheet: ``--ink``, ``--series-1`` and so on."""
+    """Return a palette's colours by the names of the page's style sheet: ``--ink``, ``--series-1`` and so on."""
     named = {f"--{part}": getattr(palette, part) for part in ("surface", "ink", "muted", "faint")}
     return named | {f"--series-{place}": colour for place, colour in enumerate(palette.series, 1)}

@@ -12,7 +12,7 @@ def is_available() -> bool:
 
 
 def parquet_bytes(frame: pd.DataFrame) -> bytes:
-    """Give a table as the content of a Parquet file; types and missing values as in the table.
+    """Return a table as the content of a Parquet file; types and missing values as in the table.
 
     Raises
     ------

@@ -45,7 +45,7 @@ class RankingRow:
 
 
 def ranking_rows(task: Task) -> list[RankingRow]:
-    """Give the first ``MAX_ROWS`` cells."""
+    """Return the first ``MAX_ROWS`` cells."""
     return [_row(task, place, cell) for place, cell in enumerate(task.cells[:MAX_ROWS])]
 
 
@@ -71,7 +71,7 @@ def _row(task: Task, place: int, cell: Row) -> RankingRow:
 
 
 def ratio_text(cell: Row) -> str:
-    """Give a cell's cost by the first's: 1.3, or at least 3.2 where it never reached the target."""
+    """Return a cell's cost by the first's: 1.3, or at least 3.2 where it never reached the target."""
     ratio, low = float(cell.get("ratio", math.nan)), float(cell.get("ratio_low", math.nan))
     if math.isnan(ratio):
         return ""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from freewalk.results.base.numbers import counted, printable
+from freewalk.results.analysis.summary import SORTED_BY
+from freewalk.results.base.numbers import counted, xml_text
 from freewalk.results.report.ranking_rows import AT_LEAST, ROWS_AT_ONCE, RankingRow, ranking_rows
 from freewalk.results.report.subject import Task
 
@@ -57,7 +58,7 @@ class RankingTable:
 
 
 def ranking_table(task: Task) -> RankingTable:
-    """Give a task's first cells with what they reached at which cost; columns that say nothing are left out."""
+    """Return a task's first cells with what they reached at which cost; columns that say nothing are left out."""
     rows = ranking_rows(task)[:ROWS_AT_ONCE]
     columns: list[tuple[str, list[str]]] = [("#", [str(row.number) for row in rows])]
     names = [name for name, _ in task.values(task.cells[0])]
@@ -81,7 +82,7 @@ def _with_interval(row: RankingRow) -> str:
 def _caption(task: Task, n_rows: int) -> str:
     n = len(task.cells)
     which = f"the first {n_rows} of {counted(n, 'cell')}" if n_rows < n else counted(n, "cell")
-    order = ", in the order of success rate, then expected evaluations, then final loss" if n > 1 else ""
+    order = f", in the order of {SORTED_BY}" if n > 1 else ""
     return f"{task.name}, target {task.goal}: {which}{order}; with 95 % intervals."
 
 
@@ -141,4 +142,4 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 def markdown(text: str) -> str:
     """Write a text so that Markdown shows it as it is."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(printable(text).split()))
+    return _MARKDOWN.sub(r"\\\1", " ".join(xml_text(text).split()))

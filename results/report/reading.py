@@ -8,11 +8,12 @@ from typing import Final
 
 import pandas as pd
 
-from freewalk.results.analysis.report_tables import report_tables
+from freewalk.results.analysis.methods import best_of_methods
+from freewalk.results.analysis.ranking import ranking
+from freewalk.results.analysis.sensitivity import sensitivity
 from freewalk.results.analysis.summary import summarise
 from freewalk.results.files.sources import Source, read_source
 from freewalk.results.report.subject import Tables, TaskNote
-from freewalk.results.schema.report_schema import METHODS, RANKING, SENSITIVITY
 from freewalk.results.store.database import DATABASE_NAME
 
 _LONGEST_CONFIGURATION: Final = 100_000
@@ -36,7 +37,7 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
     source = read_source(path)
     folder = folder_of(path)
     summary = summarise(source.counted)
-    made = report_tables(source.counted, summary)
+    ranked = ranking(source.counted, summary)
     configuration = _cut(_file(folder) if source.document is None else source.document)
     settings = _settings(configuration)
     return Tables(
@@ -45,9 +46,9 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
         curves=_curves(source, folder),
         curves_in_progress=source.curves_in_progress(),
         summary=summary,
-        ranking=made[RANKING],
-        methods=made[METHODS],
-        sensitivity=made[SENSITIVITY],
+        ranking=ranked,
+        methods=best_of_methods(source.counted, ranked),
+        sensitivity=sensitivity(source.counted),
         name=str(settings.get("name") or folder.resolve().name),
         sweep_id=_sweep_id(source.trials),
         configuration=configuration,
@@ -59,7 +60,7 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
 
 
 def folder_of(path: Path) -> Path:
-    """Give the folder in which a sweep lies."""
+    """Return the folder in which a sweep lies."""
     return path if path.is_dir() else path.parent
 
 

@@ -76,12 +76,12 @@ def remedies(trials: pd.DataFrame, curves: pd.DataFrame | None) -> str:
 
 
 def heldout_losses(curves: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Give the rows of a curves table, or its parts, that `remedies` looks at."""
+    """Return the rows of a curves table, or its parts, that `remedies` looks at."""
     return pd.concat([part[(part["split"] == "heldout") & (part["metric"] == "loss")] for part in curves])
 
 
 def falls(trial: EndedTrial) -> float:
-    """Give the part by which the held-out loss fell over the last quarter of the steps; NaN where that is unknown."""
+    """Return the part by which the held-out loss fell over the last quarter of the steps; NaN where that is unknown."""
     points = _finite(trial)
     if len(points) < 3:
         return math.nan
@@ -90,7 +90,7 @@ def falls(trial: EndedTrial) -> float:
 
 
 def _found(trial: EndedTrial) -> tuple[str, str]:
-    """Give the name and the sentence of the first reason that holds; empty ones without any."""
+    """Return the name and the sentence of the first reason that holds; empty ones without any."""
     if trial.word("outcome") in (None, Outcome.REACHED):
         return "", ""
     return next(((find.__name__, said) for find in _FINDERS if (said := find(trial))), ("", ""))
@@ -122,13 +122,13 @@ def _number(trial: EndedTrial, name: str) -> float:
 
 
 def _written(trial: EndedTrial, name: str) -> str:
-    """Give a setting as `--grid` writes it: `stddev=0.01`."""
+    """Return a setting as `--grid` writes it: `stddev=0.01`."""
     value = _number(trial, name)
     return f"{name}={value:g}" if math.isfinite(value) else f"{name}={_value(trial, name)}"
 
 
 def _fall(trial: EndedTrial) -> float:
-    """Give the part by which the lowest held-out loss is below the first; NaN without a curve."""
+    """Return the part by which the lowest held-out loss is below the first; NaN without a curve."""
     points = _finite(trial)
     if len(points) < 2 or not points[0].value:
         return math.nan

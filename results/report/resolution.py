@@ -5,24 +5,23 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from freewalk.results.base.numbers import counted, percent
+from freewalk.results.base.numbers import counted, is_missing, percent
 from freewalk.results.report.subject import Row
 
 _TOO_FINE = 0.001
 
 
 def share_of_cost(cell: Row) -> float:
-    """Give the resolution of a cell's expected evaluations as a share of them; NaN where it is not known."""
+    """Return the resolution of a cell's expected evaluations as a share of them; NaN where it is not known."""
     cost, resolution = float(cell["ert_evaluations"]), cell.get("ert_resolution", math.nan)
-    known = resolution is not pd.NA and math.isfinite(resolution) and math.isfinite(cost)
+    known = not is_missing(resolution) and math.isfinite(resolution) and math.isfinite(cost)
     return (min(float(resolution) / cost, 1.0) if cost else 0.0) if known else math.nan
 
 
 def resolution_text(cell: Row) -> str:
     """Say how coarse a cell's cost is: ``up to 4 % less between looks; 2 of 6 at the first look``."""
     share = share_of_cost(cell)
-    n_first = cell.get("n_first_look")
-    n_first = 0 if n_first is None or n_first is pd.NA or n_first != n_first else int(n_first)
+    n_first = 0 if is_missing(cell.get("n_first_look")) else int(cell["n_first_look"])
     parts = [f"up to {percent(share)} less between looks"] if share >= _TOO_FINE else []
     if n_first:
         n_reached = int(cell["n_reached"])

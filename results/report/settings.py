@@ -4,12 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pandas as pd
-
-from freewalk.results.analysis.cells import parameter_columns
-from freewalk.results.base.numbers import MISSING, listed, parameter_text, significant
+from freewalk.results.base.numbers import MISSING, is_missing, listed, parameter_text, significant
 from freewalk.results.report.subject import Task, ordered_values
 from freewalk.results.schema.schema import PARAMETER_PREFIX
+from freewalk.results.tables.frames import parameter_columns
 
 _ELSEWHERE: Final = {"name", "seeds", "grid", "target", "backend", "plugins"}
 _OF_TRIALS: Final = {
@@ -30,7 +28,7 @@ class Settings:
 
 
 def fixed_settings(task: Task, run: Sequence[Mapping[str, Any]]) -> list[Settings]:
-    """Give what does not set a task's cells apart.
+    """Return what does not set a task's cells apart.
 
     Parameters
     ----------
@@ -72,7 +70,7 @@ def _budget(run: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _judging(task: Task) -> list[tuple[str, str]]:
-    goal = [] if pd.isna(task.target) else [("target", task.goal)]
+    goal = [] if is_missing(task.target) else [("target", task.goal)]
     texts = {words: _values(task.trials[name]) for name, words in _OF_TRIALS.items()}
     return [*goal, ("seeds", _seeds(task)), *((words, text) for words, text in texts.items() if text)]
 

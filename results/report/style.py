@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import offset_copy
 
-from freewalk.results.base.numbers import compact, printable
+from freewalk.results.base.numbers import compact, xml_text
 from freewalk.results.report.palette import Palette
 
 PANEL: Final = (5.4, 3.9)
@@ -92,7 +92,7 @@ def styled(palette: Palette, *, text_as_text: bool) -> Iterator[None]:
 
 
 def new_figure(width: float = PANEL[0], height: float = PANEL[1]) -> tuple[Figure, Axes]:
-    """Give a figure with one set of axes; pyplot does not know it, so nothing has to be closed."""
+    """Return a figure with one set of axes; pyplot does not know it, so nothing has to be closed."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
@@ -111,14 +111,14 @@ def short(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def file_bytes(figure: Figure, kind: Literal["png", "svg"], margin: float = 0.12) -> bytes:
-    """Give a figure as a file's content; the same figure gives the same bytes. ``margin`` is in inches."""
+    """Return a figure as a file's content; the same figure gives the same bytes. ``margin`` is in inches."""
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(w_pad=margin, h_pad=margin)
     buffer = io.BytesIO()
     about: dict[str, Any] = {"Software": "freewalk"} if kind == "png" else {"Creator": "freewalk", "Date": None}
     figure.savefig(buffer, format=kind, dpi=_DOTS_PER_INCH, metadata=about)
-    return buffer.getvalue() if kind == "png" else printable(buffer.getvalue().decode()).encode()
+    return buffer.getvalue() if kind == "png" else xml_text(buffer.getvalue().decode()).encode()
 
 
 def log_scale(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Final, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from freewalk.results.analysis.cells import cell_columns, parameter_columns
-from freewalk.results.base.numbers import MISSING, counted, counted_seeds, parameter_text, significant
+from freewalk.results.analysis.cells import cell_columns, varies
+from freewalk.results.base.numbers import MISSING, counted, counted_seeds, is_missing, parameter_text, significant
 from freewalk.results.report.remedy import remedies
 from freewalk.results.schema.schema import PARAMETER_PREFIX, Outcome, State
+from freewalk.results.tables.frames import parameter_columns
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -120,21 +121,21 @@ class Task:
         return bool(np.nansum(beyond) > 0)
 
     def values(self, cell: Row) -> list[tuple[str, str]]:
-        """Give what sets a cell apart: its method where there are several, and the parameters that vary."""
+        """Return what sets a cell apart: its method where there are several, and the parameters that vary."""
         method = [("method", str(cell["method"]))] if len(self.methods) > 1 else []
         return [*method, *((name, parameter_text(cell[PARAMETER_PREFIX + name])) for name in self.varied)]
 
     def label(self, cell: Row) -> str:
-        """Give a cell's values in words: ``walk, stddev 0.1, batch 64``."""
+        """Return a cell's values in words: ``walk, stddev 0.1, batch 64``."""
         return self.words(cell) or str(cell["method"])
 
     def words(self, cell: Row, names: Collection[str] | None = None) -> str:
-        """Give those of a cell's values that apply, or those of them that are named, in words."""
+        """Return those of a cell's values that apply, or those of them that are named, in words."""
         given = [(name, text) for name, text in self.values(cell) if text != MISSING]
         return ", ".join(in_words(name, text) for name, text in given if names is None or name in names)
 
     def key(self, cell: Row) -> tuple[tuple[str, str], ...]:
-        """Give what ``values`` tells, exactly."""
+        """Return what ``values`` tells, exactly."""
         return (("method", str(cell["method"])), *((n, parameter_key(cell[PARAMETER_PREFIX + n])) for n in self.varied))
 
     @property
@@ -177,7 +178,7 @@ def varied_parameters(trials: pd.DataFrame, axes: frozenset[str]) -> tuple[str, 
     axes : frozenset of str
         The keys of the grid; empty where they are not known.
     """
-    several = [name for name in parameter_columns(trials) if len(trials[name].unique()) > 1]
+    several = [name for name in parameter_columns(trials) if varies(trials[name])]
     # What only some methods have is told by the method.
     within = trials[["method", *several]].drop_duplicates()
     chosen = [name for name in several if name.removeprefix(PARAMETER_PREFIX) in axes and _varies_within(within, name)]
@@ -187,7 +188,7 @@ def varied_parameters(trials: pd.DataFrame, axes: frozenset[str]) -> tuple[str, 
 
 
 def _varies_within(cells: pd.DataFrame, name: str) -> bool:
-    return any(len(values.unique()) > 1 for _, values in cells.groupby("method", sort=False)[name])
+    return any(varies(values) for _, values in cells.groupby("method", sort=False)[name])
 
 
 def _n_cells(trials: pd.DataFrame, columns: Sequence[str]) -> int:
@@ -195,7 +196,7 @@ def _n_cells(trials: pd.DataFrame, columns: Sequence[str]) -> int:
 
 
 def ordered_values(values: Iterable[Any]) -> list[Any]:
-    """Give each value of a parameter once: numbers in order, then words as they come; none where it does not apply."""
+    """Return each value of a parameter once: numbers in order, then words as they come; none where it is missing."""
     found = {key: value for value in values if (key := parameter_key(value))}
     words = [value for value in found.values() if isinstance(value, str)]
     return [*sorted(value for value in found.values() if not isinstance(value, str)), *words]
@@ -207,15 +208,15 @@ def in_words(name: str, text: str) -> str:
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
-    """Give a table's rows, by column name."""
+    """Return a table's rows, by column name."""
     return cast("list[Row]", frame.to_dict("records"))
 
 
 def cell_key(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
-    """Give what tells a cell from others, in a form that can be compared whatever is missing."""
+    """Return what tells a cell from others, in a form that can be compared whatever is missing."""
     return tuple(parameter_key(row[name]) for name in columns)
 
 
 def parameter_key(value: Any) -> str:
     """Write a value so that equal values are equal texts, missing ones included."""
-    return "" if str(value) in ("None", "nan", "<NA>") else repr(value)
+    return "" if is_missing(value) else repr(value)

@@ -46,12 +46,12 @@ def _default(value: object) -> object:
 
 
 def lasting(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what of a configuration holds for all trials of a folder for good: all but cells, seeds and texts."""
+    """Return what of a configuration holds for all trials of a folder for good: all but cells, seeds and texts."""
     return {key: value for key, value in configuration.items() if key not in {*_PLAN, DOCUMENT, TEXTS, PLUGINS}}
 
 
 def run_settings(configuration: Mapping[str, Any], sweep_id: str) -> dict[str, Mapping[str, Any]]:
-    """Give by sweep_id how the trials of a sweep are run: epochs, looks, plug-ins; nothing where nothing is known.
+    """Return by sweep_id how the trials of a sweep are run: epochs, looks, plug-ins; nothing where nothing is known.
 
     The target is no part of it, since every trial has its own, nor is the backend, which a trial's name does not tell.
     """
@@ -65,7 +65,7 @@ def run_settings(configuration: Mapping[str, Any], sweep_id: str) -> dict[str, M
 
 
 def texts_of(configuration: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Give the plug-ins' present texts; an older configuration knows their SHA-256 alone."""
+    """Return the plug-ins' present texts; an older configuration knows their SHA-256 alone."""
     if isinstance(texts := configuration.get(TEXTS), list):
         return [text for text in texts if isinstance(text, Mapping)]
     return [{"sha256": sha256} for sha256 in configuration.get(PLUGINS, ())]

@@ -40,12 +40,12 @@ def quoted(names: list[str]) -> str:
 
 
 def added_column(column: Column) -> str:
-    """Give the statement that adds a column to the trials of an older layout; its values are missing."""
+    """Return the statement that adds a column to the trials of an older layout; its values are missing."""
     return f'ALTER TABLE trials ADD COLUMN "{column.name}" {_SQL_TYPES[column.dtype]}'
 
 
 def schema_sql() -> list[str]:
-    """Give the statements that make an empty store."""
+    """Return the statements that make an empty store."""
     states = ", ".join(f"'{state}'" for state in State)
     constraints = {"trial_id": "NOT NULL UNIQUE", "state": f"NOT NULL CHECK (state IN ({states}))"}
     columns = ", ".join(f'"{c.name}" {_SQL_TYPES[c.dtype]} {constraints.get(c.name, "")}' for c in STORED_COLUMNS)

@@ -20,7 +20,7 @@ class CurvePoint(NamedTuple):
     """One measurement of one trial.
 
     ``step`` in weight updates, ``evaluations`` in forward passes of one datapoint, ``train_seconds`` without
-    evaluation and compilation; ``split`` is ``train``, ``heldout`` or ``test``. One point a (step, split, metric).
+    evaluation and compilation; ``split`` is ``train``, ``heldout`` or ``test``. One point per (step, split, metric).
     """
 
     step: int

@@ -168,7 +168,7 @@ PARAMETERS_AFTER: Final[dict[TableName, str]] = {"trials": "seed", "summary": "m
 
 
 def column_names(table: TableName, parameters: Iterable[str] = ()) -> list[str]:
-    """Give a table's column names in order.
+    """Return a table's column names in order.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def bootstrap_interval(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Give the expanded percentile interval of a statistic; the same arguments give the same interval.
+    """Return the expanded percentile interval of a statistic; the same arguments give the same interval.
 
     The plain percentile interval is too narrow for few values. Here the tail of the resampled statistic is cut
     where a normal variable passes Student's quantile, at ndtr(-t(n - 1)) instead of (1 - confidence) / 2. Within
@@ -94,7 +94,7 @@ def _blocks(n_resamples: int, n: int) -> list[slice]:
 
 @lru_cache(maxsize=4)  # the cells of a sweep have equal sizes, and the draws are most of the time
 def _resampled(sizes: tuple[int, ...], n_resamples: int, seed: int) -> Rows:
-    """Give rows of indices into values that are sorted by stratum, shape (n_resamples, n)."""
+    """Return rows of indices into values that are sorted by stratum, shape (n_resamples, n)."""
     generator = np.random.default_rng(seed)
     rows = np.empty((n_resamples, sum(sizes)), np.int32)
     start = 0

@@ -4,7 +4,7 @@ Their intervals are in `statistics_intervals`, tests in `statistics_ranks`.
 """
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +14,19 @@ Floats: TypeAlias = NDArray[np.float64]
 Interval: TypeAlias = tuple[float, float]
 
 
+class Estimate(NamedTuple):
+    """A number with its interval; NaN where there is nothing to estimate it from."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+NOTHING: Final = Estimate(math.nan, math.nan, math.nan)
+
+
 def nan_as_worst(values: ArrayLike, worst: float = math.inf) -> Floats:
-    """Give a copy in which NaN, the result of a trial that has none, counts as the worst value there is.
+    """Return a copy in which NaN, the result of a trial that has none, counts as the worst value there is.
 
     Parameters
     ----------
@@ -29,7 +40,7 @@ def nan_as_worst(values: ArrayLike, worst: float = math.inf) -> Floats:
 
 
 def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> Interval:
-    """Give Wilson's score interval of a success rate.
+    """Return Wilson's score interval of a success rate.
 
     With p = successes / n and z the normal quantile of the two-sided confidence, the interval is
     (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n); without continuity correction.
@@ -68,24 +79,24 @@ def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> Inter
 
 
 def tail_probability(confidence: float) -> float:
-    """Give the probability beyond each end of a two-sided interval; ValueError outside 0 to 1."""
+    """Return the probability beyond each end of a two-sided interval; ValueError outside 0 to 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence lies between 0 and 1, not at {confidence}")
     return (1 - confidence) / 2
 
 
 def normal_quantile(confidence: float) -> float:
-    """Give the standard normal quantile of a two-sided confidence: 1.96 for 0.95."""
+    """Return the standard normal quantile of a two-sided confidence: 1.96 for 0.95."""
     return -float(ndtri(tail_probability(confidence)))
 
 
 def student_quantile(confidence: float, degrees_of_freedom: float) -> float:
-    """Give Student's quantile of a two-sided confidence."""
+    """Return Student's quantile of a two-sided confidence."""
     return float(stdtrit(degrees_of_freedom, 1 - tail_probability(confidence)))
 
 
 def expected_running_time(costs: ArrayLike, reached: ArrayLike) -> float:
-    """Give the expected cost of one success when trials are restarted until one reaches the target.
+    """Return the expected cost of one success when trials are restarted until one reaches the target.
 
     ERT = (total cost of all trials) / (number that reached). Source: Hansen, Auger, Ros, Mersmann, Tušar,
     Brockhoff, COCO: a platform for comparing continuous optimizers in a black-box setting,
@@ -119,7 +130,7 @@ def expected_running_time(costs: ArrayLike, reached: ArrayLike) -> float:
 
 
 def quantile(values: ArrayLike, probability: float) -> Any:
-    """Give a quantile over the last axis, interpolated linearly between order statistics.
+    """Return a quantile over the last axis, interpolated linearly between order statistics.
 
     This is Hyndman and Fan's type 7. Unlike ``numpy.quantile`` it is defined for infinite values: between a
     finite and an infinite one lies the infinite one.
@@ -160,17 +171,17 @@ def quantile(values: ArrayLike, probability: float) -> Any:
 
 
 def median(values: ArrayLike) -> Any:
-    """Give the median over the last axis; infinite values as in ``quantile``."""
+    """Return the median over the last axis; infinite values as in ``quantile``."""
     return quantile(values, 0.5)
 
 
 def quartiles(values: ArrayLike) -> tuple[Any, Any]:
-    """Give the lower and the upper quartile over the last axis; infinite values as in ``quantile``."""
+    """Return the lower and the upper quartile over the last axis; infinite values as in ``quantile``."""
     return quantile(values, 0.25), quantile(values, 0.75)
 
 
 def interquartile_mean(values: ArrayLike) -> Any:
-    """Give the mean over the last axis without its lowest and highest quarter.
+    """Return the mean over the last axis without its lowest and highest quarter.
 
     floor(n/4) values are cut at each end, as scipy's ``trim_mean(values, 0.25)`` does. Source: Agarwal,
     Schwarzer, Castro, Courville, Bellemare, Deep reinforcement learning at the edge of the statistical
@@ -201,7 +212,7 @@ def interquartile_mean(values: ArrayLike) -> Any:
 
 
 def without_nan(values: ArrayLike) -> Floats:
-    """Give the values as an array; ValueError where one is NaN."""
+    """Return the values as an array; ValueError where one is NaN."""
     array = np.asarray(values, dtype=np.float64)
     if np.isnan(array).any():
         raise ValueError("a value is NaN: say with nan_as_worst how it counts")

@@ -1,32 +1,29 @@
 """How large a difference is: the probability that a trial of one sample beats one of the other."""
 
 import math
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from freewalk.results.statistics.cell import Floats, normal_quantile, student_quantile, wilson_interval, without_nan
+from freewalk.results.statistics.cell import (
+    NOTHING,
+    Estimate,
+    Floats,
+    normal_quantile,
+    student_quantile,
+    wilson_interval,
+    without_nan,
+)
 
 _LARGE: Final = 20
 """From so many values a side on, the variance is estimated instead of taken from a model."""
 _INSIDE: Final = 1e-9
 
 
-class Superiority(NamedTuple):
-    """Probability that a value of the first sample is lower than one of the second, ties counted half."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-NOTHING: Final = Superiority(math.nan, math.nan, math.nan)
-
-
-def superiority(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Superiority:
-    """Compare every value of one sample with every value of another, unpaired one.
+def superiority(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Return the probability that a value of one sample is lower than one of another, unpaired one.
 
     The estimate is the Vargha-Delaney statistic A12 of lower values (the Mann-Whitney count over n_a n_b). The
     interval: below 20 values a side, Newcombe's score interval (his method 5), where the variance is that of two
@@ -44,7 +41,7 @@ def superiority(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Superio
 
     Returns
     -------
-    Superiority
+    Estimate
         NaN where a sample is empty.
 
     Raises
@@ -58,15 +55,15 @@ def superiority(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Superio
     wins = (first[:, None] < second) + 0.5 * (first[:, None] == second)
     estimate = float(wins.mean())
     if min(wins.shape) >= _LARGE and 0 < estimate < 1:
-        return Superiority(estimate, *_logit_ends(wins, estimate, confidence))
-    return Superiority(estimate, *_score_ends(estimate, first.size, second.size, confidence))
+        return Estimate(estimate, *_logit_ends(wins, estimate, confidence))
+    return Estimate(estimate, *_score_ends(estimate, first.size, second.size, confidence))
 
 
 def _score_ends(estimate: float, n_a: int, n_b: int, confidence: float) -> tuple[float, float]:
     z, more = normal_quantile(confidence), (n_a + n_b) / 2 - 1
 
     def distance(truth: float) -> float:
-        """Give by how much the estimate is nearer than z standard deviations to a truth."""
+        """Return by how much the estimate is nearer than z standard deviations to a truth."""
         shape = 1 + more * ((1 - truth) / (2 - truth) + truth / (1 + truth))
         return z * math.sqrt(truth * (1 - truth) * shape / (n_a * n_b)) - abs(estimate - truth)
 
@@ -86,8 +83,8 @@ def _logit_ends(wins: Floats, estimate: float, confidence: float) -> tuple[float
     return tuple(1 / (1 + math.exp(-(centre + side * half))) for side in (-1, 1))  # type: ignore[return-value]
 
 
-def paired_superiority(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Superiority:
-    """Give the share of pairs whose first value is lower, ties counted half, with Wilson's interval.
+def paired_superiority(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Return the share of pairs whose first value is lower, ties counted half, with Wilson's interval.
 
     Parameters
     ----------
@@ -107,4 +104,4 @@ def paired_superiority(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> 
     if not first.size:
         return NOTHING
     wins = float(np.sum(first < second) + 0.5 * np.sum(first == second))
-    return Superiority(wins / first.size, *wilson_interval(wins, first.size, confidence))
+    return Estimate(wins / first.size, *wilson_interval(wins, first.size, confidence))

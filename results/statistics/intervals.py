@@ -32,7 +32,7 @@ _LARGEST_EXPONENT: Final = 700
 def iqm_interval(
     values: ArrayLike, *, strata: ArrayLike | None = None, confidence: float = 0.95, lowest: float = -math.inf
 ) -> Interval:
-    """Give an interval of the interquartile mean: bootstrap from five values on, Student's below.
+    """Return an interval of the interquartile mean: bootstrap from five values on, Student's below.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def iqm_interval(
 
 
 def median_interval(values: ArrayLike, *, confidence: float = 0.95, lowest: float = -math.inf) -> Interval:
-    """Give an interval of the median: between order statistics from five values on, Student's below.
+    """Return an interval of the median: between order statistics from five values on, Student's below.
 
     No distribution is assumed from five values on: the interval from the k-th lowest to the k-th highest value holds
     the median with probability 1 - 2 B(k - 1; n, 1/2), and the wanted confidence is interpolated between two k.
@@ -97,7 +97,7 @@ def median_interval(values: ArrayLike, *, confidence: float = 0.95, lowest: floa
 
 
 def _between(ordered: Floats, depth: int, confidence: float) -> float:
-    """Give the lower end, between the order statistics of two depths (from 1) that enclose the confidence."""
+    """Return the lower end, between the order statistics of two depths (from 1) that enclose the confidence."""
     n = ordered.size
     outer, inner = (1 - 2 * float(bdtr(d - 1, n, 0.5)) for d in (depth, depth + 1))
     low, high = float(ordered[depth - 1]), float(ordered[min(depth, n - 1)])
@@ -121,7 +121,7 @@ def _of_few(array: Floats, centre: float, confidence: float, lowest: float) -> I
 def running_time_interval(
     costs: ArrayLike, reached: ArrayLike, *, confidence: float = 0.95, budget: float = math.nan
 ) -> Interval:
-    """Give an interval of the expected running time.
+    """Return an interval of the expected running time.
 
     ERT = mean cost of a success + (1 - p) / p times the mean cost of a failure. The odds take their interval from the
     mid-P one of p, the two means Student's on a logarithmic scale (costs are skewed), and the three are put together by
@@ -174,7 +174,7 @@ def running_time_interval(
 
 @lru_cache(maxsize=1024)
 def mid_p_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Give the mid-P interval of a success rate: the rates at which the tails, with half of what was seen, are so rare.
+    """Return the mid-P interval of a success rate: the rates where the tails, with half of what was seen, are so rare.
 
     Near 0 and 1 it holds more surely than Wilson's, which misses a rate of 0.98 in 8 % of samples of 50, and there the
     odds of a failure decide what a success costs.
@@ -190,7 +190,7 @@ def mid_p_interval(successes: int, n: int, confidence: float = 0.95) -> Interval
     tail = tail_probability(confidence)
 
     def above(rate: float, k: int) -> float:
-        """Give the mid-P probability of at most k successes, less the tail."""
+        """Return the mid-P probability of at most k successes, less the tail."""
         return float(bdtr(k, n, rate) + (bdtr(k - 1, n, rate) if k else 0.0)) / 2 - tail
 
     high = 1.0 if successes == n else float(brentq(above, 0.0, 1.0, (successes,)))
@@ -201,7 +201,7 @@ def mid_p_interval(successes: int, n: int, confidence: float = 0.95) -> Interval
 def rate_difference_interval(
     successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95
 ) -> Interval:
-    """Give Newcombe's interval of the difference of two success rates, B less A, from Wilson's of each.
+    """Return Newcombe's interval of the difference of two success rates, B less A, from Wilson's of each.
 
     Source: R. G. Newcombe, Statistics in Medicine 17, 873 (1998), method 10.
     """
@@ -215,7 +215,7 @@ def rate_difference_interval(
 
 
 def _mean_interval(costs: Floats, confidence: float, at_most: float) -> tuple[float, float, float]:
-    """Give a mean with its interval; the spread of a single cost is unknown: as if it were exponential."""
+    """Return a mean with its interval; the spread of a single cost is unknown: as if it were exponential."""
     mean = float(costs.mean())
     if mean == 0:
         return 0.0, 0.0, 0.0

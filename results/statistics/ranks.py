@@ -133,7 +133,7 @@ def signed_sums(doubled: tuple[int, ...]) -> Floats:
 
 
 def _tails(counts: Floats, observed: float, centre: float, *, larger: bool) -> tuple[float, float]:
-    """Give the probability of both tails, and of the one to which large (or small) sums belong."""
+    """Return the probability of both tails, and of the one to which large (or small) sums belong."""
     sums = np.arange(counts.size)
     both = np.abs(sums - centre) >= abs(observed - centre) - 1e-6
     one = sums >= observed - 1e-6 if larger else sums <= observed + 1e-6
@@ -145,7 +145,7 @@ def _sign(difference: float) -> int:
 
 
 def _normal_tails(distance: float, variance: float) -> tuple[float, float]:
-    """Give both tails beyond a distance from the centre, and the upper one, corrected for continuity."""
+    """Return both tails beyond a distance from the centre, and the upper one, corrected for continuity."""
     if variance <= 0:
         return 1.0, 1.0
     two = 1.0 if abs(distance) <= 0.5 else float(2 * ndtr((0.5 - abs(distance)) / math.sqrt(variance)))
@@ -153,7 +153,7 @@ def _normal_tails(distance: float, variance: float) -> tuple[float, float]:
 
 
 def smallest_p(name: str, n_a: int, n_b: int) -> float:
-    """Give the smallest p that a test of so many untied values can give; 1 where it cannot tell anything.
+    """Return the smallest p that a test of so many untied values can give; 1 where it cannot tell anything.
 
     Parameters
     ----------

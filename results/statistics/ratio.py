@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from freewalk.results.statistics.cell import expected_running_time, median, normal_quantile, tail_probability
+from freewalk.results.statistics.cell import Floats, expected_running_time, median, normal_quantile, tail_probability
 from freewalk.results.statistics.intervals import running_time_interval
 from freewalk.results.statistics.ranks import EXACT_UP_TO, rank_sums, signed_sums
 
@@ -76,7 +76,7 @@ def _log_distance(low: float, high: float) -> float:
 
 
 def shift_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Ratio:
-    """Give the median of all ratios of a value of B to one of A, and the ratios that Mann and Whitney do not reject.
+    """Return the median of all ratios of a value of B to one of A, and the ratios that Mann and Whitney do not reject.
 
     The Hodges-Lehmann estimate on logarithms. Its interval needs four values a side for 95 %.
     Source: J. L. Hodges, E. L. Lehmann, Annals of Mathematical Statistics 34, 598 (1963).
@@ -92,13 +92,15 @@ def shift_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Ratio:
     if not first.size or not second.size:
         return UNKNOWN
     ratios = np.sort((second[:, None] / first).ravel())
-    left_out = _left_out(first.size, second.size, confidence)
-    low, high = (0.0, math.inf) if left_out < 0 else (float(ratios[left_out]), float(ratios[-1 - left_out]))
-    return Ratio(math.exp(float(median(np.log(ratios)))), low, high)
+    n, n_all = first.size, first.size + second.size
+    exact = n_all <= EXACT_UP_TO
+    counts = rank_sums(tuple(range(2, 2 * n_all + 1, 2)), n)[n * (n + 1) :: 2] if exact else None
+    low, high = _middle(ratios, counts, n * (n_all - n) * (n_all + 1) / 12, confidence)
+    return Ratio(math.exp(float(median(np.log(ratios)))), max(0.0, low), high)
 
 
 def pair_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Ratio:
-    """Give the median ratio of B to A over pairs, and the ratios that Wilcoxon's signed ranks do not reject.
+    """Return the median ratio of B to A over pairs, and the ratios that Wilcoxon's signed ranks do not reject.
 
     The Hodges-Lehmann estimate on logarithms: the median of the means of any two pairs' log ratios, each with itself
     too. Its interval needs six pairs for 95 %.
@@ -116,26 +118,23 @@ def pair_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Ratio:
     if not n:
         return UNKNOWN
     means = np.sort(((change[:, None] + change) / 2)[np.triu_indices(n)])
-    left_out = _pairs_left_out(n, confidence)
-    ends = (-math.inf, math.inf) if left_out < 0 else (float(means[left_out]), float(means[-1 - left_out]))
+    counts = signed_sums(tuple(range(2, 2 * n + 1, 2)))[::2] if n <= EXACT_UP_TO else None
+    ends = _middle(means, counts, n * (n + 1) * (2 * n + 1) / 24, confidence)
     return Ratio(math.exp(float(median(means))), *np.exp(ends).tolist())
 
 
-def _pairs_left_out(n: int, confidence: float) -> int:
-    tail = tail_probability(confidence)
-    if n > EXACT_UP_TO:
-        spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(0, math.floor(n * (n + 1) / 4 - normal_quantile(confidence) * spread - 0.5))
-    counts = signed_sums(tuple(range(2, 2 * n + 1, 2)))[::2]
-    return int(np.searchsorted(np.cumsum(counts) / counts.sum(), tail, side="right")) - 1
+def _middle(ordered: Floats, counts: Floats | None, variance: float, confidence: float) -> tuple[float, float]:
+    """Return the ends of an interval that leaves out as many values at each end as a test would reject.
 
-
-def _left_out(n_a: int, n_b: int, confidence: float) -> int:
-    """Give how many ratios at each end the interval leaves out; -1 where even all of them are too narrow."""
-    tail = tail_probability(confidence)
-    if n_a + n_b > EXACT_UP_TO:
-        spread = math.sqrt(n_a * n_b * (n_a + n_b + 1) / 12)
-        return max(0, math.floor(n_a * n_b / 2 - normal_quantile(confidence) * spread - 0.5))
-    counts = rank_sums(tuple(range(2, 2 * (n_a + n_b) + 1, 2)), n_a)[::2]
-    below = np.cumsum(counts[n_a * (n_a + 1) // 2 :]) / counts.sum()
-    return int(np.searchsorted(below, tail, side="right")) - 1
+    ``counts`` are those of the test's sums from the lowest on, None where they are many and taken for normal. -inf and
+    +inf where even all values are too narrow.
+    """
+    if counts is None:
+        half = normal_quantile(confidence) * math.sqrt(variance)
+        left_out = max(0, math.floor(ordered.size / 2 - half - 0.5))
+    else:
+        below = np.cumsum(counts) / counts.sum()
+        left_out = int(np.searchsorted(below, tail_probability(confidence), side="right")) - 1
+    if left_out < 0:
+        return -math.inf, math.inf
+    return float(ordered[left_out]), float(ordered[-1 - left_out])

@@ -63,7 +63,7 @@ def main_effect(response: Floats, factor: Codes, others: Mapping[str, Codes]) ->
 
 
 def _compared(gained: float, freedom: int, rest: float, left: int, total: float) -> tuple[float, float]:
-    """Give F and its p-value of a sum of squares beside the residual one."""
+    """Return F and its p-value of a sum of squares beside the residual one."""
     # A residual of rounding errors is none: the factor then explains all that is left, or nothing.
     noise = rest / left if rest > 1e-12 * total else 0.0
     f_value = gained / freedom / noise if noise else (math.inf if gained > 1e-12 * total else math.nan)
@@ -106,7 +106,7 @@ def interaction(response: Floats, first: Codes, second: Codes, others: Mapping[s
 
 
 def unexplained_share(response: Floats, factors: Mapping[str, Codes]) -> tuple[float, int]:
-    """Give the share of the variance that the sum of all factors leaves, and its degrees of freedom."""
+    """Return the share of the variance that the sum of all factors leaves, and its degrees of freedom."""
     centred = response - response.mean()
     total = float(centred @ centred)
     left, rank = _residual(centred, list(factors.values()))
@@ -114,7 +114,7 @@ def unexplained_share(response: Floats, factors: Mapping[str, Codes]) -> tuple[f
 
 
 def _residual(centred: Floats, factors: list[Codes]) -> tuple[float, int]:
-    """Give the residual sum of squares of the additive model and its rank, the mean's one included."""
+    """Return the residual sum of squares of the additive model and its rank, the mean's one included."""
     columns = [np.ones((len(centred), 1)), *(np.eye(int(codes.max()) + 1)[codes] for codes in factors)]
     design = np.concatenate(columns, axis=1)
     solution, _, rank, _ = np.linalg.lstsq(design, centred, rcond=None)

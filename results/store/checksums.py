@@ -42,18 +42,18 @@ _CURVES: Final = (
 
 
 def checksum(values: Sequence[Any]) -> int:
-    """Give the CRC-32 of stored values, or of rows of them, by how Python writes them (floats in full)."""
+    """Return the CRC-32 of stored values, or of rows of them, by how Python writes them (floats in full)."""
     return zlib.crc32(repr(values).encode())
 
 
 def _result_checksum(values: Sequence[Any]) -> int:
-    """Give the checksum of a trial's result, in the order of ``_RESULT``."""
+    """Return the checksum of a trial's result, in the order of ``_RESULT``."""
     later = values[-len(_LATER) :]
     return checksum(tuple(values) if any(value is not None for value in later) else tuple(values[: -len(_LATER)]))
 
 
 def plan_checksum(row: Mapping[str, Any]) -> int:
-    """Give the checksum of a planned trial from its columns as they are stored."""
+    """Return the checksum of a planned trial from its columns as they are stored."""
     return checksum(tuple(row[name] for name in PLAN))
 
 
@@ -100,7 +100,7 @@ def check_trials(connection: sqlite3.Connection) -> None:
 
 
 def checked_points(connection: sqlite3.Connection, *, ended: bool = True) -> Iterator[tuple[Any, ...]]:
-    """Give (position, trial_id, *point) of the curves of all trials that have ended, or of all others.
+    """Yield (position, trial_id, *point) of the curves of all trials that have ended, or of all others.
 
     Points as ``POINT``, ordered by plan, step, split and metric.
 

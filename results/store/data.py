@@ -54,7 +54,7 @@ def write_data(connection: sqlite3.Connection, rows: Iterable[DataRow]) -> None:
 
 
 def read_data(connection: sqlite3.Connection) -> list[DataRow]:
-    """Give what `write_data` noted; nothing for a store of a time before, or without data."""
+    """Return what `write_data` noted; nothing for a store of a time before, or without data."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'data'").fetchone():
         return []
     rows = connection.execute("SELECT task, parameters, places, content FROM data ORDER BY task, parameters")
@@ -65,7 +65,7 @@ def read_data(connection: sqlite3.Connection) -> list[DataRow]:
 
 
 def recorded(directory: Path) -> list[DataRow]:
-    """Give the data of a folder's store without opening it as one; none without a store.
+    """Return the data of a folder's store without opening it as one; none without a store.
 
     Whoever opens the store then is told what is wrong with it.
     """
@@ -80,13 +80,13 @@ def has_trials(directory: Path, trial_ids: Iterable[str]) -> bool:
 
 
 def configuration_of(directory: Path) -> dict[str, Any] | None:
-    """Give what a folder's store says of its sweep; None without a store that can be read."""
+    """Return what a folder's store says of its sweep; None without a store that can be read."""
     query = "SELECT configuration FROM sweep"
     return _looked_up(directory, lambda connection: dict(json.loads(connection.execute(query).fetchone()[0])), None)
 
 
 def planned_trials(directory: Path) -> dict[str, tuple[str, str, str]]:
-    """Give the task, the method and the parameters (as JSON) of each trial of a folder's store, by its name.
+    """Return the task, the method and the parameters (as JSON) of each trial of a folder's store, by its name.
 
     None without a store that can be read; whoever opens the store then is told what is wrong with it.
     """
@@ -112,7 +112,7 @@ def _looked_up(directory: Path, look: Callable[[sqlite3.Connection], T], without
 
 
 def file_entries(environment: dict[str, Any] | None) -> Iterator[tuple[str, str, str]]:
-    """Give (task, path, SHA-256) of the files that ``environment.json`` names; what has another form is passed over."""
+    """Yield (task, path, SHA-256) of the files that ``environment.json`` names; other forms are passed over."""
     environment = environment or {}
     merged = environment.get("merged")
     for one in merged if isinstance(merged, list) else []:

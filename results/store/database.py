@@ -14,6 +14,7 @@ from freewalk.results.schema.schema import SCHEMA_VERSION
 from freewalk.results.store.checksums import check_sweep, check_trials, checksum
 
 DATABASE_NAME: Final = "sweep.sqlite"
+OUTPUT_NAMES: Final = ("trials.csv", "curves.csv", "summary.csv", "environment.json", "sweep.toml")
 BUSY_SECONDS: Final = 30.0
 _HEADER_BYTES: Final = 100
 
@@ -40,6 +41,26 @@ def is_new(path: Path) -> bool:
     except OSError as error:
         raise StoreError(f"cannot look into {path.parent}: {error.strerror}; pick another --out") from error
     return True
+
+
+def prepare(directory: Path) -> None:
+    """Make the folder, and refuse one that holds a sweep's outputs but no database that could resume them.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be made, or a sweep would overwrite what it holds.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StoreError(f"{directory} is, or lies below, a file: pick another --out") from error
+    except OSError as error:
+        raise StoreError(f"cannot create {directory}: {error.strerror}; pick another --out") from error
+    if is_new(directory / DATABASE_NAME):
+        for name in OUTPUT_NAMES:
+            if (directory / name).exists():
+                raise StoreError(f"{directory} holds {name} but no {DATABASE_NAME}: pick another --out")
 
 
 def create_database(path: Path, configuration: str, sweep_id: str | None = None) -> None:
@@ -151,7 +172,7 @@ def _check_header(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; pick another --out") from error
     if len(header) < _HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
-        raise StoreError(f"{path} is damaged or no database: restore it or pick another --out")
+        raise StoreError(f"{path} is damaged or not a database: restore it or pick another --out")
 
 
 @contextmanager
@@ -167,7 +188,7 @@ def naming(path: Path) -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         raise  # a fault of the caller's code, not of the file
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path} is damaged or no database ({error}): restore it or pick another --out") from error
+        raise StoreError(f"{path} is damaged or not a database ({error}): restore it or pick another --out") from error
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class WriterLock:
         _held.add(self)
 
     def release(self) -> None:
-        """Give the lock back; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         _held.discard(self)
         self._close()
 

@@ -59,7 +59,7 @@ def _absent(connection: sqlite3.Connection, columns: Sequence[Column]) -> list[C
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
-    """Give a database that is open for writing today's layout, once and for good."""
+    """Bring a database that is open for writing to today's layout, once and for good."""
     with naming(path):
         current = is_current(connection)
     if not current:

@@ -39,12 +39,12 @@ _POINT_DTYPES: Final[dict[str, DType]] = {c.name: c.dtype for c in CURVE_COLUMNS
 
 
 def now() -> str:
-    """Give the time as the tables write it: ISO 8601, UTC, milliseconds."""
+    """Return the time as the tables write it: ISO 8601, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def planned(trials: Iterable[TrialRecord], first: int) -> Iterator[list[SqlValue]]:
-    """Give the rows for ``INSERT_TRIAL``, numbered in plan order from ``first``.
+    """Yield the rows for ``INSERT_TRIAL``, numbered in plan order from ``first``.
 
     Raises
     ------
@@ -61,13 +61,13 @@ def _parameters_json(trial: TrialRecord) -> str:
     parameters = {name: plain(value) for name, value in trial.parameters.items()}
     for name, value in parameters.items():
         if not (value is None or isinstance(value, str | int | float)):
-            raise ValueError(f"parameter {name} of trial {trial.trial_id} is no scalar: {value!r}")
+            raise ValueError(f"parameter {name} of trial {trial.trial_id} is not a scalar: {value!r}")
     texts = {name: clean_text(value) for name, value in parameters.items() if isinstance(value, str)}
     return json.dumps({**parameters, **texts})
 
 
 def concluded(state: State, fields: Mapping[str, object]) -> dict[str, SqlValue]:
-    """Give every column that the end of a trial sets; what ``fields`` leaves out becomes missing.
+    """Return every column that the end of a trial sets; what ``fields`` leaves out becomes missing.
 
     Only ``started_at`` and what the plan already said stay as they are.
 
@@ -86,7 +86,7 @@ def concluded(state: State, fields: Mapping[str, object]) -> dict[str, SqlValue]
 
 
 def curve(trial_id: str, points: Sequence[CurvePoint]) -> list[list[SqlValue]]:
-    """Give the rows for ``INSERT_POINT``, without the position.
+    """Return the rows for ``INSERT_POINT``, without the position.
 
     Raises
     ------

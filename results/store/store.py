@@ -27,10 +27,10 @@ from freewalk.results.store.database import (
     describe,
     is_new,
     naming,
+    prepare,
     sound,
     transaction,
 )
-from freewalk.results.store.directory import prepare
 from freewalk.results.store.lock import WriterLock, locked
 from freewalk.results.store.migration import bring_up_to_date, open_reader
 from freewalk.results.store.tables import read_curves, read_curves_in_parts, read_trials
@@ -220,7 +220,7 @@ class Store:
                 raise StoreError(f"{self.path}: a trial to be saved is unknown or already complete")
 
     def checkpoints(self, trial_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Give the checkpoints of those trials that have one, with their trial_id."""
+        """Yield the checkpoints of those trials that have one, with their trial_id."""
         wanted = set(trial_ids)
         query = "SELECT trial_id, position FROM checkpoints JOIN trials USING (position) ORDER BY position"
         for trial_id, position in self._read(query):
@@ -258,7 +258,7 @@ class Store:
         fields : mapping
             Columns of the trials table. ``outcome`` is needed; ``finished_at`` is now unless given.
         curve : sequence of CurvePoint
-            Replaces the trial's points; one a (step, split, metric).
+            Replaces the trial's points; one per (step, split, metric).
 
         Raises
         ------
@@ -352,27 +352,27 @@ class Store:
         return len(reached.intersection(trial_ids))
 
     def configuration(self) -> dict[str, Any]:
-        """Give the configuration the sweep was started with, as JSON gives it back (tuples are lists)."""
+        """Return the configuration the sweep was started with, as JSON gives it back (tuples are lists)."""
         loaded: dict[str, Any] = json.loads(self._configuration)
         return loaded
 
     def trials(self) -> pd.DataFrame:
-        """Give the ``trials`` table, in plan order, with the documented types."""
+        """Return the ``trials`` table, in plan order, with the documented types."""
         with naming(self.path), sound(self.path):
             return read_trials(self._connection, self.sweep_id)
 
     def curves(self) -> pd.DataFrame:
-        """Give the ``curves`` table, in the order of plan, step, split and metric."""
+        """Return the ``curves`` table, in the order of plan, step, split and metric."""
         with naming(self.path), sound(self.path):
             return read_curves(self._connection)
 
     def curves_in_progress(self) -> pd.DataFrame:
-        """Give the curves so far of trials that have not ended, as `curves` gives those of the others."""
+        """Return the curves so far of trials that have not ended, as `curves` gives those of the others."""
         with naming(self.path), sound(self.path):
             return read_curves(self._connection, ended=False)
 
     def curves_in_parts(self, rows: int = 5_000) -> Iterator[pd.DataFrame]:
-        """Give what `curves` gives, so many rows at a time, so that memory does not grow with the sweep."""
+        """Yield what `curves` gives, so many rows at a time, so that memory does not grow with the sweep."""
         with naming(self.path), sound(self.path):
             yield from read_curves_in_parts(self._connection, rows)
 

@@ -39,10 +39,10 @@ def read_trials(connection: sqlite3.Connection, sweep_id: str) -> pd.DataFrame:
 def _parameters(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise DamageError(f"the parameters {text[:60]!r} of a trial are no names with values")
+        raise DamageError(f"the parameters {text[:60]!r} of a trial are not names with values")
     for name, value in found.items():
         if not (value is None or isinstance(value, str | int | float)):
-            raise DamageError(f"the parameter {name!r} of a trial is no single value")
+            raise DamageError(f"the parameter {name!r} of a trial is not a single value")
     return found
 
 

@@ -8,10 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from freewalk.results.base.numbers import is_missing
 from freewalk.results.base.text import cell_text
 from freewalk.results.schema.records import INT64_MAX, INT64_MIN
-from freewalk.results.schema.schema import TABLES, DType, Outcome, State, TableName, column_names
+from freewalk.results.schema.schema import (
+    PARAMETER_PREFIX,
+    SCHEMA_VERSION,
+    TABLES,
+    DType,
+    Outcome,
+    State,
+    TableName,
+    column_names,
+)
 
+_TRUTH = {"True": True, "False": False}
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)")
 _FLOAT = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?(e[+-]?\d+)?|inf)")
 
@@ -49,6 +60,26 @@ def foreign_series(values: Iterable[Any], dtype: DType) -> pd.Series:
     return typed_series(values, dtype)
 
 
+def parsed(texts: Iterable[str | None], dtype: DType) -> pd.Series:
+    """Read a column of texts; by Python's own rules, which are exact for every float and every 64-bit integer.
+
+    Raises
+    ------
+    ValueError
+        A text is no value of the type.
+    """
+    values = [text or None for text in texts]
+    if dtype == "Int64":
+        return typed_series([None if text is None else int(text) for text in values], dtype)
+    if dtype == "float64":
+        return typed_series([None if text is None else float(text) for text in values], dtype)
+    if dtype == "boolean":
+        if wrong := {*values} - {*_TRUTH, None}:
+            raise ValueError(f"{wrong.pop()!r} is neither True nor False")
+        return typed_series([None if text is None else _TRUTH[text] for text in values], dtype)
+    return foreign_series(values, dtype)
+
+
 def parameter_series(values: Iterable[object]) -> pd.Series:
     """Make a parameter's column, whose type nothing documents.
 
@@ -65,19 +96,11 @@ def parameter_series(values: Iterable[object]) -> pd.Series:
     pandas.Series
     """
     texts = [_text(value) for value in values]
-    present = [text for text in texts if text is not None]
-    dtype = _text_dtype(set(present))
-    if dtype == "Int64":
-        return typed_series([None if text is None else int(text) for text in texts], dtype)
-    if dtype == "float64":
-        return typed_series([None if text is None else float(text) for text in texts], dtype)
-    if dtype == "boolean":
-        return typed_series([None if text is None else text == "True" for text in texts], dtype)
-    return foreign_series(texts, dtype)
+    return parsed(texts, _text_dtype({text for text in texts if text is not None}))
 
 
 def _text(value: object) -> str | None:
-    if value is None or value == "" or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value) or value == "":
         return None
     return repr(value) if isinstance(value, float) else str(value)
 
@@ -116,6 +139,41 @@ def find_doubt(trials: pd.DataFrame) -> str | None:
     return None
 
 
+def parameter_columns(table: pd.DataFrame) -> list[str]:
+    """Return the ``param_*`` columns of a table, in order."""
+    return [str(name) for name in table.columns if str(name).startswith(PARAMETER_PREFIX)]
+
+
+def parameter_names(table: pd.DataFrame) -> list[str]:
+    """Return the parameters of a table, without their prefix."""
+    return [name.removeprefix(PARAMETER_PREFIX) for name in parameter_columns(table)]
+
+
+def frame_of(table: TableName, rows: Sequence[Mapping[str, Any]], beside: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Make a table of today's layout.
+
+    Parameters
+    ----------
+    table : str
+        Which table.
+    rows : sequence of mapping
+        What was found, row by row, by the names of the columns.
+    beside : pandas.DataFrame, optional
+        What is known of the same rows already: the columns that ``rows`` lack, and the parameters.
+    """
+    given = pd.DataFrame(index=range(len(rows))) if beside is None else beside
+    found = rows[0].keys() if rows else ()
+    columns = {
+        name: given[name]
+        if name in given and name not in found
+        else typed_series([SCHEMA_VERSION if name == "schema_version" else row[name] for row in rows], dtype)
+        for name, dtype in column_dtypes(table).items()
+    }
+    return build_frame(
+        table, columns | {name: given[name] for name in parameter_columns(given)}, parameter_names(given)
+    )
+
+
 def build_frame(table: TableName, columns: Mapping[str, pd.Series], parameters: Sequence[str] = ()) -> pd.DataFrame:
     """Put finished columns into the documented order.
 
@@ -137,5 +195,5 @@ def build_frame(table: TableName, columns: Mapping[str, pd.Series], parameters: 
 
 
 def column_dtypes(table: TableName) -> dict[str, DType]:
-    """Give the documented columns of a table with their types, in order."""
+    """Return the documented columns of a table with their types, in order."""
     return {column.name: column.dtype for column in TABLES[table]}

@@ -9,7 +9,6 @@ from freewalk.results.schema.schema import (
     PARAMETER_PREFIX,
     PARAMETERS_AFTER,
     SCHEMA_VERSION,
-    DType,
     TableName,
     column_names,
 )
@@ -17,12 +16,10 @@ from freewalk.results.tables.frames import (
     build_frame,
     column_dtypes,
     find_doubt,
-    foreign_series,
+    parameter_names,
     parameter_series,
-    typed_series,
+    parsed,
 )
-
-_TRUTH = {"True": True, "False": False}
 
 
 def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
@@ -52,7 +49,7 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except (ValueError, pd.errors.ParserError) as error:
         problem = " ".join(str(error).split())
-        raise StoreError(f"{path} is no CSV table ({problem}): export it again") from error
+        raise StoreError(f"{path} is not a CSV table ({problem}): export it again") from error
     raw, parameters = _in_todays_layout(raw, path, table)
     try:
         columns = {name: parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
@@ -78,36 +75,16 @@ def _find_doubt(frame: pd.DataFrame, table: TableName) -> str | None:
 def _in_todays_layout(raw: pd.DataFrame, path: Path, table: TableName) -> tuple[pd.DataFrame, list[str]]:
     """Add the columns that an older layout does not have; give the names of the parameters too."""
     names = [str(name) for name in raw.columns]
-    parameters = [name.removeprefix(PARAMETER_PREFIX) for name in names if name.startswith(PARAMETER_PREFIX)]
+    parameters = parameter_names(raw)
     expected = column_names(table, parameters if table in PARAMETERS_AFTER else ())
     versions = {*raw["schema_version"]} if "schema_version" in names else set()
     older = bool(versions) and versions <= {str(version) for version in range(1, SCHEMA_VERSION)}
     if names != (expected if not older else [name for name in expected if name in names]):
         missing = {*expected} - {*names} if not older else set()
         culprit = next(iter({*names} - {*expected} or missing), "the order of its columns")
-        raise StoreError(f"{path} is no {table} table (see {culprit}): check the path, or export it again")
+        raise StoreError(f"{path} is not a {table} table (see {culprit}): check the path, or export it again")
     if not older and not versions <= {str(SCHEMA_VERSION)}:
         raise StoreError(f"{path} has another layout than {SCHEMA_VERSION}: read it with the version that wrote it")
     if older:
         raw = raw.reindex(columns=expected, fill_value="").assign(schema_version=str(SCHEMA_VERSION))
     return raw, parameters
-
-
-def parsed(texts: pd.Series, dtype: DType) -> pd.Series:
-    """Read a column; by Python's own rules, which are exact for every float and every 64-bit integer.
-
-    Raises
-    ------
-    ValueError
-        A text is no value of the type.
-    """
-    values = [text or None for text in texts]
-    if dtype == "Int64":
-        return typed_series([None if text is None else int(text) for text in values], dtype)
-    if dtype == "float64":
-        return typed_series([None if text is None else float(text) for text in values], dtype)
-    if dtype == "boolean":
-        if wrong := {*values} - {*_TRUTH, None}:
-            raise ValueError(f"{wrong.pop()!r} is neither True nor False")
-        return typed_series([None if text is None else _TRUTH[text] for text in values], dtype)
-    return foreign_series(values, dtype)

@@ -39,7 +39,7 @@ class ExpressionError(ValueError):
 
 
 def select(table: pd.DataFrame, expression: str) -> pd.DataFrame:
-    """Give the rows for which an expression is true.
+    """Return the rows for which an expression is true.
 
     Known are ``== != < <= > >=``, ``in`` and ``not in`` a list, ``and or not`` (also ``& | ~``), parentheses, numbers,
     texts in quotes, ``True``, ``False``, and ``None`` for what is missing. A name is a column; a parameter may be named
@@ -77,7 +77,7 @@ def select(table: pd.DataFrame, expression: str) -> pd.DataFrame:
 
 
 def _truth(node: ast.expr, table: pd.DataFrame) -> Mask:
-    """Give where a part of the expression is true, missing as false."""
+    """Return where a part of the expression is true, missing as false."""
     match node:
         case ast.BoolOp(op=op, values=values):
             return _joined([_truth(value, table) for value in values], isinstance(op, ast.And))
@@ -94,7 +94,7 @@ def _truth(node: ast.expr, table: pd.DataFrame) -> Mask:
             if isinstance(column.dtype, pd.BooleanDtype):
                 return column.fillna(False).astype(bool)
             raise _refusal(node, "is neither true nor false: compare it with a value")
-    raise _refusal(node, "is no comparison")
+    raise _refusal(node, "is not a comparison")
 
 
 def _joined(parts: Sequence[Mask], every: bool) -> Mask:
@@ -107,7 +107,7 @@ def _joined(parts: Sequence[Mask], every: bool) -> Mask:
 def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, table: pd.DataFrame) -> Mask:
     if isinstance(op, ast.In | ast.NotIn):
         if not isinstance(right, ast.List | ast.Tuple | ast.Set):
-            raise _refusal(right, "is no list of values")
+            raise _refusal(right, "is not a list of values")
         column = _column(left, table)
         found = _joined([_equal(column, _constant(item)) for item in right.elts] or [column.isna() & False], False)
         return ~found if isinstance(op, ast.NotIn) else found
@@ -163,7 +163,7 @@ def _column(node: ast.expr, table: pd.DataFrame) -> pd.Series:
 
 
 def column_name(name: str, table: pd.DataFrame) -> str:
-    """Give the column that a name stands for: itself, or the parameter of that name.
+    """Return the column that a name stands for: itself, or the parameter of that name.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _constant(node: ast.expr) -> Any:
             return math.inf
         case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf")):
             return -math.inf
-    raise _refusal(node, "is no number, text, True, False or None")
+    raise _refusal(node, "is not a number, text, True, False or None")
 
 
 def _refusal(node: ast.expr, problem: str) -> ExpressionError:

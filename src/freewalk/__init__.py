@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from freewalk.harness.base.errors import UsageError
     from freewalk.harness.drop_in.training import NNRndTraining
+    from freewalk.harness.from_python import SweepResult, sweep
     from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.maximize.search import Maximum, maximize
-    from freewalk.harness.sweep import SweepResult, sweep
     from freewalk.harness.weights.saving import load, save
     from freewalk.harness.weights.weights_file import SavedWeights
     from freewalk.kernels.trainers.any_model import RandomWalk
@@ -39,8 +39,8 @@ _HOMES = {
     "maximize": "freewalk.harness.maximize.search",
     "save": "freewalk.harness.weights.saving",
     "RandomWalk": "freewalk.kernels.trainers.any_model",
-    "sweep": "freewalk.harness.sweep",
-    "SweepResult": "freewalk.harness.sweep",
+    "sweep": "freewalk.harness.from_python",
+    "SweepResult": "freewalk.harness.from_python",
     "UsageError": "freewalk.harness.base.errors",
     "StoreError": "freewalk.results.base.errors",
 }

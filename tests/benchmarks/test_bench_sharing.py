@@ -19,7 +19,7 @@ from numpy_step import NETWORK, PROBLEM, SEED, STDDEV, B, NumpyWalk, T
 
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.model.batch import BatchTrial, TrialBatch
+from freewalk.kernels.model.pack import Pack, PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 
 GROUP = "trial-steps that share noise: 3-30-2, T 4, B 1000"
@@ -31,9 +31,9 @@ def configuration(place: int) -> WalkConfiguration:
     return WalkConfiguration(stddev=STDDEV * (1 + place / 10), batch_size=B, timesteps=T)
 
 
-def batch_of(n_trials: int, seed: int = SEED) -> TrialBatch:
-    trials = [BatchTrial(configuration(place), seed) for place in range(n_trials)]
-    batch = resolve_backend("cpu").make_batch(NETWORK, PROBLEM.data(), trials, evaluation_points=1)
+def batch_of(n_trials: int, seed: int = SEED) -> Pack:
+    trials = [PackTrial(configuration(place), seed) for place in range(n_trials)]
+    batch = resolve_backend("cpu").make_pack(NETWORK, PROBLEM.data(), trials, evaluation_points=1)
     batch.train(2)
     return batch
 

@@ -51,7 +51,7 @@ FAULTS = {
 }
 
 
-@pytest.fixture(scope="module", params=["forward", "random"])
+@pytest.fixture(scope="module", params=["random", pytest.param("forward", marks=pytest.mark.slow)])
 def said(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
     """What the emulator said of each kernel, in one order of threads and blocks."""
     out = tmp_path_factory.mktemp("planted") / "said.json"

@@ -91,7 +91,7 @@ def _fill_plainly(datapoint: Callable[..., None], _: int, argument: int, **how: 
 def run_case(case: Case, way: str) -> Result:
     """Train on the device, at once and in two parts, and in the reference; compare."""
     from freewalk.kernels.cuda import trials as module
-    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.model.pack import PackTrial
     from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 
     case = replace(case, walk=case.walk | {"batch_size": MORE_DATAPOINTS * case.walk["batch_size"]})
@@ -100,8 +100,8 @@ def run_case(case: Case, way: str) -> Result:
     if way == "step by step":
         module._grids_can_meet = lambda: False
     begin = time.perf_counter()
-    other = BatchTrial(replace(configuration, stddev=0.05, batch_size=3), case.seed + 1)
-    trials = [BatchTrial(configuration, case.seed), *([other] if way == "side by side" else [])]
+    other = PackTrial(replace(configuration, stddev=0.05, batch_size=3), case.seed + 1)
+    trials = [PackTrial(configuration, case.seed), *([other] if way == "side by side" else [])]
 
     def train(*parts: int) -> tuple[Any, Any, Any]:
         device = module.DeviceTrials(network, data, trials, **options)

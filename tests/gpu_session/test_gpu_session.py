@@ -65,7 +65,7 @@ def test_a_case_that_is_wrong_is_named(tmp_path: Path) -> None:
 
 
 @needs_numba_cuda
-@pytest.mark.parametrize("trials", ["2", "1"])
+@pytest.mark.parametrize("trials", ["2", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_launch_shape_is_timed(tmp_path: Path, trials: str) -> None:
     done = _simulated(tmp_path, "tests/gpu_session/launches.py", "--shape", "0", "--trials", trials)
     assert done.returncode == 0, done.stderr

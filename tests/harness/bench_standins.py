@@ -13,9 +13,9 @@ from freewalk.harness.bench.peers.peer import Device
 from freewalk.harness.bench.workloads import Workload
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cuda.device import GpuInfo
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise, unit_perturbations
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, WalkConfiguration
 
 H200 = GpuInfo("stand-in", (9, 0), "0.0", 141.0, 132, 1980.0)
@@ -48,7 +48,7 @@ class ProcessorAsGpu:
     def one(self, network: FreeNetwork, configuration: WalkConfiguration, data: Data, **options: Any) -> Any:
         return type(self).walk(network, configuration, data, **options)
 
-    def many(self, network: FreeNetwork, data: Data, trials: Sequence[BatchTrial], **options: Any) -> Walks:
+    def many(self, network: FreeNetwork, data: Data, trials: Sequence[PackTrial], **options: Any) -> Walks:
         return Walks([self.one(network, trial.configuration, data, seed=trial.seed, **options) for trial in trials])
 
     def unit_noise(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import pytest
+from disturbed import run_undisturbed
 
 from freewalk.harness import cli
 from freewalk.harness.plan import plugins
@@ -54,6 +55,14 @@ def _no_plugins_left() -> Iterator[None]:
     """Take away the tasks, methods and parameters that a test's plug-ins have brought."""
     yield
     plugins.unload_all()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The slow sweep, run in one go and from Python; only to be read."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run_undisturbed(folder)
+    return folder
 
 
 @pytest.fixture

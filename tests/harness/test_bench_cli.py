@@ -139,7 +139,7 @@ from dataclasses import replace
 import numpy as np
 from freewalk.harness.bench.accelerator import Cuda, why_no_gpu
 from freewalk.harness.bench.checks import cases, noise, walks
-from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.network import FreeNetwork
 assert why_no_gpu() is None
 device = Cuda()
@@ -148,7 +148,7 @@ case = replace(cases.CASES[0], configuration=replace(cases.BASE, batch_size=3), 
 walks._POINTS = 4
 measure = walks._compare(device, case)
 assert measure.found <= measure.allowed, measure
-specs = [BatchTrial(replace(cases.BASE, batch_size=size, timesteps=2), seed) for seed, size in ((0, 2), (9, 3))]
+specs = [PackTrial(replace(cases.BASE, batch_size=size, timesteps=2), seed) for seed, size in ((0, 2), (9, 3))]
 data = case.data()
 batch = device.many(case.network, data, specs, evaluation_points=4)
 assert [made.steps for made in batch.train(1)] == [1, 1]

@@ -110,7 +110,7 @@ def test_shared_noise_is_taken_from_the_backend(monkeypatch: pytest.MonkeyPatch)
         most_sharing_noise = 2
         asked: ClassVar[list[int]] = []
 
-        def make_batch(self, network: Any, data: Any, trials: Any, evaluation_points: int) -> Any:
+        def make_pack(self, network: Any, data: Any, trials: Any, evaluation_points: int) -> Any:
             self.asked.append(len(trials))
             walks = [own._walk_of(TOGETHER, trial) for trial in trials]
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from freewalk.kernels.trainers.original_programs import AdditionProgram, Program
+from original_programs import AdditionProgram, Program
 
 PROGRAMS: list[Program] = ["backprop", "layers", "synthetic_bias", "synthetic_all_layers"]
 Case = dict[str, NDArray[Any]]

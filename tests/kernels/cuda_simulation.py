@@ -1,7 +1,7 @@
 """Run walks in Numba's CUDA simulator and write down what came out; a program of its own.
 
-The simulator takes the place of the compiler in a whole process, so tests/kernels/test_cuda_simulator.py starts this
-file, and compares what it wrote with the other backends in a process where those are compiled.
+The simulator takes the place of the compiler in a whole process, so tests/kernels/cuda/test_cuda_simulation.py starts
+this file, and compares what it wrote with the other backends in a process where those are compiled.
 
 usage: cuda_simulation.py OUT.npz
 """
@@ -99,12 +99,12 @@ def configuration_of(case: Case) -> WalkConfiguration:
 
 def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
     from freewalk.kernels.cuda.trials import DeviceTrials
-    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.model.pack import PackTrial
 
     case = CASES[name]
     problem = TASKS[case.task].problem(case.parameters)
     data = Data(0, problem.argument, problem.datapoint)
-    trial = BatchTrial(configuration_of(case), case.seed)
+    trial = PackTrial(configuration_of(case), case.seed)
     trials = DeviceTrials(network_of(case), data, [trial], evaluation_points=POINTS, mask=mask_of(case))
     progress = _train(trials, way, case.steps)
     out[f"{name}/{way}/weights"] = trials.weights(0)
@@ -114,16 +114,16 @@ def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
 
 
 def _simulate_batch(out: dict[str, Any]) -> None:
-    from freewalk.kernels.cuda.walk import CudaBatch
-    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.cuda.walk import CudaPack
+    from freewalk.kernels.model.pack import PackTrial
 
     case = CASES["default"]
     problem, network = TASKS[case.task].problem(case.parameters), network_of(case)
     broken = np.full((network.n_from, network.n_to), 0.1)
     broken[0, 0] = np.nan
-    trials = [BatchTrial(WalkConfiguration(**walk), seed) for seed, walk in enumerate(BATCH)]
-    trials[2] = BatchTrial(trials[2].configuration, 2, broken)
-    batch = CudaBatch(network, Data(0, problem.argument, problem.datapoint), trials, evaluation_points=POINTS)
+    trials = [PackTrial(WalkConfiguration(**walk), seed) for seed, walk in enumerate(BATCH)]
+    trials[2] = PackTrial(trials[2].configuration, 2, broken)
+    batch = CudaPack(network, Data(0, problem.argument, problem.datapoint), trials, evaluation_points=POINTS)
     first = batch.train(1)
     batch.drop(1)
     second = batch.train(2)
@@ -137,8 +137,8 @@ def _simulate_batch(out: dict[str, Any]) -> None:
 def _simulate_resumed(name: str, out: dict[str, Any]) -> None:
     """Two steps without a pause, and the same two with the state stored between them."""
     from freewalk.kernels.cuda.trials import DeviceTrials
-    from freewalk.kernels.cuda.walk import CudaBatch, CudaWalk
-    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.cuda.walk import CudaPack, CudaWalk
+    from freewalk.kernels.model.pack import PackTrial
 
     case = CASES[name]
     problem = TASKS[case.task].problem(case.parameters)
@@ -148,17 +148,17 @@ def _simulate_resumed(name: str, out: dict[str, Any]) -> None:
         configuration_of(case),
     )
     options: dict[str, Any] = {"evaluation_points": POINTS, "mask": mask_of(case)}
-    trial, other = BatchTrial(configuration, case.seed), BatchTrial(configuration, case.seed + 1)
+    trial, other = PackTrial(configuration, case.seed), PackTrial(configuration, case.seed + 1)
 
     def keep(way: str, trainer: Any, whole: Any) -> None:
         for key, array in trainer.items():
             out[f"resumed/{name}/{way}/{key}"] = array
             out[f"whole/{name}/{way}/{key}"] = whole[key]
 
-    whole, before = (CudaBatch(network, data, [other, trial], **options) for _ in range(2))
+    whole, before = (CudaPack(network, data, [other, trial], **options) for _ in range(2))
     whole.train(2)
     before.train(1)
-    alone = CudaBatch(network, data, [BatchTrial(configuration, case.seed, state=before.state(1))], **options)
+    alone = CudaPack(network, data, [PackTrial(configuration, case.seed, state=before.state(1))], **options)
     alone.train(1)
     keep("side by side", alone.state(0), whole.state(1))
     out[f"resumed/{name}/places"] = np.array(whole.evaluate([1]))
@@ -183,8 +183,8 @@ def _simulate_resumed(name: str, out: dict[str, Any]) -> None:
 
 def _simulate_stop(out: dict[str, Any]) -> None:
     """A batch that was asked to stop takes no more steps, and says what does not fit a trial's state."""
-    from freewalk.kernels.cuda.walk import CudaBatch
-    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.cuda.walk import CudaPack
+    from freewalk.kernels.model.pack import PackTrial
 
     case = CASES["momentum"]
     problem = TASKS[case.task].problem(case.parameters)
@@ -193,13 +193,13 @@ def _simulate_stop(out: dict[str, Any]) -> None:
         network_of(case),
         configuration_of(case),
     )
-    batch = CudaBatch(network, data, [BatchTrial(configuration, 0)], evaluation_points=POINTS)
+    batch = CudaPack(network, data, [PackTrial(configuration, 0)], evaluation_points=POINTS)
     batch.train(1)
     batch.request_stop()
     out["stop/progress"], out["stop/steps"] = np.array(batch.train(2)), batch.steps
-    adam = BatchTrial(configuration_of(CASES["adam, cosine"]), 0, state=batch.state(0))
+    adam = PackTrial(configuration_of(CASES["adam, cosine"]), 0, state=batch.state(0))
     try:
-        CudaBatch(network, data, [adam], evaluation_points=POINTS)
+        CudaPack(network, data, [adam], evaluation_points=POINTS)
     except ValueError as error:
         out["stop/refused"] = np.array(str(error))
 
@@ -207,14 +207,14 @@ def _simulate_stop(out: dict[str, Any]) -> None:
 def _simulate_nan(out: dict[str, Any]) -> None:
     """Every way must stop after the step that met the NaN, and move nothing."""
     from freewalk.kernels.cuda.trials import DeviceTrials
-    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.model.pack import PackTrial
 
     case = CASES["default"]
     problem, network = TASKS[case.task].problem(case.parameters), network_of(case)
     broken = np.full((network.n_from, network.n_to), 0.1)
     broken[0, 0] = np.nan
     for way in WAYS:
-        trial = BatchTrial(configuration_of(case), 0, broken)
+        trial = PackTrial(configuration_of(case), 0, broken)
         data = Data(0, problem.argument, problem.datapoint)
         trials = DeviceTrials(network, data, [trial], evaluation_points=POINTS)
         out[f"nan/{way}/progress"] = np.array(_train(trials, way, 3)[0])
@@ -226,14 +226,14 @@ def _simulate_scratch(out: dict[str, Any]) -> None:
     """Note what is allocated while shapes alternate: batch sizes, trials measured, training and evaluation."""
     from freewalk.kernels.cuda.jit import cuda
     from freewalk.kernels.cuda.trials import DeviceTrials
-    from freewalk.kernels.model.batch import BatchTrial
+    from freewalk.kernels.model.pack import PackTrial
 
     case = CASES["no hidden neuron"]
     problem = TASKS[case.task].problem(case.parameters)
     data = Data(0, problem.argument, problem.datapoint)
     for way in WAYS:
         trials = [
-            BatchTrial(WalkConfiguration(stddev=0.3, batch_size=size, timesteps=1), size)
+            PackTrial(WalkConfiguration(stddev=0.3, batch_size=size, timesteps=1), size)
             for size in ((3,) if way == "across the GPU" else (3, 1))
         ]
         made = DeviceTrials(network_of(case), data, trials, evaluation_points=2)
@@ -263,6 +263,7 @@ def _simulate_noise(out: dict[str, Any]) -> None:
 
 def main(path: str) -> None:
     """Simulate every case in every way."""
+    sys.setswitchinterval(5e-4)  # the simulator polls its threads, and would do so for most of the time
     out: dict[str, Any] = {}
     for name in CASES:
         for way in WAYS:

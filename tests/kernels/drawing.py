@@ -5,27 +5,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.layout import shape_of
-from freewalk.kernels.cpu.noise import draw_gaussian, draw_rademacher
+from freewalk.kernels.cpu.layout import noise_source, shape_of
+from freewalk.kernels.cpu.noise import DRAWS
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import Noise, key_schedule
+from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise
 
 EXAMPLE = FreeNetwork(3, 2, 30, sequence_input=True)
 """The original program's example: 36 rows (no padding) and 32 columns."""
 
 
 def draw_many(
-    network: FreeNetwork, n_groups: int, *, seed: int, step: int = 0, first: int = 0, noise: Noise = "gaussian"
+    network: FreeNetwork, n_groups: int, *, seed: int, step: int = 0, first: int = 0, noise: Noise = DEFAULT_NOISE
 ) -> NDArray[np.float32]:
     """Return what the walk draws for `n_groups` groups of sixteen datapoints, (16 * n_groups, n_from, n_to)."""
     shape = shape_of(network, 1)
     padded = shape.n_to * shape.n_rows
     drawn = np.full(n_groups * padded * LANES, np.nan, dtype=np.float32)
-    generate = draw_gaussian if noise == "gaussian" else draw_rademacher
-    keys = key_schedule(seed)
+    source = noise_source(noise, seed)
     for group in range(n_groups):
-        generate(shape, keys, first + group * LANES, step, drawn, group * padded * LANES)
+        DRAWS[noise](shape, source, first + group * LANES, step, drawn, group * padded * LANES)
     by_column = drawn.reshape(n_groups, shape.n_to, shape.n_rows, LANES)[:, :, : shape.n_from]
     return np.ascontiguousarray(by_column.transpose(0, 3, 2, 1)).reshape(-1, shape.n_from, shape.n_to)
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from freewalk.results.analysis.report_tables import report_tables
+from freewalk.results.analysis.methods import best_of_methods
+from freewalk.results.analysis.ranking import ranking
+from freewalk.results.analysis.sensitivity import sensitivity
 from freewalk.results.analysis.summary import summarise
 from freewalk.results.report.subject import Tables, TaskNote
-from freewalk.results.schema.report_schema import METHODS, RANKING, SENSITIVITY
 from freewalk.results.schema.schema import SCHEMA_VERSION
-from freewalk.results.tables.frames import build_frame, column_dtypes, parameter_series, typed_series
+from freewalk.results.tables.frames import build_frame, column_dtypes, frame_of, parameter_series, typed_series
 
 Row = dict[str, Any]
 Fate = Callable[[Row], Row]
@@ -91,24 +92,21 @@ def make_curves(trials: pd.DataFrame, points: int = 6) -> pd.DataFrame:
             at = {"trial_id": trial["trial_id"], "step": place, "evaluations": int(last * share), "split": "heldout"}
             for metric, start, end in (("loss", 0.25, trial["loss_final"]), ("max_error", 0.6, trial["metric_final"])):
                 value = start if place == 0 else end if math.isinf(end) else start + share * (end - start)
-                rows.append(
-                    {"schema_version": SCHEMA_VERSION, "train_seconds": share, "metric": metric, "value": value, **at}
-                )
-    dtypes = column_dtypes("curves")
-    return build_frame("curves", {name: typed_series([row[name] for row in rows], d) for name, d in dtypes.items()})
+                rows.append({"train_seconds": share, "metric": metric, "value": value, **at})
+    return frame_of("curves", rows)
 
 
 def make_tables(trials: pd.DataFrame, curves: pd.DataFrame | None = None, **changes: Any) -> Tables:
     """Make what a report needs from trials; with made-up curves unless some are given."""
     summary = summarise(trials)
-    made = report_tables(trials, summary)
+    ranked = ranking(trials, summary)
     values: dict[str, Any] = {
         "trials": trials,
         "curves": make_curves(trials) if curves is None else curves,
         "summary": summary,
-        "ranking": made[RANKING],
-        "methods": made[METHODS],
-        "sensitivity": made[SENSITIVITY],
+        "ranking": ranked,
+        "methods": best_of_methods(trials, ranked),
+        "sensitivity": sensitivity(trials),
         "name": "a sweep",
         "sweep_id": "abc123",
         "notes": {"xor": NOTE},

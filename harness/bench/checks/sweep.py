@@ -13,7 +13,7 @@ from freewalk.harness.bench.accelerator import Accelerator
 from freewalk.harness.bench.checks.check import Check, Measure
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.machine.threads import usable_threads
-from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Evaluation, Progress, WalkConfiguration
 from freewalk.results.ending.convergence import Convergence
 from freewalk.tasks.registry import TASKS
@@ -125,7 +125,7 @@ def _on_device(accelerator: Accelerator, cell: _Cell) -> list[Ending]:
     batch = accelerator.many(
         problem.network(30),
         problem.data(),
-        [BatchTrial(cell.configuration, seed) for seed in _SEEDS],
+        [PackTrial(cell.configuration, seed) for seed in _SEEDS],
         evaluation_points=problem.evaluation_points(_POINTS),
     )
     judges = [_Judge(cell) for _ in _SEEDS]

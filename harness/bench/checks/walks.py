@@ -15,7 +15,7 @@ from freewalk.harness.bench.checks.cases import BASE, CASES, MOMENTUM, QUICK, SI
 from freewalk.harness.bench.checks.check import Check, Measure
 from freewalk.harness.bench.own import relative_error
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Evaluation, Progress
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
@@ -30,13 +30,13 @@ _LEAST = 1e-2
 _TOGETHER = (
     # trials of one batch agree in noise and sides, and in nothing else
     (
-        BatchTrial(BASE, 0),
-        BatchTrial(replace(BASE, stddev=0.05, batch_size=77, timesteps=2), 1),
-        BatchTrial(replace(MOMENTUM, batch_size=1000), 2**40 + 7),
-        BatchTrial(replace(MOMENTUM, timesteps=7), 3),
-        BatchTrial(replace(MOMENTUM, optimizer="sgd", schedule="cosine", schedule_steps=3), 4),
+        PackTrial(BASE, 0),
+        PackTrial(replace(BASE, stddev=0.05, batch_size=77, timesteps=2), 1),
+        PackTrial(replace(MOMENTUM, batch_size=1000), 2**40 + 7),
+        PackTrial(replace(MOMENTUM, timesteps=7), 3),
+        PackTrial(replace(MOMENTUM, optimizer="sgd", schedule="cosine", schedule_steps=3), 4),
     ),
-    (BatchTrial(SIGNS, 0), BatchTrial(replace(SIGNS, batch_size=333, timesteps=3, update="raw"), 2**64 - 1)),
+    (PackTrial(SIGNS, 0), PackTrial(replace(SIGNS, batch_size=333, timesteps=3, update="raw"), 2**64 - 1)),
 )
 
 
@@ -86,11 +86,11 @@ def _differences(losses: tuple[Progress, Progress], evaluations: tuple[Evaluatio
     return errors | {f"share of right {name}": max(0.0, abs(a - b) - 2 / _POINTS) for name, a, b in shares}
 
 
-def _many(accelerator: Accelerator, specs: Sequence[BatchTrial]) -> ManyTrials:
+def _many(accelerator: Accelerator, specs: Sequence[PackTrial]) -> ManyTrials:
     return accelerator.many(_NETWORK, _EXAMPLE.data(), specs, evaluation_points=_POINTS)
 
 
-def _compare_batch(accelerator: Accelerator, specs: Sequence[BatchTrial]) -> Measure:
+def _compare_batch(accelerator: Accelerator, specs: Sequence[PackTrial]) -> Measure:
     batch = _many(accelerator, specs)
     progress = batch.train(_STEPS)
     evaluations = batch.evaluate()
@@ -121,7 +121,7 @@ def _differing(accelerator: Accelerator, parts: tuple[int, ...], others: tuple[i
     return _count(_trained(accelerator, parts), _trained(accelerator, others))
 
 
-def _batch_weights(accelerator: Accelerator, specs: Sequence[BatchTrial]) -> NDArray[np.float64]:
+def _batch_weights(accelerator: Accelerator, specs: Sequence[PackTrial]) -> NDArray[np.float64]:
     batch = _many(accelerator, specs)
     batch.train(_STEPS)
     return np.stack([batch.weights(k) for k in range(len(specs))])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import forward
-from freewalk.kernels.cpu.group import load_group
+from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.machine.jit import helper_function, kernel, parallel_kernel

@@ -18,26 +18,21 @@ from freewalk.harness.bench.own import relative_error
 from freewalk.harness.bench.peers.peer import Device
 from freewalk.harness.bench.workloads import TASK, Workload
 from freewalk.kernels.cpu.layout import (
-    GAUSSIAN,
     NO_ARRAY,
-    RADEMACHER,
-    NoiseSource,
     Source,
     make_workspace,
+    noise_source,
     shape_of,
     tiling_of,
     to_padded,
 )
-from freewalk.kernels.cpu.trainer import NO_MASK
 from freewalk.kernels.data.task_functions import fill_arrays
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.noise import Noise, Stream, initial_weights, key_schedule, unit_perturbations
+from freewalk.kernels.model.noise import Noise, Stream, initial_weights, unit_perturbations
 from freewalk.kernels.reference import reference
 from freewalk.tasks.registry import TASKS
 
 _SEED = 100
-_NO_NOISE = np.zeros((0, 0, 0), dtype=np.float32)
-_KINDS = {"gaussian": GAUSSIAN, "rademacher": RADEMACHER}
 
 
 class FloorLoop:
@@ -96,7 +91,7 @@ class Generator:
         shape = shape_of(workload.network, workload.timesteps)
         tiling = tiling_of(shape, workload.batch_size)
         workspace = make_workspace(shape, tiling.groups, self._threads)
-        source = NoiseSource(_KINDS[self._noise], np.uint64(_SEED), key_schedule(_SEED), _NO_NOISE, NO_MASK)
+        source = noise_source(self._noise, _SEED)
         run = draw_steps if self._threads == 1 else draw_steps_parallel
         return FloorLoop(
             lambda first, n: run(shape, source, tiling, workspace, first, n),

@@ -17,8 +17,8 @@ from freewalk.harness.bench.workloads import TASK, Workload, reference_batch
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.machine.threads import usable_threads
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Sides, Trainer, WalkConfiguration
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
@@ -149,15 +149,15 @@ class Alone:
         return _error_of_first_update(_walk_of(workload, trial), _reference(workload, trial.configuration))
 
 
-def _walk_of(workload: Workload, trial: BatchTrial) -> CpuWalk:
+def _walk_of(workload: Workload, trial: PackTrial) -> CpuWalk:
     points = _EVALUATION_POINTS
     return CpuWalk(workload.network, trial.configuration, _DATA(), seed=trial.seed, evaluation_points=points)
 
 
-def shared_trials(workload: Workload) -> list[BatchTrial]:
+def shared_trials(workload: Workload) -> list[PackTrial]:
     """Return trials of one seed whose stddevs lie evenly between 0.5 and 1.5 times the workload's."""
     stddevs = workload.stddev * (0.5 + np.arange(workload.n_trials) / workload.n_trials)
-    return [BatchTrial(replace(workload.configuration, stddev=float(stddev)), _SEED) for stddev in stddevs]
+    return [PackTrial(replace(workload.configuration, stddev=float(stddev)), _SEED) for stddev in stddevs]
 
 
 class SharedNoise:
@@ -188,7 +188,7 @@ class SharedNoise:
         n_parts = max(min(threads, len(trials)), -(-len(trials) // self._most))
         parts = [trials[k::n_parts] for k in range(n_parts)]
         data, points = _DATA(), _EVALUATION_POINTS
-        batches = [self._backend.make_batch(workload.network, data, part, evaluation_points=points) for part in parts]
+        batches = [self._backend.make_pack(workload.network, data, part, evaluation_points=points) for part in parts]
         pool = ThreadPoolExecutor(threads)
 
         def weights() -> list[NDArray[np.float64]]:

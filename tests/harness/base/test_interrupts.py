@@ -69,15 +69,22 @@ def ended(running: Any, number: signal.Signals, *, times: int = 1, says: str = "
     return result
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+ENDLESS_WALK = "sweep --task xor --grid timesteps=TIMES --out out"
+ENDLESS_BACKPROP = (
+    "sweep --task xor --method backprop --grid hidden=3000 --grid batch_size=1 --grid timesteps=9 --out out"
+)
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "number"),
     [
-        "sweep --task xor --grid timesteps=TIMES --out out",
-        "sweep --task xor --method backprop --grid hidden=3000 --grid batch_size=1 --grid timesteps=9 --out out",
-        "sweep --task xor --grid timesteps=TIMES --workers 1 --out out",
+        (ENDLESS_WALK, signal.SIGINT),
+        (ENDLESS_BACKPROP, signal.SIGTERM),
+        (f"{ENDLESS_WALK} --workers 1", signal.SIGINT),
+        pytest.param(ENDLESS_WALK, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(ENDLESS_BACKPROP, signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(f"{ENDLESS_WALK} --workers 1", signal.SIGTERM, marks=pytest.mark.slow),
     ],
-    ids=["threads", "backprop", "workers"],
 )
 def test_a_sweep_in_an_endless_step(
     process: Callable[..., Any], tmp_path: Path, arguments: str, number: signal.Signals
@@ -91,7 +98,7 @@ def test_a_sweep_in_an_endless_step(
     assert len(read_csv(tmp_path / "out" / "trials.csv")) == 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_training_in_an_endless_step_saves_what_there_is(
     process: Callable[..., Any], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -105,7 +112,7 @@ def test_training_in_an_endless_step_saves_what_there_is(
     assert np.isfinite(freewalk.load(tmp_path / "out.npz").weights).all()
 
 
-@pytest.mark.parametrize("command", ["evaluate", "maximize"])
+@pytest.mark.parametrize("command", ["evaluate", pytest.param("maximize", marks=pytest.mark.slow)])
 def test_a_command_whose_main_thread_is_inside_a_kernel(
     process: Callable[..., Any], weights: Path, command: str
 ) -> None:

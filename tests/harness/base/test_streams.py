@@ -43,8 +43,11 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.mark.parametrize(
     "streams",
     [
-        *("2>/dev/full >/dev/null", "2>&- >/dev/null", ">&-", ">&- 2>&- <&-"),
-        *("2> >(exit 0) >/dev/null", "2>&1 | head -c 1", "> >(exit 0)", "2>&1 | true"),
+        *("2>/dev/full >/dev/null", ">&- 2>&- <&-", "2>&1 | head -c 1"),
+        *(
+            pytest.param(streams, marks=pytest.mark.slow)
+            for streams in ("2>&- >/dev/null", ">&-", "2> >(exit 0) >/dev/null", "> >(exit 0)", "2>&1 | true")
+        ),
     ],
 )
 def test_a_sweep_runs_to_its_end_whatever_becomes_of_its_display(shell: Shell, tmp_path: Path, streams: str) -> None:
@@ -55,7 +58,7 @@ def test_a_sweep_runs_to_its_end_whatever_becomes_of_its_display(shell: Shell, t
     assert (tmp_path / "out" / "summary.csv").exists()
 
 
-@pytest.mark.parametrize("command", ["tasks", "info", "sweep TINY --out out", "sweep TINY --dry-run", "--help"])
+@pytest.mark.parametrize("command", ["tasks", "sweep TINY --out out", "--help"])
 def test_output_that_is_lost_is_one_line_and_exit_code_2(shell: Shell, command: str) -> None:
     done = shell(f"HARNESS {command} >/dev/full")
     assert done.returncode == 2
@@ -105,7 +108,7 @@ def test_closed_streams_do_not_lend_their_descriptors_to_files(shell: Shell, tmp
     assert (tmp_path / "file").read_bytes() == b""
 
 
-@pytest.mark.parametrize("options", [(), ("--quiet",)], ids=["lines", "quiet"])
+@pytest.mark.parametrize("options", [(), pytest.param(("--quiet",), marks=pytest.mark.slow)], ids=["lines", "quiet"])
 def test_a_hang_up_ends_a_sweep_like_ctrl_c(
     process: Any, harness: Any, tmp_path: Path, options: tuple[str, ...]
 ) -> None:

@@ -234,7 +234,7 @@ def test_data_that_change_while_a_sweep_runs(
     harness: Harness, tmp_path: Path, homes: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = homes
-    longer = ("--seeds", "0:30", "--epochs", "2", "--steps-per-epoch", "2000", "--evaluation-points", "32")
+    longer = ("--seeds", "0:12", "--epochs", "2", "--steps-per-epoch", "2000", "--evaluation-points", "32")
     grid = ("--target", "0.99", *TEXT[TEXT.index("--grid") : 6], *SMALL[SMALL.index("--grid") :])
     text = ("sweep", "--task", "characters", *longer, *grid)
     before = (here / "text.txt").read_bytes()
@@ -256,7 +256,7 @@ def test_data_that_change_while_a_sweep_runs(
     assert n_complete, result.err
     assert result.code == 2, result.err
     assert "Traceback" not in result.err
-    assert states(tmp_path / "out")["complete"] < 30
+    assert states(tmp_path / "out")["complete"] < 12
     (here / "text.txt").write_bytes(before)
     assert harness(*text, "--quiet", "--workers", 1, "--out", "out").code == 0
     assert harness(*text, "--quiet", "--out", "threads").code == 0

@@ -16,7 +16,6 @@ from disturbed import (
     SLOW,
     assert_same_tables,
     progress,
-    run_undisturbed,
     states,
     wait_for_complete,
     wait_until,
@@ -34,13 +33,6 @@ Start = Callable[..., Any]
 
 # Slices of a twentieth of a second: a trial takes several, so that kills find it between two.
 ON_TWO = ("sweep", *SLOW, "--workers", 2, "--checkpoint", 0.05, "--out", "out")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    run_undisturbed(folder)
-    return folder
 
 
 def workers_of(driver: Any) -> list[psutil.Process]:
@@ -61,13 +53,14 @@ def all_gone(workers: list[psutil.Process]) -> bool:
     return all(not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE for worker in workers)
 
 
-def test_sixteen_killed_workers_change_nothing(process: Start, tmp_path: Path, undisturbed: Path) -> None:
+@pytest.mark.parametrize("n_kills", [2, pytest.param(16, marks=pytest.mark.slow)])
+def test_killed_workers_change_nothing(process: Start, tmp_path: Path, undisturbed: Path, n_kills: int) -> None:
     draw = random.Random(30)
     running = process(*ON_TWO)
     running.wait_for_line()
     wait_until((tmp_path / "out" / "sweep.sqlite").exists, running)
     n_killed, before = 0, (0, 0.0)
-    while n_killed < 16:
+    while n_killed < n_kills:
         wait_until(lambda: progress(tmp_path / "out") > before, running)  # noqa: B023 - called at once
         time.sleep(draw.uniform(0, 0.1))
         before = progress(tmp_path / "out")
@@ -99,13 +92,14 @@ def test_a_worker_that_dies_before_it_is_told_its_keys_is_replaced() -> None:
     workers.close()
 
 
+@pytest.mark.parametrize("n_kills", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_killed_drivers_leave_no_workers_and_a_sweep_to_resume(
-    harness: Harness, process: Start, tmp_path: Path, undisturbed: Path
+    harness: Harness, process: Start, tmp_path: Path, undisturbed: Path, n_kills: int
 ) -> None:
     draw = random.Random(6)
     folder = tmp_path / "out"
-    before = (0, -1.0)
-    for _ in range(4):
+    before = (0, 0.0)
+    for _ in range(n_kills):
         running = process(*ON_TWO)
         assert "cluster of 2 workers" in running.wait_for_line()
         workers = wait_for_workers(running, 2)
@@ -129,7 +123,7 @@ def test_killed_drivers_leave_no_workers_and_a_sweep_to_resume(
     assert_same_tables(folder, undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_stops_in_order_and_keeps_what_is_done(
     harness: Harness, process: Start, tmp_path: Path, undisturbed: Path, number: signal.Signals
 ) -> None:

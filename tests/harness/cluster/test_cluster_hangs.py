@@ -14,7 +14,6 @@ from disturbed import (
     N_SLOW,
     SLOW,
     assert_same_tables,
-    run_undisturbed,
     states,
     wait_until,
 )
@@ -36,13 +35,6 @@ from freewalk.harness.cluster.waiting import Piece
 psutil = pytest.importorskip("psutil")  # Dask stands on it
 
 Harness = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    run_undisturbed(folder)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +67,7 @@ def beside(folder: Path, n_complete: int, act: Callable[[], None]) -> threading.
     return thread
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize("n_workers", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_stopped_process_is_replaced(harness: Harness, tmp_path: Path, undisturbed: Path, n_workers: int) -> None:
     stopped: list[Any] = []
 
@@ -219,7 +211,7 @@ def write_method(folder: Path, *, always: bool, waits: str) -> Path:
     return folder / "loops.py"
 
 
-@pytest.mark.parametrize("waits", ["pass", "time.sleep(1)"])
+@pytest.mark.parametrize("waits", ["pass", pytest.param("time.sleep(1)", marks=pytest.mark.slow)])
 def test_a_step_that_does_not_end_is_taken_elsewhere(harness: Harness, tmp_path: Path, waits: str) -> None:
     path = write_method(tmp_path, always=False, waits=waits)
     grid = ("--grid", "batch_size=8", "--grid", "hidden=2", "--plugin", path)

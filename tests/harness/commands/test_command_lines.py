@@ -17,8 +17,7 @@ import freewalk
 from freewalk.harness.base.errors import _ALSO_CALLED, meant, one_line
 from freewalk.harness.methods.registered import BUILT_IN
 from freewalk.harness.parameters.parameters import AXIS_KEYS, PARAMETERS
-from freewalk.harness.parameters.presets import SETTING_TYPES
-from freewalk.harness.plan.configuration import BACKENDS
+from freewalk.harness.plan.settings import BACKENDS, Settings
 from freewalk.kernels.machine.threads import limited_threads, usable_threads
 
 Refused = Callable[..., str]
@@ -111,7 +110,7 @@ def test_no_hint_is_better_than_a_far_one(refused: Refused, name: str) -> None:
 
 def test_each_word_of_others_stands_for_a_name_that_there_is() -> None:
     choices = {choice for parameter in PARAMETERS.values() for choice in parameter.choices}
-    names = {*AXIS_KEYS, *choices, *BUILT_IN, *BACKENDS, *SETTING_TYPES}
+    names = {*AXIS_KEYS, *choices, *BUILT_IN, *BACKENDS, *Settings.model_fields}
     for name, others in _ALSO_CALLED.items():
         assert name in names
         assert not names & set(others)

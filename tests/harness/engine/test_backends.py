@@ -90,7 +90,7 @@ def test_gradient_methods_are_refused_on_a_demanded_gpu(refused: Callable[..., s
 
 def test_a_backend_with_batches_gets_the_walks_and_the_cpu_the_rest(plan: Callable[..., Plan]) -> None:
     whole = plan("hidden=2", "batch_size=4", tasks=["xor"], methods=["walk", "backprop"], seeds=range(3))
-    gpu: Any = replace(resolve_backend("cpu"), name="cuda", most_together=8, fewest_together=2)
+    gpu: Any = replace(resolve_backend("cpu"), name="cuda", most_in_a_pack=8, fewest_in_a_pack=2)
     left = [trial for trial in whole.trials if trial.seed != 0]
     (first, walks), (second, others) = engines_for(gpu, BUDGET, whole, left)
     assert first.backend is gpu

@@ -31,8 +31,8 @@ class Compiling(Backend):
     def make_walk(self, *arguments: Any, **options: Any) -> Any:
         return self._late(super().make_walk(*arguments, **options))
 
-    def make_batch(self, *arguments: Any, **options: Any) -> Any:
-        return self._late(super().make_batch(*arguments, **options))
+    def make_pack(self, *arguments: Any, **options: Any) -> Any:
+        return self._late(super().make_pack(*arguments, **options))
 
     def _late(self, trainer: Any) -> Any:
         trainer.compile_seconds = SECONDS if self.moment == "made" else 0.0

@@ -225,7 +225,7 @@ def test_a_report_waits_for_nobody(plan: MakePlan, monkeypatch: pytest.MonkeyPat
     engine = Engine(replace(CPU, workers=1), replace(SHORT, target=-1.0, steps_per_epoch=50))
     events = engine.run(slow_trials_of(plan, 1))
     first = next(events)
-    time.sleep(1.0)
+    time.sleep(0.3)
     rest = list(events)
     assert isinstance(first, Started)
     assert isinstance(rest[-1], Finished)

@@ -163,7 +163,7 @@ def test_gradient_methods_take_memory_for_a_batch_or_for_time(plan: MakePlan) ->
 def test_an_estimate_of_many_trials_is_quick(plan: MakePlan) -> None:
     made = plan("stddev=linspace(0.1,1,100)", "batch_size=8", tasks=["xor"], seeds=range(100))
     start = time.perf_counter()
-    estimate(made.trials, Budget(1, 1, 16), CPU)
+    estimate(made.trials, Budget(epochs=1, steps_per_epoch=1, evaluation_points=16), CPU)
     assert time.perf_counter() - start < 6
 
 
@@ -171,7 +171,7 @@ def test_an_estimate_of_many_trials_is_quick(plan: MakePlan) -> None:
 def test_an_estimate_of_enormous_steps_takes_none_of_them(plan: MakePlan, specs: list[str]) -> None:
     trials = plan(*specs, tasks=["xor"], seeds=[0]).trials
     start = time.perf_counter()
-    found = estimate(trials, Budget(1, 100, 16), CPU)
+    found = estimate(trials, Budget(epochs=1, steps_per_epoch=100, evaluation_points=16), CPU)
     assert time.perf_counter() - start < 5
     assert found.seconds > 3600
 
@@ -198,7 +198,7 @@ def test_durations_are_close_to_what_they_say(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
     [
-        *((0.0, 3, "0"), (0.012345, 3, "0.0123"), (4.5e-7, 3, "4.5e-07"), (1.0, 3, "1"), (12.3456, 3, "12.3")),
+        *((0.0, 3, "0"), (0.012345, 3, "0.0123"), (4.5e-7, 3, "4.5e-7"), (1.0, 3, "1"), (12.3456, 3, "12.3")),
         *((999.4, 3, "999"), (999.9, 3, "1,000"), (1234.0, 3, "1,230"), (1_234_567.0, 3, "1,230,000")),
         *((-1234.0, 3, "-1,230"), (1234.4, 4, "1,234"), (123456.0, 4, "123,500"), (0.123456, 4, "0.1235")),
         *((math.nan, 3, "-"), (math.inf, 3, "-"), (-math.inf, 3, "-")),

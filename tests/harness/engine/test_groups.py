@@ -15,8 +15,8 @@ from freewalk.harness.plan.plan import Plan, Trial
 from freewalk.harness.trial.events import Advanced, Event, Failed, Finished, Started, Stopped
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, State
 
 MakePlan = Callable[..., Plan]
@@ -72,15 +72,15 @@ class Together:
     device: str = "a device"
     dtype: str = "float32"
     workers: int = 1
-    most_together: int = 100
-    fewest_together: int = 1
+    most_in_a_pack: int = 100
+    fewest_in_a_pack: int = 1
     most_sharing_noise: int = 0
     made: list[WalksTogether] = field(default_factory=list)
     alone: list[int] = field(default_factory=list)
     refuse_seed: int | None = None
 
-    def make_batch(
-        self, network: FreeNetwork, data: Data, trials: Sequence[BatchTrial], *, evaluation_points: int, mask: Any
+    def make_pack(
+        self, network: FreeNetwork, data: Data, trials: Sequence[PackTrial], *, evaluation_points: int, mask: Any
     ) -> WalksTogether:
         if any(trial.seed == self.refuse_seed for trial in trials):
             raise MemoryError("no room")
@@ -151,7 +151,7 @@ def test_trials_of_one_network_share_launches_and_others_do_not(plan: MakePlan) 
 
 
 def test_a_batch_holds_as_many_as_the_backend_can(plan: MakePlan) -> None:
-    backend = Together(most_together=3)
+    backend = Together(most_in_a_pack=3)
     events = run(backend, trials_of(plan, 7, "hidden=3"))
     assert [len(batch.walks) for batch in backend.made] == [2, 2, 3]
     assert Counter(type(event) for event in events) == {Started: 7, Finished: 7}
@@ -184,14 +184,14 @@ def test_seconds_are_shared_out_among_the_trials(plan: MakePlan) -> None:
 
 
 def test_a_batch_that_fails_fails_its_trials_only(plan: MakePlan) -> None:
-    backend = Together(most_together=2, refuse_seed=2)
+    backend = Together(most_in_a_pack=2, refuse_seed=2)
     events = run(backend, trials_of(plan, 6, "hidden=3"))
     assert sorted(event.trial.seed for event in events if isinstance(event, Failed)) == [2, 3]
     assert sorted(event.trial.seed for event in events if isinstance(event, Finished)) == [0, 1, 4, 5]
 
 
 def test_stop_ends_after_a_launch_and_starts_nothing_more(plan: MakePlan) -> None:
-    backend = Together(most_together=3)
+    backend = Together(most_in_a_pack=3)
     trials = trials_of(plan, 6, "hidden=3")
     engine = engine_of(backend, trials, replace(SHORT, steps_per_epoch=10**6, target=-1.0))
     events: list[Event] = []
@@ -224,7 +224,7 @@ def test_the_backend_of_every_row_is_the_one_that_ran_it(plan: MakePlan) -> None
 
 def test_trials_that_are_too_few_run_one_by_one(plan: MakePlan) -> None:
     """Three of hidden=3 make a batch, two of hidden=4 do not."""
-    backend = Together(fewest_together=3)
+    backend = Together(fewest_in_a_pack=3)
     trials = (*trials_of(plan, 3, "hidden=3"), *trials_of(plan, 2, "hidden=4"))
     events = run(backend, trials)
     assert [len(batch.walks) for batch in backend.made] == [3]
@@ -233,7 +233,7 @@ def test_trials_that_are_too_few_run_one_by_one(plan: MakePlan) -> None:
 
 
 def test_what_is_left_of_a_plan_runs_as_the_whole_plan_would(plan: MakePlan) -> None:
-    backend = Together(fewest_together=3)
+    backend = Together(fewest_in_a_pack=3)
     trials = trials_of(plan, 3, "hidden=3")
     run(backend, trials[2:], plan=trials)
     assert [len(batch.walks) for batch in backend.made] == [1]
@@ -242,7 +242,7 @@ def test_what_is_left_of_a_plan_runs_as_the_whole_plan_would(plan: MakePlan) -> 
 
 def test_a_trial_alone_stops_when_told(plan: MakePlan) -> None:
     trials = trials_of(plan, 2, "hidden=3")
-    engine = engine_of(Together(fewest_together=9), trials, replace(SHORT, steps_per_epoch=10**6, target=-1.0))
+    engine = engine_of(Together(fewest_in_a_pack=9), trials, replace(SHORT, steps_per_epoch=10**6, target=-1.0))
     events = []
     for event in engine.run(trials):
         events.append(event)

@@ -44,7 +44,6 @@ def test_every_task_conforms(name: str, parameters: dict[str, Any]) -> None:
     check_task(TASKS[name], parameters)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", list(METHODS))
 @pytest.mark.parametrize("architecture", ["free", "2-3-1"])
 def test_every_method_conforms(name: str, architecture: str) -> None:

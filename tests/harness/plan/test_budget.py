@@ -11,7 +11,7 @@ from freewalk.harness.plan.configuration import resolve
 
 
 def budget(epochs: int, evaluations: int | None = None, steps_per_epoch: int = 25) -> Budget:
-    return Budget(epochs, steps_per_epoch, 16, evaluations=evaluations)
+    return Budget(epochs=epochs, steps_per_epoch=steps_per_epoch, evaluation_points=16, evaluations=evaluations)
 
 
 def epoch_ends(made: Budget, cost: float) -> list[int]:
@@ -58,7 +58,7 @@ def test_judgements_grow_end_at_the_last_step_and_keep_their_distance(epochs: in
 
 @given(st.integers(1, 200), st.integers(1, 10**7), st.floats(1, 1e5))
 def test_looks_that_grow_apart_are_never_more_than_5_percent_apart(epochs: int, spent: int, cost: float) -> None:
-    made = Budget(epochs, 25, 16, evaluations=spent, looks="growing")
+    made = Budget(epochs=epochs, steps_per_epoch=25, evaluation_points=16, evaluations=spent, looks="growing")
     ends = list(made.ends(cost))
     assert ends == epoch_ends(made, cost)
     assert ends[0] == 1
@@ -66,10 +66,17 @@ def test_looks_that_grow_apart_are_never_more_than_5_percent_apart(epochs: int, 
     for before, after in itertools.pairwise(ends):
         assert 1 <= after - before <= max(1, 0.05 * before)
     assert len(ends) < 450
-    assert ends[:-1] == list(Budget(7, 9, 16, evaluations=spent, looks="growing").ends(cost))[:-1], "nor by epochs"
+    assert (
+        ends[:-1]
+        == list(
+            Budget(epochs=7, steps_per_epoch=9, evaluation_points=16, evaluations=spent, looks="growing").ends(cost)
+        )[:-1]
+    ), "nor by epochs"
     assert [made.epochs_ended(end, cost) for end in (0, ends[-1])] == [0, min(epochs, ends[-1])]
 
 
 def test_it_is_a_sweeps() -> None:
     made = Budget.of(resolve(tasks=["xor"], epochs=3, evaluations=70, target=0.5, plateau=2, evaluation_points=9))
-    assert made == Budget(3, 100, 9, target=0.5, plateau=2, evaluations=70, looks="growing")
+    assert made == Budget(
+        epochs=3, steps_per_epoch=100, evaluation_points=9, target=0.5, plateau=2, evaluations=70, looks="growing"
+    )

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freewalk.harness.base.errors import UsageError
@@ -199,6 +199,7 @@ def configurations(draw: st.DrawFn) -> SweepConfiguration:
     )
 
 
+@settings(deadline=None)  # it writes a file
 @given(configuration=configurations())
 def test_toml_reads_back_to_an_equal_configuration(
     tmp_path_factory: pytest.TempPathFactory, configuration: SweepConfiguration

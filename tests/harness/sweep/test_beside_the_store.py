@@ -116,6 +116,7 @@ ENVIRONMENTS = {
 
 @pytest.mark.parametrize("text", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_whatever_stands_in_the_environment(harness: Harness, tmp_path: Path, tiny: tuple[str, ...], text: str) -> None:
+    tiny = tiny[2:]  # one task
     assert harness("sweep", *tiny, "--out", "a", "--quiet").code == 0
     make(tmp_path / "b")
     (tmp_path / "a" / "environment.json").write_text(text)

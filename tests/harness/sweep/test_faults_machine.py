@@ -21,7 +21,6 @@ from disturbed import (
     SLOW,
     assert_same_tables,
     progress,
-    run_undisturbed,
     states,
     wait_until,
 )
@@ -33,20 +32,14 @@ Harness = Callable[..., Any]
 Start = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    run_undisturbed(folder)
-    return folder
-
-
-def test_eight_kills_between_checkpoints_change_nothing(
-    harness: Harness, process: Start, tmp_path: Path, undisturbed: Path
+@pytest.mark.parametrize("n_kills", [1, pytest.param(8, marks=pytest.mark.slow)])
+def test_kills_between_checkpoints_change_nothing(
+    harness: Harness, process: Start, tmp_path: Path, undisturbed: Path, n_kills: int
 ) -> None:
     draw = random.Random(14)
     folder = tmp_path / "out"
-    before = (0, -1.0)
-    for _ in range(8):
+    before = (0, 0.0)
+    for _ in range(n_kills):
         running = process("sweep", *SLOW, "--checkpoint", 0.03, "--out", "out")
         assert f"{N_SLOW} trials into out" in running.wait_for_line()
         wait_until(lambda: progress(folder) > before, running)  # noqa: B023 - called at once
@@ -76,11 +69,11 @@ def in_a_mount_of_its_own(script: str, folder: Path) -> subprocess.CompletedProc
     return subprocess.run([*command, script], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("kilobytes", [100, 140, 180])
+@pytest.mark.parametrize("kilobytes", [140, *(pytest.param(size, marks=pytest.mark.slow) for size in (100, 180))])
 def test_a_disk_that_fills_up_is_one_line_and_the_same_command_goes_on(
     harness: Harness, tmp_path: Path, undisturbed: Path, kilobytes: int
 ) -> None:
-    """Too small for the database, too small for its log, too small for the tables."""
+    """140 are too small for the database's log, 100 for the database itself, 180 for the tables."""
     (tmp_path / "disk").mkdir()
     script = f"""
         mount -t tmpfs -o size={kilobytes}k tmpfs disk
@@ -144,7 +137,10 @@ freewalk.results.store.rows.datetime = Jumping()
 # Dask's own deadlines go by the wall clock: it waits for as long as that is set back, and a connection takes no jumps.
 @pytest.mark.parametrize(
     ("options", "seconds", "jumps"),
-    [((), 0.05, [-1e6, 86400.0, 1e6, -3600.0]), (("--workers", 2), 1.0, [7200.0, -2.0, 86400.0, 1.0])],
+    [
+        ((), 0.05, [-1e6, 86400.0, 1e6, -3600.0]),
+        pytest.param(("--workers", 2), 1.0, [7200.0, -2.0, 86400.0, 1.0], marks=pytest.mark.slow),
+    ],
     ids=["threads", "workers"],
 )
 def test_a_clock_that_jumps_changes_nothing_but_the_times(
@@ -190,14 +186,15 @@ def pages_of_tables(path: Path) -> list[int]:
     return [page * size for page in range(1, count) if data[page * size] in (2, 5, 10, 13)]
 
 
+@pytest.mark.parametrize("n_anywhere", [8, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_flipped_bit_is_refused_or_harmless_and_the_file_stays(
-    harness: Harness, tmp_path: Path, undisturbed: Path
+    harness: Harness, tmp_path: Path, undisturbed: Path, n_anywhere: int
 ) -> None:
     """Every bit that says anything is missed: the database's structure, the plan, results and curves."""
     draw = random.Random(24)
     whole = (undisturbed / "sweep.sqlite").read_bytes()
     structural = [0, 5, *(page + offset for page in pages_of_tables(undisturbed / "sweep.sqlite") for offset in (0, 5))]
-    anywhere = [draw.randrange(100, len(whole)) for _ in range(40)]
+    anywhere = [draw.randrange(100, len(whole)) for _ in range(n_anywhere)]
     found = []
     for number, position in enumerate([*draw.sample(structural, 8), *anywhere]):
         folder = tmp_path / f"flipped{number}"

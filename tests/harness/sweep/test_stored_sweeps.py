@@ -119,7 +119,7 @@ def test_a_missing_package_is_named_with_its_install_line(
 
 def test_a_gpu_does_not_read_stored_data(rings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = resolve_backend("cpu")
-    gpu = replace(cpu, name="cuda", most_together=8)
+    gpu = replace(cpu, name="cuda", most_in_a_pack=8)
     monkeypatch.setattr(engines, "resolve_backend", lambda name: cpu if name == "cpu" else gpu)
 
     def cell(task: str) -> Cell:
@@ -138,7 +138,6 @@ def test_a_gpu_does_not_read_stored_data(rings: Any, monkeypatch: pytest.MonkeyP
         found("cuda", "rings")
 
 
-@pytest.mark.slow
 def test_digits_are_learned_by_three_methods() -> None:
     pytest.importorskip("sklearn")
     common: dict[str, Any] = {"task": "digits", "seeds": "0", "epochs": 100, "evaluations": 600_000}

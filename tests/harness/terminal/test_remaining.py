@@ -71,7 +71,10 @@ def test_without_an_early_end_it_is_the_whole_budget() -> None:
 def test_looks_that_grow_apart_cost_most_at_first() -> None:
     configuration = resolve((), registry=BuiltInRegistry(), tasks=["adding"], seeds="0:1")
     (cell,) = expand(configuration, BuiltInRegistry()).cells
-    growing, rare = (Course(cell, Budget(10, 100, 2048, looks=looks)) for looks in ("growing", "epochs"))
+    growing, rare = (
+        Course(cell, Budget(epochs=10, steps_per_epoch=100, evaluation_points=2048, looks=looks))
+        for looks in ("growing", "epochs")
+    )
     assert growing.share(0) == 0.0
     assert growing.share(1000) == rare.share(1000) == 1.0
     assert 1.4 * rare.share(20) < growing.share(20) < 0.5

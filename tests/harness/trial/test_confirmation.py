@@ -41,7 +41,7 @@ def cell_of(task: str, *specs: str) -> Cell:
 
 
 def resolved(task: str, *specs: str) -> ResolvedProblem:
-    return resolve_trial(cell_of(task, *specs), Budget(1, 1, 16))
+    return resolve_trial(cell_of(task, *specs), Budget(epochs=1, steps_per_epoch=1, evaluation_points=16))
 
 
 def true_metric(problem: ResolvedProblem, weights: np.ndarray[Any, Any], seed: int) -> float:
@@ -109,7 +109,7 @@ def test_only_what_is_beyond_doubt_is_confirmed(gap: float, expected: bool) -> N
 def count_false_ends(points: int, seeds: range, cases: tuple[tuple[str, ...], ...] = CASES) -> tuple[int, int, int]:
     """Count trials that reached their target, those of them that miss it in truth, and looks not confirmed."""
     backend = resolve_backend("cpu")
-    budget = Budget(40, 50, points, looks="growing")
+    budget = Budget(epochs=40, steps_per_epoch=50, evaluation_points=points, looks="growing")
     n_reached = n_false = n_unconfirmed = 0
     for task, *specs in cases:
         cell = cell_of(task, "update=normalised", "stddev=0.1", *specs)

@@ -47,7 +47,7 @@ import sys
 import numpy as np
 
 from freewalk.harness.trial.output_signal import output_signal
-from freewalk.kernels.trainers.original_programs import AdditionProgram
+from original_programs import AdditionProgram
 
 golden = np.load(sys.argv[1])
 x, y = golden["x"].astype(float), golden["y"].astype(float)

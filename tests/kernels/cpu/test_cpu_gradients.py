@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tolerance import EPS, assert_close, largest_difference
 
 from freewalk.kernels.cpu import backprop, numerical
-from freewalk.kernels.cpu.descent import KINDS, CpuBackprop, CpuNumerical, gradient_on_arrays
+from freewalk.kernels.cpu.descent import CpuBackprop, CpuNumerical, gradient_on_arrays, trainer_of
 from freewalk.kernels.cpu.layout import shape_of
 from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.network import FreeNetwork
@@ -74,7 +74,6 @@ def _check_backprop(network: FreeNetwork, timesteps: int, batch: int, arrays: Ar
     assert_close(gradient, wanted, atol=10 * EPS * (wanted_loss + 1), what="gradient")
 
 
-@pytest.mark.slow
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(free_networks, st.integers(1, 7), st.integers(1, 290), st.booleans(), st.integers(1, 3), st.integers(0, 999))
 def test_backprop_is_the_exact_gradient(
@@ -98,7 +97,6 @@ def test_backprop_of_large_problems(network: FreeNetwork, timesteps: int, batch:
     assert backprop.tiling_of(shape_of(network, timesteps), batch).n_chunks > 1
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(free_networks, st.integers(1, 4), st.integers(1, 40), st.booleans(), st.integers(1, 3), st.integers(0, 999))
 def test_central_differences_are_near_the_gradient(
@@ -170,7 +168,7 @@ def _trainer(
     configuration: DescentConfiguration, data: Data, hidden: int = 5, **options: Any
 ) -> CpuBackprop | CpuNumerical:
     options = {"seed": 3, "evaluation_points": 50} | options
-    return KINDS[configuration.method](SHIFTED_SUMS.network(hidden), configuration, data, **options)
+    return trainer_of(configuration)(SHIFTED_SUMS.network(hidden), configuration, data, **options)
 
 
 OPTIMIZERS: list[dict[str, Any]] = [
@@ -310,9 +308,9 @@ def test_a_stop_leaves_the_weights_of_the_last_whole_step(method: str, batch: in
     """A step that is cut short moves nothing and does not count; asked from another thread, as an engine does."""
     configuration = _configuration(method, batch_size=batch, timesteps=1)
     options: dict[str, Any] = {"seed": 0, "evaluation_points": 4, "threads": threads}
-    trainer = KINDS[method](XOR.network(4), configuration, XOR.data(), **options)
+    trainer = trainer_of(configuration)(XOR.network(4), configuration, XOR.data(), **options)
     tiny = _configuration(method, batch_size=600, timesteps=1)
-    KINDS[method](XOR.network(4), tiny, XOR.data(), **options).train(1)  # compiled: that cannot be cut short
+    trainer_of(tiny)(XOR.network(4), tiny, XOR.data(), **options).train(1)  # compiled: that cannot be cut short
     before = trainer.weights
     timer = threading.Timer(0.2, trainer.request_stop)
     timer.start()

@@ -12,8 +12,7 @@ from freewalk.kernels.data.datapoints import draw
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Stream, unit_perturbations
 from freewalk.kernels.model.walk import WalkConfiguration
-from freewalk.kernels.reference.given import ReferenceGivenWalk
-from freewalk.kernels.trainers.reference_walk import ReferenceWalk
+from freewalk.kernels.trainers.reference_walk import ReferenceGivenWalk, ReferenceWalk
 from freewalk.tasks.registry import TASKS
 
 SEED, STEPS = 5, 4

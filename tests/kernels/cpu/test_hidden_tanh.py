@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from on_arrays import raw_step, step_on_arrays
 from tolerance import EPS, assert_close, largest_difference
 
 from freewalk.kernels.cpu.functions import tanh
-from freewalk.kernels.cpu.trial import run_on_arrays, step_on_arrays
+from freewalk.kernels.cpu.trial import run_on_arrays
 from freewalk.kernels.machine.jit import helper_function
 from freewalk.kernels.machine.lanes import LANES, load_f32, store
 from freewalk.kernels.model.network import FreeNetwork
@@ -89,7 +90,7 @@ def test_the_cpu_kernels_are_the_reference(network: FreeNetwork, timesteps: int,
     configuration = WalkConfiguration(stddev=0.1, batch_size=batch, timesteps=timesteps)
     noise = unit_perturbations(network.n_from, network.n_to, seed=seed, step=0, datapoints=np.arange(batch))
     found = step_on_arrays(network, configuration, weights, x, y, seed=seed)
-    stepped = reference.raw_step(network, weights, x, y, timesteps, noise, 0.1)
+    stepped = raw_step(network, weights, x, y, timesteps, noise, 0.1)
     assert_close(found, stepped, atol=30 * EPS * 0.1 * (wanted_losses.mean() + 1), what="weights after one step")
 
 

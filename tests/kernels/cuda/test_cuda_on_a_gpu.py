@@ -14,9 +14,9 @@ from drawing import EXAMPLE, draw_many
 from freewalk.harness.bench.checks.noise import lost_near_zero
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cuda.device import why_unusable
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import unit_perturbations
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.tasks.registry import TASKS
 
@@ -67,14 +67,14 @@ def test_a_trial_across_the_gpu_moves_as_on_the_cpu(case: Case) -> None:
 
 @pytest.mark.parametrize("hidden", [30, 62, 254])
 def test_trials_side_by_side_move_as_on_the_cpu(hidden: int) -> None:
-    from freewalk.kernels.cuda.walk import CudaBatch
+    from freewalk.kernels.cuda.walk import CudaPack
 
     case = _case(hidden)
     data, network = TASKS[case.task].problem({}).data(), network_of(case)
     sizes = (7, _batch_size(hidden, 300))
     configurations = [replace(configuration_of(case), stddev=s, batch_size=b) for s in (0.05, 0.2) for b in sizes]
-    trials = [BatchTrial(c, seed) for seed, c in enumerate(configurations)]
-    batch = CudaBatch(network, data, trials, evaluation_points=POINTS)
+    trials = [PackTrial(c, seed) for seed, c in enumerate(configurations)]
+    batch = CudaPack(network, data, trials, evaluation_points=POINTS)
     batch.train(3)
     for seed, configuration in enumerate(configurations):
         walk = CpuWalk(network, configuration, data, seed=seed, evaluation_points=POINTS)

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 import freewalk
 from freewalk.kernels.cpu import forward as forward_module
-from freewalk.kernels.cpu.layout import Shape, make_workspace, shape_of
-from freewalk.kernels.cpu.noise import draw_gaussian
+from freewalk.kernels.cpu.layout import Shape, make_workspace, noise_source, shape_of
+from freewalk.kernels.cpu.noise import DRAWS
 from freewalk.kernels.machine import jit
 from freewalk.kernels.machine.lanes import LANES, store
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import key_schedule
 
 PACKAGE = Path(freewalk.__file__).parent
 ROOMS = ("kernels", "tasks")
@@ -95,10 +94,10 @@ def _assembly(dispatcher: Any) -> str:
 def assembly() -> dict[str, str]:
     shape = shape_of(NETWORK, 3)
     work = make_workspace(shape, 1, 1)
-    draw_gaussian(shape, key_schedule(0), 0, 0, work.noise[0], 0)
+    DRAWS["gaussian"](shape, noise_source("gaussian", 0), 0, 0, work.noise[0], 0)
     weights, losses = np.zeros(shape.n_to * shape.n_rows, np.float32), np.zeros(LANES, np.float32)
     _run_forward(shape, weights, work.noise[0], work.x[0], work.y[0], work.state[0], work.outputs[0], losses)
-    return {"draw_gaussian": _assembly(draw_gaussian), "forward": _assembly(_run_forward)}
+    return {"noise": _assembly(DRAWS["gaussian"]), "forward": _assembly(_run_forward)}
 
 
 def _host_has(*features: str) -> bool:
@@ -110,7 +109,7 @@ needs_avx2 = pytest.mark.skipif(not _host_has("avx2", "fma"), reason="needs a pr
 needs_avx512 = pytest.mark.skipif(not _host_has("avx512f"), reason="needs a processor with AVX-512")
 
 
-@pytest.mark.parametrize("name", ["draw_gaussian", "forward"])
+@pytest.mark.parametrize("name", ["noise", "forward"])
 def test_no_mathematics_library_is_called(assembly: dict[str, str], name: str) -> None:
     """A call of a scalar exp, log, sine or square root, also through a pointer loaded with `movabsq $expf`."""
     assert not LIBRARY_CALL.findall(assembly[name])
@@ -122,7 +121,7 @@ def test_a_library_call_would_be_found() -> None:
 
 
 @needs_avx2
-@pytest.mark.parametrize("name", ["draw_gaussian", "forward"])
+@pytest.mark.parametrize("name", ["noise", "forward"])
 def test_multiply_adds_are_fused_and_in_vectors(assembly: dict[str, str], name: str) -> None:
     fused = re.findall(r"vfn?m(?:add|sub)\d+([ps])s\s.*", assembly[name])
     assert fused.count("p") > 20
@@ -139,13 +138,13 @@ def test_philox_multiplies_32_bits_into_64(assembly: dict[str, str]) -> None:
     The slow 64-bit product vpmullq would be three of them.
     """
     vectors = 1 if _host_has("avx512f") else 2
-    assert len(re.findall(r"\bvpmuludq\s", assembly["draw_gaussian"])) == 32 * vectors
-    assert "vpmullq" not in assembly["draw_gaussian"]
+    assert len(re.findall(r"\bvpmuludq\s", assembly["noise"])) == 32 * vectors
+    assert "vpmullq" not in assembly["noise"]
 
 
 @needs_avx512
 def test_square_roots_and_products_use_512_bits(assembly: dict[str, str]) -> None:
-    text = assembly["draw_gaussian"]
+    text = assembly["noise"]
     assert re.search(r"vsqrtps\s.*zmm|vrsqrt14ps\s.*zmm", text)
     assert all("zmm" in line for line in re.findall(r"vpmuludq\s.*", text))
 

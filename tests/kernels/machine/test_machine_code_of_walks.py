@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from test_jit_options import LIBRARY_CALL, _host_has, needs_avx2, needs_avx512
 
-from freewalk.kernels.cpu.batch import CpuBatch
+from freewalk.kernels.cpu.pack import CpuPack
 from freewalk.kernels.cpu.together import _run_tile_of_all
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cpu.walk import run_chunk
-from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.tasks.registry import TASKS
 
@@ -35,7 +35,7 @@ def assembly() -> dict[str, str]:
         *(run_chunk, w._shape, w._rule, w._training, w._noise, w._tiling),
         *(w._weights.single, w._workspace, 0, w._sums, 0, 0),
     )
-    b = CpuBatch(XOR.network(3), XOR.data(), [BatchTrial(configuration, 1)], evaluation_points=1)
+    b = CpuPack(XOR.network(3), XOR.data(), [PackTrial(configuration, 1)], evaluation_points=1)
     first, order, groups = b._walks[0], np.zeros(1, dtype=np.int64), int(w._tiling.groups)
     together = _assembly_of_call(
         *(_run_tile_of_all, first._shape, first._training, first._noise),
@@ -86,7 +86,7 @@ def test_registers_of_512_bits_are_used(assembly: dict[str, str], loop: str) -> 
 PROGRAM = """
 import json
 from freewalk.kernels.backend import resolve_backend
-from freewalk.kernels.model.batch import BatchTrial
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.cpu.evaluate import evaluate
 from freewalk.kernels.cpu.together import train_together
 from freewalk.kernels.cpu.walk import train
@@ -95,9 +95,9 @@ from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.tasks.registry import TASKS
 
 problem, backend = TASKS["xor"].problem({}), resolve_backend("cpu")
-trials = [BatchTrial(WalkConfiguration(stddev=0.1, batch_size=size, timesteps=2), 3) for size in (20, 70)]
+trials = [PackTrial(WalkConfiguration(stddev=0.1, batch_size=size, timesteps=2), 3) for size in (20, 70)]
 walk = backend.make_walk(problem.network(4), trials[0].configuration, problem.data(), seed=3, evaluation_points=4)
-batch = backend.make_batch(problem.network(4), problem.data(), trials, evaluation_points=4)
+batch = backend.make_pack(problem.network(4), problem.data(), trials, evaluation_points=4)
 walk.train(2), batch.train(2), walk.evaluate(), batch.evaluate()
 kernels = {"train": train, "train_together": train_together, "evaluate": evaluate}
 found = {

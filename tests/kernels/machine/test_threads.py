@@ -70,7 +70,9 @@ assert net_threads() == 2
 """
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue", "default"])
+@pytest.mark.parametrize(
+    "layer", ["default", *(pytest.param(layer, marks=pytest.mark.slow) for layer in ("omp", "workqueue"))]
+)
 def test_a_forked_child_computes_the_same(tmp_path: Path, layer: str) -> None:
     if layer == "omp" and sys.platform != "linux":
         pytest.skip("OpenMP comes with Numba on Linux alone")
@@ -99,13 +101,12 @@ def test_a_forked_child_computes_the_same(tmp_path: Path, layer: str) -> None:
     ],
     ids=lambda environment: "=".join(*environment.items()),
 )
-@pytest.mark.parametrize("command", ["info", "sweep --task xor --backend reference --dry-run"])
-def test_threads_that_there_are_not_are_one_line(command: str, environment: dict[str, str]) -> None:
+def test_threads_that_there_are_not_are_one_line(environment: dict[str, str]) -> None:
     if {"tbb", "safe"} & {*environment.values()} and importlib.util.find_spec("tbb"):
         pytest.skip("TBB is installed")
     paths = {"PYTHONPATH": str(Path(freewalk.__file__).parent.parent)}
     done = subprocess.run(
-        [sys.executable, "-m", "freewalk", *command.split()],
+        [sys.executable, "-m", "freewalk", "sweep", "--task", "xor", "--backend", "reference", "--dry-run"],
         capture_output=True,
         text=True,
         env=os.environ | paths | environment,

@@ -10,7 +10,7 @@ from drawing import EXAMPLE, draw_many
 from numpy.typing import NDArray
 from tolerance import EPS, assert_close
 
-from freewalk.kernels.cpu.layout import GAUSSIAN, RADEMACHER, NoiseSource, Shape, from_padded, shape_of, to_padded
+from freewalk.kernels.cpu.layout import NoiseSource, Shape, from_padded, shape_of, to_padded
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.data import task_functions as data
 from freewalk.kernels.machine.jit import helper_function
@@ -123,11 +123,11 @@ def _draw(shape: Shape, kind: int, mask: NDArray[np.bool_], given: NDArray[np.fl
     return np.stack([from_padded(lane, shape) for lane in lanes])
 
 
-@pytest.mark.parametrize(("kind", "name"), [(GAUSSIAN, "gaussian"), (RADEMACHER, "rademacher")])
-def test_masked_weights_are_not_perturbed_and_the_others_keep_their_noise(kind: int, name: Noise) -> None:
+@pytest.mark.parametrize("name", noise.NOISES)
+def test_masked_weights_are_not_perturbed_and_the_others_keep_their_noise(name: Noise) -> None:
     network = FreeNetwork(2, 1, 4)
     mask = np.arange(network.n_weights).reshape(network.n_from, network.n_to) % 3 > 0
-    drawn = _draw(shape_of(network, 1), kind, mask, np.zeros((0, 0, 0), np.float32))
+    drawn = _draw(shape_of(network, 1), noise.NOISE_CODES[name], mask, np.zeros((0, 0, 0), np.float32))
     wanted = noise.unit_perturbations(
         network.n_from, network.n_to, seed=3, step=1, datapoints=np.arange(16), noise=name
     )

@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk.kernels.backend import resolve_backend
-from freewalk.kernels.cpu.batch import CpuBatch
 from freewalk.kernels.cpu.layout import shape_of, tiling_of
+from freewalk.kernels.cpu.pack import CpuPack
 from freewalk.kernels.cpu.together import train_together
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Optimizer, Schedule, Sides, Update, WalkConfiguration
 from freewalk.tasks.registry import TASKS
 
@@ -40,20 +40,20 @@ MIXED = (
 """Timesteps 3, 3, 1, 5, 3, 1: the kernel takes them in another order."""
 
 
-def alone(network: FreeNetwork, data: Data, trial: BatchTrial, mask: NDArray[np.bool_] | None = None) -> CpuWalk:
+def alone(network: FreeNetwork, data: Data, trial: PackTrial, mask: NDArray[np.bool_] | None = None) -> CpuWalk:
     options: dict[str, Any] = {"seed": trial.seed, "evaluation_points": POINTS, "initial": trial.initial, "mask": mask}
     return CpuWalk(network, trial.configuration, data, **options)
 
 
 def together(
-    network: FreeNetwork, data: Data, trials: Sequence[BatchTrial], mask: NDArray[np.bool_] | None = None
-) -> CpuBatch:
-    batch = resolve_backend("cpu").make_batch(network, data, trials, evaluation_points=POINTS, mask=mask)
-    assert isinstance(batch, CpuBatch)
+    network: FreeNetwork, data: Data, trials: Sequence[PackTrial], mask: NDArray[np.bool_] | None = None
+) -> CpuPack:
+    batch = resolve_backend("cpu").make_pack(network, data, trials, evaluation_points=POINTS, mask=mask)
+    assert isinstance(batch, CpuPack)
     return batch
 
 
-def assert_same(batch: CpuBatch, place: int, walk: CpuWalk) -> None:
+def assert_same(batch: CpuPack, place: int, walk: CpuWalk) -> None:
     assert batch.steps[place] == walk.step
     np.testing.assert_array_equal(batch.weights(place), walk.weights)
     assert batch.evaluate([place]) == [walk.evaluate()]
@@ -70,7 +70,7 @@ def assert_as_alone(
     steps: Sequence[int] = (3, 5),
     mask: NDArray[np.bool_] | None = None,
 ) -> None:
-    trials = [BatchTrial(configuration, SEED) for configuration in configurations]
+    trials = [PackTrial(configuration, SEED) for configuration in configurations]
     batch = together(network, data, trials, mask)
     walks = [alone(network, data, trial, mask) for trial in trials]
     starts = [walk.weights for walk in walks]
@@ -158,7 +158,7 @@ def test_trials_leave_without_stopping_the_others() -> None:
     network, data = SUMS.network(5), SUMS.data()
     configurations = list(MIXED)
     configurations[1] = replace(MIXED[1], update="normalised", optimizer="sgd", learning_rate=1e306)
-    trials = [BatchTrial(configuration, SEED) for configuration in configurations]
+    trials = [PackTrial(configuration, SEED) for configuration in configurations]
     batch = together(network, data, trials)
     walks = [alone(network, data, trial) for trial in trials]
     wanted = [walk.train(20) for walk in walks]
@@ -183,7 +183,7 @@ def test_trials_leave_without_stopping_the_others() -> None:
 
 def test_the_last_trial_may_stop_early() -> None:
     broken = replace(BASE, update="normalised", learning_rate=1e306)
-    batch = together(SUMS.network(3), SUMS.data(), [BatchTrial(broken, SEED)])
+    batch = together(SUMS.network(3), SUMS.data(), [PackTrial(broken, SEED)])
     (progress,) = batch.train(50)
     assert progress.steps < 50
     assert [p.steps for p in batch.train(50)] == [0]
@@ -194,7 +194,7 @@ def test_the_last_trial_may_stop_early() -> None:
 
 def test_states_go_from_batch_to_walk_and_back() -> None:
     network, data = SUMS.network(5), SUMS.data()
-    trials = [BatchTrial(configuration, SEED) for configuration in MIXED]
+    trials = [PackTrial(configuration, SEED) for configuration in MIXED]
     first = together(network, data, trials)
     first.train(4)
     walks = [alone(network, data, trial) for trial in trials]
@@ -204,7 +204,7 @@ def test_states_go_from_batch_to_walk_and_back() -> None:
     second = together(
         network,
         data,
-        [BatchTrial(t.configuration, SEED, state=w.state()) for t, w in zip(trials, walks, strict=True)],
+        [PackTrial(t.configuration, SEED, state=w.state()) for t, w in zip(trials, walks, strict=True)],
     )
     second.train(3)
     for place, trial in enumerate(trials):
@@ -217,7 +217,7 @@ def test_initial_weights_and_places() -> None:
     network, data = SUMS.network(4), SUMS.data()
     random = np.random.default_rng(0)
     starts = [random.normal(size=(network.n_from, network.n_to)) for _ in range(3)]
-    trials = [BatchTrial(BASE, SEED, initial=start) for start in starts]
+    trials = [PackTrial(BASE, SEED, initial=start) for start in starts]
     batch = together(network, data, trials)
     for place, start in enumerate(starts):
         np.testing.assert_array_equal(batch.weights(place), start)
@@ -233,14 +233,14 @@ def test_initial_weights_and_places() -> None:
 
 def test_trials_that_cannot_share_their_noise_are_refused() -> None:
     network, data = SUMS.network(4), SUMS.data()
-    later = alone(network, data, BatchTrial(BASE, SEED))
+    later = alone(network, data, PackTrial(BASE, SEED))
     later.train(3)
-    first = BatchTrial(BASE, SEED)
+    first = PackTrial(BASE, SEED)
     for other, message in (
-        (BatchTrial(BASE, SEED + 1), "must agree in seed, got 5 and 6"),
-        (BatchTrial(replace(BASE, noise="rademacher"), SEED), "in kind of noise, got gaussian and rademacher"),
-        (BatchTrial(BASE, SEED, state=later.state()), "in step, got 0 and 3"),
-        (BatchTrial(replace(BASE, update="normalised"), SEED, state=later.state()), "optimizer raw, this one has"),
+        (PackTrial(BASE, SEED + 1), "must agree in seed, got 5 and 6"),
+        (PackTrial(replace(BASE, noise="rademacher"), SEED), "in kind of noise, got gaussian and rademacher"),
+        (PackTrial(BASE, SEED, state=later.state()), "in step, got 0 and 3"),
+        (PackTrial(replace(BASE, update="normalised"), SEED, state=later.state()), "optimizer raw, this one has"),
     ):
         with pytest.raises(ValueError, match=message):
             together(network, data, [first, other])
@@ -251,7 +251,7 @@ def test_trials_that_cannot_share_their_noise_are_refused() -> None:
 def test_a_stop_leaves_the_weights_of_the_last_whole_step() -> None:
     """Asked for from another thread, which runs only if the kernel has released the GIL."""
     network = XOR.network(4)
-    trials = [BatchTrial(replace(BASE, batch_size=size, timesteps=1), 0) for size in (400_000_000, 16)]
+    trials = [PackTrial(replace(BASE, batch_size=size, timesteps=1), 0) for size in (400_000_000, 16)]
     batch = together(network, XOR.data(), trials)
     before = [batch.weights(place) for place in range(2)]
     timer = threading.Timer(0.2, batch.request_stop)
@@ -270,7 +270,7 @@ def test_a_stop_leaves_the_weights_of_the_last_whole_step() -> None:
 
 def test_two_batches_in_two_threads() -> None:
     network, data = SUMS.network(12), SUMS.data()
-    trials = [BatchTrial(replace(BASE, stddev=0.01 * (k + 1)), seed) for seed in (1, 2) for k in range(3)]
+    trials = [PackTrial(replace(BASE, stddev=0.01 * (k + 1)), seed) for seed in (1, 2) for k in range(3)]
     batches = [together(network, data, trials[:3]), together(network, data, trials[3:])]
     threads = [threading.Thread(target=batch.train, args=(60,)) for batch in batches]
     for thread in threads:
@@ -286,6 +286,6 @@ def test_two_batches_in_two_threads() -> None:
 def test_different_batches_share_the_compiled_kernel() -> None:
     mask = np.ones((6 + 5, 2 + 5), dtype=bool)
     for configurations, extra in ((MIXED, None), (MIXED[:1], mask)):
-        trials = [BatchTrial(configuration, 2**64 - 1) for configuration in configurations]
+        trials = [PackTrial(configuration, 2**64 - 1) for configuration in configurations]
         together(SUMS.network(5), SUMS.data(), trials, extra).train(1)
     assert len(train_together.signatures) == 1

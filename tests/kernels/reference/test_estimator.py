@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from on_arrays import step_on_arrays
 from scipy import special, stats
 
-from freewalk.kernels.cpu.trial import step_on_arrays
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise, initial_weights
 from freewalk.kernels.model.walk import Sides, WalkConfiguration

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from addition_programs import PROGRAMS, Case, drawn_again, errors_noted, program_of
+from original_programs import Program
 from threadpoolctl import threadpool_limits
-
-from freewalk.kernels.trainers.original_programs import Program
 
 FOLDER = Path(__file__).parents[2] / "golden"
 

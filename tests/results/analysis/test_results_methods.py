@@ -140,5 +140,5 @@ def test_csv_and_back_changes_nothing(trials_table: Tables, tmp_path: Path) -> N
 
 def test_outcomes_know_the_budget(trials_table: Tables) -> None:
     trials = trials_table([trial(100, evaluations_budget=5000.0), trial(200, seed=1)])
-    found = Outcomes.of(TrialArrays(trials), np.array([0, 1]), np.array([0, 1]))
+    found = Outcomes.of(TrialArrays(trials), np.array([0, 1]))
     assert found.budget == 5000

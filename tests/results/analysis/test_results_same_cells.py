@@ -74,7 +74,7 @@ def false_claims(draw: Draw, n_cells: int, n_seeds: int, n_sweeps: int) -> tuple
 
 
 @pytest.mark.parametrize("draw", [lognormal, looks])
-@pytest.mark.parametrize(("n_cells", "n_seeds"), [(2, 20), (10, 12)])
+@pytest.mark.parametrize(("n_cells", "n_seeds"), [(2, 20), pytest.param(10, 12, marks=pytest.mark.slow)])
 def test_a_difference_among_equals_is_claimed_in_one_sweep_of_twenty_at_most(
     draw: Draw, n_cells: int, n_seeds: int
 ) -> None:

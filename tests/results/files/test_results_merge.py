@@ -14,7 +14,7 @@ from freewalk.results.files import merge as merge_module
 from freewalk.results.files.export import write_json
 from freewalk.results.files.merge import merge
 from freewalk.results.files.sources import read_source
-from freewalk.results.schema.machine import machine_name
+from freewalk.results.schema.environment import machine_name
 from freewalk.results.schema.report_schema import ORIGINS
 from freewalk.results.schema.schema import FURTHEST_FIRST, State
 from freewalk.results.store.store import CurvePoint, Store, TrialRecord

@@ -12,9 +12,8 @@ from scipy.stats import binomtest
 from freewalk.results.report.answers import Answer, answer
 from freewalk.results.report.comparing import seeds_needed, shared_values
 from freewalk.results.report.effects import effects_of
-from freewalk.results.report.headline import headline
+from freewalk.results.report.headline import headline, overall
 from freewalk.results.report.outcomes import endings, error_groups
-from freewalk.results.report.overall import overall
 from freewalk.results.report.subject import Task, split_tasks, varied_parameters
 
 

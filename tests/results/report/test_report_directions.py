@@ -1,15 +1,15 @@
 """Better and worse go the way of their evidence: success rate and cost favour either cell, or neither."""
 
 import math
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import pytest
-from report_data import Fate, make_tables, make_trials, missed, reached
+from report_data import Fate, make_tables, make_trials, missed, mixed, reached
 
 from freewalk.results.analysis.summary import ORDER
 from freewalk.results.report.answers import Answer, answer
+from freewalk.results.report.making import Report
 from freewalk.results.report.ranking_rows import ranking_rows
 from freewalk.results.report.subject import Task, split_tasks
 
@@ -103,8 +103,8 @@ def test_the_cell_that_wins_29_of_30_pairs_is_not_behind() -> None:
 
 
 def test_the_order_of_the_ranking_is_said_where_it_is_shown() -> None:
-    parts = resources.files("freewalk.results") / "report" / "templates" / "parts.html"
-    assert f'<p class="remark">{ORDER}</p>' in parts.read_text(encoding="utf-8")
+    page = Report(make_tables(make_trials(mixed, {"stddev": [0.1, 1.0]}))).html("1")
+    assert f'<p class="remark">{ORDER}</p>' in page
 
 
 def test_what_is_true_of_most_and_not_of_the_mean_is_a_trade_off() -> None:

@@ -9,9 +9,9 @@ import pytest
 from report_data import make_tables, make_trials, mixed, reached
 
 from freewalk.results.base.errors import StoreError
+from freewalk.results.base.writing import write_bytes
 from freewalk.results.files.export import read_csv, write_csv
-from freewalk.results.report.files import refuse_foreign, write_bytes
-from freewalk.results.report.making import Report, write_report
+from freewalk.results.report.making import Report, refuse_foreign, write_report
 from freewalk.results.report.reading import read_tables
 from freewalk.results.schema.report_schema import METHODS, RANKING, SENSITIVITY
 
@@ -119,7 +119,7 @@ def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path: Path, monkeypat
 
     write_bytes(b"old", tmp_path / "report.html")
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(StoreError, match=r"cannot write .*report\.html: No space left on device; pick another --out"):
+    with pytest.raises(StoreError, match=r"cannot write .*report\.html: No space left on device; free the cause"):
         write_bytes(b"new", tmp_path / "report.html")
     assert (tmp_path / "report.html").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1

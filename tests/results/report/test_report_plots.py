@@ -19,9 +19,8 @@ from matplotlib.text import Text
 from freewalk.results.report.bar_plot import Bar, BarPlot
 from freewalk.results.report.drawing import Plot
 from freewalk.results.report.heat_map import HeatMap
-from freewalk.results.report.inline_svg import to_inline
+from freewalk.results.report.inline_svg import marks_of, to_inline
 from freewalk.results.report.line_plot import Line, LinePlot, SeedLine
-from freewalk.results.report.marks import marks_of
 from freewalk.results.report.palette import DARK, FILES, INLINE, LIGHT, N_SERIES, Palette, variables
 from freewalk.results.report.point_plot import Point, PointPlot
 from freewalk.results.report.style import EndLabel, file_bytes, label_ends, new_figure, short, spread, styled, unstacked

@@ -4,35 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from freewalk.results.statistics.cell import median
 from freewalk.results.statistics.intervals import median_interval
-from freewalk.results.statistics.survival import kaplan_meier, median_time
+from freewalk.results.statistics.survival import median_time
 
 TIMES = [3.0, 5.0, 5.0, 7.0, 9.0, 10.0, 12.0, 15.0, 15.0, 20.0]
 HIT = [True, True, False, True, True, False, True, True, True, False]
 
 
-def test_curve_agrees_with_scipy() -> None:
-    rng = np.random.default_rng(0)
-    times, limits = rng.lognormal(size=60).round(1), rng.lognormal(0.5, size=60).round(1)
-    hit = times <= limits
-    ours = kaplan_meier(np.minimum(times, limits), hit)
-    theirs = stats.ecdf(stats.CensoredData.right_censored(np.minimum(times, limits), ~hit)).sf
-    np.testing.assert_allclose(ours.share, theirs.evaluate(ours.times), atol=1e-12)
-    low = theirs.confidence_interval(0.95, method="log-log").low
-    inner = ours.share > 0
-    z = stats.norm.ppf(0.975)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ends = np.exp(-np.exp(np.log(-np.log(ours.share)) + z * ours.log_log_error))
-    np.testing.assert_allclose(ends[inner], low.evaluate(ours.times)[inner], atol=1e-12)
-
-
 def test_median_and_interval_as_statsmodels_has_them() -> None:
-    curve = kaplan_meier(TIMES, HIT)
-    assert curve.times.tolist() == [3, 5, 7, 9, 12, 15]
-    assert curve.share == pytest.approx([0.9, 0.8, 24 / 35, 4 / 7, 3 / 7, 1 / 7])
     assert median_time(TIMES, HIT) == (12, 3, 15)
 
 
@@ -96,6 +77,6 @@ def test_trials_that_never_would_stay_at_risk() -> None:
 def test_edges() -> None:
     assert np.isnan(median_time([], [])).all()
     with pytest.raises(ValueError, match="NaN"):
-        kaplan_meier([math.nan], [True])
+        median_time([math.nan], [True])
     with pytest.raises(ValueError, match="marks"):
-        kaplan_meier([1.0, 2.0], [True])
+        median_time([1.0, 2.0], [True])

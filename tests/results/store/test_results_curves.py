@@ -1,4 +1,4 @@
-"""What is made from curves: shares of solved targets, bands, and performance profiles."""
+"""What is made from curves: shares of solved targets, and bands."""
 
 import math
 import time
@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from freewalk.results.analysis.bands import curve_bands
 from freewalk.results.analysis.ecdf import ecdf, spaced_targets, targets_between
-from freewalk.results.analysis.profiles import performance_profiles
 from freewalk.results.schema.schema import CURVE_COLUMNS
-from freewalk.results.statistics.profiles import performance_profile
 
 Tables = Callable[..., pd.DataFrame]
 Curve = Sequence[tuple[int, float]]
@@ -217,47 +215,6 @@ def test_bands_of_cells_and_other_curves(trials_table: Tables) -> None:
     empty = curve_bands(trials, curves, metric="loss", split="train")
     assert list(empty.columns) == ["task", "method", "evaluations", "n_trials", "q25", "median", "q75"]
     assert empty.empty
-
-
-def test_profile_by_hand() -> None:
-    costs = [[1.0, 2.0], [4.0, 1.0], [3.0, math.inf], [math.inf, math.inf]]
-    found = performance_profile(costs, [1, 2, 4, 1e9])
-    # the first solver is best on two of four, within 4 on three; nobody solves the last problem
-    assert found.tolist() == [[0.5, 0.25], [0.5, 0.5], [0.75, 0.5], [0.75, 0.5]]
-
-
-@given(st.lists(st.tuples(*[st.one_of(st.floats(0, 1e6), st.just(math.inf))] * 3), min_size=1, max_size=10))
-def test_profiles_rise_to_the_share_of_solved_problems(costs: list[tuple[float, ...]]) -> None:
-    found = performance_profile(costs, [1, 1.5, 10, 1e300])
-    assert np.all(np.diff(found, axis=0) >= 0)
-    assert found[-1].tolist() == pytest.approx(np.isfinite(costs).mean(axis=0).tolist())
-    solved = np.isfinite(costs).any(axis=1).mean()
-    assert found[0].sum() >= solved - 1e-12  # somebody is best on every problem that is solved
-
-
-def test_profile_arguments_are_checked() -> None:
-    assert np.isnan(performance_profile(np.empty((0, 2)), [1.0])).all()
-    for costs, factors in [([[-1.0]], [1.0]), ([[1.0]], [0.5]), ([1.0], [1.0]), ([[math.nan]], [1.0])]:
-        with pytest.raises(ValueError, match=r"costs|NaN"):
-            performance_profile(costs, factors)
-
-
-def test_profiles_of_a_sweep(trials_table: Tables) -> None:
-    def row(task: str, stddev: float, seed: int, cost: int | None, **more: Any) -> dict[str, Any]:
-        reached = {"reached": cost is not None, "evaluations": cost or 99, "evaluations_to_target": cost}
-        return {"task": task, "param_stddev": stddev, "seed": seed} | reached | more
-
-    rows = [
-        *(row("xor", 0.1, 0, 10), row("xor", 0.2, 0, 20), row("xor", 0.1, 1, 30), row("xor", 0.2, 1, None)),
-        *(row("and", 0.1, 0, 80), row("and", 0.2, 0, 10), row("and", 0.3, 0, None, state="pending")),
-        row("and", 0.2, 7, None, state="failed"),
-    ]
-    found = performance_profiles(trials_table(rows, ["stddev"]), factors=[1, 2, 8])
-    assert found["n_problems"].tolist() == [4] * 6
-    assert found[found["param_stddev"] == 0.1]["solved"].tolist() == [0.5, 0.5, 0.75]
-    assert found[found["param_stddev"] == 0.2]["solved"].tolist() == [0.25, 0.5, 0.5]
-    assert len(performance_profiles(trials_table(rows, ["stddev"]))) == 2 * 41
-    assert performance_profiles(trials_table(rows, ["stddev"]).iloc[:0]).empty
 
 
 def test_a_fifth_of_a_million_points_take_less_than_seconds(trials_table: Tables) -> None:

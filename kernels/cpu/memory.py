@@ -31,7 +31,7 @@ class Rows(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Scratch memory of backpropagation, one row a worker."""
+    """Scratch memory of backpropagation, one row a worker; or the rows of one worker."""
 
     entering: NDArray[np.float32]  # (workers, T * groups * rows.entering * LANES), u
     deltas: NDArray[np.float32]  # (workers, T * groups * rows.deltas * LANES)
@@ -44,20 +44,7 @@ class Memory(NamedTuple):
     stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
 
 
-class TileMemory(NamedTuple):
-    """One worker's row of each array of a memory."""
-
-    entering: NDArray[np.float32]
-    deltas: NDArray[np.float32]
-    last: NDArray[np.float32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    read: NDArray[np.float32]
-    outputs: NDArray[np.float32]
-    losses: NDArray[np.float32]
-
-
-class Packed(NamedTuple):
+class Blocked(NamedTuple):
     """Weights in the order in which products read them: blocks of eight columns, row after row."""
 
     forward: NDArray[np.float32]  # (blocks of n_to, n_from, BLOCK), W
@@ -87,10 +74,10 @@ def make_memory(shape: Shape, groups: int, workers: int) -> Memory:
     )
 
 
-def make_packed(shape: Shape) -> Packed:
-    """Allocate packed weights; columns beyond n_to stay 0."""
+def make_blocked(shape: Shape) -> Blocked:
+    """Allocate blocked weights; columns beyond n_to stay 0."""
     n = rows_of(shape).deltas
-    return Packed(aligned(1, n * shape.n_from)[0], aligned(1, n * shape.n_to)[0])
+    return Blocked(aligned(1, n * shape.n_from)[0], aligned(1, n * shape.n_to)[0])
 
 
 @inline_function
@@ -100,9 +87,9 @@ def whole_blocks(n: int) -> int:
 
 
 @inline_function
-def row_of_memory(memory: Memory, worker: int) -> TileMemory:
+def row_of_memory(memory: Memory, worker: int) -> Memory:
     """Return one worker's arrays."""
-    return TileMemory(
+    return Memory(
         memory.entering[worker],
         memory.deltas[worker],
         memory.last[worker],
@@ -111,19 +98,20 @@ def row_of_memory(memory: Memory, worker: int) -> TileMemory:
         memory.read[worker],
         memory.outputs[worker],
         memory.losses[worker],
+        memory.stop,
     )
 
 
 @helper_function
-def pack(shape: Shape, weights: NDArray[np.float32], packed: Packed) -> None:
-    """Copy weights by position, (n_padded,), into packed order."""
+def write_blocked(shape: Shape, weights: NDArray[np.float32], blocked: Blocked) -> None:
+    """Copy weights by position, (n_padded,), into blocked order."""
     for column in range(shape.n_to):
         here = column * shape.n_rows
         there = column // _BLOCK * shape.n_from * _BLOCK + column % _BLOCK
         for row in range(shape.n_from):
-            packed.forward[there + row * _BLOCK] = weights[here + row]
+            blocked.forward[there + row * _BLOCK] = weights[here + row]
         here += shape.n_input + 1
         for first in range(0, shape.n_to, _BLOCK):
             there = (first // _BLOCK * shape.n_to + column) * _BLOCK
             for k in range(min(_BLOCK, shape.n_to - first)):
-                packed.backward[there + k] = weights[here + first + k]
+                blocked.backward[there + k] = weights[here + first + k]

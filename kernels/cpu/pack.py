@@ -14,12 +14,12 @@ from freewalk.kernels.cpu.together import Trials, train_together
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.machine.clock import running_seconds
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.batch import BatchTrial
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, WalkConfiguration
 
 
-class CpuBatch:
+class CpuPack:
     """Walks of one seed and one network: each with a configuration of its own, and the bits that it has alone.
 
     Training runs on the calling thread and releases the GIL.
@@ -45,13 +45,13 @@ class CpuBatch:
         self,
         network: FreeNetwork,
         data: Data,
-        trials: Sequence[BatchTrial],
+        trials: Sequence[PackTrial],
         *,
         evaluation_points: int,
         mask: NDArray[np.bool_] | None = None,
     ) -> None:
         if not trials:
-            raise ValueError("a batch needs at least one trial")
+            raise ValueError("a pack needs at least one trial")
         _check_same("seed", [trial.seed for trial in trials])
         _check_same("kind of noise", [trial.configuration.noise for trial in trials])
         self.network = network
@@ -69,7 +69,7 @@ class CpuBatch:
 
     @property
     def active(self) -> tuple[int, ...]:
-        """The trials that still run, by their places in the batch."""
+        """The trials that still run, by their places in the pack."""
         return tuple(self._order)
 
     @property
@@ -126,7 +126,7 @@ class CpuBatch:
         return [self._walks[place].evaluate() for place in (self._order if places is None else places)]
 
     def state(self, trial: int) -> State:
-        """Return a copy of everything that a trial needs to go on, alone or in a batch."""
+        """Return a copy of everything that a trial needs to go on, alone or in a pack."""
         return self._walks[trial].state()
 
     def weights(self, trial: int) -> NDArray[np.float64]:
@@ -141,7 +141,7 @@ def _check_same(what: str, values: Sequence[int | str]) -> None:
 
 
 def _walk_of(
-    network: FreeNetwork, data: Data, trial: BatchTrial, evaluation_points: int, mask: NDArray[np.bool_] | None
+    network: FreeNetwork, data: Data, trial: PackTrial, evaluation_points: int, mask: NDArray[np.bool_] | None
 ) -> CpuWalk:
     walk = CpuWalk(
         network,
@@ -167,7 +167,7 @@ def _trials_of(walks: Sequence[CpuWalk]) -> Trials:
         input_rows=np.array([shape.input_rows for shape in shapes], dtype=np.int64),
         output_rows=np.array([shape.output_rows for shape in shapes], dtype=np.int64),
         tilings=np.array([walk._tiling for walk in walks], dtype=np.int64),
-        choices=np.array([(r.kind, r.two_sided, r.schedule, r.schedule_steps) for r in rules], dtype=np.int64),
+        choices=np.array([(r.kind, r.two_sided, r.cosine_steps) for r in rules], dtype=np.int64),
         numbers=np.array([(r.stddev, r.learning_rate, r.momentum) for r in rules]),
         master=np.stack([w.master for w in weights]),
         single=np.stack([w.single for w in weights]),
@@ -199,7 +199,7 @@ def _seconds(action: Callable[[], object]) -> float:
     return running_seconds() - start
 
 
-def compile_batches() -> None:
-    """Compile the kernel of batches, or load it from the cache, with steps of none."""
-    trial = BatchTrial(WalkConfiguration(stddev=0.1, batch_size=1, timesteps=1), seed=0)
-    CpuBatch(FreeNetwork(1, 1, 0), Data(0), [trial], evaluation_points=1)
+def compile_packs() -> None:
+    """Compile the kernel of packs, or load it from the cache, with steps of none."""
+    trial = PackTrial(WalkConfiguration(stddev=0.1, batch_size=1, timesteps=1), seed=0)
+    CpuPack(FreeNetwork(1, 1, 0), Data(0), [trial], evaluation_points=1)

@@ -13,7 +13,7 @@ from freewalk.kernels.model.walk import Evaluation, Progress, State, WalkConfigu
 
 
 @dataclass(frozen=True)
-class BatchTrial:
+class PackTrial:
     """One of many trials."""
 
     configuration: WalkConfiguration
@@ -24,7 +24,7 @@ class BatchTrial:
     """What to go on from, instead of step 0 with initial weights; see `Trainer.state`."""
 
 
-class TrialBatch(Protocol):
+class Pack(Protocol):
     """Trials of one network that take their steps together; `active` are their places, in order."""
 
     @property
@@ -56,7 +56,7 @@ class TrialBatch(Protocol):
         """Leave a trial as it is; the others go on."""
 
     def state(self, trial: int) -> State:
-        """Return a copy of everything that a trial needs to go on, alone or in a batch; see `BatchTrial.state`."""
+        """Return a copy of everything that a trial needs to go on, alone or in a pack; see `PackTrial.state`."""
 
     def weights(self, trial: int) -> NDArray[np.float64]:
         """Return a copy of a trial's weights, (n_from, n_to) float64."""
