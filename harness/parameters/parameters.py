@@ -4,9 +4,9 @@ import functools
 import types
 import typing
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -25,7 +25,6 @@ __all__ = [
     "PARAMETERS",
     "Axes",
     "Parameter",
-    "Registry",
     "Scalar",
     "add_method",
     "add_task_parameters",
@@ -42,25 +41,6 @@ __all__ = [
 Axes: TypeAlias = Mapping[str, tuple[Scalar, ...]]
 
 _task_fields: dict[str, FieldInfo] = dict(TaskParameters.model_fields)
-
-
-class Registry(Protocol):
-    """What a plan has to know about tasks and methods."""
-
-    def task_names(self) -> Sequence[str]:
-        """Name the tasks, in the order to show."""
-
-    def method_names(self) -> Sequence[str]:
-        """Name the methods, in the order to show."""
-
-    def task_parameters(self, task: str) -> Mapping[str, Scalar]:
-        """Give the task's own parameters with their defaults."""
-
-    def default_timesteps(self, task: str, parameters: Mapping[str, Scalar | None]) -> int:
-        """Give the timesteps for a cell that does not say; `parameters` holds all its other values."""
-
-    def evaluations_per_step(self, task: str, method: str, parameters: Mapping[str, Scalar | None]) -> float:
-        """Give what a step costs; raise ValueError with a plain sentence when the values do not fit together."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ from types import ModuleType
 from typing import Any, Self
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.methods.method import OwnMethod
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.parameters.parameters import add_method, add_task_parameters, keep_task_parameters, remove_method
 
 TASK_GROUP, METHOD_GROUP = "freewalk.tasks", "freewalk.methods"
 """Groups of entry points whose objects are a `Task` or an `OwnMethod`, or a list of them."""
@@ -186,7 +189,6 @@ def lent(objects: Iterable[Any]) -> Iterator[None]:
     UsageError
         If a name is taken, or one does not compile.
     """
-    from freewalk.harness.methods.registered import METHODS
     from freewalk.tasks.registry import TASKS
 
     known = {id(one) for one in (*TASKS.values(), *METHODS.values())}
@@ -218,7 +220,6 @@ def unload_all() -> None:
 
 
 def _forget(tasks: Iterable[str], methods: Iterable[str]) -> None:
-    from freewalk.harness.parameters.parameters import keep_task_parameters, remove_method
     from freewalk.tasks import registry as task_registry
 
     for name in tasks:
@@ -245,7 +246,6 @@ def _load(plugin: Plugin) -> _Loaded:
 
 def _members(value: Any) -> Iterator[Any]:
     """Yield the tasks and methods of one's own that a value is or lists."""
-    from freewalk.harness.methods.method import OwnMethod
     from freewalk.tasks.registry import BUILT_IN, TASKS
     from freewalk.tasks.task import Task
 
@@ -257,7 +257,6 @@ def _members(value: Any) -> Iterator[Any]:
 
 def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Register tasks and methods, all or none; return their names."""
-    from freewalk.harness.parameters.parameters import add_method, add_task_parameters
     from freewalk.tasks import registry as task_registry
     from freewalk.tasks.task import Task
 

@@ -19,7 +19,7 @@ from freewalk.harness.plan.plan import Plan, expand
 from freewalk.harness.plan.registry import BuiltInRegistry
 
 
-class FakeRegistry:
+class FakeRegistry(BuiltInRegistry):
     """Tasks and methods enough to plan with."""
 
     def task_names(self) -> Sequence[str]:
