@@ -45,7 +45,7 @@ docs: $(VENV)/.installed-dev ## the documentation as a site in build/docs; a war
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky docs build/docs
 
 benchmark: $(VENV)/.installed-dev ## pytest-benchmark comparisons
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+	$(BIN)/python -m pytest benchmarks --benchmark-only
 
 gallery: install ## the README's pictures and lines, from a real sweep
 	docs/gallery/make $(BIN)/harness

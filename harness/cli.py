@@ -34,7 +34,7 @@ COMMANDS = {
     "maximize": "Find the input that makes an output largest.",
     "tasks": "List the tasks: sizes, metric, target, parameters.",
     "info": "Show versions, processor, threads and backends.",
-    "bench": "Time the step beside other libraries; check a GPU's kernels.",
+    "bench": "Time a step on this machine, beside NumPy's.",
     "gradcheck": "Compare gradients with numerical ones; name what is wrong.",
     "ladder": "Try a method from one neuron to digits, until something fails.",
 }

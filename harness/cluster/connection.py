@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.text import counted
-from freewalk.harness.cluster.client import connect
+from freewalk.harness.cluster.client import connect, quiet_dask
 from freewalk.harness.cluster.keys import Keys
 from freewalk.harness.cluster.local import LocalWorkers
 from freewalk.harness.cluster.members import Members, SchedulerLostError
-from freewalk.harness.cluster.quiet import quiet_dask
 from freewalk.harness.cluster.remote import facts
 from freewalk.harness.engine.choice import backend_of, usable_backend
 from freewalk.harness.plan.budget import Budget
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 WORKERS_SECONDS = 60.0
 """How long to wait where there is no worker, at the start or later."""
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_ROUNDS = 0.5
 _SECONDS_TO_CLOSE = 0.5
 
 T = TypeVar("T")
@@ -68,7 +67,7 @@ class Cluster:
         self.local: LocalWorkers | None = None
         self.start_seconds = 0.0
         self._security: Any = None  # a cluster of somebody else's: what Dask's settings say
-        self._loop: asyncio.AbstractEventLoop
+        self.loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._on_exit = ExitStack()
         self._on_exit_of_loop = AsyncExitStack()
@@ -127,8 +126,8 @@ class Cluster:
         """Connect, and wait for the first workers."""
         start = time.perf_counter()
         self._on_exit.enter_context(quiet_dask())
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="freewalk-cluster", daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="freewalk-cluster", daemon=True)
         self._thread.start()
         try:
             self.call(self._open())
@@ -151,27 +150,23 @@ class Cluster:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it here."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def soon(self, function: Callable[[], None]) -> None:
-        """Run a function on the loop."""
-        self._loop.call_soon_threadsafe(function)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     def submit(self, work: Coroutine[Any, Any, None]) -> Any:
         """Start a coroutine on the loop; return its concurrent future."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def close(self) -> None:
         """Disconnect, end a local cluster, and let Dask speak again."""
         try:
             if self._thread is not None:
                 with suppress(TimeoutError):
-                    asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+                    asyncio.run_coroutine_threadsafe(self._close(), self.loop).result(10)
                 with suppress(TimeoutError):
-                    asyncio.run_coroutine_threadsafe(_end_all_others(_SECONDS_TO_CLOSE), self._loop).result(10)
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                    asyncio.run_coroutine_threadsafe(_end_all_others(_SECONDS_TO_CLOSE), self.loop).result(10)
+                self.loop.call_soon_threadsafe(self.loop.stop)
                 self._thread.join()
-                self._loop.close()
+                self.loop.close()
                 self._thread = None
         finally:
             if self.local is not None:
@@ -184,7 +179,7 @@ class Cluster:
         self.client = await self._connect(address)
         self.members = Members(self.client, facts(), self.notify, end=self.local.end if self.local else None)
         self._on_exit_of_loop.push_async_callback(self.members.close)
-        self._watch = asyncio.create_task(self._look_again_and_again())
+        self._watch = asyncio.create_task(self._watch_over_workers())
         await self._wait_for_workers(self.n_workers or 1)
 
     async def _start_local(self) -> str:
@@ -245,7 +240,7 @@ class Cluster:
             f"{self.option}: the cluster has had no {kind} for {WORKERS_SECONDS:.0f} s;{start} the same command resumes"
         )
 
-    async def _look_again_and_again(self) -> None:
+    async def _watch_over_workers(self) -> None:
         """Keep the list of workers up to date, and the number of local ones."""
         while True:
             try:
@@ -259,7 +254,7 @@ class Cluster:
                     self.local.served(member.facts.pid)
                 if dead := self.local.tend():
                     self.notify(f"{counted(len(dead), 'worker')} died and {'is' if len(dead) == 1 else 'are'} replaced")
-            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+            await asyncio.sleep(_SECONDS_BETWEEN_ROUNDS)
 
     async def watched(self) -> None:
         """Return never; raise what ends the watch over the workers."""

@@ -16,8 +16,7 @@ from typing import Any
 from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.base.errors import UsageError, one_line
 from freewalk.harness.cluster import remote
-from freewalk.harness.cluster.figures import Figures
-from freewalk.harness.cluster.flight import LONGER_EACH_TIME, Flight
+from freewalk.harness.cluster.flight import LONGER_EACH_TIME, Figures, Flight
 from freewalk.harness.cluster.members import Member, Members
 from freewalk.harness.cluster.remote import Outcome
 from freewalk.harness.cluster.waiting import Piece, Waiting
@@ -75,12 +74,11 @@ class Dispatch:
     _flights: defaultdict[Member, list[Flight]] = field(default_factory=lambda: defaultdict(list))
     _landed: asyncio.Queue[Flight | None] = field(default_factory=asyncio.Queue)
     _open: dict[str, _Progress] = field(default_factory=dict)
-    _longest: float = 0.0
     _stopping: bool = False
     _reports: Reports = field(default_factory=Reports)
 
     def stop(self) -> None:
-        """Start no more, and let what runs end at its next look."""
+        """Start no more, and let what runs end at its next check."""
         self._stopping = True
         self.wake()
 
@@ -219,21 +217,12 @@ class Dispatch:
             self._fail(flight.pieces, one_line(error))
         else:
             outcome = flight.task.result()
-            self._count(flight, outcome)
+            n_slices = sum(done is not None for done in outcome.slices)
+            self.figures.count(flight, n_slices, outcome.seconds)
+            if not flight.on_gpu:
+                self._waiting.took(n_slices, outcome.seconds)
             pairs = zip(flight.pieces, outcome.slices, strict=True)
             self._waiting.put_back([left for piece, done in pairs for left in self._settle(piece, done)])
-
-    def _count(self, flight: Flight, outcome: Outcome) -> None:
-        n_slices = sum(done is not None for done in outcome.slices)
-        if not flight.on_gpu:
-            self._waiting.took(n_slices, outcome.seconds)
-        figures = self.figures
-        figures.slices += n_slices
-        figures.journeys += 1
-        figures.bytes_out += flight.bytes_out
-        figures.bytes_back += flight.bytes_back
-        figures.busy_seconds += outcome.seconds
-        self._longest = max(self._longest, outcome.seconds)
 
     def _settle(self, piece: Piece, done: Slice | None) -> list[Piece]:
         """Pass on what a slice tells; return what is left of its work."""
@@ -282,14 +271,14 @@ class Dispatch:
         self.figures.lost += 1
         self._fail(self._waiting.died(flight.pieces, hung=hung), _HUNG if hung else _DIED)
 
-    def heard(self, member: Member, looks: Mapping[str, int]) -> str | None:
+    def heard(self, member: Member, checks: Mapping[str, int]) -> str | None:
         """Learn how far the slices of a worker are, and do elsewhere those that no longer move.
 
         Each has taken a thread of the worker for good; return the reason to give up the worker when it was the last.
         """
         for flight in list(self._flights.get(member, ())):
-            flight.heard(looks.get(flight.name))
-            if not flight.is_stuck(self._waiting.hangs(flight.pieces), self._longest, self.budget):
+            flight.heard(checks.get(flight.name))
+            if not flight.is_stuck(self._waiting.hangs(flight.pieces), self.figures.longest_seconds, self.budget):
                 continue
             trial = flight.pieces[0].work.trials[0]
             reason = f"{trial.cell.task}, seed {trial.seed}, has not moved for {flight.stuck_seconds:.0f} s"

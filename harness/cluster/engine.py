@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from functools import partial
 
 from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.base.errors import UsageError
@@ -17,6 +18,7 @@ from freewalk.harness.cluster.dispatch import Dispatch
 from freewalk.harness.cluster.remote import Kind
 from freewalk.harness.cluster.same_data import TaskData
 from freewalk.harness.cluster.waiting import Piece
+from freewalk.harness.engine.choice import by_home
 from freewalk.harness.engine.packing import works_of
 from freewalk.harness.engine.work import Work
 from freewalk.harness.methods.registered import DEFAULT_METHOD
@@ -92,8 +94,8 @@ class ClusterEngine:
             self._take_compile_seconds()
 
     def stop(self) -> None:
-        """Let running slices stop at their next look, and start no more."""
-        self._cluster.soon(self._dispatch.stop)
+        """Let running slices stop at their next check, and start no more."""
+        self._cluster.loop.call_soon_threadsafe(self._dispatch.stop)
 
     def drain(self) -> Iterator[Event]:
         """Yield the events that were left when `run` was cut short."""
@@ -105,10 +107,7 @@ class ClusterEngine:
     def _pieces(self, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint] | None) -> list[Piece]:
         """Put trials together as the backends want them; in the order of the plan as far as one backend goes."""
         pieces = []
-        homes = {trial.cell.method: self._cluster.home(self._choice, trial.cell.method) for trial in self._plan}
-        for backend in dict.fromkeys(homes.values()):
-            own = [trial for trial in trials if homes[trial.cell.method] == backend]
-            whole = [trial for trial in self._plan if homes[trial.cell.method] == backend]
+        for backend, whole, own in by_home(partial(self._cluster.home, self._choice), self._plan, trials):
             works = works_of(own, self._budget, backend, checkpoints=checkpoints, plan=whole)
             pieces += [Piece(work, backend.name, _sources(work)) for work in works]
         return pieces

@@ -13,13 +13,15 @@ from typing import Any
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.cluster import remote
-from freewalk.harness.cluster.pulse import listen
 from freewalk.harness.cluster.remote import Facts, Kind
 
 _SECONDS_FOR_AN_ANSWER = 10.0
 _SECONDS_FOR_A_CHECK = 60.0
 _SECONDS_TO_PREPARE = 900.0
 """Kernels may have to be compiled, on a machine that has much else to do."""
+SECONDS_BETWEEN_PULSES = 5.0
+SILENT_SECONDS = 40.0
+"""How long a worker may leave a question unanswered; its kernels run beside what answers."""
 _SILENCES = 3
 """Questions in a row that the scheduler may leave without an answer."""
 
@@ -64,7 +66,7 @@ class Members:
     notify: Callable[[str], None]
     end: Callable[[int], None] | None = None
     changed: Callable[[], None] = lambda: None
-    heard: Callable[[Member, Mapping[str, int]], str | None] = lambda member, looks: None
+    heard: Callable[[Member, Mapping[str, int]], str | None] = lambda member, checks: None
     """Takes what a worker says of its slices; a sentence is the reason to give the worker up."""
     patience: Callable[[Member], float] = lambda member: 1.0
     """How much longer than usual a worker may be silent, as a factor."""
@@ -169,9 +171,7 @@ class Members:
 
     async def _listen(self, member: Member) -> None:
         """Give a worker up when it hangs: end it if it is ours, else leave it out."""
-        reason = await listen(
-            self.client, member.address, lambda looks: self.heard(member, looks), lambda: self.patience(member)
-        )
+        reason = await self._uselessness(member)
         member.hangs = True
         if (task := self._coming.pop(member.address, None)) is not None:
             task.cancel()
@@ -183,6 +183,28 @@ class Members:
             self.end(member.facts.pid)
             self._tell(f"worker {member.address} is ended and replaced: {reason}; what it had is done again")
         self.changed()
+
+    async def _uselessness(self, member: Member) -> str:
+        """Ask a worker again and again how far its slices are, until it is of no use any more; return why.
+
+        Time is counted in answers that came or failed to come, so that a driver that was stopped itself has missed
+        nothing.
+        """
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_PULSES)
+            call = self.client.run(remote.pulse, workers=[member.address], on_error="ignore")
+            question, waited = asyncio.ensure_future(call), 0.0
+            try:
+                while not (await asyncio.wait({question}, timeout=1.0))[0]:
+                    waited += 1.0
+                    if waited >= SILENT_SECONDS * self.patience(member):
+                        return f"it has not answered for {waited:.0f} s"
+            finally:
+                question.cancel()
+            lost = question.cancelled() or question.exception() is not None
+            reason = self.heard(member, {} if lost else question.result().get(member.address, {}))
+            if reason is not None:
+                return reason
 
     def refuse(self, address: str, reason: str) -> None:
         """Leave a worker out, as long as it is there."""

@@ -37,7 +37,7 @@ from freewalk.tasks.registry import TASKS
 
 _PACKAGES = ("numba", "numpy")
 
-_looks: dict[str, int] = {}
+_checks: dict[str, int] = {}
 _stops: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 _one_at_a_time_on_the_gpu = threading.Lock()
 
@@ -153,18 +153,18 @@ def run(payload: bytes) -> bytes:
     start = time.perf_counter()
     slices: list[Slice | None] = []
 
-    def looked() -> None:
-        _looks[flight] = _looks.get(flight, 0) + 1
+    def checked() -> None:
+        _checks[flight] = _checks.get(flight, 0) + 1
 
     try:
         for piece in pieces:
-            looked()
+            checked()
             _refuse_changed_data(piece)
             left = seconds - (time.perf_counter() - start)
             over = slices and (left <= 0 or stop.is_set())
-            slices.append(None if over else _run_one(piece, budget, left, stop, looked))
+            slices.append(None if over else _run_one(piece, budget, left, stop, checked))
     finally:
-        _looks.pop(flight, None)
+        _checks.pop(flight, None)
     return pickle.dumps(Outcome(tuple(slices), time.perf_counter() - start))
 
 
@@ -174,19 +174,19 @@ def _refuse_changed_data(piece: Piece) -> None:
         refuse_other_sources(cell.task, TASKS[cell.task].problem(cell.parameters).sources, piece.sources)
 
 
-def _run_one(piece: Piece, budget: Budget, seconds: float, stop: threading.Event, looked: Callable[[], None]) -> Slice:
+def _run_one(piece: Piece, budget: Budget, seconds: float, stop: threading.Event, checked: Callable[[], None]) -> Slice:
     try:
         with _one_at_a_time_on_the_gpu if piece.on_gpu else nullcontext():
-            return run_slice(piece.work, budget, piece.backend, seconds, stop, looked)
+            return run_slice(piece.work, budget, piece.backend, seconds, stop, checked)
     except Exception as error:
         return Slice(tuple(Failed(trial, one_line(error)) for trial in piece.work.trials), (), 0.0)
 
 
 def pulse() -> dict[str, int]:
-    """Return how often the flights that run here have looked whether they shall stop, by name."""
-    return dict(_looks)
+    """Return how often the flights that run here have checked whether they are to stop, by name."""
+    return dict(_checks)
 
 
 def stop(session: str) -> None:
-    """Let the running slices of a sweep end at their next look."""
+    """Let the running slices of a sweep end at their next check."""
     _stops[session].set()

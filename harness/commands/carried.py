@@ -15,22 +15,30 @@ _FOLLOWS_OPTIMIZER = ("learning_rate", "momentum")
 """Values that suit one optimizer only."""
 
 
+def weights_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --weights with its help."""
+    return click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help=text)
+
+
 def weights_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add a file of weights, as an argument or as --weights, as other commands take it."""
-    option = click.option(
-        "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Trained weights, from train --save."
-    )
-    return click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")(option(function))
+    function = weights_option("Trained weights, as train --save writes them.")(function)
+    return click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")(function)
 
 
-def weights_given(file: Path | None, weights: Path | None) -> Path:
-    """Return the one file of weights that a command was given."""
+def load_given(file: Path | None, weights: Path | None, plugins: tuple[str, ...]) -> tuple[Path, Any]:
+    """Return the one file of weights that a command was given, and what it holds, once plug-ins are loaded."""
+    from freewalk.harness.plan.plugins import load_entry_points, load_plugins
+    from freewalk.harness.weights.weights_file import load
+
     if file is not None and weights is not None:
         raise UsageError(f"{file} and --weights {weights}: give one file of weights")
     found = weights if file is None else file
     if found is None:
         raise click.UsageError("missing option '--weights'", click.get_current_context())
-    return found
+    load_entry_points()
+    load_plugins(plugins)
+    return found, load(found, option="--weights ")
 
 
 def load_for(path: Path, task: str | None) -> Any:
@@ -41,9 +49,9 @@ def load_for(path: Path, task: str | None) -> Any:
     UsageError
         If it cannot be read, its weights are not finite, or it was trained on another task.
     """
-    from freewalk.harness.weights.weights_file import load_sound_weights
+    from freewalk.harness.weights.weights_file import load
 
-    saved = load_sound_weights(path, "--weights ")
+    saved = load(path, option="--weights ")
     if task is not None and saved.task not in (None, task):
         raise UsageError(f"--weights {path} was trained on {saved.task}, not {task}; leave --task out")
     return saved

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.options import option
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import PARAMETERS
 
@@ -24,13 +25,8 @@ def cell_options(
             some = 0 < len(parameter.methods) < len(METHODS)
             users = f" ({', '.join(parameter.methods)})" if some else ""
             text = f"{parameter.help[0].upper()}{parameter.help[1:]}{users}.  [default: {default}]"
-            function = click.option(
-                f"--{name.replace('_', '-')}",
-                name,
-                metavar="|".join(parameter.choices) or "VALUE",
-                envvar=f"HARNESS_{name.upper()}",
-                help=text,
-            )(function)
+            metavar = "|".join(parameter.choices) or "VALUE"
+            function = option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=text)(function)
         return function
 
     return add

@@ -7,6 +7,7 @@ import math
 import click
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.commands.options import option
 
 EXIT_WORSE = 3
 
@@ -28,22 +29,20 @@ trials failed, are unfinished or missing in B where A has complete ones.
 
 @click.command("compare", epilog=EPILOG)
 @click.argument("sweeps", metavar="A B [A2 B2 ...]", nargs=-1, required=True)
-@click.option(
+@option(
     "--check",
     type=float,
     metavar="THRESHOLD",
-    envvar="HARNESS_CHECK",
     help="Exit with code 3 if B is worse than A by more than this ratio, such as 1.1, or lacks trials that A has.",
 )
-@click.option(
+@option(
     "--across",
     multiple=True,
     metavar="PARAMETER",
-    envvar="HARNESS_ACROSS",
     help="Leave a parameter, or method, out of the matching: compare its value in A with that in B.  [repeatable]",
 )
-@click.option("--csv", "as_csv", is_flag=True, envvar="HARNESS_CSV", help="Print all cells as CSV.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print all cells as JSON.")
+@option("--csv", "as_csv", is_flag=True, help="Print all cells as CSV.")
+@option("--json", "as_json", is_flag=True, help="Print all cells as JSON.")
 def command(sweeps: tuple[str, ...], check: float | None, across: tuple[str, ...], as_csv: bool, as_json: bool) -> int:
     """Compare two sweeps: evaluations to the target and seconds a step, with intervals and evidence.
 

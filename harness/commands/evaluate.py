@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.carried import weights_given, weights_options
-from freewalk.harness.commands.options import is_on_the_line, plugin_option
+from freewalk.harness.commands.carried import load_given, weights_options
+from freewalk.harness.commands.options import is_on_the_line, option, plugin_option
 from freewalk.harness.plan.settings import Settings
 
 _POINTS = Settings.model_fields["evaluation_points"].default
@@ -18,7 +18,7 @@ _POINTS = Settings.model_fields["evaluation_points"].default
 
 @click.command("evaluate")
 @weights_options
-@click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="Whose data.  [default: the file's own task]")
+@option("--task", metavar="NAME", help="Task whose data to use.  [default: the file's own]")
 @click.option(
     "--evaluation-points",
     "--points",
@@ -28,13 +28,7 @@ _POINTS = Settings.model_fields["evaluation_points"].default
     envvar=["HARNESS_EVALUATION_POINTS", "HARNESS_POINTS"],
     help=f"Held-out datapoints of the task.  [default: {_POINTS}]",
 )
-@click.option(
-    "--seed",
-    type=int,
-    metavar="SEED",
-    envvar="HARNESS_SEED",
-    help="Of the held-out data.  [default: that of the training]",
-)
+@option("--seed", type=int, metavar="SEED", help="Seed of the held-out data.  [default: that of the training]")
 @click.option(
     "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your own data: a .npz with x and y, or x as .npy."
 )
@@ -47,7 +41,7 @@ _POINTS = Settings.model_fields["evaluation_points"].default
     help="The targets as .npy, where --data is x alone.",
 )
 @plugin_option
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
+@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     file: Path | None,
     weights: Path | None,
@@ -61,16 +55,12 @@ def command(
 ) -> int:
     """Measure saved weights: the loss, how many outputs are right, and the errors of each output.
 
-    Held-out data are those that training was judged by, if the seed is; computed in float64.
+    With the seed of the training, held-out data are those that it was judged by. Everything is computed in float64.
     """
-    from freewalk.harness.plan.plugins import load_entry_points, load_plugins
+    from freewalk.harness.weights.heldout import measure_held_out
     from freewalk.harness.weights.own_data import load_pair
-    from freewalk.harness.weights.weights_file import load_sound_weights
 
-    weights = weights_given(file, weights)
-    load_entry_points()
-    load_plugins(plugins)
-    saved = load_sound_weights(weights, "--weights ")
+    path, saved = load_given(file, weights, plugins)
     if data is None and targets is not None:
         raise UsageError("--targets needs --data, the inputs that they belong to")
     if data is not None:
@@ -80,12 +70,10 @@ def command(
         source: dict[str, Any] = {"data": str(data)}
         measures = saved.evaluate(*load_pair(data, targets))
     else:
-        from freewalk.harness.weights.heldout import measure_held_out
-
         points = _POINTS if points is None else points
-        measures, source = measure_held_out(saved, weights, task=task, points=points, seed=seed)
+        measures, source = measure_held_out(saved, path, task=task, points=points, seed=seed)
     if as_json:
-        click.echo(json.dumps({"weights": str(weights), **source, **measures.as_dict()}, indent=2))
+        click.echo(json.dumps({"weights": str(path), **source, **measures.as_dict()}, indent=2))
     else:
         _print(measures, source)
     return 0

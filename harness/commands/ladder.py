@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ import click
 
 from freewalk.harness.base.errors import UsageError, unknown_own
 from freewalk.harness.commands.cell_options import set_option
-from freewalk.harness.commands.options import plugin_option, threads_option
+from freewalk.harness.commands.options import option, plugin_option, threads_option
 from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.plan.single_trial import own_settings
 
@@ -20,24 +19,14 @@ EXIT_FAILED = 3
 
 
 @click.command("ladder")
-@click.option(
-    "--method", default=BACKPROP.name, show_default=True, metavar="NAME", envvar="HARNESS_METHOD", help="Method."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    metavar="SEED",
-    default=0,
-    show_default=True,
-    envvar="HARNESS_SEED",
-    help="Seed.",
-)
-@click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="What computes.")
+@option("--method", default=BACKPROP.name, metavar="NAME", help="Method.")
+@option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="SEED", default=0, help="Seed.")
+@option("--backend", metavar="NAME", default="auto", help="What computes.")
 @plugin_option
 @threads_option
 @set_option
-@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Do not tell which rung is being tried.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")
+@option("--quiet", is_flag=True, help="Do not report each rung as it is tried.")
+@option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(
     method: str,
     seed: int,
@@ -52,7 +41,7 @@ def command(
     The first rung that fails ends the climb and says what to look at next. Exit code 3 if one fails. A method of your
     own climbs with its default parameters, or those of --set.
     """
-    from freewalk.harness.commands.gradcheck import chosen_backend
+    from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.ladder.rung import Setting, climb
     from freewalk.harness.ladder.rungs import ladder
     from freewalk.harness.ladder.tasks import checked_values
@@ -68,7 +57,7 @@ def command(
     if own and METHODS[method].recipes:
         raise UsageError(f"--set {next(iter(own))}=...: {method} climbs with settings of its own; leave --set out")
     checked_values(own)
-    setting = Setting(method, seed, chosen_backend(backend, method), own)
+    setting = Setting(method, seed, backend_for(backend, method), own)
     rungs = ladder(method)
     results = []
     for result in climb(rungs, setting):
@@ -84,18 +73,16 @@ def command(
 
 
 def _print(results: Sequence[Any], n_rungs: int) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from freewalk.harness.terminal.console import make_console, make_table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = make_table()
     for title in ("rung", "result", "what", "figures", "seconds"):
         table.add_column(
             title, no_wrap=title in ("rung", "result", "seconds"), justify="right" if title == "seconds" else "left"
         )
     for result in results:
         table.add_row(result.name, result.status, result.what, result.figures, f"{result.seconds:.1f}")
-    Console(width=None if sys.stdout.isatty() else 160).print(table, highlight=False, markup=False)
+    make_console().print(table, highlight=False, markup=False)
     last = results[-1]
     if last.status == "failed":
         left = n_rungs - len(results)

@@ -8,23 +8,15 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.carried import weights_given, weights_options
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.carried import load_given, weights_options
+from freewalk.harness.commands.options import option, plugin_option
 
 _AS_LARGE, _AS_SMALL = 1.0, 0.0
 
 
 @click.command("maximize")
 @weights_options
-@click.option(
-    "--output",
-    type=int,
-    envvar="HARNESS_OUTPUT",
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Which output, from 0.",
-)
+@option("--output", type=int, default=0, metavar="N", help="Which output, from 0.")
 @click.option(
     "--value",
     "--target",
@@ -50,29 +42,13 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     metavar="gradient|walk",
     help="gradient: along the exact gradient; walk: along estimates from random perturbations of the input.",
 )
-@click.option(
-    "--restarts",
-    type=int,
-    envvar="HARNESS_RESTARTS",
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="Starting points.",
-)
-@click.option("--steps", type=int, metavar="N", help="Of a restart, at most.  [default: gradient: 1000; walk: 300]")
+@option("--restarts", type=int, default=20, metavar="N", help="Starting points.")
+@click.option("--steps", type=int, metavar="N", help="Most steps of a restart.  [default: gradient: 1000; walk: 300]")
 @click.option("--binary", is_flag=True, help="Also find the best input with every entry at one of its bounds.")
 @click.option("--timestep", type=int, metavar="T", help="Which of a sequence of outputs, from 0.  [default: the last]")
-@click.option(
-    "--seed",
-    type=int,
-    envvar="HARNESS_SEED",
-    metavar="SEED",
-    default=0,
-    show_default=True,
-    help="Of starting points and perturbations.",
-)
+@option("--seed", type=int, metavar="SEED", default=0, help="Seed of the starting points and perturbations.")
 @plugin_option
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
+@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     file: Path | None,
     weights: Path | None,
@@ -90,16 +66,11 @@ def command(
     """
     from freewalk.harness.maximize.box import read_bounds, read_fixed
     from freewalk.harness.maximize.search import input_shape, maximize
-    from freewalk.harness.plan.plugins import load_entry_points, load_plugins
-    from freewalk.harness.weights.weights_file import load_sound_weights
 
-    weights = weights_given(file, weights)
-    load_entry_points()
-    load_plugins(plugins)
-    saved = load_sound_weights(weights, "--weights ")
+    path, saved = load_given(file, weights, plugins)
     box = read_bounds(input_shape(saved), bounds)
     found = maximize(saved, output, bounds=box, fixed=read_fixed(fix), **options)
-    facts = {"weights": str(weights), "task": saved.task, "output": output, "method": options["method"]}
+    facts = {"weights": str(path), "task": saved.task, "output": output, "method": options["method"]}
     if as_json:
         click.echo(json.dumps({**facts, **_as_json(found)}, indent=2))
     else:

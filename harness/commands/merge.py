@@ -8,17 +8,16 @@ from pathlib import Path
 import click
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.commands.options import option
 
 
 @click.command("merge")
 @click.argument("directories", metavar="A B ...", nargs=-1, required=True)
-@click.option(
-    "--out", metavar="DIR", envvar="HARNESS_OUT", required=True, help="Folder of the united sweep; a new one."
-)
-@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Print nothing.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of lines.")
+@option("--out", metavar="DIR", required=True, help="Folder of the united sweep; a new one.")
+@option("--quiet", is_flag=True, help="Print nothing.")
+@option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def command(directories: tuple[str, ...], out: str, quiet: bool, as_json: bool) -> None:
-    """Unite sweeps, from several machines say, in a new folder that can be shown, compared and reported.
+    """Unite sweeps, say from several machines, in a new folder that can be shown, compared and reported.
 
     A trial that occurs twice with equal results is taken once; two different results of one trial are refused. Times
     stay those of the machine that ran the trial; origins.csv says which one it was.

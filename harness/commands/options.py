@@ -13,7 +13,8 @@ from freewalk.harness.plan.settings import RIVALS, RunSettings, about, words_of
 
 
 def option(flag: str, *name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return click's option, which has a variable of the environment too: HARNESS_DRY_RUN for ``--dry-run``."""
+    """Return click's option, which shows its default and has a variable too: HARNESS_DRY_RUN for ``--dry-run``."""
+    attributes.setdefault("show_default", "default" in attributes)
     return click.option(flag, *name, envvar=f"HARNESS_{flag[2:].replace('-', '_').upper()}", **attributes)
 
 

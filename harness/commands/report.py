@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.options import option, plugin_option
 from freewalk.results.base.text import printable
 
 if TYPE_CHECKING:
@@ -21,25 +21,19 @@ if TYPE_CHECKING:
 
 @click.command("report")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--out", envvar="HARNESS_OUT", metavar="FOLDER", type=click.Path(path_type=Path),
-    help="Folder of the report.  [default: DIR]",
-)  # fmt: skip
-@click.option("--png", is_flag=True, envvar="HARNESS_PNG", help="Write every plot as PNG too, into plots/.")
-@click.option("--svg", is_flag=True, envvar="HARNESS_SVG", help="Write every plot as SVG too, into plots/.")
-@click.option(
-    "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, envvar="HARNESS_THEME",
-    help="Colours of these files; the page has both.",
-)  # fmt: skip
-@click.option("--parquet", is_flag=True, envvar="HARNESS_PARQUET", help="Write every table as Parquet too.")
-@click.option(
-    "--latex", is_flag=True, envvar="HARNESS_LATEX", help="Write the ranking's first cells as ranking.tex too."
+@option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Folder of the report.  [default: DIR]")
+@option("--png", is_flag=True, help="Write every plot as PNG too, into plots/.")
+@option("--svg", is_flag=True, help="Write every plot as SVG too, into plots/.")
+@option(
+    "--theme", type=click.Choice(["light", "dark"]), default="light", help="Colours of these files; the page has both."
 )
-@click.option("--markdown", is_flag=True, envvar="HARNESS_MARKDOWN", help="Write them as ranking.md too.")
-@click.option("--open", "show", is_flag=True, envvar="HARNESS_OPEN", help="Open the page in the browser.")
+@option("--parquet", is_flag=True, help="Write every table as Parquet too.")
+@option("--latex", is_flag=True, help="Write the ranking's first cells as ranking.tex too.")
+@option("--markdown", is_flag=True, help="Write them as ranking.md too.")
+@option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @plugin_option
-@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="Print nothing.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the answers as JSON.")
+@option("--quiet", is_flag=True, help="Print nothing.")
+@option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
 def command(
     directory: Path,
     out: Path | None,
@@ -56,9 +50,9 @@ def command(
 ) -> None:
     """Say which settings of a sweep win on each task, by how much and how surely.
 
-    DIR is the folder of a sweep, which may still be running, or a trials.csv. Written are report.html, one file that
-    needs nothing else, and summary.csv, ranking.csv, methods.csv and sensitivity.csv. Of a folder of several sweeps
-    these are listed.
+    DIR is the folder of a sweep, which may still be running, or a trials.csv. The command writes report.html, one file
+    that needs nothing else, and summary.csv, ranking.csv, methods.csv and sensitivity.csv. It lists the sweeps of a
+    folder that holds several.
     """
     from freewalk.harness.plan.plugins import load_plugins
     from freewalk.results.base.errors import StoreError

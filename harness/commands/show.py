@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from freewalk.harness.base.errors import UsageError, unknown
+from freewalk.harness.commands.options import option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,20 +28,13 @@ A parameter may be named without its param_. What every column means: docs/table
 
 @click.command("show", epilog=EPILOG)
 @click.argument("directory", metavar="DIR")
-@click.option(
-    "--table",
-    default="summary",
-    show_default=True,
-    metavar="|".join(TABLE_NAMES),
-    envvar="HARNESS_TABLE",
-    help="Which table.",
-)
-@click.option("--where", metavar="EXPR", envvar="HARNESS_WHERE", help="Only the rows for which this is true.")
-@click.option("--columns", metavar="NAMES", envvar="HARNESS_COLUMNS", help="Columns to show, with commas between.")
-@click.option("--sort", metavar="NAMES", envvar="HARNESS_SORT", help="Columns to sort by; -name for largest first.")
-@click.option("--limit", type=int, metavar="N", envvar="HARNESS_LIMIT", help="Rows to show.  [default: what is handy]")
-@click.option("--csv", "as_csv", is_flag=True, envvar="HARNESS_CSV", help="Print CSV: all columns and rows.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON: all columns and rows.")
+@option("--table", default="summary", metavar="|".join(TABLE_NAMES), help="Which table.")
+@option("--where", metavar="EXPR", help="Only the rows for which this is true.")
+@option("--columns", metavar="NAMES", help="Columns to show, with commas between.")
+@option("--sort", metavar="NAMES", help="Columns to sort by; -name for largest first.")
+@option("--limit", type=int, metavar="N", help="Rows to show.  [default: what is handy]")
+@option("--csv", "as_csv", is_flag=True, help="Print CSV: all columns and rows.")
+@option("--json", "as_json", is_flag=True, help="Print JSON: all columns and rows.")
 def command(
     directory: str,
     table: str,
@@ -56,6 +50,7 @@ def command(
     DIR is a sweep's folder, also one that holds its CSV files only; nothing in it is changed.
     """
     from freewalk.harness.terminal import data_table
+    from freewalk.harness.terminal.console import print_json
 
     if table not in TABLE_NAMES:
         raise unknown("table", table, TABLE_NAMES)
@@ -68,7 +63,7 @@ def command(
     if as_csv:
         data_table.print_csv(found)
     elif as_json:
-        data_table.print_json_rows(found)
+        print_json(found.to_dict("records"), nan=None)
     else:
         data_table.print_data_table(found, chosen=columns is not None, limited=limit is not None)
         if table == "ranking" and sort is None:

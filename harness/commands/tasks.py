@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 from typing import Any
 
@@ -93,17 +92,15 @@ def _baseline(row: dict[str, Any]) -> str:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from freewalk.harness.terminal.console import make_console, make_table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = make_table()
     for heading in ("task", "in", "out", "timesteps", "target", "blind", "parameters", "what"):
         table.add_column(heading, no_wrap=heading in ("task", "target"))
     for row in rows:
         sizes = (_sizes(row, "input"), _sizes(row, "output"), str(row["default_timesteps"]))
         table.add_row(row["task"], *sizes, _target(row), _baseline(row), _parameters(row), row["summary"])
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    make_console().print(table)
     click.echo("Sizes and timesteps are those of the default parameters; any may be set with --grid.")
     click.echo("blind: the metric of the best answer that does not look at the input.")
     click.echo("A layered network goes from in to out: architecture=2-8-1 for xor; a sequence needs architecture=free.")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.carried import carried_network, carried_training, load_for
+from freewalk.harness.commands.carried import carried_network, carried_training, load_for, weights_option
 from freewalk.harness.commands.cell_options import cell_options, set_option
-from freewalk.harness.commands.options import plugin_option, run_options, threads_option, without_overridden
+from freewalk.harness.commands.options import option, plugin_option, run_options, threads_option, without_overridden
 from freewalk.harness.parameters.parameters import DEFAULT_METHOD, PARAMETERS
 from freewalk.harness.plan.single_trial import axis, own_settings
 
@@ -24,22 +22,17 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 
 
 @click.command("train")
-@click.option("--task", metavar="NAME", envvar="HARNESS_TASK", help="What to learn; see harness tasks.")
-@click.option("--method", metavar="NAME", envvar="HARNESS_METHOD", help="Method.  [default: walk]")
-@click.option("--seed", metavar="SEED", envvar="HARNESS_SEED", default="0", show_default=True, help="Seed.")
+@option("--task", metavar="NAME", help="What to learn; see harness tasks.")
+@option("--method", metavar="NAME", help="Method.  [default: walk]")
+@option("--seed", metavar="SEED", default="0", help="Seed.")
 @plugin_option
 @threads_option
 @set_option
 @run_options
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Start at these, saved by train; their task, network and method are taken over where no option differs.",
-)
+@weights_option("Start from these, saved by train; task, network and method are theirs unless an option differs.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
-@click.option("--quiet", is_flag=True, envvar="HARNESS_QUIET", help="No loss line.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print the result as JSON.")
+@option("--quiet", is_flag=True, help="No loss line.")
+@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @cell_options(PARAMETERS)
 def command(
     task: str | None,
@@ -74,35 +67,20 @@ def command(
     configuration = resolve(
         grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or DEFAULT_METHOD], seeds=seed, **given
     )
-    return _train(configuration, save, _Start(weights, saved), quiet=quiet, as_json=as_json)
+    return _train(configuration, save, weights, saved, quiet=quiet, as_json=as_json)
 
 
-@dataclass(frozen=True)
-class _Start:
-    """The weights that a trial starts at; None for those of its seed."""
-
-    path: Path | None
-    saved: Any
-
-    def weights_for(self, problem: Any) -> Any:
-        """Return them if they are of the trial's network; raise UsageError if not."""
-        if self.saved is None:
-            return None
-        if problem.network != self.saved.network or problem.timesteps != self.saved.n_timesteps:
-            raise UsageError(f"--weights {self.path} holds another network than these options make; leave them out")
-        if self.saved.mask is not None:
-            raise UsageError(
-                f"--weights {self.path} has a mask of its own, which only freewalk.NNRndTraining trains on"
-            )
-        if (problem.layers is None) != (self.saved.layers is None):
-            raise UsageError(f"--weights {self.path} is of another architecture; leave --architecture out")
-        return self.saved.weights
-
-    def note(self, seed: int) -> str | None:
-        """Return a warning if the trial would see the noise and the data that the weights were trained on."""
-        if self.saved is None or self.saved.record.get("seed") != seed:
-            return None
-        return f"harness: the weights were trained with seed {seed} too; another --seed shows other data and noise"
+def _initial(path: Path | None, saved: Any, problem: Any) -> Any:
+    """Return the weights to start at, None for those of the seed; raise UsageError if they are of another network."""
+    if saved is None:
+        return None
+    if problem.network != saved.network or problem.timesteps != saved.n_timesteps:
+        raise UsageError(f"--weights {path} holds another network than these options make; leave them out")
+    if saved.mask is not None:
+        raise UsageError(f"--weights {path} has a mask of its own, which only freewalk.NNRndTraining trains on")
+    if (problem.layers is None) != (saved.layers is None):
+        raise UsageError(f"--weights {path} is of another architecture; leave --architecture out")
+    return saved.weights
 
 
 def _taken_over(
@@ -115,15 +93,19 @@ def _taken_over(
     return task or saved.task, method or saved.method, {**carried, **options}
 
 
-def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool, as_json: bool) -> int:
-    from freewalk.harness.engine.choice import backend_of, note_of, refuse_methods_without_kernels, usable_backend
+def _train(
+    configuration: Any, save: Path | None, weights: Path | None, saved: Any, *, quiet: bool, as_json: bool
+) -> int:
+    from freewalk.harness.engine.choice import backend_for, note_of
     from freewalk.harness.engine.estimate import refuse_too_large
     from freewalk.harness.plan.budget import Budget
     from freewalk.harness.plan.plan import expand
     from freewalk.harness.plan.registry import BuiltInRegistry
     from freewalk.harness.plan.targets import warn_of_targets
-    from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_trial
-    from freewalk.harness.weights.weights_file import SavedWeights, save_weights
+    from freewalk.harness.terminal.console import plain
+    from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_problem
+    from freewalk.harness.weights.weights_file import SavedWeights
+    from freewalk.harness.weights.weights_file import save as save_weights
     from freewalk.results.report.explanation import explain
     from freewalk.results.schema.schema import PARAMETER_PREFIX
 
@@ -131,44 +113,42 @@ def _train(configuration: Any, save: Path | None, start: _Start, *, quiet: bool,
     if len(plan.trials) != 1:
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
-    refuse_methods_without_kernels(configuration.backend, configuration.methods)
-    backend = backend_of(usable_backend(configuration.backend, plan.cells), trial.cell.method)
+    backend = backend_for(configuration.backend, trial.cell.method, plan.cells)
     refuse_too_large(plan, backend)
     warn_of_targets(plan.cells)
     path = _free_path(save, trial.cell.task, trial.trial_id)
     budget = Budget.of(configuration)
-    initial = start.weights_for(resolve_trial(trial.cell, budget))
-    for note in (note_of(backend), start.note(trial.seed)):
-        if note and not quiet:
-            click.echo(note, err=True)
-    run = start_trial(trial.cell, trial.seed, budget, backend, initial)
-    run.problem.warm_up(backend)
+    problem = resolve_trial(trial.cell, budget)
+    initial = _initial(weights, saved, problem)
+    if not quiet and (note := note_of(backend)):
+        click.echo(note, err=True)
+    if not quiet and saved is not None and saved.record.get("seed") == trial.seed:
+        sees = "another --seed shows other data and noise"
+        click.echo(f"harness: the weights were trained with seed {trial.seed} too; {sees}", err=True)
+    run = start_problem(problem, trial.seed, budget, backend, initial)
+    problem.warm_up(backend)
     line = _LossLine(run.steps, quiet=quiet)
 
-    def look(run: Any) -> None:
+    def check(run: Any) -> None:
         spread_if_worth(run, backend)
         line.show(run)
 
     interrupted = False
     try:
-        result = run_interruptibly(run, backend, look=look).fields
+        result = run_interruptibly(run, backend, check=check).fields
     except KeyboardInterrupt:
         interrupted = True
-        result = {"outcome": "interrupted", "steps": run.trainer.step, **_last_measures(run)}
+        result = {"outcome": "interrupted", "steps": run.trainer.step}
+        if (last := run.last_evaluation) is not None:
+            result |= {"loss_final": last.loss, "metric_final": run.task.measure(last)}
     line.end(run)
-    record = {"seed": trial.seed, **{name: _plain(value) for name, value in result.items()}}
-    save_weights(path, SavedWeights.of(trial.cell, run.problem, run.trainer.weights, record), "--save ")
+    record = {"seed": trial.seed, **plain(result)}
+    save_weights(path, SavedWeights.of(trial.cell, problem, run.trainer.weights, record), option="--save ")
     settings = {f"{PARAMETER_PREFIX}{name}": value for name, value in trial.cell.parameters.items()}
     row = {"method": trial.cell.method, **settings, **result}
     why = "" if interrupted else explain(row, run.curve).partition(": ")[2]
     _print_result(record, path, why, as_json)
     return 130 if interrupted else 0
-
-
-def _last_measures(run: Any) -> dict[str, Any]:
-    if run.last_evaluation is None:
-        return {}
-    return {"loss_final": run.last_evaluation.loss, "metric_final": run.task.measure(run.last_evaluation)}
 
 
 def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
@@ -187,18 +167,12 @@ def _free_path(save: Path | None, task: str, trial_id: str) -> Path:
     return path
 
 
-def _plain(value: Any) -> Any:
-    """Return a value that JSON holds: numbers that are not finite as text."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value)
-    return value
-
-
 def _print_result(record: dict[str, Any], path: Path, why: str, as_json: bool) -> None:
     from freewalk.harness.base.text import duration, significant
+    from freewalk.harness.terminal.console import print_json
 
     if as_json:
-        click.echo(json.dumps({**record, "explanation": why or None, "weights": str(path)}, indent=2))
+        print_json({**record, "explanation": why or None, "weights": str(path)})
         return
     measures = f"loss {significant(float(record.get('loss_final', 'nan')))}"
     if record.get("metric_name") not in (None, "loss"):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.drop_in.keys import Keys
 from freewalk.harness.drop_in.settings import Settings
 from freewalk.tasks.given import as_array, warn_unreachable
 
@@ -51,27 +52,24 @@ def batch_of(settings: Settings, x: Any, target: Any, n: int | None) -> tuple[Ro
 
 def inputs_of(settings: Settings, x: Any, n: int | None) -> Rows:
     """Return inputs of `n` datapoints, (n, input_rows * num_input) float32; see `batch_of`."""
-    network = settings.network
-    sizes = ("num_input", network.n_input, network.sequence_input, settings.onehot_input)
-    return _rows("x", x, n, settings.configuration.timesteps, *sizes)
+    keys = settings.keys
+    return _rows(keys, "x", x, n, "num_input", keys.sequence_input, keys.net_input_add_onehot)
 
 
 def _targets_of(settings: Settings, target: Any, n: int | None) -> Rows:
-    network = settings.network
-    sizes = ("num_output", network.n_output, network.sequence_output, settings.onehot_target)
-    return _rows("target", target, n, settings.configuration.timesteps, *sizes)
+    keys = settings.keys
+    return _rows(keys, "target", target, n, "num_output", keys.sequence_output, keys.net_target_add_onehot)
 
 
-def _rows(
-    name: str, values: Any, n: int | None, timesteps: int, key: str, size: int, is_sequence: bool, is_onehot: bool
-) -> Rows:
+def _rows(keys: Keys, name: str, values: Any, n: int | None, key: str, is_sequence: bool, is_onehot: bool) -> Rows:
+    size: int = getattr(keys, key)
     try:
         array = as_array(values, name)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{name} must hold numbers, got {array.dtype}")
-    axes = {"timesteps": timesteps} if is_sequence else {}
+    axes = {"timesteps": keys.timesteps} if is_sequence else {}
     axes |= {} if is_onehot else {key: size}
     wanted = tuple(axes.values())
     if array.shape[1:] != wanted or not array.ndim or not len(array) or n not in (None, len(array)):

@@ -31,7 +31,7 @@ def tensors_of(
         noise = unit_perturbations(
             network.n_from,
             network.n_to,
-            seed=settings.seed,
+            seed=settings.keys.seed,
             step=step,
             datapoints=np.arange(n),
             noise=configuration.noise,

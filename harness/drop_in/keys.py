@@ -1,144 +1,82 @@
 """The keys of the original program's configuration, and those that came later: kinds, defaults, meanings."""
 
-from __future__ import annotations
-
-import math
-import operator
+# The annotations are read while the program runs, so they are no strings here.
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, get_args
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from freewalk.harness.base.errors import UsageError, nearest, unknown
-from freewalk.harness.plan.settings import BACKENDS
+from freewalk.harness.parameters.parameters import requirement
+from freewalk.harness.plan.settings import BackendChoice
 from freewalk.kernels.model.network import Activation, Loss
-from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES
+from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise
 from freewalk.kernels.model.walk import Optimizer, Schedule, Sides, Update
 
-_NEEDED = object()
+Rate = Callable[[int], float]
 
 
-@dataclass(frozen=True)
-class Key:
-    """One key of a configuration."""
-
-    read: Callable[[Any], Any]
-    """Return the value in its own type; raise ValueError or TypeError if it is none."""
-    expected: str
-    """What the value must be, in words."""
-    default: Any
-    meaning: str
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether a configuration must have it."""
-        return self.default is _NEEDED
+def _key(default: Any, meaning: str, words: str = "", **bounds: Any) -> Any:
+    """Return a key with its default, its meaning, and its values in words where the type does not say them."""
+    return Field(default, description=meaning, json_schema_extra={"values": words} if words else None, **bounds)
 
 
-def _count(least: int) -> tuple[Callable[[Any], int], str]:
-    def read(value: Any) -> int:
-        if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or value < least:
-            raise ValueError
-        return operator.index(value)
-
-    return read, f"a whole number of at least {least}"
+def _flag(meaning: str) -> Any:
+    return _key(False, meaning, "True or False")
 
 
-def _number(is_valid: Callable[[float], bool], words: str) -> tuple[Callable[[Any], float], str]:
-    def read(value: Any) -> float:
-        if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-            raise TypeError
-        number = float(value)
-        if not (math.isfinite(number) and is_valid(number)):
-            raise ValueError
-        return number
+class Original(BaseModel):
+    """The original program's own."""
 
-    return read, f"a finite number {words}"
+    model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
 
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError
-    return bool(value)
-
-
-def _word(choices: tuple[str, ...]) -> tuple[Callable[[Any], str], str]:
-    def read(value: Any) -> str:
-        if not isinstance(value, str) or value not in choices:
-            raise ValueError
-        return value
-
-    return read, f"one of {', '.join(choices)}"
+    num_input: int = _key(..., "input values, of each timestep", ge=1)
+    num_hidden: int = _key(..., "hidden neurons, the output neurons not counted", ge=0)
+    num_output: int = _key(..., "output neurons", ge=1)
+    timesteps: int = _key(..., "how often the layer is applied before the output is read", ge=1)
+    sequence_input: bool = _flag("x has a row a timestep: (B, T, num_input); else (B, num_input)")
+    net_input_add_onehot: bool = _flag("x is (B, T) whole numbers below num_input, meant one-hot")
+    sequence_output: bool = _flag("the target has a row a timestep: (B, T, num_output)")
+    net_target_add_onehot: bool = _flag("the target is (B, T) whole numbers below num_output, meant one-hot")
+    net_add_softmax: bool = _flag("a softmax over the outputs")
+    loss: Loss = _key("mean_squared_error", "of a datapoint; the first is a sum of squares")
+    test_stddev: float = _key(0.01, "standard deviation of the perturbations", ge=0, allow_inf_nan=False)
+    batch_size: int = _key(1000, "datapoints of a step", ge=1)
+    epoch_steps: int = _key(400, "steps of an epoch", ge=1)
+    epochs: int = _key(10000, "epochs of a call of train", ge=1)
+    debug: bool = _flag("print the first values of every tensor of each step")
 
 
-def _or_none(kind: tuple[Callable[[Any], Any], str]) -> tuple[Callable[[Any], Any], str]:
-    read, expected = kind
-    return lambda value: None if value is None else read(value), f"{expected}, or None"
+class Keys(Original):
+    """Besides, what its author left open."""
 
-
-def _rate(value: Any) -> Any:
-    return value if value is None or callable(value) else _number(lambda rate: rate > 0, "")[0](value)
-
-
-def _seed(value: Any) -> int:
-    seed = _count(0)[0](value)
-    if seed >= 2**64:
-        raise ValueError
-    return seed
-
-
-_FLAG = (_flag, "True or False")
-
-
-def _any(expected: str) -> tuple[Callable[[Any], Any], str]:
-    return lambda value: value, expected
-
-
-ORIGINAL: Mapping[str, Key] = {
-    "num_input": Key(*_count(1), _NEEDED, "input values, of each timestep"),
-    "num_hidden": Key(*_count(0), _NEEDED, "hidden neurons, the output neurons not counted"),
-    "num_output": Key(*_count(1), _NEEDED, "output neurons"),
-    "timesteps": Key(*_count(1), _NEEDED, "how often the layer is applied before the output is read"),
-    "sequence_input": Key(*_FLAG, False, "x has a row a timestep: (B, T, num_input); else (B, num_input)"),
-    "net_input_add_onehot": Key(*_FLAG, False, "x is (B, T) whole numbers below num_input, meant one-hot"),
-    "sequence_output": Key(*_FLAG, False, "the target has a row a timestep: (B, T, num_output)"),
-    "net_target_add_onehot": Key(*_FLAG, False, "the target is (B, T) whole numbers below num_output, meant one-hot"),
-    "net_add_softmax": Key(*_FLAG, False, "a softmax over the outputs"),
-    "loss": Key(*_word(get_args(Loss)), "mean_squared_error", "of a datapoint; the first is a sum of squares"),
-    "test_stddev": Key(*_number(lambda s: s >= 0, "of at least 0"), 0.01, "standard deviation of the perturbations"),
-    "batch_size": Key(*_count(1), 1000, "datapoints of a step"),
-    "epoch_steps": Key(*_count(1), 400, "steps of an epoch"),
-    "epochs": Key(*_count(1), 10000, "epochs of a call of train"),
-    "debug": Key(*_FLAG, False, "print the first values of every tensor of each step"),
-}
-"""The original program's own."""
-
-LATER: Mapping[str, Key] = {
-    "update": Key(*_word(get_args(Update)), "raw", "raw: the original rule; normalised: an optimizer's step"),
-    "optimizer": Key(*_or_none(_word(get_args(Optimizer))), None, "sgd, if nothing else is said"),
-    "learning_rate": Key(
-        _rate,
-        "a finite number greater than 0, a function of the step, or None",
+    update: Update = _key("raw", "raw: the original rule; normalised: an optimizer's step")
+    optimizer: Optimizer | None = _key(None, "sgd, if nothing else is said")
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Rate | None = _key(
         None,
         "length of a step along the gradient; None: 0.1 with sgd, 0.3 with momentum, 0.01 with adam",
-    ),
-    "momentum": Key(*_or_none(_number(lambda m: 0 <= m < 1, "from 0 to below 1")), None, "share kept; 0.9"),
-    "schedule": Key(*_or_none(_word(get_args(Schedule))), None, "cosine: the rate falls to 0 over all epochs"),
-    "sides": Key(*_word(get_args(Sides)), "one", "one: compare W + D with W; two: with W - D"),
-    "noise": Key(*_word(tuple(NOISES)), DEFAULT_NOISE, "distribution of the perturbations"),
-    "activation": Key(*_word(get_args(Activation)), "sigmoid", "of hidden neurons"),
-    "architecture": Key(*_any("a text, or None"), None, "widths such as 3-8-2: only the weights of a layered network"),
-    "mask": Key(*_any("an array, or None"), None, "(n_from, n_to) bool, False where there shall be no weight"),
-    "weights": Key(*_any("an array, or None"), None, "(n_from, n_to) to start from"),
-    "seed": Key(_seed, "a whole number from 0 to below 2**64", 0, "key of the initial weights and the noise"),
-    "backend": Key(*_word(BACKENDS), "auto", "what computes"),
-    "threads": Key(*_or_none(_count(1)), None, "of one step; None: all, or one while that is faster"),
-}
-"""What its author left open."""
+        "a finite number greater than 0, a function of the step",
+    )
+    momentum: float | None = _key(None, "share kept; 0.9", "a finite number from 0 to below 1", ge=0, lt=1)
+    schedule: Schedule | None = _key(None, "cosine: the rate falls to 0 over all epochs")
+    sides: Sides = _key("one", "one: compare W + D with W; two: with W - D")
+    noise: Noise = _key(DEFAULT_NOISE, "distribution of the perturbations")
+    activation: Activation = _key("sigmoid", "of hidden neurons")
+    architecture: Any | None = _key(None, "widths such as 3-8-2: only the weights of a layered network", "a text")
+    mask: Any | None = _key(None, "(n_from, n_to) bool, False where there shall be no weight", "an array")
+    weights: Any | None = _key(None, "(n_from, n_to) to start from", "an array")
+    seed: int = _key(
+        0, "key of the initial weights and the noise", "a whole number from 0 to below 2**64", ge=0, lt=2**64
+    )
+    backend: BackendChoice = _key("auto", "what computes")
+    threads: int | None = _key(None, "of one step; None: all, or one while that is faster", ge=1)
 
-KEYS: Mapping[str, Key] = {**ORIGINAL, **LATER}
+
+ORIGINAL: Mapping[str, FieldInfo] = Original.model_fields
+KEYS: Mapping[str, FieldInfo] = Keys.model_fields
+LATER: Mapping[str, FieldInfo] = {name: KEYS[name] for name in KEYS if name not in ORIGINAL}
 
 DERIVED: Mapping[str, tuple[str, ...]] = {
     "num_from": ("num_input", "num_hidden", "num_output"),
@@ -147,7 +85,7 @@ DERIVED: Mapping[str, tuple[str, ...]] = {
 """What the original's constructor adds to the user's dict, which may be handed over here: sums, a 1 for the bias."""
 
 
-def read_keys(config: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def read_keys(config: Mapping[str, Any], more: Mapping[str, Any]) -> Keys:
     """Return every key's value, defaults filled in.
 
     Raises
@@ -165,33 +103,36 @@ def read_keys(config: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, A
     for name in given:
         if name not in KEYS and name not in DERIVED:
             raise unknown("configuration key", str(name), KEYS)
-    values: dict[str, Any] = {}
-    for name, key in KEYS.items():
-        if name not in given and key.is_needed:
-            raise UsageError(f"the configuration has no {name!r}: {key.meaning}; give {key.expected}")
-        values[name] = _read(name, key, given[name]) if name in given else key.default
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    try:
+        keys = Keys.model_validate({name: value for name, value in plain.items() if name in KEYS})
+    except ValidationError as error:
+        raise _refused(str(error.errors()[0]["loc"][0]), given) from None
     for name, parts in DERIVED.items():
-        value = sum(values[part] for part in parts) + (name == "num_from")
+        value = sum(getattr(keys, part) for part in parts) + (name == "num_from")
         if name in given and given[name] != value:
             raise UsageError(f"configuration key {name!r} must be {value} with these sizes, got {given[name]!r:.60}")
-    return values
+    return keys
 
 
-def _read(name: str, key: Key, value: Any) -> Any:
-    try:
-        return key.read(value)
-    except (ValueError, TypeError, OverflowError):
-        shown = f"{value!r:.60}"
-        hint = nearest(value, key.expected.removeprefix("one of ").split(", ")) if isinstance(value, str) else ""
-        raise UsageError(f"configuration key {name!r} must be {key.expected}, got {shown}{hint}") from None
+def _refused(name: str, given: Mapping[str, Any]) -> UsageError:
+    key, expected = KEYS[name], _expected(KEYS[name])
+    if name not in given:
+        return UsageError(f"the configuration has no {name!r}: {key.description}; give {expected}")
+    value = given[name]
+    words = expected.removeprefix("one of ").split(", ")
+    hint = nearest(value, words) if isinstance(value, str) else ""
+    return UsageError(f"configuration key {name!r} must be {expected}, got {f'{value!r:.60}'}{hint}")
 
 
-def rows(keys: Mapping[str, Key]) -> str:
+def _expected(key: FieldInfo) -> str:
+    """Say what a key's value must be."""
+    return requirement(key) + (", or None" if key.default is None else "")
+
+
+def rows(keys: Mapping[str, FieldInfo]) -> str:
     """Return the lines of the documentation's table of keys."""
     return "\n".join(
-        f"| `{name}` | {key.expected} | {_default_text(key)} | {key.meaning} |" for name, key in keys.items()
+        f"| `{name}` | {_expected(key)} | {'' if key.is_required() else f'`{key.default!r}`'} | {key.description} |"
+        for name, key in keys.items()
     )
-
-
-def _default_text(key: Key) -> str:
-    return "" if key.is_needed else f"`{key.default!r}`"

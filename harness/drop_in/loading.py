@@ -9,7 +9,7 @@ from typing import Any
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.keys import KEYS
 from freewalk.harness.methods.walk import WALK
-from freewalk.harness.weights.weights_file import load_sound_weights
+from freewalk.harness.weights.weights_file import load
 
 _NAMES = {"stddev": "test_stddev", "onehot_input": "net_input_add_onehot", "onehot_target": "net_target_add_onehot"}
 _SIZES = ("num_input", "num_hidden", "num_output", "sequence_input", "sequence_output", "timesteps")
@@ -24,7 +24,7 @@ def config_of(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     UsageError
         If the file cannot be read, or a key would make another network.
     """
-    saved = load_sound_weights(path)
+    saved = load(path)
     network = saved.network
     described: dict[str, Any] = {
         "num_input": network.n_input,

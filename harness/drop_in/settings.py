@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from freewalk.harness.base.environment import memory_bytes
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.drop_in.keys import read_keys
+from freewalk.harness.drop_in.keys import Keys, read_keys
 from freewalk.harness.methods.walk import WALK
 from freewalk.kernels.cpu.layout import most_bytes, shape_of
 from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.model.walk import Optimizer, WalkConfiguration
-
-Rate = Callable[[int], float]
 
 _REFERENCE_ARRAYS = 3
 """Of the batch's perturbed weights, which NumPy holds at once."""
@@ -29,22 +27,13 @@ _ONLY_NORMALISED = ("optimizer", "learning_rate", "momentum", "schedule")
 class Settings:
     """What a training is made of."""
 
+    keys: Keys
     network: FreeNetwork
     configuration: WalkConfiguration
-    epochs: int
-    epoch_steps: int
-    onehot_input: bool
-    onehot_target: bool
-    rate: Rate | None
-    """The learning rate of a step, where the user gave a function."""
     mask: NDArray[np.bool_] | None
     widths: tuple[int, ...] | None
     """Of a layered architecture."""
     initial: NDArray[np.float64] | None
-    seed: int
-    backend: str
-    threads: int | None
-    debug: bool
 
     @property
     def n_weights(self) -> int:
@@ -54,20 +43,23 @@ class Settings:
     @property
     def parameters(self) -> dict[str, Any]:
         """What a weights file says of how it was trained, in the words of the tables."""
-        configuration = self.configuration
+        keys, configuration = self.keys, self.configuration
         names = ["batch_size", "stddev", "update", "sides", "noise"]
         if configuration.update == "normalised":
             names += ["optimizer", "schedule", *(["momentum"] if configuration.optimizer == "momentum" else [])]
-            names += ["learning_rate"] if self.rate is None else []
-        said = {name: getattr(configuration, name) for name in names}
-        shape: dict[str, Any]
-        onehot = {"onehot_input": self.onehot_input, "onehot_target": self.onehot_target}
-        if self.widths is None:
-            shape = {"hidden": self.network.n_hidden, "timesteps": configuration.timesteps}
-        else:
+            names += [] if callable(keys.learning_rate) else ["learning_rate"]
+        shape: dict[str, Any] = {"hidden": keys.num_hidden, "timesteps": keys.timesteps}
+        if self.widths is not None:
             shape = {"architecture": "-".join(map(str, self.widths))}
-        run = {"epochs": self.epochs, "epoch_steps": self.epoch_steps}
-        return {**shape, "activation": self.network.hidden_activation, **said, **onehot, **run}
+        return {
+            **shape,
+            "activation": keys.activation,
+            **{name: getattr(configuration, name) for name in names},
+            "onehot_input": keys.net_input_add_onehot,
+            "onehot_target": keys.net_target_add_onehot,
+            "epochs": keys.epochs,
+            "epoch_steps": keys.epoch_steps,
+        }
 
     def rate_at(self, step: int) -> float | None:
         """Return the learning rate of a step where the user gave a function, else None.
@@ -77,9 +69,9 @@ class Settings:
         UsageError
             If the function gives no finite number of at least 0.
         """
-        if self.rate is None:
+        if not callable(self.keys.learning_rate):
             return None
-        value = self.rate(step)
+        value = self.keys.learning_rate(step)
         try:
             rate = float(value)
         except (TypeError, ValueError):
@@ -99,44 +91,30 @@ def settings_of(config: Mapping[str, Any], more: Mapping[str, Any]) -> Settings:
     """
     keys = read_keys(config, more)
     for onehot, sequence in (("net_input_add_onehot", "sequence_input"), ("net_target_add_onehot", "sequence_output")):
-        if keys[onehot] and not keys[sequence]:
+        if getattr(keys, onehot) and not getattr(keys, sequence):
             raise UsageError(f"configuration key {onehot!r} needs {sequence}=True, got False; whole numbers come a row")
     network = FreeNetwork(
-        keys["num_input"],
-        keys["num_output"],
-        keys["num_hidden"],
-        sequence_input=keys["sequence_input"],
-        sequence_output=keys["sequence_output"],
-        softmax=keys["net_add_softmax"],
-        loss=keys["loss"],
-        hidden_activation=keys["activation"],
+        keys.num_input,
+        keys.num_output,
+        keys.num_hidden,
+        sequence_input=keys.sequence_input,
+        sequence_output=keys.sequence_output,
+        softmax=keys.net_add_softmax,
+        loss=keys.loss,
+        hidden_activation=keys.activation,
     )
     _refuse_too_large(network, keys)
     mask, widths = _mask(network, keys)
-    return Settings(
-        network=network,
-        configuration=_configuration(keys),
-        epochs=keys["epochs"],
-        epoch_steps=keys["epoch_steps"],
-        onehot_input=keys["net_input_add_onehot"],
-        onehot_target=keys["net_target_add_onehot"],
-        rate=keys["learning_rate"] if callable(keys["learning_rate"]) else None,
-        mask=mask,
-        widths=widths,
-        initial=_initial(network, mask, widths, keys),
-        seed=keys["seed"],
-        backend=keys["backend"],
-        threads=keys["threads"],
-        debug=keys["debug"],
-    )
+    configuration = _configuration(keys)
+    return Settings(keys, network, configuration, mask, widths, _initial(network, mask, widths, keys))
 
 
-def _refuse_too_large(network: FreeNetwork, keys: Mapping[str, Any]) -> None:
+def _refuse_too_large(network: FreeNetwork, keys: Keys) -> None:
     """Raise UsageError if a step needs more memory than this machine has, before any of it is asked for."""
     available = memory_bytes()
-    needed = most_bytes(shape_of(network, keys["timesteps"]))
-    if keys["backend"] == "reference":
-        needed = _REFERENCE_ARRAYS * keys["batch_size"] * network.n_weights * 8
+    needed = most_bytes(shape_of(network, keys.timesteps))
+    if keys.backend == "reference":
+        needed = _REFERENCE_ARRAYS * keys.batch_size * network.n_weights * 8
     if available is not None and needed > available:
         raise UsageError(
             f"configuration keys num_input={network.n_input}, num_hidden={network.n_hidden} and"
@@ -145,48 +123,48 @@ def _refuse_too_large(network: FreeNetwork, keys: Mapping[str, Any]) -> None:
         )
 
 
-def _configuration(keys: Mapping[str, Any]) -> WalkConfiguration:
+def _configuration(keys: Keys) -> WalkConfiguration:
     _refuse_without_effect(keys)
-    optimizer: Optimizer = keys["optimizer"] or "sgd"
-    rate = keys["learning_rate"]
+    optimizer: Optimizer = keys.optimizer or "sgd"
+    rate = keys.learning_rate
     fixed = WALK.learning_rates[optimizer] if rate is None or callable(rate) else rate
     try:
         return WalkConfiguration(
-            stddev=keys["test_stddev"],
-            batch_size=keys["batch_size"],
-            timesteps=keys["timesteps"],
-            update=keys["update"],
+            stddev=keys.test_stddev,
+            batch_size=keys.batch_size,
+            timesteps=keys.timesteps,
+            update=keys.update,
             optimizer=optimizer,
             learning_rate=fixed,
-            momentum=0.9 if keys["momentum"] is None else keys["momentum"],
-            schedule=keys["schedule"] or "constant",
-            schedule_steps=keys["epochs"] * keys["epoch_steps"],
-            sides=keys["sides"],
-            noise=keys["noise"],
+            momentum=0.9 if keys.momentum is None else keys.momentum,
+            schedule=keys.schedule or "constant",
+            schedule_steps=keys.epochs * keys.epoch_steps,
+            sides=keys.sides,
+            noise=keys.noise,
         )
     except ValueError as error:
         raise UsageError(str(error).replace("stddev", "test_stddev", 1)) from None
 
 
-def _refuse_without_effect(keys: Mapping[str, Any]) -> None:
+def _refuse_without_effect(keys: Keys) -> None:
     for name in _ONLY_NORMALISED:
-        if keys["update"] == "raw" and keys[name] is not None:
+        if keys.update == "raw" and getattr(keys, name) is not None:
             raise UsageError(
                 f"configuration key {name!r} has no effect with update='raw', the original rule; give"
                 " update='normalised' as well, or leave it out"
             )
-    if keys["momentum"] is not None and keys["optimizer"] != "momentum":
+    if keys.momentum is not None and keys.optimizer != "momentum":
         raise UsageError("configuration key 'momentum' has no effect without optimizer='momentum'; leave it out")
-    if callable(keys["learning_rate"]) and keys["schedule"] is not None:
+    if callable(keys.learning_rate) and keys.schedule is not None:
         raise UsageError("configuration key 'schedule' has no effect beside a learning_rate that is a function")
 
 
-def _mask(network: FreeNetwork, keys: Mapping[str, Any]) -> tuple[NDArray[np.bool_] | None, tuple[int, ...] | None]:
+def _mask(network: FreeNetwork, keys: Keys) -> tuple[NDArray[np.bool_] | None, tuple[int, ...] | None]:
     """Return which weights there are, and the widths if they make a layered network."""
-    if keys["architecture"] is None:
-        if keys["mask"] is None:
+    if keys.architecture is None:
+        if keys.mask is None:
             return None, None
-        mask = np.asarray(keys["mask"])
+        mask = np.asarray(keys.mask)
         try:
             check_mask(network, mask)
         except ValueError as error:
@@ -194,13 +172,13 @@ def _mask(network: FreeNetwork, keys: Mapping[str, Any]) -> tuple[NDArray[np.boo
         if not mask.any():
             raise UsageError("configuration key 'mask' leaves no weight; give one that is True somewhere")
         return mask.copy(), None
-    if keys["mask"] is not None:
+    if keys.mask is not None:
         raise UsageError("configuration keys 'architecture' and 'mask' both limit the weights; leave one out")
     return _layers(network, keys)
 
 
-def _layers(network: FreeNetwork, keys: Mapping[str, Any]) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
-    text = keys["architecture"]
+def _layers(network: FreeNetwork, keys: Keys) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
+    text = keys.architecture
     try:
         widths = parse_architecture(text if isinstance(text, str) else repr(text))
     except ValueError as error:
@@ -210,8 +188,8 @@ def _layers(network: FreeNetwork, keys: Mapping[str, Any]) -> tuple[NDArray[np.b
     expected = (widths[0], widths[-1], sum(widths[1:-1]), len(widths) - 1)
     names = ("num_input", "num_output", "num_hidden", "timesteps")
     for name, wanted in zip(names, expected, strict=True):
-        if keys[name] != wanted:
-            raise UsageError(f"configuration key 'architecture' {text!r} needs {name}={wanted}, got {keys[name]}")
+        if (given := getattr(keys, name)) != wanted:
+            raise UsageError(f"configuration key 'architecture' {text!r} needs {name}={wanted}, got {given}")
     return _layered(network, widths).mask, widths
 
 
@@ -225,13 +203,13 @@ def _initial(
     network: FreeNetwork,
     mask: NDArray[np.bool_] | None,
     widths: tuple[int, ...] | None,
-    keys: Mapping[str, Any],
+    keys: Keys,
 ) -> NDArray[np.float64] | None:
     """Return the weights to start from; None for those that the seed gives a free network."""
-    if keys["weights"] is None:
-        return None if widths is None else _layered(network, widths).initial_weights(keys["seed"])
+    if keys.weights is None:
+        return None if widths is None else _layered(network, widths).initial_weights(keys.seed)
     try:
-        weights = np.asarray(keys["weights"], dtype=np.float64)
+        weights = np.asarray(keys.weights, dtype=np.float64)
         check_initial(network, weights)
     except (ValueError, TypeError) as error:
         raise UsageError(f"configuration key 'weights': {error}") from None

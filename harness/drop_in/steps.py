@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from statistics import fmean
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,32 +12,18 @@ from numpy.typing import NDArray
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.settings import Settings
 
+if TYPE_CHECKING:
+    from freewalk.kernels.cpu.given import GivenWalk
+    from freewalk.kernels.trainers.reference_walk import ReferenceGivenWalk
+
 _STEPS_OF_A_COMPARISON = 5
 _SECONDS_OF_A_COMPARISON = 1.0
 """Less than that many steps when they take longer than this."""
 _SECONDS_BETWEEN_COMPARISONS = 5.0
 
 
-class Stepper(Protocol):
-    """A walk on given batches, in progress."""
-
-    @property
-    def step(self) -> int:
-        """Steps taken so far."""
-
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """A copy of the weights, (n_from, n_to)."""
-
-    def take_step(
-        self,
-        x: NDArray[np.floating],
-        y: NDArray[np.floating],
-        *,
-        learning_rate: float | None = None,
-        unit_noise: NDArray[np.floating] | None = None,
-    ) -> float:
-        """Take one step; return the mean loss before it."""
+Stepper: TypeAlias = "GivenWalk | ReferenceGivenWalk | BestThreads"
+"""A walk on given batches, in progress."""
 
 
 def make_stepper(settings: Settings) -> tuple[Stepper, str]:
@@ -52,17 +38,17 @@ def make_stepper(settings: Settings) -> tuple[Stepper, str]:
     from freewalk.kernels.machine.threads import usable_threads
     from freewalk.kernels.trainers.reference_walk import ReferenceGivenWalk
 
-    options: dict[str, Any] = {"seed": settings.seed, "mask": settings.mask, "initial": settings.initial}
-    if settings.backend == "reference":
+    options: dict[str, Any] = {"seed": settings.keys.seed, "mask": settings.mask, "initial": settings.initial}
+    if settings.keys.backend == "reference":
         return ReferenceGivenWalk(settings.network, settings.configuration, **options), "reference"
-    if settings.backend == "cuda":
+    if settings.keys.backend == "cuda":
         raise UsageError(
             "configuration key 'backend': batches from Python run on the CPU; give backend='cpu', or make the data a"
             " task, which harness train runs on a GPU"
         )
-    threads = usable_threads() if settings.threads is None else settings.threads
+    threads = usable_threads() if settings.keys.threads is None else settings.keys.threads
     walk = GivenWalk(settings.network, settings.configuration, threads=threads, **options)
-    return (walk if settings.threads is not None or walk.threads == 1 else BestThreads(walk)), "cpu"
+    return (walk if settings.keys.threads is not None or walk.threads == 1 else BestThreads(walk)), "cpu"
 
 
 class BestThreads:

@@ -21,7 +21,7 @@ from freewalk.harness.drop_in.settings import Settings, settings_of
 from freewalk.harness.drop_in.steps import make_stepper
 from freewalk.harness.methods.walk import WALK
 from freewalk.harness.weights.outputs import Measures, measure
-from freewalk.harness.weights.weights_file import SavedWeights, save_weights
+from freewalk.harness.weights.weights_file import SavedWeights, save
 
 Array = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ class NNRndTraining:
     def saved(self) -> SavedWeights:
         """What `save` writes: the network, its weights and how they were trained."""
         settings = self._settings
-        record = {"seed": settings.seed, "steps": self.step, "backend": self.backend}
+        record = {"seed": settings.keys.seed, "steps": self.step, "backend": self.backend}
         if math.isfinite(self.loss):
             record["train_loss"] = self.loss
         mask = settings.mask if settings.widths is None else None
@@ -146,13 +146,13 @@ class NNRndTraining:
         coverage = 100 * settings.configuration.batch_size / self.n_weights / 2
         self._echo(f"Number of weights: {self.n_weights}")
         self._echo(f"Test coverage: {coverage:.1f} %")
-        for epoch in range(1, settings.epochs + 1):
+        for epoch in range(1, settings.keys.epochs + 1):
             start = time.perf_counter()
-            for done in range(settings.epoch_steps):
+            for done in range(settings.keys.epoch_steps):
                 try:
                     item = next(batches)
                 except StopIteration:
-                    self._echo(f"The iterator ended after {done} of {settings.epoch_steps} steps of epoch {epoch}")
+                    self._echo(f"The iterator ended after {done} of {settings.keys.epoch_steps} steps of epoch {epoch}")
                     return
                 self.train_step(*unpack(item))
             self._echo(f"Epoch {epoch}: loss {self.loss:.6g}, {time.perf_counter() - start:.2f} s")
@@ -176,7 +176,7 @@ class NNRndTraining:
         settings, step = self._settings, self.step
         xs, ys = batch_of(settings, x, target, settings.configuration.batch_size)
         unit_noise = None if noise is None else self._unit(noise)
-        before = self._show(xs, ys, unit_noise) if settings.debug else None
+        before = self._show(xs, ys, unit_noise) if settings.keys.debug else None
         rate = settings.rate_at(step)
         loss = self._stepper.take_step(xs, ys, learning_rate=rate, unit_noise=unit_noise)
         if not math.isfinite(loss):
@@ -238,7 +238,7 @@ class NNRndTraining:
         UsageError
             If there is such a file and it may not be replaced, or it cannot be written.
         """
-        save_weights(Path(path), self.saved, replace=replace)
+        save(path, self.saved, replace=replace)
 
     def _measured(self, batches: list[tuple[Any, Any]]) -> Measures:
         if not batches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from freewalk.harness.base.errors import UsageError
@@ -11,6 +11,7 @@ from freewalk.harness.engine.engine import Engine
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan, Trial
+from freewalk.harness.plan.settings import BACKENDS
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
 from freewalk.kernels.machine.threads import usable_threads
@@ -27,17 +28,24 @@ def engines_for(
     backend, budget
         Of the sweep.
     plan
-        The whole sweep, which decides what makes a batch.
+        The whole sweep, which decides what makes a pack.
     trials
         What is left of it.
     checkpoint_seconds
         Time between two checkpoints of a trial.
     """
-    homes = {method: backend_of(backend, method) for method in {trial.cell.method for trial in trials}}
-    for home in dict.fromkeys(homes[trial.cell.method] for trial in trials):
-        whole = [trial for trial in plan.trials if homes.get(trial.cell.method) == home]
-        own = [trial for trial in trials if homes[trial.cell.method] == home]
+    for home, whole, own in by_home(lambda method: backend_of(backend, method), plan.trials, trials):
         yield Engine(home, budget, whole, checkpoint_seconds=checkpoint_seconds), own
+
+
+def by_home(
+    home_of: Callable[[str], Backend], plan: Sequence[Trial], trials: Sequence[Trial]
+) -> Iterator[tuple[Backend, list[Trial], list[Trial]]]:
+    """Yield each backend with those of all trials, and of those left, whose method runs there."""
+    homes = {method: home_of(method) for method in dict.fromkeys(trial.cell.method for trial in plan)}
+    for home in dict.fromkeys(homes[trial.cell.method] for trial in trials):
+        whole, own = ([one for one in some if homes[one.cell.method] == home] for some in (plan, trials))
+        yield home, whole, own
 
 
 def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
@@ -68,6 +76,21 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
 def backend_of(backend: Backend, method: str) -> Backend:
     """Return where a method runs on a backend: the walk there, others on the CPU if it has no kernels for them."""
     return backend if METHODS[method].runs_on_gpus or not backend.most_in_a_pack else resolve_backend("cpu")
+
+
+def backend_for(name: str, method: str, cells: Iterable[Cell] = ()) -> Backend:
+    """Return where a method runs on the backend of that name.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name, it cannot be used on this machine or for these cells, or was demanded and has no
+        kernels for the method.
+    """
+    if name not in BACKENDS:
+        raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")
+    refuse_methods_without_kernels(name, [method])
+    return backend_of(usable_backend(name, cells), method)
 
 
 def note_of(backend: Backend) -> str | None:

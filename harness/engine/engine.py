@@ -1,4 +1,4 @@
-"""The engine of this machine: groups of trials on threads, without a barrier between them, reported as events."""
+"""The engine of this machine: packs of trials on threads, without a barrier between them, reported as events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.base.errors import one_line
 from freewalk.harness.base.interrupts import TRAINING, patience
 from freewalk.harness.engine.packing import works_of
-from freewalk.harness.engine.work import Group, TrialAlone, Work, start_group
+from freewalk.harness.engine.work import PackRun, TrialAlone, Work, alone_again, start_pack
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
 from freewalk.harness.trial.events import Event, Failed, Finished, Reports, Saved, Started, Stopped
@@ -21,26 +21,26 @@ from freewalk.harness.trial.trial import Interrupted, one_blas_thread, spread_if
 from freewalk.kernels.backend import Backend
 
 _WORTH_CUTTING_SECONDS = 0.5
-"""A group that has less left than this is not worth cutting in two for an idle thread."""
+"""A pack that has less left than this is not worth cutting in two for an idle thread."""
 _WORTH_SAVING_SECONDS = 5.0
-"""A group that is stopped after less than this is not worth a checkpoint."""
+"""A pack that is stopped after less than this is not worth a checkpoint."""
 
 _MOST_EVENTS = 64
 """Events that may wait for the consumer; threads that are faster than it must not fill the memory."""
 _SECONDS_OF_A_JOIN = 0.05
 _SECONDS_BETWEEN_REPORTS = 0.3
 _SECONDS_OF_A_REPORT = 1e-3
-"""By how much the reports of a group are further apart for each of its trials, and for each thread that reports."""
+"""By how much the reports of a pack are further apart for each of its trials, and for each thread that reports."""
 
 
 class _Cut(Interrupted):
-    """An idle thread shall have half of the group."""
+    """An idle thread shall have half of the pack."""
 
 
 class Engine:
-    """Runs trials in groups, on as many threads as the backend has workers.
+    """Runs trials in packs, on as many threads as the backend has workers.
 
-    Threads share no state but the list of work: one thread runs one group, and the kernels release the GIL. A thread
+    Threads share no state but the list of work: one thread runs one pack, and the kernels release the GIL. A thread
     that finds no more work takes half of another's, and a trial that is the last one running takes over all threads.
     None of this changes a bit of a result.
 
@@ -73,7 +73,7 @@ class Engine:
         self._waiting: list[Work] = []
         self._running = 0
         self._idle = 0
-        self._groups: list[Group] = []
+        self._packs: list[PackRun] = []
         self._begun: set[str] = set()
         self.compile_seconds = 0.0
 
@@ -127,8 +127,8 @@ class Engine:
         """Let running trials stop, within a step if need be, and start no more."""
         with self._changed:
             self._stop.set()
-            for group in self._groups:
-                group.request_stop()
+            for pack in self._packs:
+                pack.request_stop()
             self._changed.notify_all()
 
     def drain(self) -> Iterator[Event]:
@@ -138,7 +138,7 @@ class Engine:
 
     def _work(self) -> None:
         while (work := self._next()) is not None:
-            more = self._run_group(work)
+            more = self._run_pack(work)
             with self._changed:
                 self._running -= 1
                 self._waiting += more[::-1]
@@ -157,19 +157,19 @@ class Engine:
                 self._idle -= 1
         return None
 
-    def _run_group(self, work: Work) -> list[Work]:
-        """Run trials together until all have ended or the group is left; return what others shall do."""
+    def _run_pack(self, work: Work) -> list[Work]:
+        """Run trials together until all have ended or the pack is left; return what others shall do."""
         self._begin(work)
         unfinished = {trial.trial_id: trial for trial in work.trials}
         try:
-            group = start_group(work, self._budget, self.backend)
-            with self._stoppable(group):
-                for trial, result in group.run(_Look(self, group)):
+            pack = start_pack(work, self._budget, self.backend)
+            with self._stoppable(pack):
+                for trial, result in pack.run(_Check(self, pack)):
                     del unfinished[trial.trial_id]
-                    self._count_compilation(group)  # first: the row that is stored next bears it
+                    self._count_compilation(pack)  # first: the row that is stored next bears it
                     self._events.put(Finished(trial, result))
         except _Cut:
-            return list(group.left().halves())
+            return list(pack.left().halves())
         except Interrupted:
             for trial in unfinished.values():
                 self._events.put(Stopped(trial))
@@ -184,83 +184,82 @@ class Engine:
                 self._events.put(Started(trial))
 
     def _after(self, error: Exception, work: Work, unfinished: Mapping[str, Trial]) -> list[Work]:
-        """Let trials that share nothing but noise try again, each alone: one of them has failed, not all."""
-        if len(work.trials) > 1 and self.backend.most_sharing_noise:
-            return [Work((trial,), (None,), together=False) for trial in unfinished.values()]
-        for trial in unfinished.values():
-            self._events.put(Failed(trial, one_line(error)))
-        return []
+        """Say which trials have failed; return those that shall try again."""
+        if not (again := alone_again(work, unfinished.values(), self.backend)):
+            for trial in unfinished.values():
+                self._events.put(Failed(trial, one_line(error)))
+        return again
 
     @contextmanager
-    def _stoppable(self, group: Group) -> Iterator[None]:
-        """Let `stop` reach a group."""
+    def _stoppable(self, pack: PackRun) -> Iterator[None]:
+        """Let `stop` reach a pack."""
         with self._changed:
-            self._groups.append(group)
+            self._packs.append(pack)
         try:
             yield
         finally:
             with self._changed:
-                self._groups.remove(group)
-            self._count_compilation(group)
+                self._packs.remove(pack)
+            self._count_compilation(pack)
 
-    def _count_compilation(self, group: Group) -> None:
+    def _count_compilation(self, pack: PackRun) -> None:
         with self._changed:
-            self.compile_seconds += group.newly_compiled()
+            self.compile_seconds += pack.newly_compiled()
 
-    def look(self, group: Group, seconds_since_saved: float) -> bool:
-        """Do what is due between two calls of a group's kernels; return whether checkpoints were made.
+    def check(self, pack: PackRun, seconds_since_saved: float) -> bool:
+        """Do what is due between two calls of a pack's kernels; return whether checkpoints were made.
 
         Raises
         ------
         Interrupted
-            If the group shall be left.
+            If the pack shall be left.
         """
         stopping = self._stop.is_set()
         save = seconds_since_saved >= min(self._checkpoint_seconds, _WORTH_SAVING_SECONDS if stopping else math.inf)
         if save:
-            for trial, checkpoint in group.left().pairs():
+            for trial, checkpoint in pack.left().pairs():
                 if checkpoint is not None:
                     self._events.put(Saved(trial, checkpoint))
         if stopping:
             raise Interrupted
-        if self._shall_cut(group):
+        if self._shall_cut(pack):
             raise _Cut
-        if isinstance(group, TrialAlone) and self._is_alone():
-            self.compile_seconds += spread_if_worth(group.progress, self.backend)
+        if isinstance(pack, TrialAlone) and self._is_alone():
+            self.compile_seconds += spread_if_worth(pack.progress, self.backend)
         return save
 
-    def report(self, group: Group, reports: Reports) -> None:
-        """Say how far a group is, unless others have to be heard first: no thread waits for that."""
+    def report(self, pack: PackRun, reports: Reports) -> None:
+        """Say how far a pack is, unless others have to be heard first: no thread waits for that."""
         if not self._events.full():
-            self._events.put(reports.of((t, run.trainer.step, run.seconds, run.curve) for t, run in group.open))
+            self._events.put(reports.of((t, run.trainer.step, run.seconds, run.curve) for t, run in pack.open))
 
-    def seconds_between_reports(self, group: Group) -> float:
-        """Return how long not to report on a group again."""
-        return max(_SECONDS_BETWEEN_REPORTS, _SECONDS_OF_A_REPORT * (group.n_open + 10 * self.backend.workers))
+    def seconds_between_reports(self, pack: PackRun) -> float:
+        """Return how long not to report on a pack again."""
+        return max(_SECONDS_BETWEEN_REPORTS, _SECONDS_OF_A_REPORT * (len(pack.open) + 10 * self.backend.workers))
 
-    def _shall_cut(self, group: Group) -> bool:
+    def _shall_cut(self, pack: PackRun) -> bool:
         with self._changed:
             starving = self._idle > 0 and not self._waiting
-        return starving and group.n_open > 1 and group.seconds_left > _WORTH_CUTTING_SECONDS
+        return starving and len(pack.open) > 1 and pack.seconds_left > _WORTH_CUTTING_SECONDS
 
     def _is_alone(self) -> bool:
         with self._changed:
             return self._running == 1 and not self._waiting
 
 
-class _Look:
-    """The looks of one group, which know when its checkpoints were made and what was reported."""
+class _Check:
+    """The checks of one pack, which know when its checkpoints were made and what was reported."""
 
-    def __init__(self, engine: Engine, group: Group) -> None:
-        self._engine, self._group = engine, group
+    def __init__(self, engine: Engine, pack: PackRun) -> None:
+        self._engine, self._pack = engine, pack
         self._saved_at = time.perf_counter()
         self._reports = Reports()
         self._reported_at = self._saved_at
 
     def __call__(self) -> None:
         now = time.perf_counter()
-        if now - self._reported_at >= self._engine.seconds_between_reports(self._group):
+        if now - self._reported_at >= self._engine.seconds_between_reports(self._pack):
             self._reported_at = now
-            self._engine.report(self._group, self._reports)
-        if self._engine.look(self._group, now - self._saved_at):
+            self._engine.report(self._pack, self._reports)
+        if self._engine.check(self._pack, now - self._saved_at):
             self._saved_at = now

@@ -17,7 +17,8 @@ from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.parameters.parameters import FREE, Scalar
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan, Trial
-from freewalk.harness.trial.trial import peak_memory_mb, start_trial
+from freewalk.harness.trial.trial import start_trial
+from freewalk.harness.trial.watch import peak_memory_mb
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.cpu.layout import most_bytes, shape_of
 from freewalk.kernels.machine.lanes import LANES
@@ -55,24 +56,26 @@ def seconds_per_step(cell: Cell) -> float:
 
 
 class Course:
-    """The model's time of a trial of a cell, steps and looks at held-out data, as it goes on; unscaled.
+    """The model's time of a trial of a cell, steps and measurements on held-out data, as it goes on; unscaled.
 
-    Looks that grow apart take much of the time at first and little later on.
+    Measurements that grow apart take much of the time at first and little later on.
     """
 
     def __init__(self, cell: Cell, budget: Budget) -> None:
         problem = resolve_problem(cell.task, cell.method, cell.parameters)
         self.steps = budget.steps(problem.evaluations_per_step)
+        self._ends = np.fromiter(budget.ends(problem.evaluations_per_step), dtype=np.int64)
         self.draw_seconds = self.steps * draw_cost(problem)
         """Of its time, what trials that run together draw once."""
-        self._ends = np.fromiter(budget.ends(problem.evaluations_per_step), dtype=np.int64)
         self._seconds_per_step = step_cost(problem)
-        self._seconds_per_look = judging_cost(problem, problem.problem.evaluation_points(budget.evaluation_points))
+        self._seconds_per_measurement = judging_cost(
+            problem, problem.problem.evaluation_points(budget.evaluation_points)
+        )
 
     def seconds(self, step: int) -> float:
         """Return the time until a step is behind."""
-        n_looks = 1 + int(np.searchsorted(self._ends, step, side="right"))
-        return step * self._seconds_per_step + n_looks * self._seconds_per_look
+        n_measurements = 1 + int(np.searchsorted(self._ends, step, side="right"))
+        return step * self._seconds_per_step + n_measurements * self._seconds_per_measurement
 
     @property
     def whole(self) -> float:

@@ -24,10 +24,10 @@ def works_of(
     checkpoints: Mapping[str, Checkpoint] | None = None,
     plan: Sequence[Trial] | None = None,
 ) -> list[Work]:
-    """Put trials together that one batch can hold, in the order in which the first of each comes.
+    """Put trials together that one pack can hold, in the order in which the first of each comes.
 
-    On the CPU a batch shares its unit perturbations, so its trials have one seed, and each has the bits of a trial
-    alone. On a GPU a batch shares launches.
+    On the CPU a pack shares its unit perturbations, so its trials have one seed, and each has the bits of a trial
+    alone. On a GPU a pack shares launches.
 
     Parameters
     ----------
@@ -38,29 +38,29 @@ def works_of(
     checkpoints
         Where trials go on, by trial_id; the others start.
     plan
-        All trials of the sweep; None: just these. On a GPU their number decides whether trials share a batch or run
+        All trials of the sweep; None: just these. On a GPU their number decides whether trials share a pack or run
         one by one, which differ in the last bits; so a sweep that is resumed must not decide by what is left.
     """
     saved = checkpoints or {}
     problems = {trial.cell: resolve_trial(trial.cell, budget) for trial in trials}
     keys = {trial.trial_id: _shared(trial, problems[trial.cell], budget, backend) for trial in trials}
     wide = _wide_enough(trials if plan is None else plan, budget, backend)
-    groups: dict[Hashable, list[Trial]] = {}
+    packs: dict[Hashable, list[Trial]] = {}
     for trial in trials:
         key = keys[trial.trial_id]
         before = saved.get(trial.trial_id)
-        groups.setdefault((key or trial.trial_id, before.step if before else 0), []).append(trial)
+        packs.setdefault((key or trial.trial_id, before.step if before else 0), []).append(trial)
     works = []
-    for (key, _), group in groups.items():  # type: ignore[misc]
-        together = keys[group[0].trial_id] is not None and (wide is None or key in wide)
-        for part in _even_parts(group, backend) if together else [[trial] for trial in group]:
+    for (key, _), pack in packs.items():  # type: ignore[misc]
+        together = keys[pack[0].trial_id] is not None and (wide is None or key in wide)
+        for part in _even_parts(pack, backend) if together else [[trial] for trial in pack]:
             together_now = together and (wide is not None or len(part) > 1)
             works.append(Work(tuple(part), tuple(saved.get(trial.trial_id) for trial in part), together_now))
     return works
 
 
 def _shared(trial: Trial, problem: ResolvedProblem, budget: Budget, backend: Backend) -> Hashable | None:
-    """Return what the trials of a batch have in common; None for a trial that no batch takes."""
+    """Return what the trials of a pack have in common; None for a trial that no pack takes."""
     alike = problem.method.alike(problem.configuration, backend)
     if alike is None or not _most(backend):
         return None
@@ -77,7 +77,7 @@ def _most(backend: Backend) -> int:
 
 
 def _wide_enough(plan: Sequence[Trial], budget: Budget, backend: Backend) -> set[Hashable] | None:
-    """Return what enough trials of the plan have in common to be worth a batch; None where two are enough."""
+    """Return what enough trials of the plan have in common to be worth a pack; None where two are enough."""
     if backend.fewest_in_a_pack == 0:
         return None
     problems = {trial.cell: resolve_trial(trial.cell, budget) for trial in plan}

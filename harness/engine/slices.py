@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from freewalk.harness.base.errors import one_line
-from freewalk.harness.engine.work import Group, Work, start_group
+from freewalk.harness.engine.work import PackRun, Work, alone_again, start_pack
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.trial.events import Failed, Finished
 from freewalk.harness.trial.trial import Interrupted
@@ -32,7 +32,7 @@ def run_slice(
     backend: BackendName,
     seconds: float,
     stop: threading.Event | None = None,
-    looked: Callable[[], None] = lambda: None,
+    checked: Callable[[], None] = lambda: None,
 ) -> Slice:
     """Run trials together for some seconds, on the calling thread.
 
@@ -45,9 +45,9 @@ def run_slice(
     seconds
         After this long the slice ends; but not before a call of the kernels.
     stop
-        Set from another thread, it ends the slice at the next look.
-    looked
-        Called at each look.
+        Set from another thread, it ends the slice at the next check.
+    checked
+        Called at each check.
 
     Returns
     -------
@@ -58,33 +58,29 @@ def run_slice(
     end = time.perf_counter() + seconds
     open_trials = {trial.trial_id: trial for trial in work.trials}
     events: list[Finished | Failed] = []
-    looks = 0
-    group: Group | None = None
+    n_checks = 0
+    pack: PackRun | None = None
 
-    def look() -> None:
-        nonlocal looks
-        assert group is not None
-        looked()
-        over = looks and group.can_be_left and time.perf_counter() >= end
+    def check() -> None:
+        nonlocal n_checks
+        assert pack is not None
+        checked()
+        over = n_checks and pack.can_be_left and time.perf_counter() >= end
         if over or (stop is not None and stop.is_set()):
             raise Interrupted
-        looks += 1
+        n_checks += 1
 
     try:
-        group = start_group(work, budget, where)
-        for trial, result in group.run(look):
+        pack = start_pack(work, budget, where)
+        for trial, result in pack.run(check):
             del open_trials[trial.trial_id]
             events.append(Finished(trial, result))
     except Interrupted:
-        assert group is not None
-        return Slice(tuple(events), (group.left(),), group.compile_seconds)
+        assert pack is not None
+        return Slice(tuple(events), (pack.left(),), pack.compile_seconds)
     except Exception as error:
-        compile_seconds = 0.0 if group is None else group.compile_seconds
-        if len(work.trials) > 1 and where.most_sharing_noise:
-            # they share nothing but noise: one of them has failed, not all, and each tries again alone
-            alone = replace(work, together=False)
-            again = (replace(alone, trials=(trial,), checkpoints=(None,)) for trial in open_trials.values())
-            return Slice(tuple(events), tuple(again), compile_seconds)
-        events += [Failed(trial, one_line(error)) for trial in open_trials.values()]
-        return Slice(tuple(events), (), compile_seconds)
-    return Slice(tuple(events), (), group.compile_seconds)
+        compile_seconds = 0.0 if pack is None else pack.compile_seconds
+        again = alone_again(work, open_trials.values(), where)
+        events += [] if again else [Failed(trial, one_line(error)) for trial in open_trials.values()]
+        return Slice(tuple(events), tuple(again), compile_seconds)
+    return Slice(tuple(events), (), pack.compile_seconds)

@@ -1,9 +1,9 @@
-"""Trials that run together on one thread: one with a trainer of its own, or a batch whose steps are taken together."""
+"""Trials that run together on one thread: one with a trainer of its own, or a pack whose steps are taken together."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,24 +15,16 @@ from freewalk.harness.methods.cost import step_cost
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
-from freewalk.harness.trial.trial import (
-    SECONDS_BETWEEN_LOOKS,
-    TrialResult,
-    TrialWatch,
-    finish_trial,
-    judge_of,
-    resolve_trial,
-    run_trial,
-    start_trial,
-)
+from freewalk.harness.trial.trial import SECONDS_BETWEEN_CHECKS, resolve_trial, run_trial, start_trial
+from freewalk.harness.trial.watch import TrialResult, TrialWatch, finish_trial, judge_of
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.machine.clock import running_seconds
 from freewalk.kernels.model.pack import Pack, PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 
 Ended = tuple[Trial, TrialResult]
-Look = Callable[[], None]
-"""Called between calls of the kernels, at least every SECONDS_BETWEEN_LOOKS or step; may raise Interrupted."""
+Check = Callable[[], None]
+"""Called between calls of the kernels, at least every SECONDS_BETWEEN_CHECKS or step; may raise Interrupted."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Work:
     trials: tuple[Trial, ...]
     checkpoints: tuple[Checkpoint | None, ...]
     together: bool
-    """Whether as a batch, even if one is left of it; otherwise there is one trial, with a trainer of its own."""
+    """Whether in one kernel, even if one is left of it; otherwise there is one trial, with a trainer of its own."""
 
     def pairs(self) -> list[tuple[Trial, Checkpoint | None]]:
         """Return each trial with its checkpoint."""
@@ -56,8 +48,8 @@ class Work:
         return Work(self.trials[part], self.checkpoints[part], self.together)
 
 
-class Group(ABC):
-    """Work in progress; `run` may be left at a look, and `left` then says what remains."""
+class PackRun(ABC):
+    """A pack in progress; `run` may be left at a check, and `left` then says what remains."""
 
     _counted_seconds = 0.0
 
@@ -72,7 +64,7 @@ class Group(ABC):
         return self._counted_seconds - before
 
     @abstractmethod
-    def run(self, look: Look) -> Iterator[Ended]:
+    def run(self, check: Check) -> Iterator[Ended]:
         """Train until every trial has come to its outcome; yield each when it has."""
 
     @abstractmethod
@@ -94,17 +86,12 @@ class Group(ABC):
         """Trials that have not come to an outcome, with what is known of them."""
 
     @property
-    def n_open(self) -> int:
-        """How many they are."""
-        return len(self.open)
-
-    @property
     @abstractmethod
     def seconds_left(self) -> float:
         """What the rest takes at the present pace, at most; 0 while that is unknown."""
 
 
-class TrialAlone(Group):
+class TrialAlone(PackRun):
     """One trial with a trainer of its own."""
 
     def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
@@ -115,9 +102,9 @@ class TrialAlone(Group):
             self.progress.trainer.restore(saved.state)
             self.progress.recall(saved.memory, saved.curve)
 
-    def run(self, look: Look) -> Iterator[Ended]:
+    def run(self, check: Check) -> Iterator[Ended]:
         """Train until the outcome; yield it."""
-        yield self.trial, run_trial(self.progress, self._backend, look=lambda _: look())
+        yield self.trial, run_trial(self.progress, self._backend, check=lambda _: check())
 
     @property
     def compile_seconds(self) -> float:
@@ -151,24 +138,24 @@ class TrialAlone(Group):
 
 
 @dataclass
-class BatchMember:
-    """One trial of a batch, as `TrialWatch` wants to see it: the batch does the training and the measuring."""
+class PackMember:
+    """One trial of a pack, as `TrialWatch` wants to see it: the kernels' pack trains and measures."""
 
-    batch: Pack
+    pack: Pack
     place: int
 
     @property
     def step(self) -> int:
         """Steps taken so far."""
-        return int(self.batch.steps[self.place])
+        return int(self.pack.steps[self.place])
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """A copy of the weights, (n_from, n_to)."""
-        return self.batch.weights(self.place)
+        return self.pack.weights(self.place)
 
 
-class TrialsTogether(Group):
+class TrialsTogether(PackRun):
     """Trials whose steps are taken together.
 
     The seconds of a call are shared out among the trials by what their steps cost, so that the seconds of all trials
@@ -178,10 +165,10 @@ class TrialsTogether(Group):
     def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
         self._backend = backend
         problems = [resolve_trial(trial.cell, budget) for trial in work.trials]
-        self._batch = _make_pack(work, problems, budget, backend)
+        self._pack = _make_pack(work, problems, budget, backend)
         self._runs: dict[int, tuple[Trial, TrialWatch]] = {}
         for place, ((trial, saved), problem) in enumerate(zip(work.pairs(), problems, strict=True)):
-            watch = TrialWatch(problem, BatchMember(self._batch, place), judge_of(problem, budget), budget, trial.seed)
+            watch = TrialWatch(problem, PackMember(self._pack, place), judge_of(problem, budget), budget, trial.seed)
             if saved is not None:
                 watch.recall(saved.memory, saved.curve)
             self._runs[place] = trial, watch
@@ -190,55 +177,55 @@ class TrialsTogether(Group):
 
     @property
     def compile_seconds(self) -> float:
-        """What the batch says."""
-        return self._batch.compile_seconds
+        """What the kernels' pack says."""
+        return self._pack.compile_seconds
 
-    def run(self, look: Look) -> Iterator[Ended]:
+    def run(self, check: Check) -> Iterator[Ended]:
         """Train until every trial has come to its outcome; yield each when it has."""
-        while places := tuple(self._batch.active):
-            steps = self._batch.steps
+        while places := tuple(self._pack.active):
+            steps = self._pack.steps
             steps_left = {place: self._next_end(place) - int(steps[place]) for place in places}
             due = [place for place in places if steps_left[place] <= 0 or not self._runs[place][1].is_finite]
             if due:
                 yield from self._measure(due)
                 continue
-            look()
+            check()
             self._train(min(steps_left.values()))
 
     def _next_end(self, place: int) -> int:
         end = self._runs[place][1].next_end
-        assert end is not None, "a trial without a next measurement has left its batch"
+        assert end is not None, "a trial without a next measurement has left its pack"
         return end
 
     def _train(self, most_steps: int) -> None:
-        """Take steps, as many as fit between two looks."""
+        """Take steps, as many as fit between two checks."""
         known = self._seconds_per_step
-        n_steps = max(1, min(most_steps, int(SECONDS_BETWEEN_LOOKS / known))) if known else 1
-        places = list(self._batch.active)
-        progress = self._batch.train(n_steps)
-        seconds = self._batch.kernel_seconds
+        n_steps = max(1, min(most_steps, int(SECONDS_BETWEEN_CHECKS / known))) if known else 1
+        places = list(self._pack.active)
+        progress = self._pack.train(n_steps)
+        seconds = self._pack.kernel_seconds
         self._seconds_per_step = seconds / n_steps
         shares = self._costs[places] / self._costs[places].sum()
         for place, done, share in zip(places, progress, shares, strict=True):
             self._runs[place][1].took(done, seconds * float(share))
 
     def _measure(self, places: Sequence[int]) -> Iterator[Ended]:
-        """Measure trials; those that have come to an outcome leave the batch."""
+        """Measure trials; those that have come to an outcome leave the pack."""
         compiled_before, start = self.compile_seconds, running_seconds()
-        evaluations = self._batch.evaluate(places)
+        evaluations = self._pack.evaluate(places)
         seconds = (running_seconds() - start - (self.compile_seconds - compiled_before)) / len(places)
         for place, evaluation in zip(places, evaluations, strict=True):
             trial, run = self._runs[place]
             run.measured(evaluation, seconds)
             if run.convergence.outcome is not None or run.next_end is None:
                 result = finish_trial(run, self._backend)
-                self._batch.drop(place)
+                self._pack.drop(place)
                 yield trial, result
 
     def left(self) -> Work:
         """Return the trials that have not come to an outcome, with checkpoints, those with most left first."""
-        places = sorted(self._batch.active, key=lambda place: -self._cost_left(place))
-        watches = [(self._runs[place], self._batch.state(place)) for place in places]
+        places = sorted(self._pack.active, key=lambda place: -self._cost_left(place))
+        watches = [(self._runs[place], self._pack.state(place)) for place in places]
         return Work(
             tuple(trial for (trial, _), _ in watches),
             tuple(checkpoint_of(watch, state, self._backend) for (_, watch), state in watches),
@@ -249,24 +236,24 @@ class TrialsTogether(Group):
         return float(self._costs[place]) * self._steps_left(place)
 
     def _steps_left(self, place: int) -> int:
-        return self._runs[place][1].steps - int(self._batch.steps[place])
+        return self._runs[place][1].steps - int(self._pack.steps[place])
 
     def request_stop(self) -> None:
         """Let a kernel that runs in another thread return soon."""
-        self._batch.request_stop()
+        self._pack.request_stop()
 
     @property
     def open(self) -> list[tuple[Trial, TrialWatch]]:
         """Trials that have not come to an outcome, with what is known of them."""
-        return [self._runs[place] for place in self._batch.active]
+        return [self._runs[place] for place in self._pack.active]
 
     @property
     def seconds_left(self) -> float:
         """What the rest takes at the present pace, at most; 0 while that is unknown."""
-        return self._seconds_per_step * max((self._steps_left(place) for place in self._batch.active), default=0)
+        return self._seconds_per_step * max((self._steps_left(place) for place in self._pack.active), default=0)
 
 
-def start_group(work: Work, budget: Budget, backend: Backend) -> TrialAlone | TrialsTogether:
+def start_pack(work: Work, budget: Budget, backend: Backend) -> TrialAlone | TrialsTogether:
     """Make what trains this work.
 
     Raises
@@ -275,6 +262,16 @@ def start_group(work: Work, budget: Budget, backend: Backend) -> TrialAlone | Tr
         If a checkpoint does not fit its trial.
     """
     return TrialsTogether(work, budget, backend) if work.together else TrialAlone(work, budget, backend)
+
+
+def alone_again(work: Work, unfinished: Iterable[Trial], backend: Backend) -> list[Work]:
+    """Return what of a work that ended in an error shall try again, each trial alone; empty where all have failed.
+
+    Trials that share nothing but noise do: one of them has failed, not all.
+    """
+    if len(work.trials) == 1 or not backend.most_sharing_noise:
+        return []
+    return [Work((trial,), (None,), together=False) for trial in unfinished]
 
 
 def checkpoint_of(run: TrialWatch, state: dict[str, NDArray[Any]], backend: Backend) -> Checkpoint:

@@ -81,7 +81,7 @@ def check_cell(
         (n_from, n_to) weights to check at; None: those before training.
     """
     at = problem.initial_weights(seed) if initial is None else initial
-    exact = check_exact(problem, at, _batch(problem, seed, 0))
+    exact = check_exact(problem, at, batch_of(problem, seed, 0))
     if problem.method.gradient == "unknown":
         direction = check_direction(first_steps(problem, backend, seed, at, samples))
         return CellCheck(exact, None, None, estimate_must_pass=False, direction=direction)
@@ -99,10 +99,12 @@ def check_cell(
 
 def check_exact(problem: ResolvedProblem, weights: Array, data: Datapoints) -> Report:
     """Check `loss_gradient` against central differences, weight by weight."""
-    network, timesteps = problem.network, problem.timesteps
-    layers = layers_of(problem)
-    analytic = loss_gradient(network, weights, *data, timesteps, problem.mask)[1]
-    return judge_gradient(problem, weights, data, analytic, layers)
+    return judge_gradient(problem, weights, data, exact_gradient(problem, weights, data), layers_of(problem))
+
+
+def exact_gradient(problem: ResolvedProblem, weights: Array, data: Datapoints) -> Array:
+    """Return the analytic gradient of the mean loss, (n_from, n_to)."""
+    return loss_gradient(problem.network, weights, *data, problem.timesteps, problem.mask)[1]
 
 
 def judge_gradient(
@@ -160,7 +162,7 @@ def step_gradients(
     for step in range(n):
         before = trainer.weights
         trainer.train(1)
-        exact = loss_gradient(problem.network, before, *_batch(problem, seed, step), problem.timesteps, problem.mask)[1]
+        exact = exact_gradient(problem, before, batch_of(problem, seed, step))
         yield (before - trainer.weights) / learning_rate, exact
 
 
@@ -171,11 +173,12 @@ def first_steps(
     for one in range(seed, seed + n):
         trainer = problem.start(backend, seed=one, evaluation_points=1, initial=initial)
         trainer.train(1)
-        exact = loss_gradient(problem.network, initial, *_batch(problem, one, 0), problem.timesteps, problem.mask)[1]
+        exact = exact_gradient(problem, initial, batch_of(problem, one, 0))
         yield initial - trainer.weights, exact
 
 
-def _batch(problem: ResolvedProblem, seed: int, step: int) -> Datapoints:
+def batch_of(problem: ResolvedProblem, seed: int, step: int) -> Datapoints:
+    """Return the data of a training step."""
     return draw(
         problem.network,
         problem.data(),

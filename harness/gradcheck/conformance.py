@@ -26,7 +26,7 @@ from freewalk.tasks.task import Problem, Task
 Complaints = Iterator[str]
 Datapoints = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-_N = 37  # not a multiple of the 16 datapoints of a group
+_N = 37  # not a multiple of the 16 datapoints of a lane group
 _MORE_TIMESTEPS = 3
 _PLAIN_TOLERANCE = 1e-6
 _SECONDS_TO_STOP = 20.0
@@ -122,7 +122,8 @@ def _writing_complaints(draw: _Drawing, training: Datapoints) -> Complaints:
 
 
 def _variety_complaints(problem: Problem, draw: _Drawing, training: Datapoints, held_out: Datapoints) -> Complaints:
-    if problem.domain_size != 1 and len(np.unique(training[0].reshape(_N, -1), axis=0)) == 1:
+    n_patterns = len(np.unique(training[0].reshape(_N, -1), axis=0))
+    if problem.domain_size != 1 and n_patterns == 1:
         yield "all datapoints of a step have the same x"
     if _equal(draw(step=6), training):
         yield "every step has the same data"
@@ -131,13 +132,9 @@ def _variety_complaints(problem: Problem, draw: _Drawing, training: Datapoints, 
     if _equal(draw(seed=4), training):
         yield "every seed has the same data"
     rows = {row.tobytes() for row in training[0]} & {row.tobytes() for row in held_out[0]}
-    if len(rows) > min(len(training[0]), len(held_out[0])) / 2 and not _has_few_patterns(training[0]):
+    by_chance = n_patterns < _N / 2
+    if len(rows) > min(len(training[0]), len(held_out[0])) / 2 and not by_chance:
         yield "held-out datapoints are training datapoints: use the stream, or say domain_size if there are so few"
-
-
-def _has_few_patterns(x: NDArray[np.float32]) -> bool:
-    """Tell whether repeats are what chance alone brings."""
-    return len(np.unique(x.reshape(len(x), -1), axis=0)) < len(x) / 2
 
 
 def _timestep_complaints(task: Task, problem: Problem, parameters: dict[str, Scalar], timesteps: int) -> Complaints:
@@ -234,7 +231,10 @@ def _method_complaints(method: Method, settings: dict[str, Scalar], task: str, s
     first, claimed = start(), problem.evaluations_per_step
     if not (np.isfinite(claimed) and claimed > 0):
         yield f"a step is said to cost {claimed} evaluations"
-    yield from _start_complaints(problem, first)
+    if first.step != 0:
+        yield f"a new trial has step {first.step}"
+    if not np.array_equal(first.weights, problem.initial_weights(1)):
+        yield "a new trial does not start from the weights it was given"
     progress = first.train(steps)
     if progress.steps != steps or first.step != steps:
         yield f"train({steps}) counted {progress.steps} steps, and step is {first.step}"
@@ -255,13 +255,6 @@ def _method_problem(method: Method, settings: dict[str, Scalar], task: str, step
         if parameters[name] is None and name not in ("learning_rate", "schedule", "momentum", "optimizer"):
             parameters[name] = default_of(name, method.name)
     return resolve_problem(task, method.name, parameters, steps)
-
-
-def _start_complaints(problem: ResolvedProblem, trainer: Trainer) -> Complaints:
-    if trainer.step != 0:
-        yield f"a new trial has step {trainer.step}"
-    if not np.array_equal(trainer.weights, problem.initial_weights(1)):
-        yield "a new trial does not start from the weights it was given"
 
 
 def _weight_complaints(problem: ResolvedProblem, trainer: Trainer) -> Complaints:

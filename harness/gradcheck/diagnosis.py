@@ -9,24 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.gradcheck.factors import factor_words, number
+from freewalk.harness.gradcheck.fits import (
+    Explanation,
+    Fit,
+    Kind,
+    Suspect,
+    distinct_factors,
+    distinct_penalties,
+    explanation_by,
+    fit_of,
+)
 from freewalk.harness.gradcheck.layers import Layer
-from freewalk.harness.gradcheck.penalty import Penalty, penalty_of
-from freewalk.harness.gradcheck.places import listed, local, where_it_enters
+from freewalk.harness.gradcheck.words import factor_words, listed, local, number, where_it_enters
 
 Array = NDArray[np.float64]
-Kind = Literal["not finite", "zero", "missing bias", "sign", "factor", "penalty", "derivative", "time", "layer"]
 
 _CLOSE = 1e-5
 """A layer is explained if what a factor leaves over is this part of it; central differences are good to about 1e-8."""
-_COARSE = 1e-10
-"""What a central difference may be off by."""
-_UNEXPLAINED, _DIFFERENT_FACTOR, _LATER = 100.0, 10.0, 0.001
 
 
 @dataclass(frozen=True)
@@ -39,40 +43,6 @@ class Fault:
     value: float | None
     """The factor, where there is one."""
     sentence: str
-
-
-@dataclass(frozen=True, eq=False)
-class Suspect:
-    """The gradient that a known fault would give."""
-
-    kind: Kind
-    sentence: str
-    gradient: NDArray[Any]
-
-
-class _Fit(NamedTuple):
-    """How a layer compares with a candidate's."""
-
-    factor: float | None
-    """Least-squares factor; None where there is nothing to compare."""
-    explained: bool
-    slack: float = 0.0
-    """How far the factor may be off, as a part of itself."""
-    tells: bool = True
-    """Whether there are derivatives enough to tell a factor: any explains one alone."""
-    penalty: Penalty | None = None
-    """What explains the layer in place of a factor."""
-
-    @property
-    def is_one(self) -> bool:
-        """Whether the factor may be 1."""
-        return self.factor is not None and abs(self.factor - 1) <= self.slack
-
-    def agrees(self, other: _Fit) -> bool:
-        """Whether two factors may be the same."""
-        if self.factor is None or other.factor is None:
-            return False
-        return abs(self.factor - other.factor) <= (self.slack + other.slack) * max(abs(self.factor), abs(other.factor))
 
 
 def diagnose(
@@ -120,117 +90,16 @@ def diagnose(
     close = max(_CLOSE, 10 * tolerance)
 
     at = None if weights is None else np.asarray(weights, np.float64).reshape(-1)
-    best = _explanation(None, a, n, layers, missed, spread, close, weights=at)
+    best = explanation_by(None, a, n, layers, missed, spread, close, weights=at)
     for rank, suspect in enumerate(suspects() if suspects is not None else ()):
-        tried = _explanation(suspect, a, n, layers, missed, spread, close, rank)
+        tried = explanation_by(suspect, a, n, layers, missed, spread, close, rank)
         if tried.cost < best.cost:
             best = tried
     return tuple(_faults(best, a, n, layers, missed, counts or {}, close))
 
 
-class _Explanation(NamedTuple):
-    suspect: Suspect | None
-    """None: the true gradient."""
-    fits: list[_Fit]
-    cost: float
-    """Smaller is simpler."""
-
-
-def _explanation(
-    suspect: Suspect | None,
-    a: Array,
-    n: Array,
-    layers: Sequence[Layer],
-    missed: NDArray[np.bool_],
-    noise: Array,
-    close: float,
-    rank: int = 0,
-    *,
-    weights: Array | None = None,
-) -> _Explanation:
-    candidate = n if suspect is None else np.asarray(suspect.gradient, np.float64).reshape(-1)
-    lengths = [float(np.linalg.norm(noise[layer.indices])) for layer in layers]
-    fits = [
-        _fit(a[layer.indices], candidate[layer.indices], length, close)
-        for layer, length in zip(layers, lengths, strict=True)
-    ]
-    wrong = [bool(missed[layer.indices].any()) for layer in layers]
-    fits = [
-        _doubted(fit, fits, wrong, of_truth=suspect is None) if is_wrong else fit
-        for fit, is_wrong in zip(fits, wrong, strict=True)
-    ]
-    if suspect is None and weights is not None:
-        fits = _with_penalties(fits, a, n, weights, layers, lengths)
-    cost = _UNEXPLAINED * sum(not fit.explained for fit in fits)
-    cost += _DIFFERENT_FACTOR * (len(_distinct(fits)) + len(_distinct_penalties(fits)))
-    if suspect is not None:
-        cost += _LATER * (1 + rank)  # of equally simple names the truth's comes first
-    return _Explanation(suspect, fits, cost)
-
-
-def _doubted(fit: _Fit, fits: Sequence[_Fit], wrong: Sequence[bool], *, of_truth: bool) -> _Fit:
-    """Return the fit of a layer with misses, not explained where its factor explains nothing.
-
-    Of the truth a factor of 1 does not, unless it may be that of other layers. One derivative alone has a factor
-    always: it counts if other layers have it, or if nothing else is wrong.
-    """
-    others = [other for other in fits if other.tells and other.explained and not (of_truth and other.is_one)]
-    if of_truth and fit.is_one:
-        return fit if any(map(fit.agrees, others)) else fit._replace(explained=False)
-    if fit.tells or not fit.factor or any(map(fit.agrees, others)):
-        return fit
-    alone = not any(one.tells and is_wrong for one, is_wrong in zip(fits, wrong, strict=True))
-    return fit._replace(explained=alone)
-
-
-def _with_penalties(
-    fits: Sequence[_Fit], a: Array, n: Array, weights: Array, layers: Sequence[Layer], lengths: Sequence[float]
-) -> list[_Fit]:
-    """Return the fits, those that no factor explains with the penalty that does; large layers tell it to small ones."""
-    found = list(fits)
-    sizes = [layer.indices.size for layer in layers]
-    for k in sorted(range(len(layers)), key=lambda k: -sizes[k]):
-        if not found[k].explained or not found[k].tells:
-            at = layers[k].indices
-            penalty = penalty_of(a[at], n[at], weights[at], lengths[k], _distinct_penalties(found))
-            if penalty is not None:
-                found[k] = found[k]._replace(explained=True, factor=None, penalty=penalty)
-    return found
-
-
-def _distinct_penalties(fits: Iterable[_Fit]) -> list[Penalty]:
-    """Return the penalties, those that agree but once."""
-    found: list[Penalty] = []
-    for fit in fits:
-        if fit.penalty is not None and not any(map(fit.penalty.agrees, found)):
-            found.append(fit.penalty)
-    return found
-
-
-def _fit(a: Array, n: Array, noise: float, close: float) -> _Fit:
-    length_a, length_n = float(np.linalg.norm(a)), float(np.linalg.norm(n))
-    floor = noise + _COARSE * math.sqrt(a.size)
-    if length_n <= floor:
-        return _Fit(None, length_a <= 10 * floor)
-    if length_a <= 1e-9 * length_n:
-        return _Fit(0.0, True)
-    factor = float(np.vdot(a, n)) / length_n**2
-    left = float(np.linalg.norm(a - factor * n))
-    tells = int((np.abs(a) + np.abs(n) > 1e-9 * (length_a + length_n)).sum()) > 1
-    return _Fit(factor, left <= close * length_a + abs(factor) * floor, 2 * (close + floor / length_n), tells)
-
-
-def _distinct(fits: Iterable[_Fit]) -> list[_Fit]:
-    """Return the explained fits with factors other than 1, those that agree but once: the most precise of them."""
-    found: list[_Fit] = []
-    for fit in sorted(fits, key=lambda fit: fit.slack):
-        if fit.explained and fit.factor is not None and not fit.is_one and not any(map(fit.agrees, found)):
-            found.append(fit)
-    return found
-
-
 def _faults(
-    best: _Explanation,
+    best: Explanation,
     a: Array,
     n: Array,
     layers: Sequence[Layer],
@@ -244,11 +113,11 @@ def _faults(
     comparable = [
         pair for pair in zip(layers, best.fits, strict=True) if pair[1].explained and pair[1].factor is not None
     ]
-    for kind in _distinct(best.fits):
+    for kind in distinct_factors(best.fits):
         having = [layer for layer, fit in comparable if fit.agrees(kind)]
         whole = len(having) == len(comparable) and all(fit.explained and not fit.penalty for fit in best.fits)
         yield _factor_fault(kind, having, whole, counts)
-    for penalty in _distinct_penalties(best.fits):
+    for penalty in distinct_penalties(best.fits):
         under = [
             la.name for la, fit in zip(layers, best.fits, strict=True) if fit.penalty and fit.penalty.agrees(penalty)
         ]
@@ -261,7 +130,7 @@ def _faults(
         yield Fault("layer", tuple(layer.name for layer in wrong), None, entering)
 
 
-def _factor_fault(fit: _Fit, having: Sequence[Layer], whole: bool, counts: Mapping[str, float]) -> Fault:
+def _factor_fault(fit: Fit, having: Sequence[Layer], whole: bool, counts: Mapping[str, float]) -> Fault:
     factor = fit.factor or 0.0
     names = tuple(layer.name for layer in having)
     where = "the whole gradient" if whole else listed(names)
@@ -310,5 +179,5 @@ def _same_as(layer: Layer, a: Array, n: Array, layers: Sequence[Layer], close: f
 
 
 def _equals(a: Array, n: Array, close: float) -> bool:
-    fit = _fit(a, n, 0.0, close)
+    fit = fit_of(a, n, 0.0, close)
     return fit.explained and fit.is_one

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from freewalk.harness.gradcheck import numerical
-from freewalk.harness.gradcheck.diagnosis import Suspect
+from freewalk.harness.gradcheck.fits import Suspect
 from freewalk.harness.gradcheck.layers import Layer, array_layers
 from freewalk.harness.gradcheck.planted import backprop, faulty_gradients
 from freewalk.harness.gradcheck.report import TOLERANCE, Report, check_gradient

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.gradcheck.factors import factor_words, number
+from freewalk.harness.gradcheck.words import factor_words, number
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.gradcheck.diagnosis import Suspect
+from freewalk.harness.gradcheck.fits import Suspect
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.reference import reference
@@ -29,46 +29,26 @@ def _tanh_slope(z: Array, a: Array) -> Array:
     return 1 - a**2
 
 
-def _sigmoid_of_activations(z: Array, a: Array) -> Array:
-    s = reference.sigmoid(a)
-    return s * (1 - s)
-
-
-def _tanh_of_activations(z: Array, a: Array) -> Array:
-    result: Array = 1 - np.tanh(a) ** 2
-    return result
-
-
-def _shortcut_on_sums(z: Array, a: Array) -> Array:
-    return z * (1 - z)
-
-
-def _tanh_shortcut_on_sums(z: Array, a: Array) -> Array:
-    return 1 - z**2
-
-
-def _left_out(z: Array, a: Array) -> Array:
-    return np.ones_like(z)
-
-
 _SLOPES: Mapping[str, Slope] = {"sigmoid": _sigmoid_slope, "tanh": _tanh_slope}
 _FAULTS: Mapping[str, Mapping[str, Slope]] = {
     "sigmoid": {
         "the derivative is taken of activations instead of pre-activations: sigmoid'(a), not sigmoid'(z) = a (1 - a)": (
-            _sigmoid_of_activations
+            lambda z, a: reference.sigmoid(a) * (1 - reference.sigmoid(a))
         ),
-        "the derivative is z (1 - z) of pre-activations; the shortcut a (1 - a) takes activations": _shortcut_on_sums,
-        "the derivative of the activation function is left out": _left_out,
+        "the derivative is z (1 - z) of pre-activations; the shortcut a (1 - a) takes activations": lambda z, a: (
+            z * (1 - z)
+        ),
+        "the derivative of the activation function is left out": lambda z, a: np.ones_like(z),
         "the derivative is tanh's, 1 - a**2, but the neurons are sigmoid": _tanh_slope,
     },
     "tanh": {
         "the derivative is taken of activations instead of pre-activations: tanh'(a), not tanh'(z) = 1 - a**2": (
-            _tanh_of_activations
+            lambda z, a: 1 - np.tanh(a) ** 2
         ),
         "the derivative is 1 - z**2 of pre-activations; the shortcut 1 - a**2 takes activations": (
-            _tanh_shortcut_on_sums
+            lambda z, a: 1 - z**2
         ),
-        "the derivative of the activation function is left out": _left_out,
+        "the derivative of the activation function is left out": lambda z, a: np.ones_like(z),
         "the derivative is sigmoid's, a (1 - a), but the neurons are tanh": _sigmoid_slope,
     },
 }

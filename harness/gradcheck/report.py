@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.gradcheck.diagnosis import Fault, Suspect, diagnose
+from freewalk.harness.gradcheck.diagnosis import Fault, diagnose
+from freewalk.harness.gradcheck.fits import Suspect
 from freewalk.harness.gradcheck.layers import Layer, array_layers
 
 Array = NDArray[np.float64]
@@ -88,9 +89,7 @@ class Report:
             "tolerance": self.tolerance,
             "n_weights": self.n_weights,
             "n_missed": self.n_missed,
-            "layers": [asdict(layer) for layer in self.layers],
-            "worst": [asdict(miss) for miss in self.worst],
-            "faults": [asdict(fault) for fault in self.faults],
+            **asdict(self),
         }
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from freewalk.harness.base.text import counted
-from freewalk.harness.gradcheck.cell import CellCheck, check_cell, judge_gradient, layers_of
+from freewalk.harness.gradcheck.cell import CellCheck, batch_of, check_cell, exact_gradient, judge_gradient, layers_of
 from freewalk.harness.gradcheck.report import Report
 from freewalk.harness.ladder.rung import Attempt, Setting
 from freewalk.harness.ladder.tasks import checked_values
@@ -13,9 +13,6 @@ from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import Scalar
-from freewalk.kernels.data.datapoints import draw
-from freewalk.kernels.model.noise import Stream
-from freewalk.kernels.reference.gradient import loss_gradient
 
 NEURON, HIDDEN_LAYER = "2-1", "2-3-1"
 _SAMPLES = 200
@@ -25,16 +22,8 @@ def neuron_gradient(setting: Setting) -> Attempt:
     """Check the derivative by the weighted sum of one neuron, which is that by its bias."""
     problem = _problem(BACKPROP.name, NEURON, {})
     weights = problem.initial_weights(setting.seed)
-    data = draw(
-        problem.network,
-        problem.data(),
-        problem.timesteps,
-        seed=setting.seed,
-        stream=Stream.DATA,
-        step=0,
-        n_datapoints=problem.configuration.batch_size,
-    )
-    analytic = loss_gradient(problem.network, weights, *data, problem.timesteps, problem.mask)[1]
+    data = batch_of(problem, setting.seed, 0)
+    analytic = exact_gradient(problem, weights, data)
     biases = [layer for layer in layers_of(problem) if layer.is_bias]
     report = judge_gradient(problem, weights, data, analytic, biases)
     return Attempt(report.passed, _figures(report), _faults(report))

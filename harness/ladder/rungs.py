@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
-from freewalk.harness.ladder.digits import (
-    DIGITS_NETWORK,
-    DIGITS_TARGET,
-    SEGMENTS_NETWORK,
-    SEGMENTS_TARGET,
-    learn_classes,
-    scikit_digits,
-    seven_segments,
-)
+from freewalk.harness.ladder.digits import SEGMENTS_NETWORK, learn_digits, learn_segments
 from freewalk.harness.ladder.gradients import (
     HIDDEN_LAYER,
     NEURON,
@@ -37,26 +26,10 @@ def _recipe(rung: str, setting: Setting) -> Recipe:
     return known or Recipe(WALK.recipes[rung].steps, {"batch_size": "64", **setting.own})
 
 
-def _learn(task: str, architecture: str, setting: Setting) -> Attempt:
-    return learn(setting, setting.method, task, architecture, _recipe(task, setting))
-
-
-def _first_neuron(setting: Setting) -> Attempt:
-    return learn(setting, NUMERICAL.name, "and", NEURON, NUMERICAL.recipes["and"])
-
-
-def _segments(setting: Setting) -> Attempt:
-    recipe = _recipe("segments", setting)
-    return learn_classes(setting, seven_segments(), SEGMENTS_NETWORK, recipe, SEGMENTS_TARGET)
-
-
-def _digits(setting: Setting) -> Attempt:
-    recipe = _recipe("digits", setting)
-    return learn_classes(setting, scikit_digits(), DIGITS_NETWORK, recipe, DIGITS_TARGET)
-
-
 def _task(name: str, task: str, architecture: str, what: str, advice: str) -> Rung:
-    climb: Callable[[Setting], Attempt] = partial(_learn, task, architecture)
+    def climb(setting: Setting) -> Attempt:
+        return learn(setting, setting.method, task, architecture, _recipe(task, setting))
+
     return Rung(name, what, climb, advice)
 
 
@@ -66,7 +39,7 @@ def ladder(method: str) -> tuple[Rung, ...]:
         Rung(
             "neuron",
             "AND with one neuron, by a numerical gradient",
-            _first_neuron,
+            lambda setting: learn(setting, NUMERICAL.name, "and", NEURON, NUMERICAL.recipes["and"]),
             "differences of the loss need nothing but the loss: look at the forward pass, the loss and the data",
         ),
         Rung(
@@ -118,13 +91,13 @@ def ladder(method: str) -> tuple[Rung, ...]:
         Rung(
             "segments",
             f"seven-segment digits among {SEGMENTS_NETWORK.widths[0]} bits, by {method}",
-            _segments,
+            lambda setting: learn_segments(setting, _recipe("segments", setting)),
             "one output is learned: look at what several outputs add",
         ),
         Rung(
             "digits",
             f"scikit-learn's 8x8 digits, by {method}",
-            _digits,
+            lambda setting: learn_digits(setting, _recipe("digits", setting)),
             "simple digits are learned: look at the softmax, the inputs' range and the size of the network",
         ),
     )

@@ -9,11 +9,12 @@ from freewalk.harness.base.text import counted, significant
 from freewalk.harness.engine.choice import backend_of
 from freewalk.harness.ladder.rung import Attempt, Setting
 from freewalk.harness.methods.method import Recipe
+from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.parameters.parameters import Scalar, check_axis
 from freewalk.harness.parameters.values import parse_values
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.single_trial import single_trial
-from freewalk.harness.trial.trial import run_trial, start_trial
+from freewalk.harness.trial.trial import run_trial, start_problem
 from freewalk.results.report.explanation import explain
 
 _EPOCHS = 50
@@ -35,12 +36,17 @@ def checked_values(options: Mapping[str, str]) -> dict[str, Scalar]:
 def learn(setting: Setting, method: str, task: str, architecture: str, recipe: Recipe) -> Attempt:
     """Let a method learn a task; passed if the task's own metric meets its target on held-out data."""
     options = {"architecture": architecture, **recipe.options}
-    trial = single_trial("ladder", task, method, str(setting.seed), options)
+    cell = single_trial("ladder", task, method, str(setting.seed), options).cell
+    return learn_problem(setting, resolve_problem(cell.task, cell.method, cell.parameters), recipe)
+
+
+def learn_problem(setting: Setting, problem: ResolvedProblem, recipe: Recipe) -> Attempt:
+    """Do what `learn` does for a cell made concrete."""
     budget = Budget(
         epochs=_EPOCHS, steps_per_epoch=max(1, recipe.steps // _EPOCHS), evaluation_points=_EVALUATION_POINTS
     )
-    backend = backend_of(setting.backend, method)
-    run = start_trial(trial.cell, trial.seed, budget, backend)
+    backend = backend_of(setting.backend, problem.method.name)
+    run = start_problem(problem, setting.seed, budget, backend)
     result = run_trial(run, backend)
     fields = result.fields
     figures = (

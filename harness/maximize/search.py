@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -19,7 +18,7 @@ from freewalk.harness.maximize.corners import Corner, best_corner
 from freewalk.harness.maximize.given import box_of, fixed_of
 from freewalk.harness.maximize.goal import Goal
 from freewalk.harness.maximize.ranges import box_of_task
-from freewalk.harness.weights.weights_file import SavedWeights, load_sound_weights
+from freewalk.harness.weights.weights_file import SavedWeights, load
 
 Array = NDArray[np.float64]
 Method = Literal["gradient", "walk"]
@@ -155,7 +154,7 @@ def maximize(
 
 def _weights_of(weights: Any) -> SavedWeights:
     if isinstance(weights, str | os.PathLike):
-        return load_sound_weights(Path(weights))
+        return load(weights)
     saved = weights.saved if isinstance(weights, _HasSaved) else weights
     if not isinstance(saved, SavedWeights):
         raise UsageError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from freewalk.harness.base.errors import UsageError, one_line
 from freewalk.harness.base.text import counted
@@ -16,7 +16,7 @@ from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.plan.configuration import SweepConfiguration, identity, to_toml
 from freewalk.harness.plan.grid import SEEDS
 from freewalk.harness.plan.places import place_of
-from freewalk.harness.plan.plan import Cell, Plan, expand
+from freewalk.harness.plan.plan import Plan, expand
 from freewalk.harness.plan.plugins import text_of
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import earlier_values
@@ -39,13 +39,6 @@ _SHOWN = 6
 
 Whole: TypeAlias = tuple[SweepConfiguration, Plan]
 """A sweep and what it is written out as."""
-
-
-class Expand(Protocol):
-    """`plan.expand` for the tasks and methods there are."""
-
-    def __call__(self, configuration: SweepConfiguration, *, plugins: Sequence[str] | None) -> Plan:
-        """Write a configuration out as trials."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +101,7 @@ def join(
     stored: Mapping[str, Any],
     configuration: SweepConfiguration,
     plan: Plan,
-    expand: Expand,
+    expand: Callable[..., Plan],
     *,
     retry_failed: bool,
 ) -> Joined:
@@ -124,7 +117,7 @@ def join(
     configuration, plan
         The command's.
     expand
-        Makes a plan of a configuration and the names of plug-ins' texts.
+        Makes a plan of a configuration and, as `plugins`, the names of plug-ins' texts.
     retry_failed
         Whether failed trials are run again, so that a mended plug-in is meant.
 
@@ -261,14 +254,13 @@ def _stored_configuration(stored: Mapping[str, Any], configuration: SweepConfigu
 def _difference_of_cells(old: Plan, new: Plan) -> str:
     """Name what no cell of one plan shares with one of the other, with values."""
     for key in ("task", "method", *PARAMETERS):
-        there, here = (list(dict.fromkeys(_value(cell, key) for cell in one.cells)) for one in (old, new))
+        there, here = (
+            list(dict.fromkeys({"task": c.task, "method": c.method, **c.parameters}[key] for c in one.cells))
+            for one in (old, new)
+        )
         if not {*there} & {*here}:
             return f"{key} is {_listed(there)} there and {_listed(here)} here"
     return "no cell is the same"
-
-
-def _value(cell: Cell, key: str) -> object:
-    return getattr(cell, key) if key in ("task", "method") else cell.parameters[key]
 
 
 def _listed(values: Sequence[object]) -> str:

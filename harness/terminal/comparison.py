@@ -219,14 +219,14 @@ def units_text(whole: Overall) -> str:
 
 
 def ratio_text(ratio: float) -> str:
-    """Give a ratio with few digits; inf, and a dash where it is not known."""
+    """Return a ratio with few digits; inf, and a dash where it is not known."""
     if math.isinf(ratio):
         return "inf"
     return "-" if math.isnan(ratio) else f"{ratio:.3g}"
 
 
 def interval_text(low: float, high: float) -> str:
-    """Give an interval; a dash where nothing is excluded."""
+    """Return an interval; a dash where nothing is excluded."""
     return f"{ratio_text(low)} to {ratio_text(high)}" if low > 0 or math.isfinite(high) else "-"
 
 

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from typing import Any
 
-import click
 import pandas as pd
-from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from freewalk.harness.base.text import counted, significant
 from freewalk.harness.terminal.comparison import TITLES, Comparison, interval_text, ratio_text, units_text
-from freewalk.harness.terminal.data_table import json_rows
+from freewalk.harness.terminal.console import make_console, make_table, print_json, print_line
 from freewalk.results.analysis.comparison import EVALUATIONS
 from freewalk.results.analysis.comparison_whole import Overall
 from freewalk.results.base.numbers import is_missing
 from freewalk.results.statistics.ranks import SIGNIFICANT
 
 _ROWS_SHOWN = 10
-_WIDTH_OF_A_PIPE = 140
 
 
 def print_comparison(found: Comparison) -> None:
     """Print for each measure the cells that differ most, and all cells in one line."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    console = make_console()
     for place, (a, b) in enumerate(found.pairs, 1):
         number = "" if len(found.pairs) == 1 else place
-        console.print(f"A{number}: {a.path}\nB{number}: {b.path}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"A{number}: {a.path}\nB{number}: {b.path}")
     for whole in found.whole:
         rows = found.table[found.table["measure"] == whole.measure]
         console.print(_measure_table(found, rows, whole.measure))
@@ -41,7 +35,7 @@ def print_comparison(found: Comparison) -> None:
 def _all_cells(found: Comparison, whole: Overall) -> str:
     cells = "the cell" if whole.n_cells == 1 else f"all {whole.n_cells:,} cells"
     if math.isnan(whole.ratio):
-        return f"{cells}: nobody reached the target"
+        return f"{cells}: no trial reached the target"
     ratio = f"{cells}: {ratio_text(whole.ratio)} times A"
     if whole.test is None:
         return f"{ratio}; {found.untested_seconds}"
@@ -64,12 +58,7 @@ def _measure_table(found: Comparison, rows: pd.DataFrame, measure: str) -> Table
     rows = rows.loc[order.index[:_ROWS_SHOWN]]
     hidden = len(order) - len(rows)
     which = f": the {len(rows)} most different of {len(order)} cells" if hidden else ""
-    table = Table(
-        title=f"{TITLES[measure]}{_coarseness(rows)}{which}",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
+    table = make_table(f"{TITLES[measure]}{_coarseness(rows)}{which}")
     table.add_column("cell")
     where_both = ["where both"] if measure == EVALUATIONS else []
     for heading in ("reached A", "B", "A", "B", "B / A", "95 % interval", *where_both, "p", ""):
@@ -125,7 +114,7 @@ def print_comparison_json(found: Comparison) -> None:
         "only_b": found.matching.only_b,
         "notes": list(found.notes()),
         "failures": found.failures(),
-        "overall": json_rows([one._asdict() for one in found.whole]),
-        "cells": json_rows(found.table.to_dict("records")),
+        "overall": [one._asdict() for one in found.whole],
+        "cells": found.table.to_dict("records"),
     }
-    click.echo(json.dumps(result, indent=2, allow_nan=False))
+    print_json(result, nan=None)

@@ -1,26 +1,21 @@
-"""Any table of results on the terminal, as CSV, or as JSON."""
+"""Any table of results on the terminal, or as CSV."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import click
 import pandas as pd
-from rich import box
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from freewalk.harness.base.text import counted, significant
+from freewalk.harness.terminal.console import make_console, make_table, print_line
 from freewalk.results.base.numbers import is_missing
 from freewalk.results.schema.schema import PARAMETER_PREFIX
 
 _ROWS_SHOWN = 40
-_WIDTH_OF_A_PIPE = 160
 _LONGEST_CELL = 60
 _KEPT = ("task", "success_rate", "ert_evaluations")
 """Columns that have room before others: what a table of cells is looked at for, however many parameters vary."""
@@ -29,24 +24,6 @@ _KEPT = ("task", "success_rate", "ert_evaluations")
 def print_csv(table: pd.DataFrame) -> None:
     """Print a table as the CSV files have it."""
     table.to_csv(sys.stdout, index=False, lineterminator="\n")
-
-
-def json_rows(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
-    """Return rows for JSON: missing values are null, infinities "inf" and "-inf"."""
-    return [{str(name): _json_value(value) for name, value in row.items()} for row in rows]
-
-
-def _json_value(value: Any) -> Any:
-    if is_missing(value):
-        return None
-    if isinstance(value, float) and math.isinf(value):
-        return str(value)
-    return value.item() if hasattr(value, "item") else value
-
-
-def print_json_rows(table: pd.DataFrame) -> None:
-    """Print a table as a JSON list of rows."""
-    click.echo(json.dumps(json_rows(table.to_dict("records")), indent=2, allow_nan=False))
 
 
 def print_data_table(table: pd.DataFrame, *, chosen: bool, limited: bool) -> None:
@@ -61,21 +38,21 @@ def print_data_table(table: pd.DataFrame, *, chosen: bool, limited: bool) -> Non
         Whether somebody asked for these rows.
     """
     rows = table if limited else table.head(_ROWS_SHOWN)
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    console = make_console()
     names = [str(name) for name in table.columns]
     shown = names if chosen else [name for name in names if _tells(table[name])] or names
     texts = {name: [_text(value) for value in rows[name]] for name in shown}
     headings = {name: name.removeprefix(PARAMETER_PREFIX) for name in shown}
     if not chosen:
         shown = _fitting(shown, texts, headings, console.width)
-    grid = Table(box=box.SIMPLE_HEAD)
+    grid = make_table()
     for name in shown:
         numeric = pd.api.types.is_numeric_dtype(table[name].dtype)
         grid.add_column(escape(headings[name]), justify="right" if numeric else "left", no_wrap=not chosen)
     for values in zip(*(texts[name] for name in shown), strict=True):
         grid.add_row(*(escape(value) for value in values))  # a text may look like markup
     console.print(grid)
-    console.print(_caption(table, rows, names, shown), style="dim", highlight=False, soft_wrap=True, markup=False)
+    print_line(console, _caption(table, rows, names, shown), style="dim")
 
 
 def _tells(column: pd.Series[Any]) -> bool:

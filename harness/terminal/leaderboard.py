@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from freewalk.harness.parameters.parameters import Scalar
 from freewalk.harness.plan.configuration import SweepConfiguration
 from freewalk.harness.plan.plan import Cell, Plan
-from freewalk.harness.trial.trial import TrialResult
+from freewalk.harness.trial.watch import TrialResult
 
 
 @dataclass
-class Standing:
+class Score:
     """What is known of a cell so far."""
 
     n_trials: int = 0
@@ -31,35 +31,35 @@ class Standing:
 
 
 class Leaderboard:
-    """Standings of all cells that have a finished trial."""
+    """Scores of all cells that have a finished trial."""
 
     def __init__(self, plan: Plan, configuration: SweepConfiguration) -> None:
-        self._standings: dict[str, dict[Cell, Standing]] = {}
+        self._scores: dict[str, dict[Cell, Score]] = {}
         self._best: dict[str, Cell] = {}
         self._varying = varying_parameters(plan, configuration)
 
     def add(self, cell: Cell, result: TrialResult) -> None:
         """Count a finished trial in."""
-        of_task = self._standings.setdefault(cell.task, {})
-        standing = of_task.setdefault(cell, Standing())
-        standing.n_trials += 1
-        standing.n_reached += bool(result.fields["reached"])
-        standing.evaluations += int(str(result.fields["evaluations"]))
+        of_task = self._scores.setdefault(cell.task, {})
+        score = of_task.setdefault(cell, Score())
+        score.n_trials += 1
+        score.n_reached += bool(result.fields["reached"])
+        score.evaluations += int(str(result.fields["evaluations"]))
         best = self._best.get(cell.task)
-        if best is None or standing.rank < of_task[best].rank:
+        if best is None or score.rank < of_task[best].rank:
             self._best[cell.task] = cell
         elif best == cell:  # it may have fallen behind another
             self._best[cell.task] = min(of_task, key=lambda other: of_task[other].rank)
 
     def best(self) -> list[str]:
         """Return the best cell of each task in a few words; a task without a success is left out."""
-        return [self._words(cell) for cell in self._best.values() if self._standings[cell.task][cell].n_reached]
+        return [self._words(cell) for cell in self._best.values() if self._scores[cell.task][cell].n_reached]
 
     def _words(self, cell: Cell) -> str:
-        standing = self._standings[cell.task][cell]
+        score = self._scores[cell.task][cell]
         return (
-            f"{self.describe(cell)}: {standing.n_reached}/{standing.n_trials} reached,"
-            f" {standing.expected_evaluations:,.0f} evaluations"
+            f"{self.describe(cell)}: {score.n_reached}/{score.n_trials} reached,"
+            f" {score.expected_evaluations:,.0f} evaluations"
         )
 
     def describe(self, cell: Cell) -> str:

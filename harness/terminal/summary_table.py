@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 import pandas as pd
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from freewalk.harness.base.text import counted, duration, significant
 from freewalk.harness.sweep import Sweep
+from freewalk.harness.terminal.console import make_console, make_table, print_line
 from freewalk.harness.terminal.leaderboard import varying_parameters
 from freewalk.results.analysis.cells import counted_once
 from freewalk.results.analysis.summary import best_cells
@@ -29,13 +28,12 @@ from freewalk.tasks.registry import TASKS
 _CELLS_SHOWN = 5
 _WHOLE_TABLE = 8
 _VALUES_SHOWN = 12
-_WIDTH_OF_A_PIPE = 140
 _UNBOUNDED = 10_000
 _LEFT_OUT_WHEN_NARROW = ("95 % interval", "steps", "time", "loss", "resolution")
 _HOW_TO_READ = (
     "Best first: by trials reached, then evaluations, then loss. Evaluations, steps and time: expected until the target"
-    " is reached, failures counted in. Resolution: how much too high they may be, since trials are looked at now and"
-    " then (*: some met the target at the first look). Loss: median at the end."
+    " is reached, failures counted in. Resolution: how much too high they may be, since trials are measured now and"
+    " then (*: some met the target at the first measurement). Loss: median at the end."
 )
 
 
@@ -43,7 +41,7 @@ def print_table(sweep: Sweep) -> None:
     """Print per task the best cells with success rate and cost, then what became of all trials."""
     trials, summary = sweep.tables["trials"], sweep.tables["summary"]
     best = best_cells(summary, per_task=_WHOLE_TABLE)
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    console = make_console()
     varying = varying_parameters(sweep.whole[1], sweep.whole[0])
     for name, cells in best.groupby("task", sort=False):
         of_task = summary[summary["task"] == name]
@@ -60,23 +58,19 @@ def print_table(sweep: Sweep) -> None:
             if n_values[parameter] > _VALUES_SHOWN or _follows_method(of_task, parameter):
                 continue  # a line that fills the screen, or repeats another, helps nobody; summary.csv has it all
             console.print(f"  reached by {parameter}: {_by_value(of_task, parameter)}", highlight=False)
-        for line in _best_against_best(trials[trials["task"] == name], of_task):
+        own = trials[trials["task"] == name]
+        for line in (*_best_against_best(own, of_task), *_why_not(sweep, of_task, own)):
             console.print(f"  {line}", highlight=False, markup=False)
-        for why in _why_not(sweep, of_task, trials[trials["task"] == name]):
-            console.print(f"  {why}", highlight=False, markup=False)
         console.print()
     if summary["n_complete"].any():
         console.print(_HOW_TO_READ, style="dim", highlight=False)
     if n := int(summary["n_unconfirmed"].sum()):
         console.print(
-            f"{counted(n, 'look')} met the target, but not on fresh datapoints: the trials went on.", style="dim"
+            f"{counted(n, 'measurement')} met the target, but not on fresh datapoints: the trials went on.", style="dim"
         )
     console.print(_outcomes(trials), highlight=False)
-    for line in (
-        f"tables in {sweep.directory}",
-        f"as a page: harness report {shlex.quote(str(sweep.directory))}",
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"tables in {sweep.directory}")
+    print_line(console, f"as a page: harness report {shlex.quote(str(sweep.directory))}")
 
 
 def _best_against_best(trials: pd.DataFrame, cells: pd.DataFrame) -> Iterator[str]:
@@ -146,12 +140,7 @@ def _task_table(name: str, cells: pd.DataFrame, columns: list[str], n_cells: int
     task = TASKS[name]
     target = float(cells["target"].iloc[0])
     which = f"the best {len(cells)} of {n_cells} cells" if len(cells) < n_cells else counted(n_cells, "cell")
-    table = Table(
-        title=f"{name}: {which}; target {task.metric} {task.comparison} {target:g}",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
+    table = make_table(f"{name}: {which}; target {task.metric} {task.comparison} {target:g}")
     measures = [_measures(cell) for _, cell in cells.iterrows()]
     headings = [heading for heading in measures[0] if heading not in left_out]
     for heading in [*columns, *headings]:
@@ -182,7 +171,7 @@ def _measures(cell: pd.Series[Any]) -> dict[str, str]:
 
 
 def _resolution(cell: pd.Series[Any]) -> str:
-    """Return how much too high the evaluations may be, since nobody looked before; a star where nobody ever had."""
+    """Return how much too high the evaluations may be, since nobody measured before; a star where nobody ever had."""
     share = share_of_cost({str(name): value for name, value in cell.items()})
     if math.isnan(share):
         return "-"
@@ -208,12 +197,8 @@ def print_json(sweep: Sweep) -> None:
         "sweep_id": sweep.sweep_id,
         "directory": str(sweep.directory),
         "n_trials": len(trials),
-        "states": _counts(trials["state"]),
-        "outcomes": _counts(trials["outcome"]),
+        "states": trials["state"].value_counts().to_dict(),
+        "outcomes": trials["outcome"].value_counts().to_dict(),
         "summary": rows,
     }
     click.echo(json.dumps(result, indent=2))
-
-
-def _counts(words: pd.Series[Any]) -> dict[str, int]:
-    return {str(word): int(count) for word, count in words.value_counts().items()}

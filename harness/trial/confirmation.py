@@ -1,6 +1,6 @@
-"""Whether a network that met its target at a look meets it on fresh datapoints too, beyond doubt.
+"""Whether a network that met its target at a measurement meets it on fresh datapoints too, beyond doubt.
 
-A trial is looked at often, and the best of many looks at few datapoints is luck as much as learning.
+A trial is measured often, and the best of many measurements on few datapoints is luck as much as learning.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def confirm(
 ) -> tuple[bool, float | None]:
     """Return whether a network meets its target on fresh held-out datapoints, and the metric on them.
 
-    They are drawn as those of looks are, but from another part of the random numbers. Ever more are taken, up to
+    They are drawn as those of measurements are, but from another part of the random numbers. Ever more are taken, up to
     `MOST_POINTS`, until the mean is `DOUBT` standard errors from the target; where it never is, the answer is no. The
     largest error of an output, which is no mean, must meet the target on all of them. Where there are only so many
     held-out datapoints, all of these decide.
@@ -53,12 +53,12 @@ def confirm(
     earlier
         Confirmations that the trial has asked for before: each sees other datapoints.
     n_seen
-        Datapoints that the look saw.
+        Datapoints that the measurement saw.
 
     Returns
     -------
     bool, float or None
-        None where the look has seen every held-out datapoint, so that there is nothing to add.
+        None where the measurement has seen every held-out datapoint, so that there is nothing to add.
     """
     n_there, metric = problem.problem.domain_size, problem.task.metric
     if n_there is None and problem.problem.load_stored is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.plan.plan import Trial
-from freewalk.harness.trial.trial import TrialResult
+from freewalk.harness.trial.watch import TrialResult
 from freewalk.results.schema.records import CurvePoint
 
 _SECONDS_BETWEEN_CURVES = 5.0
@@ -37,9 +37,9 @@ class Standing:
     trial: Trial
     step: int
     loss: float | None
-    """At the last look at held-out data."""
+    """At the last measurement on held-out data."""
     seconds: float
-    """What training and looks have taken."""
+    """What training and measurements have taken."""
     curve: Sequence[CurvePoint] = ()
     """What is new of its curve, now and then."""
 

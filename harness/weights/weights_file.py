@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -131,23 +132,26 @@ class SavedWeights:
         )
 
 
-def save_weights(path: Path, saved: SavedWeights, option: str = "", *, replace: bool = False) -> None:
+def save(path: str | os.PathLike[str], saved: SavedWeights, *, replace: bool = False, option: str = "") -> None:
     """Write a weights file, whole or not at all.
 
     Parameters
     ----------
-    path, saved
-        Where and what.
-    option
-        What messages start with, such as ``--save ``.
+    path
+        A .npz; its folder is made.
+    saved
+        What `load` gave, or the `saved` of a training.
     replace
         Whether a file of that name may be replaced; otherwise none ever is.
+    option
+        What messages start with, such as ``--save ``.
 
     Raises
     ------
     UsageError
-        If the file exists already or cannot be written.
+        If there is such a file and it may not be replaced, or it cannot be written.
     """
+    path = Path(path)
     described = {
         "mark": _MARK,
         "version": FORMAT_VERSION,
@@ -186,14 +190,36 @@ def check_free(path: Path, option: str = "") -> None:
         raise UsageError(f"{option}{path}: its folder cannot be written ({problem}); give another name") from None
 
 
-def load_weights(path: Path) -> SavedWeights:
-    """Read a weights file.
+def load(path: str | os.PathLike[str], *, option: str = "") -> SavedWeights:
+    """Read a weights file; nothing in it is unpickled.
+
+    Parameters
+    ----------
+    path
+        As `save` and `harness train` write it.
+    option
+        What messages start with, such as ``--weights ``.
+
+    Returns
+    -------
+    SavedWeights
+        The network, its weights, the task and how it was trained; `predict(x)` runs it.
 
     Raises
     ------
     UsageError
-        If the file is missing, damaged, no weights file, or of a newer version.
+        If the file is missing, damaged, no weights file, of a newer version, or its weights are not finite.
     """
+    saved = load_weights(Path(path))
+    if not np.isfinite(saved.weights).all():
+        outcome = saved.record.get("outcome")
+        said = f", its training ended {outcome}" if isinstance(outcome, str) else ""
+        raise UsageError(f"{option}{path} has weights that are not finite{said}; train again with smaller steps")
+    return saved
+
+
+def load_weights(path: Path) -> SavedWeights:
+    """Read a weights file, also one whose weights are not finite; see `load`."""
     described = _description(path)
     try:
         _check_kinds(described)
@@ -219,22 +245,6 @@ def _description(path: Path) -> dict[str, Any]:
             f"{path} has version {described.get('version')} of the format; this freewalk reads up to {FORMAT_VERSION}"
         )
     return described
-
-
-def load_sound_weights(path: Path, option: str = "") -> SavedWeights:
-    """Read a weights file whose network can be run.
-
-    Raises
-    ------
-    UsageError
-        As `load_weights`, and if a weight is NaN or infinite.
-    """
-    saved = load_weights(path)
-    if not np.isfinite(saved.weights).all():
-        outcome = saved.record.get("outcome")
-        said = f", its training ended {outcome}" if isinstance(outcome, str) else ""
-        raise UsageError(f"{option}{path} has weights that are not finite{said}; train again with smaller steps")
-    return saved
 
 
 def _checked(

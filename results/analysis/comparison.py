@@ -173,7 +173,8 @@ def _evaluations(a: Outcomes, b: Outcomes, n_tests: int) -> dict[str, Any]:
     sizes = a.costs.size, b.costs.size
     return {
         "measure": EVALUATIONS,
-        **dict(zip(("n_a", "n_b"), sizes, strict=True)),
+        "n_a": sizes[0],
+        "n_b": sizes[1],
         "n_reached_a": int(a.reached.sum()),
         "n_reached_b": int(b.reached.sum()),
         "value_a": expected_running_time(a.costs, a.reached),
@@ -203,7 +204,8 @@ def _seconds(a: Pace, b: Pace, n_tests: int) -> dict[str, Any]:
         "n_b": b.runs.size,
         "n_reached_a": a.n_reached,
         "n_reached_b": b.n_reached,
-        **dict(zip(("value_a", "value_b"), values, strict=True)),
+        "value_a": values[0],
+        "value_b": values[1],
         **ends("ratio", ratio),
         "test": test and test.name,
         "p_value": test.p_value if test else math.nan,

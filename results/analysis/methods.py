@@ -52,7 +52,8 @@ def best_of_methods(trials: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame
             places = {"rank": place + 1, "cell_rank": cell_rank, "n_cells": n}
             against = _against(left_out[0], own, n_tests) if place else dict.fromkeys(_COMPARED)
             records.append(places | {"ert_left_out": expected_running_time(own.costs, own.reached)} | against)
-    return frame_of(METHODS, records, best)
+    known = best.drop(columns=[name for name in best if records and name in records[0]])
+    return frame_of(METHODS, records, known)
 
 
 class _Cell(NamedTuple):

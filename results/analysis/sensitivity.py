@@ -1,7 +1,7 @@
 """Which parameters matter on which task to which method, alone and together."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -59,14 +59,11 @@ def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterat
     response, name, bounds = _response(arrays, chosen)
     if not factors or not response.size or np.ptp(response) == 0:
         return
-    missed = ~arrays.reached[chosen]
     seed = _Factor.of(trials["seed"][chosen])
-    alone = [_record(parameter, factors, seed, response, missed, bounds) for parameter in factors]
-    together = [
-        row
-        for pair in itertools.combinations(factors, 2)
-        if (row := _pair_record(pair, factors, seed, response, missed, bounds)) is not None
-    ]
+    sample = _Sample({**factors, "seed": seed}, response, ~arrays.reached[chosen], bounds)
+    alone = [_record(parameter, sample) for parameter in factors]
+    pairs = (_pair_record(pair, sample) for pair in itertools.combinations(factors, 2))
+    together = [row for row in pairs if row is not None]
     both = [*alone, *together]
     for row, p_adjusted in zip(both, holm([row["p_value"] for row in both]), strict=True):
         row["p_adjusted"] = float(p_adjusted)
@@ -77,9 +74,10 @@ def _records(trials: pd.DataFrame, arrays: TrialArrays, chosen: Bools) -> Iterat
         for row in sorted(group, key=lambda row: -np.nan_to_num(row["variance_share"]))
     ]
     if len(seed.levels) > 1:
-        rows.append(_record("seed", {**factors, "seed": seed}, seed, response, missed, bounds))
-    share, freedom = unexplained_share(response, {k: f.codes - f.codes.min() for k, f in {**factors, "": seed}.items()})
-    rows.append(_blank("residual", missed) | {"variance_share": share, "residual_degrees_of_freedom": freedom})
+        rows.append(_record("seed", sample))
+    codes = {name: factor.codes - factor.codes.min() for name, factor in sample.factors.items()}
+    share, freedom = unexplained_share(response, codes)
+    rows.append(_blank("residual", sample.missed) | {"variance_share": share, "residual_degrees_of_freedom": freedom})
     yield from (row | {"response": name} for row in rows)
 
 
@@ -111,6 +109,22 @@ class _Factor(NamedTuple):
         return cls(codes, list(values))
 
 
+class _Sample(NamedTuple):
+    """The trials of one method on one task, and what may matter to them."""
+
+    factors: Mapping[str, _Factor]
+    """The seed too."""
+    response: Floats
+    missed: Bools
+    bounds: Bools
+    """Where the response is only a penalty."""
+
+    def beside(self, names: Sequence[str], applies: Bools) -> dict[str, Codes]:
+        """Return the codes of the other factors that apply to all of some trials."""
+        others = {name: factor.codes[applies] for name, factor in self.factors.items() if name not in names}
+        return {name: codes for name, codes in others.items() if (codes >= 0).all()}
+
+
 def _factors(trials: pd.DataFrame) -> dict[str, _Factor]:
     """Return the parameters that vary."""
     columns = zip(parameter_names(trials), parameter_columns(trials), strict=True)
@@ -118,48 +132,34 @@ def _factors(trials: pd.DataFrame) -> dict[str, _Factor]:
     return {name: factor for name, factor in found.items() if len(factor.levels) > 1}
 
 
-def _record(
-    name: str, factors: Mapping[str, _Factor], seed: _Factor, response: Floats, missed: Bools, bounds: Bools
-) -> dict[str, Any]:
+def _record(name: str, sample: _Sample) -> dict[str, Any]:
     """Judge a factor where it applies, beside those that apply to all of these trials."""
-    factor = seed if name == "seed" else factors[name]
+    factor = sample.factors[name]
     applies = factor.codes >= 0
-    beside = {other: f.codes[applies] for other, f in {**factors, "seed": seed}.items() if other != name}
-    effect = main_effect(
-        response[applies],
-        factor.codes[applies],
-        {other: codes for other, codes in beside.items() if (codes >= 0).all()},
-    )
-    means = np.bincount(factor.codes[applies], weights=response[applies]) / np.bincount(factor.codes[applies])
-    return _blank(name, missed[applies]) | {
+    codes, response = factor.codes[applies], sample.response[applies]
+    effect = main_effect(response, codes, sample.beside([name], applies))
+    means = np.bincount(codes, weights=response) / np.bincount(codes)
+    return _blank(name, sample.missed[applies]) | {
         **_columns(effect),
         "n_values": len(means),
         "best_value": None if np.isnan(effect.share) else str(factor.levels[int(means.argmin())]),
         "fold": float(np.exp(np.ptp(means))),
-        "fold_is_bound": bool(bounds[applies][factor.codes[applies] == means.argmax()].any()),
+        "fold_is_bound": bool(sample.bounds[applies][codes == means.argmax()].any()),
     }
 
 
-def _pair_record(
-    pair: tuple[str, str],
-    factors: Mapping[str, _Factor],
-    seed: _Factor,
-    response: Floats,
-    missed: Bools,
-    bounds: Bools,
-) -> dict[str, Any] | None:
+def _pair_record(pair: tuple[str, str], sample: _Sample) -> dict[str, Any] | None:
     """Judge what two factors do together; None where their values do not cross, so that nothing can tell."""
-    first, second = (factors[name] for name in pair)
+    first, second = (sample.factors[name] for name in pair)
     applies = (first.codes >= 0) & (second.codes >= 0)
     a, b = (np.unique(factor.codes[applies], return_inverse=True)[1] for factor in (first, second))
-    beside = {name: f.codes[applies] for name, f in {**factors, "seed": seed}.items() if name not in pair}
-    effect = interaction(response[applies], a, b, {k: codes for k, codes in beside.items() if (codes >= 0).all()})
+    effect = interaction(sample.response[applies], a, b, sample.beside(pair, applies))
     if effect is None:
         return None
-    return _blank(":".join(pair), missed[applies]) | {
+    return _blank(":".join(pair), sample.missed[applies]) | {
         **_columns(effect),
         "n_values": len({*zip(a.tolist(), b.tolist(), strict=True)}),
-        "best_value": _best_of_second(first, second, response, bounds),
+        "best_value": _best_of_second(first, second, sample.response, sample.bounds),
     }
 
 

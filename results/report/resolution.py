@@ -45,5 +45,4 @@ def unconfirmed_text(trials: pd.DataFrame) -> str:
         return ""
     looks = trials["n_unconfirmed"].fillna(0).to_numpy(int)
     n, of = int(looks.sum()), int((looks > 0).sum())
-    which = "look" if n == 1 else "looks"
-    return f"{n:,} {which} of {counted(of, 'trial')} met the target, but not on fresh datapoints" if n else ""
+    return f"{counted(n, 'look')} of {counted(of, 'trial')} met the target, but not on fresh datapoints" if n else ""

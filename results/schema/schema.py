@@ -55,6 +55,8 @@ class Column:
     dtype: DType
     description: str
     unit: str = ""
+    since: int = 1
+    """The layout that had it first: older stores go without it, and their checksums hold all the same."""
 
 
 _VERSION = Column("schema_version", "Int64", "version of the table's layout")
@@ -76,7 +78,7 @@ TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
     Column("evaluations_per_step", "float64", "what one step costs", "evaluations"),
     Column("steps", "Int64", "weight updates made", "steps"),
     Column("evaluations", "Int64", "forward passes of one datapoint, or their worth, spent on training", "evaluations"),
-    Column("evaluations_budget", "float64", "evaluations that the trial may spend at most", "evaluations"),
+    Column("evaluations_budget", "float64", "evaluations that the trial may spend at most", "evaluations", 4),
     Column("loss_final", "float64", "held-out loss at the last evaluation"),
     Column("loss_best", "float64", "lowest finite held-out loss"),
     Column("metric_final", "float64", "the task's held-out metric at the last evaluation"),
@@ -86,9 +88,10 @@ TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
         "judged_on",
         "string",
         "data that decide: held-out, or training where a task has only so many datapoints and every one is shown",
+        since=4,
     ),
     Column("reached", "boolean", "whether the target was met, on fresh datapoints too where there are any"),
-    Column("n_unconfirmed", "Int64", "looks that met the target, which fresh datapoints then missed", "looks"),
+    Column("n_unconfirmed", "Int64", "looks that met the target, which fresh datapoints then missed", "looks", 4),
     Column("steps_to_target", "Int64", "updates made when the target was met", "steps"),
     Column("evaluations_to_target", "Int64", "evaluations spent when the target was met", "evaluations"),
     Column(
@@ -97,6 +100,7 @@ TRIAL_COLUMNS: Final[tuple[Column, ...]] = (
         "evaluations between the look that met the target and the one before: by so many at most is "
         "evaluations_to_target too high",
         "evaluations",
+        since=4,
     ),
     Column("seconds_to_target", "float64", "training time spent when the target was met", "s"),
     Column("train_seconds", "float64", "training time alone; where trials share launches, its share", "s"),

@@ -13,6 +13,7 @@ from typing import Any, Final
 from freewalk.results.base.errors import DamageError
 from freewalk.results.schema.layout import (
     CURVE_CHECKSUM,
+    FIRST_WITH_CHECKSUMS,
     PLAN_CHECKSUM,
     POINT,
     RESULT_CHECKSUM,
@@ -23,11 +24,12 @@ from freewalk.results.schema.layout import (
 
 # What the plan fixes for good; the other columns are the result's.
 PLAN: Final = ["position", "parameters", "trial_id", "task", "method", "seed"]
-_LATER: Final = ["evaluations_budget", "judged_on", "n_unconfirmed", "evaluations_resolution"]
-"""Columns that layout 3 did not have: where all are missing they do not count, so that its checksums go on holding."""
+_LATER: Final = sorted((c for c in STORED_COLUMNS if c.since > FIRST_WITH_CHECKSUMS), key=lambda column: column.since)
+"""Columns of later layouts: where all that came with the last ones are missing they do not count, so that checksums of
+earlier layouts go on holding."""
 _RESULT: Final = [
-    *(column.name for column in STORED_COLUMNS if column.name not in {*PLAN, *_LATER}),
-    *_LATER,
+    *(column.name for column in STORED_COLUMNS if column.name not in PLAN and column not in _LATER),
+    *(column.name for column in _LATER),
 ]
 
 _ONE_RESULT: Final = f"SELECT {quoted(_RESULT)} FROM trials WHERE position = ?"
@@ -48,8 +50,12 @@ def checksum(values: Sequence[Any]) -> int:
 
 def _result_checksum(values: Sequence[Any]) -> int:
     """Return the checksum of a trial's result, in the order of ``_RESULT``."""
-    later = values[-len(_LATER) :]
-    return checksum(tuple(values) if any(value is not None for value in later) else tuple(values[: -len(_LATER)]))
+    for _, columns in groupby(reversed(_LATER), key=lambda column: column.since):
+        n = len(list(columns))
+        if any(value is not None for value in values[-n:]):
+            break
+        values = values[:-n]
+    return checksum(tuple(values))
 
 
 def plan_checksum(row: Mapping[str, Any]) -> int:
@@ -89,7 +95,7 @@ def check_trials(connection: sqlite3.Connection) -> None:
     """
     end = 2 + len(PLAN)
     there = {name for _, name, *_ in connection.execute("PRAGMA table_info(trials)")}
-    later = [quoted([name]) if name in there else "NULL" for name in _LATER]
+    later = [quoted([column.name]) if column.name in there else "NULL" for column in _LATER]
     known = quoted([PLAN_CHECKSUM, RESULT_CHECKSUM, *PLAN, *_RESULT[: -len(_LATER)]])
     for row in connection.execute(f"SELECT {known}, {', '.join(later)} FROM trials ORDER BY position"):
         plan, result = row[2:end], row[end:]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from freewalk.results.base.errors import StoreError
+from freewalk.results.base.numbers import counted
 from freewalk.results.schema.schema import State
 from freewalk.results.store.database import DATABASE_NAME
 from freewalk.results.store.store import Store
@@ -43,7 +44,7 @@ def _state(folder: Path) -> str:
         return "cannot be read"
     done, n = counts[State.COMPLETE] + counts[State.FAILED], sum(counts.values())
     failed = f", {counts[State.FAILED]:,} failed" if counts[State.FAILED] else ""
-    return f"{done:,} of {n:,} {'trial' if n == 1 else 'trials'}{failed}"
+    return f"{done:,} of {counted(n, 'trial')}{failed}"
 
 
 def _changed(folder: Path) -> str:

@@ -159,13 +159,12 @@ def frame_of(table: TableName, rows: Sequence[Mapping[str, Any]], beside: pd.Dat
     rows : sequence of mapping
         What was found, row by row, by the names of the columns.
     beside : pandas.DataFrame, optional
-        What is known of the same rows already: the columns that ``rows`` lack, and the parameters.
+        What is known of the same rows already, and goes before ``rows``: documented columns, and the parameters.
     """
-    given = pd.DataFrame(index=range(len(rows))) if beside is None else beside
-    found = rows[0].keys() if rows else ()
+    given = pd.DataFrame() if beside is None else beside
     columns = {
         name: given[name]
-        if name in given and name not in found
+        if name in given
         else typed_series([SCHEMA_VERSION if name == "schema_version" else row[name] for row in rows], dtype)
         for name, dtype in column_dtypes(table).items()
     }

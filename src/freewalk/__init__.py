@@ -8,8 +8,7 @@ if TYPE_CHECKING:
     from freewalk.harness.from_python import SweepResult, sweep
     from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.maximize.search import Maximum, maximize
-    from freewalk.harness.weights.saving import load, save
-    from freewalk.harness.weights.weights_file import SavedWeights
+    from freewalk.harness.weights.weights_file import SavedWeights, load, save
     from freewalk.kernels.trainers.any_model import RandomWalk
     from freewalk.results.base.errors import StoreError
 
@@ -34,10 +33,10 @@ _HOMES = {
     "NNRndTraining": "freewalk.harness.drop_in.training",
     "SavedWeights": "freewalk.harness.weights.weights_file",
     "gradcheck": "freewalk.harness.gradcheck.own",
-    "load": "freewalk.harness.weights.saving",
+    "load": "freewalk.harness.weights.weights_file",
     "Maximum": "freewalk.harness.maximize.search",
     "maximize": "freewalk.harness.maximize.search",
-    "save": "freewalk.harness.weights.saving",
+    "save": "freewalk.harness.weights.weights_file",
     "RandomWalk": "freewalk.kernels.trainers.any_model",
     "sweep": "freewalk.harness.from_python",
     "SweepResult": "freewalk.harness.from_python",

@@ -31,16 +31,14 @@ ROUNDS = 3
 
 def make(shape: LaunchShape, n_trials: int) -> Any:
     """Return trials of the example on the device."""
-    from freewalk.harness.bench.workloads import DEFAULT, TASK
+    from freewalk.harness.bench import DEFAULT, PROBLEM
     from freewalk.kernels.cuda.trials import DeviceTrials
     from freewalk.kernels.model.pack import PackTrial
     from freewalk.kernels.model.walk import Data, WalkConfiguration
-    from freewalk.tasks.registry import TASKS
 
-    problem = TASKS[TASK].problem({})
     configuration = WalkConfiguration(stddev=0.01, batch_size=4, timesteps=2) if SIMULATED else DEFAULT.configuration
-    network = problem.network(2) if SIMULATED else DEFAULT.network
-    data = Data(0, problem.argument, problem.datapoint) if SIMULATED else problem.data()
+    network = PROBLEM.network(2) if SIMULATED else DEFAULT.network
+    data = Data(0, PROBLEM.argument, PROBLEM.datapoint) if SIMULATED else PROBLEM.data()
     trials = [PackTrial(configuration, seed) for seed in range(n_trials)]
     made = DeviceTrials(network, data, trials, evaluation_points=10, shape=shape)
     made.compile(side_by_side=n_trials > 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import inspect
 import json
@@ -18,19 +17,14 @@ import launches
 import pytest
 import smoke
 import summary
-import timings
 
 from freewalk.harness import cli
-from freewalk.harness.bench import report
-from freewalk.harness.bench.peers.table import PEERS
-from freewalk.harness.bench.rows import CheckRow
-from freewalk.harness.bench.suite import FILES
 from freewalk.results.schema.schema import TRIAL_COLUMNS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SCRIPTS = ("setup.sh", "check.sh", "time.sh")
-OWN = ("smoke.py", "launches.py", "timings.py", "summary.py")
+OWN = ("smoke.py", "launches.py", "summary.py")
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
 needs_numba_cuda = pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed (extra cuda13 or cuda12)"
@@ -119,7 +113,7 @@ def test_the_commands_of_the_scripts_are_found() -> None:
 def test_every_command_of_the_scripts_exists(script: str, command: list[str], tmp_path: Path) -> None:
     program, *rest = command[1:] if command[0] == "-m" else command
     match program:
-        case "freewalk" | "tests/gpu_session/timings.py":
+        case "freewalk":
             name, *options = rest
             found = cli.harness.get_command(click.Context(cli.harness), name)
             assert found is not None
@@ -129,31 +123,35 @@ def test_every_command_of_the_scripts_exists(script: str, command: list[str], tm
         case "tests/gpu_session/launches.py":
             launches.make_parser().parse_args(rest)
         case "tests/gpu_session/summary.py":
-            inspect.signature(summary.SUMMARIES[rest[0]]).bind(*rest[1:])
+            inspect.signature(summary.sweeps).bind(*rest)
         case "pytest":
-            assert all((ROOT / word).exists() for word in rest if word.startswith("tests/"))
+            assert all((ROOT / word).exists() for word in rest if word.startswith(("tests/", "benchmarks/")))
+        case "benchmarks.documentation":
+            assert Path(rest[0]).name == "timings.json"
         case "-c":
             compile(rest[0], script, "exec")
         case _:
             assert program == "pip"
 
 
-def test_the_files_and_columns_that_the_scripts_read_exist() -> None:
-    for script in SCRIPTS:
-        for command in _commands(script):
-            copied = [Path(word).name for word in command[1:-1]] if command[:1] == ["cp"] else []
-            assert set(copied) <= set(FILES)
-    assert "## Timings" in inspect.getsource(report)
-    assert {"check", "case", "measured", "allowed", "verdict", "note"} <= {f.name for f in dataclasses.fields(CheckRow)}
+def test_the_columns_that_the_scripts_read_exist() -> None:
     columns = {column.name for column in TRIAL_COLUMNS}
     assert columns >= {"trial_id", "outcome", "backend", "train_seconds", "compile_seconds"}
-    assert set(timings.SLOW) < set(PEERS)
 
 
-def test_summaries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "checks.csv").write_text("check,case,measured,allowed,verdict,note\na,b,1,2,green,\nc,d,3,2,red,why\n")
-    summary.checks(str(tmp_path / "checks.csv"))
-    assert capsys.readouterr().out == "checks: {'green': 1, 'red': 1}\nRED c: d: 3 of 2: why\n"
+def test_the_timings_that_are_chosen_exist() -> None:
+    """The words behind -k choose workloads of the GPU, and none of the peers that compile for minutes."""
+    command = next(words for script, words in _python_commands() if "benchmarks/test_step.py" in words)
+    command = ["-m", "pytest", command[2], "--benchmark-only", "-q", "-k", command[command.index("-k") + 1]]
+    done = subprocess.run([sys.executable, *command, "--collect-only"], capture_output=True, text=True, cwd=ROOT)
+    listed = done.stdout
+    assert done.returncode == 0, listed
+    for name in ("default: freewalk-cuda]", "trials 132: torch-cuda]", "hidden 254: jax-cuda]", "T 20: cupy-cuda]"):
+        assert f"cuda: {name}" in listed
+    assert "compile" not in listed
+
+
+def test_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, outcome in (("gpu", "reached"), ("cpu", "plateau")):
         (tmp_path / name).mkdir()
         head = "trial_id,outcome,backend,train_seconds,compile_seconds\n"

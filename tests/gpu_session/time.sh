@@ -1,10 +1,13 @@
 # How fast is it? About five minutes: bash tests/gpu_session/time.sh   in the repository's root; README.md beside it says more.
-# $OUT gets timings.csv, gpu.md, environment.json, launches.json, ncu.txt, sanitizer.txt, log.txt.
+# $OUT gets timings.json, timings.txt, gpu.md, launches.json, ncu.txt, sanitizer.txt, log.txt.
 . tests/gpu_session/setup.sh
-# alone on the GPU, the most telling workloads first; every row is on disk at once
-timeout 180 python3 $here/timings.py bench --suite gpu --only timings --quick --time-limit 150 --out /tmp/timings > /tmp/timings.txt 2>&1
+# alone on the GPU, the most telling workloads first; what is measured when time is up is kept
+timeout -s INT 170 python3 -m pytest benchmarks/test_step.py --benchmark-only -q -p no:cacheprovider \
+  -k "cuda and not compile and not func and (default or 132 or 254 or 126 or 20)" --benchmark-max-time=1 \
+  --benchmark-json=/tmp/timings.json > "$OUT/timings.txt" 2>&1
 said "timings: exit $?"
-cp /tmp/timings/timings.csv /tmp/timings/gpu.md /tmp/timings/environment.json "$OUT/"
+cp /tmp/timings.json "$OUT/"
+timeout 30 python3 -m benchmarks.documentation /tmp/timings.json --page "$OUT/gpu.md"
 sed -n '/^## Timings/,$p' "$OUT/gpu.md" | cut -c1-170 | head -n 60
 timeout 90 python3 $here/launches.py 2>&1 | cut -c1-260 | tee -a "$OUT/log.txt"
 said "launch shapes"

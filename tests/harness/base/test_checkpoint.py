@@ -137,8 +137,8 @@ def test_a_checkpoint_says_whose_it_is() -> None:
 
 def test_checkpoints_that_change_places_are_of_no_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials of one shape could take each other's state: the results must be those of an undisturbed sweep."""
-    monkeypatch.setattr("freewalk.harness.trial.trial.SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr("freewalk.harness.engine.work.SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("freewalk.harness.trial.trial.SECONDS_BETWEEN_CHECKS", 0.0)
+    monkeypatch.setattr("freewalk.harness.engine.work.SECONDS_BETWEEN_CHECKS", 0.0)
     made = resolve(
         ["hidden=3", "stddev=0.1", "batch_size=4"],
         tasks=["xor"],
@@ -168,8 +168,8 @@ def test_a_stopped_engine_leaves_checkpoints_that_another_goes_on_from(
     plan: MakePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("freewalk.harness.engine.engine._WORTH_SAVING_SECONDS", 0.0)
-    monkeypatch.setattr("freewalk.harness.trial.trial.SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr("freewalk.harness.engine.work.SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("freewalk.harness.trial.trial.SECONDS_BETWEEN_CHECKS", 0.0)
+    monkeypatch.setattr("freewalk.harness.engine.work.SECONDS_BETWEEN_CHECKS", 0.0)
     trials = plan("hidden=3", "stddev=0.1,0.2,0.4", "batch_size=4", tasks=["xor"], seeds=range(2)).trials
     budget = replace(BUDGET, steps_per_epoch=500)
     saved: dict[str, Checkpoint] = {}
@@ -200,8 +200,8 @@ def test_a_stopped_engine_leaves_checkpoints_that_another_goes_on_from(
 
 def test_a_sweep_that_was_left_goes_on_from_its_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first run is abandoned without a word after its first checkpoints; the second must not start again."""
-    monkeypatch.setattr("freewalk.harness.trial.trial.SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr("freewalk.harness.engine.work.SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("freewalk.harness.trial.trial.SECONDS_BETWEEN_CHECKS", 0.0)
+    monkeypatch.setattr("freewalk.harness.engine.work.SECONDS_BETWEEN_CHECKS", 0.0)
     made = resolve(
         ["hidden=3", "stddev=0.1,0.2", "batch_size=4"],
         tasks=["xor"],

@@ -15,7 +15,7 @@ import pytest
 
 import freewalk
 from freewalk.harness.base import interrupts
-from freewalk.harness.weights.weights_file import SavedWeights, save_weights
+from freewalk.harness.weights.weights_file import SavedWeights, save
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.results.files.export import read_csv
 from freewalk.results.store.store import Store
@@ -51,7 +51,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = FreeNetwork(2, 1, 3)
     parameters = {"hidden": 3, "timesteps": ENDLESS}
     matrix = np.full((network.n_from, network.n_to), 0.1)
-    save_weights(path, SavedWeights(matrix, network, "xor", parameters, {}, "walk", None, ENDLESS, None))
+    save(path, SavedWeights(matrix, network, "xor", parameters, {}, "walk", None, ENDLESS, None))
     return path
 
 

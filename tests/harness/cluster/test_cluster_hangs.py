@@ -26,7 +26,7 @@ from freewalk.harness.trial.events import Finished, Started
 from freewalk.results.files.export import read_csv
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'freewalk[cluster]'")
-from freewalk.harness.cluster import connection, flight, members, pulse, remote
+from freewalk.harness.cluster import connection, flight, members, remote
 from freewalk.harness.cluster.dispatch import Dispatch
 from freewalk.harness.cluster.flight import Flight
 from freewalk.harness.cluster.members import Member
@@ -40,9 +40,9 @@ Harness = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Wait seconds where a sweep waits for a minute."""
-    for module in (pulse, flight):
-        monkeypatch.setattr(module, "SECONDS_BETWEEN", 0.5)
-    monkeypatch.setattr(pulse, "SILENT_SECONDS", 12.0)
+    for module in (members, flight):
+        monkeypatch.setattr(module, "SECONDS_BETWEEN_PULSES", 0.5)
+    monkeypatch.setattr(members, "SILENT_SECONDS", 12.0)
     monkeypatch.setattr(flight, "STUCK_SECONDS", 12.0)
     monkeypatch.setattr(flight, "LONGER_EACH_TIME", 1.0)
     monkeypatch.setattr(flight, "_TIMES_THE_LONGEST", 2.0)
@@ -284,4 +284,4 @@ def test_a_slice_that_moves_or_waits_is_not_stuck() -> None:
     one = Flight((), member=None)  # type: ignore[arg-type]
     for k in range(100):
         one.heard(None if k % 7 == 0 else k // 2)
-        assert one.stuck_seconds <= 2 * flight.SECONDS_BETWEEN
+        assert one.stuck_seconds <= 2 * flight.SECONDS_BETWEEN_PULSES

@@ -182,8 +182,8 @@ def _foreign(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (lambda path: path.write_bytes(b"not a database" * 100), "damaged or no database"),
-        (lambda path: path.write_bytes(path.read_bytes()[:50]), "damaged or no database"),
+        (lambda path: path.write_bytes(b"not a database" * 100), "damaged or not a database"),
+        (lambda path: path.write_bytes(path.read_bytes()[:50]), "damaged or not a database"),
         (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "damaged"),
         (_foreign, "belongs to another program"),
     ],

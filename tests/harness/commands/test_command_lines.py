@@ -34,7 +34,7 @@ REPEATED = [
     ("show", "--table"),
     ("merge", "--out"),
     ("compare", "--check"),
-    ("bench", "--suite"),
+    ("bench", "--backend"),
 ]
 
 

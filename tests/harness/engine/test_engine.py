@@ -128,7 +128,7 @@ def test_a_consumer_that_leaves_finds_the_rest_in_the_drain(plan: MakePlan) -> N
 
 def test_the_last_trial_takes_over_the_idle_threads(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_module, "_WORTH_SPREADING_SECONDS", 0.0)
-    monkeypatch.setattr(trial_module, "SECONDS_BETWEEN_LOOKS", 1e-4)
+    monkeypatch.setattr(trial_module, "SECONDS_BETWEEN_CHECKS", 1e-4)
     spread: list[int] = []
     walks: list[Any] = []
     make_walk, really_spread = Backend.make_walk, Backend.spread
@@ -194,8 +194,8 @@ def test_trials_under_way_are_reported(plan: MakePlan, monkeypatch: pytest.Monke
     monkeypatch.setattr(engine_module, "_SECONDS_BETWEEN_REPORTS", 0.0)
     monkeypatch.setattr(engine_module, "_SECONDS_OF_A_REPORT", 0.0)
     monkeypatch.setattr(events_module, "_SECONDS_BETWEEN_CURVES", 0.0)
-    monkeypatch.setattr(trial_module, "SECONDS_BETWEEN_LOOKS", 1e-4)
-    monkeypatch.setattr(group_module, "SECONDS_BETWEEN_LOOKS", 1e-4)
+    monkeypatch.setattr(trial_module, "SECONDS_BETWEEN_CHECKS", 1e-4)
+    monkeypatch.setattr(group_module, "SECONDS_BETWEEN_CHECKS", 1e-4)
     monkeypatch.setattr(engine_module, "_MOST_EVENTS", 10**6)
     for specs in ((), ("stddev=0.1,0.5",)):
         trials = trials_of(plan, 2, "update=normalised", *specs)

@@ -19,7 +19,8 @@ from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Cell, Plan, Trial, expand
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.terminal.leaderboard import Leaderboard, varying_parameters
-from freewalk.harness.trial.trial import TrialResult, run_trial, start_trial
+from freewalk.harness.trial.trial import run_trial, start_trial
+from freewalk.harness.trial.watch import TrialResult
 from freewalk.kernels.backend import resolve_backend
 
 MakePlan = Callable[..., Plan]
@@ -136,15 +137,16 @@ def test_the_estimate_of_gradient_methods_has_the_right_size(plan: MakePlan) -> 
     assert expected / 5 < spent < expected * 5, "other work on this machine may double either"
 
 
-def test_with_a_budget_of_evaluations_a_trial_costs_what_they_cost(plan: MakePlan) -> None:
-    def steps_seconds(of: Cell, budget: Budget) -> float:
-        return Course(of, budget).steps * seconds_per_step(of)
+def trial_seconds(cell: Cell, budget: Budget) -> float:
+    return Course(cell, budget).steps * seconds_per_step(cell)
 
+
+def test_with_a_budget_of_evaluations_a_trial_costs_what_they_cost(plan: MakePlan) -> None:
     budget = Budget(epochs=2, steps_per_epoch=5, evaluation_points=16, evaluations=10**6)
-    small, large = (steps_seconds(cell(plan, f"batch_size={n}"), budget) for n in (50, 5000))
+    small, large = (trial_seconds(cell(plan, f"batch_size={n}"), budget) for n in (50, 5000))
     assert small == pytest.approx(large, rel=1e-3)
     steps = Budget(epochs=2, steps_per_epoch=5, evaluation_points=16)
-    small, large = (steps_seconds(cell(plan, f"batch_size={n}"), steps) for n in (50, 5000))
+    small, large = (trial_seconds(cell(plan, f"batch_size={n}"), steps) for n in (50, 5000))
     assert 100 * small == pytest.approx(large, rel=1e-3)
 
 

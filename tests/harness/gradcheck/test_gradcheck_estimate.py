@@ -7,7 +7,7 @@ import pytest
 
 from freewalk.harness.gradcheck.estimate import check_estimate
 from freewalk.harness.gradcheck.layers import array_layers
-from freewalk.harness.gradcheck.table import estimate_sentence
+from freewalk.harness.terminal.gradcheck_table import estimate_sentence
 
 N_WEIGHTS = 30
 LAYERS = array_layers(["W", "b"], [(5, 5), (5,)])

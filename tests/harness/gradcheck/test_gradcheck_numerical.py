@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from freewalk.harness.gradcheck.factors import factor_words
 from freewalk.harness.gradcheck.numerical import central_differences, judge, second_look
+from freewalk.harness.gradcheck.words import factor_words
 
 W = np.array([[0.3, -1.2], [2.0, 0.7]])
 

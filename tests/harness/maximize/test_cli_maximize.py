@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from freewalk.harness.weights.weights_file import SavedWeights, load_weights, save_weights
+from freewalk.harness.weights.weights_file import SavedWeights, load_weights, save
 from freewalk.kernels.model.network import FreeNetwork
 
 Harness = Callable[..., Any]
@@ -19,7 +19,7 @@ Refused = Callable[..., str]
 def line(tmp_path: Path) -> str:
     """sigmoid(x_0 - 2 x_1), of no task."""
     weights = np.array([[1.0], [-2.0], [0.0], [0.0]])
-    save_weights(tmp_path / "line.npz", SavedWeights(weights, FreeNetwork(2, 1, 0), None, {}, {}, timesteps=1))
+    save(tmp_path / "line.npz", SavedWeights(weights, FreeNetwork(2, 1, 0), None, {}, {}, timesteps=1))
     return "line.npz"
 
 
@@ -27,7 +27,7 @@ def line(tmp_path: Path) -> str:
 def memory(tmp_path: Path) -> str:
     network = FreeNetwork(2, 1, 0, sequence_input=True)
     weights = np.array([[1.0], [-1.0], [0.0], [4.0]])
-    save_weights(tmp_path / "memory.npz", SavedWeights(weights, network, None, {}, {}, timesteps=2))
+    save(tmp_path / "memory.npz", SavedWeights(weights, network, None, {}, {}, timesteps=2))
     return "memory.npz"
 
 
@@ -50,7 +50,7 @@ def test_restarts_that_ended_elsewhere(harness: Harness, tmp_path: Path) -> None
     weights = np.zeros((network.n_from, network.n_to))
     weights[0, 1:], weights[1, 1:] = 8.0, -8.0 * np.array([-2.5, -1.5, 1.5, 2.5])
     weights[3:, 0] = 2.0, -2.0, 4.0, -4.0
-    save_weights(tmp_path / "w.npz", SavedWeights(weights, network, None, {}, {}, timesteps=2))
+    save(tmp_path / "w.npz", SavedWeights(weights, network, None, {}, {}, timesteps=2))
     found = json.loads(harness("maximize", "--weights", "w.npz", "--bounds", "-4,4", "--json").out)
     line = harness("maximize", "--weights", "w.npz", "--bounds", "-4,4").out.splitlines()[-1]
     assert 0 < found["restarts_at_best"] < 20
@@ -158,6 +158,6 @@ def test_mistakes(refused: Refused, line: str, arguments: list[str], message: st
 def test_no_file_and_weights_that_are_not_finite(refused: Refused, tmp_path: Path) -> None:
     assert "there is no file w.npz" in refused("maximize", "--weights", "w.npz", "--bounds", "0,1")
     wild = SavedWeights(np.full((4, 1), np.nan), FreeNetwork(2, 1, 0), None, {}, {"outcome": "diverged"}, timesteps=1)
-    save_weights(tmp_path / "w.npz", wild)
+    save(tmp_path / "w.npz", wild)
     message = refused("maximize", "--weights", "w.npz", "--bounds", "0,1")
     assert "--weights w.npz has weights that are not finite, its training ended diverged" in message

@@ -66,7 +66,7 @@ def test_spreading_changes_no_bit_whatever_the_method(plan: MakePlan, method: st
             if spread and now.trainer.step == 1:
                 CPU.spread(now.trainer)
 
-        run_trial(run, CPU, look=look)
+        run_trial(run, CPU, check=look)
         return run.trainer.weights
 
     assert np.array_equal(finish(spread=False), finish(spread=True))

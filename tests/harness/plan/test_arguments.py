@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -17,6 +18,7 @@ from freewalk.harness.base.errors import UsageError
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.plan.arguments import seeds_of, specs_and_tables
 from freewalk.harness.plan.plugins import unload_all
+from freewalk.harness.plan.settings import RunSettings
 from freewalk.methods import ArrayTrainer, OwnMethod
 from freewalk.tasks import from_arrays
 from freewalk.tasks.registry import TASKS
@@ -191,3 +193,12 @@ def test_numbers_of_numpy(kind: Callable[[int], Any]) -> None:
         evaluation_points=kind(16),
     )
     assert found.trials[["param_hidden", "seed", "steps"]].to_numpy().tolist() == [[2, 3, 2]]
+
+
+def test_the_settings_are_keywords() -> None:
+    parameters = inspect.signature(freewalk.sweep).parameters
+    assert {*RunSettings.model_fields} < {*parameters}
+    assert "settings" not in parameters
+    assert ", ".join(RunSettings.model_fields) in str(freewalk.sweep.__doc__)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'epoch' \(did you mean 'epochs'\?\)"):
+        freewalk.sweep(task="xor", epoch=3)

@@ -74,6 +74,12 @@ def test_every_spelling_and_a_copy_are_one_cell(text: Path, monkeypatch: pytest.
     assert plan_of("data/text.txt").cells[0].parameters["source"] == str(text)
 
 
+def test_a_sweep_with_files_and_without_goes_on(harness: Any, text: Path) -> None:
+    command = [*COMMON, "--task", "xor", "--grid", "source=data/text.txt", "--seeds", "0:1", "--out", "out"]
+    assert [harness(*command).code for _ in range(2)] == [0, 0]
+    assert sorted(pd.read_csv("out/trials.csv")["task"]) == ["characters", "xor"]
+
+
 def test_the_tasks_own_names_are_what_they_were() -> None:
     configuration = resolve(["hidden=3"], registry=BuiltInRegistry(), tasks=["characters"])
     ids = [[t.trial_id for t in expand(configuration, BuiltInRegistry(), as_spelled=s).trials] for s in (False, True)]

@@ -220,6 +220,6 @@ def test_a_database_cut_anywhere_is_refused_and_stays(undisturbed: Path, tmp_pat
     path = tmp_path / "sweep.sqlite"
     for length in (draw.randrange(1, len(whole)) for _ in range(40)):
         path.write_bytes(whole[:length])
-        with pytest.raises(StoreError, match=r"sweep\.sqlite.*(damaged|no database)"):
+        with pytest.raises(StoreError, match=r"sweep\.sqlite.*(damaged|not a database)"):
             check_database(path)
         assert path.read_bytes() == whole[:length]

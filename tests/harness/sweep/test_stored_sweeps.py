@@ -17,7 +17,7 @@ from freewalk.harness.engine import choice as engines
 from freewalk.harness.methods import problem
 from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.plan.plan import Cell, fill
-from freewalk.harness.trial.final_measure import measure_test_part
+from freewalk.harness.trial.measures import measure_test_part
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.tasks import from_arrays, register
 from freewalk.tasks.registry import TASKS, unregister

@@ -23,9 +23,10 @@ from freewalk.harness.plan.plan import Trial
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.sweep import Opened, Sweep
 from freewalk.harness.terminal import progress as progress_module
-from freewalk.harness.terminal.progress import Tally, make_progress
+from freewalk.harness.terminal.progress import make_progress
+from freewalk.harness.terminal.tally import Tally
 from freewalk.harness.trial.events import Advanced, Failed, Finished, Standing, Started
-from freewalk.harness.trial.trial import TrialResult
+from freewalk.harness.trial.watch import TrialResult
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COMMAND = "import sys; from freewalk.harness.cli import main; main()"

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from freewalk.harness.plan.plan import Plan
-from freewalk.harness.trial.trial import Budget, TrialResult, TrialRun, run_trial, start_trial
+from freewalk.harness.trial.trial import Budget, TrialRun, run_trial, start_trial
+from freewalk.harness.trial.watch import TrialResult
 from freewalk.kernels.backend import resolve_backend
 from freewalk.results.ending.convergence import Convergence
 from freewalk.results.report.explanation import explain
@@ -46,7 +47,7 @@ import sys
 
 import numpy as np
 
-from freewalk.harness.trial.output_signal import output_signal
+from freewalk.harness.trial.measures import output_signal
 from original_programs import AdditionProgram
 
 golden = np.load(sys.argv[1])

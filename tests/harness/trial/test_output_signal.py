@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from freewalk.harness.methods.problem import resolve_problem
-from freewalk.harness.trial.output_signal import heldout_signal, output_signal
+from freewalk.harness.trial.measures import heldout_signal, output_signal
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Stream, philox, uniform_from_words
 from freewalk.kernels.reference import reference

@@ -11,15 +11,8 @@ import pytest
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Plan
 from freewalk.harness.trial import trial as trial_module
-from freewalk.harness.trial.trial import (
-    Interrupted,
-    TrialResult,
-    TrialRun,
-    peak_memory_mb,
-    run_trial,
-    spread_if_worth,
-    start_trial,
-)
+from freewalk.harness.trial.trial import Interrupted, TrialRun, run_trial, spread_if_worth, start_trial
+from freewalk.harness.trial.watch import TrialResult, peak_memory_mb
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.model.walk import Progress
 
@@ -116,15 +109,15 @@ def test_it_looks_often_in_a_long_epoch(plan: MakePlan) -> None:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        run_trial(started, CPU, look=look)
+        run_trial(started, CPU, check=look)
     pauses = np.diff(looks)
-    assert np.median(pauses) < 2 * trial_module.SECONDS_BETWEEN_LOOKS
-    assert pauses.max() < 10 * trial_module.SECONDS_BETWEEN_LOOKS, "even on a busy machine"
+    assert np.median(pauses) < 2 * trial_module.SECONDS_BETWEEN_CHECKS
+    assert pauses.max() < 10 * trial_module.SECONDS_BETWEEN_CHECKS, "even on a busy machine"
     assert started.trainer.step > len(looks), "not every step is looked at"
 
 
 def weights_after(plan: MakePlan, seconds_between_looks: float, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(trial_module, "SECONDS_BETWEEN_LOOKS", seconds_between_looks)
+    monkeypatch.setattr(trial_module, "SECONDS_BETWEEN_CHECKS", seconds_between_looks)
     started = begin(plan, "shifted-sums", *FAST, epochs=3, steps_per_epoch=40)
     run_trial(started, CPU)
     return started.trainer.weights
@@ -143,7 +136,7 @@ def test_spreading_changes_no_bit(plan: MakePlan) -> None:
             if spread and now.trainer.step >= 3:
                 CPU.spread(now.trainer)
 
-        result = run_trial(started, CPU, look=look)
+        result = run_trial(started, CPU, check=look)
         assert (started.trainer.threads > 1) is spread  # type: ignore[attr-defined]
         return started.trainer.weights, [(p.step, p.metric, p.value) for p in result.curve]
 

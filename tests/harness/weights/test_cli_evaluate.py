@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import freewalk
 from freewalk import NNRndTraining
-from freewalk.harness.weights.weights_file import FORMAT_VERSION, SavedWeights, load_weights, save_weights
+from freewalk.harness.weights.weights_file import FORMAT_VERSION, SavedWeights, load_weights, save
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.reference import reference
 from freewalk.tasks.registry import unregister
@@ -426,7 +426,7 @@ def test_older_files_take_their_timesteps_from_parameters_or_task(tmp_path: Path
     network = FreeNetwork(2, 1, 3)
     for parameters, timesteps in (({"timesteps": 6}, 6), ({}, 4)):
         path = tmp_path / f"w{timesteps}.npz"
-        save_weights(path, SavedWeights(np.ones((7, 4)), network, "xor", parameters, {}))
+        save(path, SavedWeights(np.ones((7, 4)), network, "xor", parameters, {}))
         with np.load(path) as archive:
             described = json.loads(str(archive["description"])) | {"version": version}
         del described["timesteps"]

@@ -13,7 +13,7 @@ import pytest
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.weights import weights_file
-from freewalk.harness.weights.weights_file import FORMAT_VERSION, SavedWeights, load_weights, save_weights
+from freewalk.harness.weights.weights_file import FORMAT_VERSION, SavedWeights, load_weights, save
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 
@@ -52,7 +52,7 @@ def everything_else(saved: SavedWeights) -> dict[str, Any]:
 
 
 def test_there_and_back(path: Path) -> None:
-    save_weights(path, SAVED)
+    save(path, SAVED)
     loaded = load_weights(path)
     assert np.array_equal(loaded.weights, SAVED.weights)
     assert loaded.weights.dtype == np.float64
@@ -63,7 +63,7 @@ def test_there_and_back(path: Path) -> None:
 
 
 def test_a_layered_network_there_and_back(path: Path) -> None:
-    save_weights(path, LAYERED)
+    save(path, LAYERED)
     loaded = load_weights(path)
     assert np.array_equal(loaded.weights, LAYERED.weights)
     assert everything_else(loaded) == everything_else(LAYERED)
@@ -114,14 +114,14 @@ def test_a_weight_outside_the_layers_is_refused(path: Path) -> None:
 def test_weights_that_are_not_finite_survive(path: Path) -> None:
     wild = np.full_like(SAVED.weights, np.nan)
     wild[0] = np.inf
-    save_weights(path, replace(SAVED, weights=wild))
+    save(path, replace(SAVED, weights=wild))
     assert np.array_equal(load_weights(path).weights, wild, equal_nan=True)
 
 
 def test_an_existing_file_stays(path: Path) -> None:
     path.write_text("mine")
     with pytest.raises(UsageError, match="exists already; give another name"):
-        save_weights(path, SAVED)
+        save(path, SAVED)
     assert path.read_text() == "mine"
     assert len(list(path.parent.iterdir())) == 1
 
@@ -129,7 +129,7 @@ def test_an_existing_file_stays(path: Path) -> None:
 def test_a_file_that_came_in_between_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights_file, "check_free", lambda path, option: path.write_text("mine"))
     with pytest.raises(UsageError, match="exists already; give another name"):
-        save_weights(path, SAVED)
+        save(path, SAVED)
     assert path.read_text() == "mine"
     assert len(list(path.parent.iterdir())) == 1
 
@@ -143,32 +143,32 @@ def test_a_disk_that_fills_up_leaves_things_as_they_were(
         raise OSError(28, "No space left on device")
 
     if replacing:
-        save_weights(path, SAVED)
+        save(path, SAVED)
     whole = path.read_bytes() if replacing else None
     monkeypatch.setattr(np, "savez", half)
     with pytest.raises(UsageError, match=r"cannot be written \(No space left on device\)"):
-        save_weights(path, SAVED, replace=replacing)
+        save(path, SAVED, replace=replacing)
     assert [entry.read_bytes() for entry in path.parent.iterdir()] == ([whole] if replacing else [])
 
 
 def test_a_file_is_replaced_when_asked_for(path: Path) -> None:
-    save_weights(path, SAVED)
+    save(path, SAVED)
     other = replace(SAVED, weights=SAVED.weights + 1)
-    save_weights(path, other, replace=True)
+    save(path, other, replace=True)
     assert np.array_equal(load_weights(path).weights, other.weights)
     assert len(list(path.parent.iterdir())) == 1
     path.unlink()
-    save_weights(path.parent / "new" / "w.npz", SAVED, replace=True)
+    save(path.parent / "new" / "w.npz", SAVED, replace=True)
     path.mkdir()
     with pytest.raises(UsageError, match="cannot be written"):
-        save_weights(path, SAVED, replace=True)
+        save(path, SAVED, replace=True)
 
 
 @pytest.mark.parametrize("place", ["/proc/w.npz", "file/w.npz"])
 def test_a_place_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match=r"cannot be written .*give another name"):
-        save_weights(tmp_path / place, SAVED)
+        save(tmp_path / place, SAVED)
 
 
 def test_no_file(path: Path) -> None:
@@ -177,14 +177,14 @@ def test_no_file(path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_refused(path: Path, share: float) -> None:
-    save_weights(path, SAVED)
+    save(path, SAVED)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     assert "damaged" in refusal(path)
 
 
 def test_any_flipped_bit_is_refused_or_harmless(path: Path) -> None:
-    save_weights(path, SAVED)
+    save(path, SAVED)
     whole = path.read_bytes()
     for at in range(0, len(whole), 7):
         spoilt = bytearray(whole)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_simulation import CASES, POINTS, Case, configuration_of, mask_of, network_of
+from device_noise import lost_near_zero
 from drawing import EXAMPLE, draw_many
 
-from freewalk.harness.bench.checks.noise import lost_near_zero
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cuda.device import why_unusable
 from freewalk.kernels.model.network import FreeNetwork

@@ -193,8 +193,8 @@ def make_folder(path: Path) -> None:
     [
         (truncate, "damaged"),
         (scramble, "damaged"),
-        (replace_by_text, "no database"),
-        (cut_in_the_header, "no database"),
+        (replace_by_text, "not a database"),
+        (cut_in_the_header, "not a database"),
         (make_foreign, "another program"),
         (make_newer, f"layout {SCHEMA_VERSION + 1}.*reads layouts up to {SCHEMA_VERSION}"),
         (make_folder, "not a file"),

@@ -183,7 +183,7 @@ def test_csv_of_an_older_layout_has_no_columns_that_are_not_known(
     monkeypatch.setattr("freewalk.results.tables.reading.SCHEMA_VERSION", 2)
     for header, culprit in [("schema_version,task,colour", "colour"), ("schema_version,method,task", "order")]:
         (first_store / "summary.csv").write_text(f"{header}\n1,xor,walk\n")
-        with pytest.raises(StoreError, match=f"no summary table .see .*{culprit}"):
+        with pytest.raises(StoreError, match=f"not a summary table .see .*{culprit}"):
             read_table(first_store / "summary.csv", "summary")
 
 

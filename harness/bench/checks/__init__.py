@@ -1,1 +1,0 @@
-"""Is the device right? Noise, steps, walks, batches of trials, repeatability and a sweep, against other backends."""

@@ -1,0 +1,49 @@
+"""Where tables go, how wide they may be, and how values stand in JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Any
+
+import click
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_WIDTH_OF_A_PIPE = 160
+
+
+def make_console() -> Console:
+    """Return standard output's console: as wide as the terminal, or as tables elsewhere may be."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+
+
+def print_line(console: Console, text: str, **style: Any) -> None:
+    """Print a text as it is, however long."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True, **style)
+
+
+def make_table(title: str | None = None) -> Table:
+    """Return a table without rows, in the one style that there is."""
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+
+
+def plain(value: Any, *, nan: str | None = "nan") -> Any:
+    """Return a value as JSON holds it: what is missing as null, NaN as `nan`, infinities as "inf" and "-inf"."""
+    if isinstance(value, dict):
+        return {str(key): plain(item, nan=nan) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, nan=nan) for item in value]
+    if value is pd.NA:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return nan if math.isnan(value) else str(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def print_json(value: Any, *, nan: str | None = "nan") -> None:
+    """Print a value as JSON; see `plain`."""
+    click.echo(json.dumps(plain(value, nan=nan), indent=2, allow_nan=False))
