@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.cluster.choice import chosen_cluster
-from freewalk.harness.methods.plugins import lent
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.arguments import (
     names_and_objects,
     number_of,
@@ -24,6 +22,8 @@ from freewalk.harness.plan.arguments import (
     takes_settings,
 )
 from freewalk.harness.plan.configuration import resolve
+from freewalk.harness.plan.plugins import lent
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.sweep import Sweep
 from freewalk.kernels.machine.threads import limited_threads
 from freewalk.results.analysis.cells import counted_once
@@ -32,7 +32,7 @@ from freewalk.results.store.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from freewalk.harness.methods.registered import OwnMethod
+    from freewalk.harness.methods.method import OwnMethod
     from freewalk.tasks.task import Task
 
 

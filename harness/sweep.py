@@ -23,7 +23,6 @@ from freewalk.harness.engine.choice import (
 from freewalk.harness.engine.engine import Engine
 from freewalk.harness.engine.estimate import refuse_too_large
 from freewalk.harness.methods.problem import resolve_problem
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.parameters.parameters import Scalar
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import SweepConfiguration, sweep_id
@@ -32,6 +31,7 @@ from freewalk.harness.plan.joining import Joined, as_begun, described, join, pla
 from freewalk.harness.plan.kept_document import keep_document
 from freewalk.harness.plan.places import by_content, located, named_as_here, stored_names
 from freewalk.harness.plan.plan import Plan, Trial, expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.targets import warn_of_targets
 from freewalk.harness.trial.events import Advanced, Event, Failed, Finished, Saved, Started, Stopped
 from freewalk.kernels.backend import Backend

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 
-from freewalk.harness.parameters.parameters import CONDITIONS, METHOD_PARAMETERS, PARAMETERS, Parameter, uses
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.parameters.parameters import CONDITIONS, PARAMETERS, Parameter, uses
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import METRIC_DESCRIPTIONS
 
@@ -25,8 +26,8 @@ def _values(parameter: Parameter) -> str:
 
 def _where(parameter: Parameter) -> str:
     """Return for which methods it is and what it needs, such as ``, for walk``; empty where that is nothing."""
-    users = parameter.methods or tuple(METHOD_PARAMETERS)
-    words = "" if len(users) == len(METHOD_PARAMETERS) else f", for {' and '.join(users)}"
+    users = parameter.methods or tuple(METHODS)
+    words = "" if len(users) == len(METHODS) else f", for {' and '.join(users)}"
     if parameter.name in CONDITIONS:
         bound = [method for method in users if uses(CONDITIONS[parameter.name][0], method)]
         words += f", needs {parameter.condition}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from freewalk.results.base.text import printable
 
 _LONGEST_ERROR = 400
-_ALSO_CALLED = {
+ALSO_CALLED: dict[str, tuple[str, ...]] = {
     "stddev": ("sigma", "std", "sd", "noise_std"),
     "learning_rate": ("lr", "lrate", "eta", "alpha", "step_size"),
     "batch_size": ("popsize", "pop_size", "population", "population_size"),
@@ -20,10 +20,6 @@ _ALSO_CALLED = {
     "activation": ("nonlinearity",),
     "length": ("seqlen", "seq_len", "sequence_length"),
     "source": ("dataset",),
-    "walk": ("random_walk", "es", "spsa", "weight_perturbation", "wp"),
-    "backprop": ("bp", "bptt", "gradient_descent"),
-    "numerical": ("fd", "finite_differences"),
-    "synthetic": ("dni",),
     "gaussian": ("normal",),
     "rademacher": ("sign", "signs", "bernoulli"),
     "sigmoid": ("logistic",),
@@ -32,7 +28,7 @@ _ALSO_CALLED = {
     "cuda": ("gpu", "nvidia"),
     "seeds": ("seed",),
 }
-"""What papers and other libraries call a parameter, a value, a method, a backend or a setting.
+"""What papers and other libraries call a parameter, a value, a backend or a setting, and a method once it is read.
 
 By spelling alone each would be missed, or taken for another."""
 
@@ -66,7 +62,7 @@ def nearest(name: str, known: Collection[str]) -> str:
 def meant(name: str, known: Collection[str]) -> str | None:
     """Return the known name of what the field or another library calls `name`; None if there is none."""
     wanted = _plainly(name)
-    return next((candidate for candidate in known if wanted in _ALSO_CALLED.get(_plainly(candidate), ())), None)
+    return next((candidate for candidate in known if wanted in ALSO_CALLED.get(_plainly(candidate), ())), None)
 
 
 def _resembling(name: str, known: Collection[str]) -> str | None:

@@ -21,6 +21,7 @@ from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.engine.choice import by_home
 from freewalk.harness.engine.packing import works_of
 from freewalk.harness.engine.work import Work
+from freewalk.harness.methods.registered import DEFAULT_METHOD
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Trial
 from freewalk.harness.trial.events import Event
@@ -55,7 +56,7 @@ class ClusterEngine:
     def __init__(
         self, cluster: Cluster, choice: str, budget: Budget, plan: Sequence[Trial], *, checkpoint_seconds: float
     ) -> None:
-        self.backend = cluster.home(choice, "walk")
+        self.backend = cluster.home(choice, DEFAULT_METHOD)
         self.compile_seconds = 0.0
         self._cluster = cluster
         self._choice = choice

@@ -27,10 +27,10 @@ from freewalk.harness.base.errors import one_line
 from freewalk.harness.cluster.same_data import TaskData, refuse_other_sources
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.engine.slices import Slice, run_slice
-from freewalk.harness.methods.plugins import load_plugins
 from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell
+from freewalk.harness.plan.plugins import load_plugins
 from freewalk.harness.trial.events import Failed
 from freewalk.kernels.backend import Backend, BackendName, resolve_backend
 from freewalk.tasks.registry import TASKS

@@ -32,11 +32,12 @@ def command(backend: str, threads: int | None, as_json: bool) -> None:
     from freewalk.harness.base.text import counted
     from freewalk.harness.bench import WORKLOADS, beside_numpy
     from freewalk.harness.engine.choice import backend_for
+    from freewalk.harness.methods.registered import DEFAULT_METHOD
     from freewalk.harness.terminal.console import print_json
     from freewalk.kernels.machine.threads import limited_threads
 
     with limited_threads(threads):
-        chosen = backend_for(backend, "walk")
+        chosen = backend_for(backend, DEFAULT_METHOD)
         facts, rows = environment(chosen), beside_numpy(chosen, WORKLOADS)
         if as_json:
             print_json({**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]})

@@ -28,7 +28,7 @@ def weights_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def load_given(file: Path | None, weights: Path | None, plugins: tuple[str, ...]) -> tuple[Path, Any]:
     """Return the one file of weights that a command was given, and what it holds, once plug-ins are loaded."""
-    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
+    from freewalk.harness.plan.plugins import load_entry_points, load_plugins
     from freewalk.harness.weights.weights_file import load
 
     if file is not None and weights is not None:

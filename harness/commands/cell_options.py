@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from freewalk.harness.commands.options import option
-from freewalk.harness.parameters.parameters import METHOD_PARAMETERS, PARAMETERS
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.parameters.parameters import PARAMETERS
 
 
 def cell_options(
@@ -21,7 +22,7 @@ def cell_options(
         for name in reversed(list(names)):
             parameter = PARAMETERS[name]
             default = others.get(name, parameter.default_text)
-            some = 0 < len(parameter.methods) < len(METHOD_PARAMETERS)
+            some = 0 < len(parameter.methods) < len(METHODS)
             users = f" ({', '.join(parameter.methods)})" if some else ""
             text = f"{parameter.help[0].upper()}{parameter.help[1:]}{users}.  [default: {default}]"
             metavar = "|".join(parameter.choices) or "VALUE"

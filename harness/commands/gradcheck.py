@@ -10,6 +10,8 @@ from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, load_for, weights_option
 from freewalk.harness.commands.cell_options import cell_options, set_option
 from freewalk.harness.commands.options import option, plugin_option, threads_option
+from freewalk.harness.methods.backprop import BACKPROP
+from freewalk.harness.methods.walk import WALK
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.plan.single_trial import own_settings, single_trial
 
@@ -24,7 +26,7 @@ _DEFAULTS = {"batch_size": "16"}
 
 @click.command("gradcheck")
 @option("--task", metavar="NAME", help="Whose data and sizes; see harness tasks.")
-@option("--method", metavar="NAME", help="Method.  [default: backprop]")
+@option("--method", metavar="NAME", help=f"Method.  [default: {BACKPROP.name}]")
 @option("--seed", metavar="SEED", default="0", help="Seed.")
 @weights_option("Check at these weights, saved by train.")
 @option(
@@ -61,9 +63,9 @@ def command(
     from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.engine.estimate import refuse_too_large
     from freewalk.harness.gradcheck.cell import check_cell
-    from freewalk.harness.methods.plugins import load_plugins
     from freewalk.harness.methods.problem import resolve_problem
     from freewalk.harness.plan.plan import Plan
+    from freewalk.harness.plan.plugins import load_plugins
     from freewalk.harness.terminal.console import print_json
     from freewalk.harness.terminal.gradcheck_table import facts_of, print_check
 
@@ -78,20 +80,21 @@ def command(
         initial = saved.weights
     if task is None:
         raise UsageError("gradcheck needs --task NAME or --weights FILE; see harness tasks")
+    method = method or BACKPROP.name
     # under the raw rule a step of the walk is its estimate; what an optimizer makes of it does not matter
-    rule = {"update": "raw"} if method == "walk" else {}
-    trial = single_trial("gradcheck", task, method or "backprop", seed, {**_DEFAULTS, **rule, **options})
-    if trial.cell.method == "walk" and not trial.cell.parameters["stddev"]:
+    rule = {"update": "raw"} if method == WALK.name else {}
+    trial = single_trial("gradcheck", task, method, seed, {**_DEFAULTS, **rule, **options})
+    problem = resolve_problem(task, method, trial.cell.parameters)
+    if problem.method.gradient == "estimated" and not trial.cell.parameters["stddev"]:
         raise UsageError("stddev=0 estimates no gradient; give one above 0")
-    problem = resolve_problem(trial.cell.task, trial.cell.method, trial.cell.parameters)
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
-    chosen = backend_for(backend, problem.method, [trial.cell])
+    chosen = backend_for(backend, method, [trial.cell])
     refuse_too_large(Plan((trial.cell,), (trial,), 0), chosen)
     check = check_cell(problem, chosen, seed=trial.seed, samples=samples, initial=initial)
     facts = {
         "task": task,
-        "method": problem.method,
+        "method": method,
         "seed": trial.seed,
         "n_weights": problem.n_weights,
         "datapoints": problem.configuration.batch_size,

@@ -12,13 +12,14 @@ import click
 from freewalk.harness.base.errors import UsageError, unknown_own
 from freewalk.harness.commands.cell_options import set_option
 from freewalk.harness.commands.options import option, plugin_option, threads_option
+from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.plan.single_trial import own_settings
 
 EXIT_FAILED = 3
 
 
 @click.command("ladder")
-@option("--method", default="backprop", metavar="NAME", help="Method.")
+@option("--method", default=BACKPROP.name, metavar="NAME", help="Method.")
 @option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="SEED", default=0, help="Seed.")
 @option("--backend", metavar="NAME", default="auto", help="What computes.")
 @plugin_option
@@ -44,16 +45,16 @@ def command(
     from freewalk.harness.ladder.rung import Setting, climb
     from freewalk.harness.ladder.rungs import ladder
     from freewalk.harness.ladder.tasks import checked_values
-    from freewalk.harness.methods.plugins import load_plugins
-    from freewalk.harness.methods.registered import BUILT_IN
-    from freewalk.harness.methods.registry import BuiltInRegistry
+    from freewalk.harness.methods.registered import METHODS
+    from freewalk.harness.plan.plugins import load_plugins
+    from freewalk.harness.plan.registry import BuiltInRegistry
 
     load_plugins(plugins)
     methods = BuiltInRegistry().method_names()
     if method not in methods:
         raise unknown_own("method", method, methods)
     own = own_settings(settings, {})
-    if own and method in BUILT_IN:
+    if own and METHODS[method].recipes:
         raise UsageError(f"--set {next(iter(own))}=...: {method} climbs with settings of its own; leave --set out")
     checked_values(own)
     setting = Setting(method, seed, backend_for(backend, method), own)

@@ -54,7 +54,7 @@ def command(
     that needs nothing else, and summary.csv, ranking.csv, methods.csv and sensitivity.csv. It lists the sweeps of a
     folder that holds several.
     """
-    from freewalk.harness.methods.plugins import load_plugins
+    from freewalk.harness.plan.plugins import load_plugins
     from freewalk.results.base.errors import StoreError
 
     load_plugins(plugins)

@@ -113,9 +113,9 @@ def command(
     there into trials.csv, curves.csv and summary.csv.
     """
     from freewalk.harness.cluster.choice import chosen_cluster
-    from freewalk.harness.methods.registry import BuiltInRegistry
     from freewalk.harness.plan.configuration import resolve
     from freewalk.harness.plan.places import default_directory
+    from freewalk.harness.plan.registry import BuiltInRegistry
     from freewalk.harness.sweep import Sweep
     from freewalk.results.base.errors import StoreError
 

@@ -23,7 +23,7 @@ def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     With NAME, one task, with what is known of how hard it is.
     """
     from freewalk.harness.base.errors import unknown_own
-    from freewalk.harness.methods.plugins import load_entry_points, load_plugins
+    from freewalk.harness.plan.plugins import load_entry_points, load_plugins
     from freewalk.tasks.registry import TASKS
 
     load_entry_points()

@@ -14,7 +14,7 @@ from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for, weights_option
 from freewalk.harness.commands.cell_options import cell_options, set_option
 from freewalk.harness.commands.options import option, plugin_option, run_options, threads_option, without_overridden
-from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.harness.parameters.parameters import DEFAULT_METHOD, PARAMETERS
 from freewalk.harness.plan.single_trial import axis, own_settings
 
 _SECONDS_BETWEEN_LINES = 2.0
@@ -50,9 +50,9 @@ def command(
 
     The trial is the same, to the last bit, as in a sweep with the same settings.
     """
-    from freewalk.harness.methods.plugins import load_plugins
-    from freewalk.harness.methods.registry import BuiltInRegistry
     from freewalk.harness.plan.configuration import resolve
+    from freewalk.harness.plan.plugins import load_plugins
+    from freewalk.harness.plan.registry import BuiltInRegistry
 
     options = {name: value for name in PARAMETERS if (value := given.pop(name, None)) is not None}
     given = without_overridden(given) | {"plugins": load_plugins(plugins)}
@@ -65,7 +65,7 @@ def command(
     options |= own_settings(settings, given_options)
     grid = [axis(name, value) for name, value in options.items()]
     configuration = resolve(
-        grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or "walk"], seeds=seed, **given
+        grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or DEFAULT_METHOD], seeds=seed, **given
     )
     return _train(configuration, save, weights, saved, quiet=quiet, as_json=as_json)
 
@@ -98,9 +98,9 @@ def _train(
 ) -> int:
     from freewalk.harness.engine.choice import backend_for, note_of
     from freewalk.harness.engine.estimate import refuse_too_large
-    from freewalk.harness.methods.registry import BuiltInRegistry
     from freewalk.harness.plan.budget import Budget
     from freewalk.harness.plan.plan import expand
+    from freewalk.harness.plan.registry import BuiltInRegistry
     from freewalk.harness.plan.targets import warn_of_targets
     from freewalk.harness.terminal.console import plain
     from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_problem

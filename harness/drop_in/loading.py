@@ -8,6 +8,7 @@ from typing import Any
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.keys import KEYS
+from freewalk.harness.methods.walk import WALK
 from freewalk.harness.weights.weights_file import load
 
 _NAMES = {"stddev": "test_stddev", "onehot_input": "net_input_add_onehot", "onehot_target": "net_target_add_onehot"}
@@ -47,7 +48,7 @@ def config_of(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     seed = saved.record.get("seed")
     if isinstance(seed, int):
         described["seed"] = (seed + 1) % 2**64  # the old one would bring the noise that the weights have seen
-    if saved.method == "walk":
+    if saved.method == WALK.name:
         described |= _walk_keys(saved.parameters, config)
     return {**described, **config}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from freewalk.harness.base.environment import memory_bytes
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.keys import Keys, read_keys
-from freewalk.harness.parameters.fields import DEFAULT_LEARNING_RATES
+from freewalk.harness.methods.walk import WALK
 from freewalk.kernels.cpu.layout import most_bytes, shape_of
 from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
@@ -127,7 +127,7 @@ def _configuration(keys: Keys) -> WalkConfiguration:
     _refuse_without_effect(keys)
     optimizer: Optimizer = keys.optimizer or "sgd"
     rate = keys.learning_rate
-    fixed = DEFAULT_LEARNING_RATES["walk"][optimizer] if rate is None or callable(rate) else rate
+    fixed = WALK.learning_rates[optimizer] if rate is None or callable(rate) else rate
     try:
         return WalkConfiguration(
             stddev=keys.test_stddev,

@@ -19,12 +19,11 @@ from freewalk.harness.drop_in.batches import batch_of, inputs_of, unpack, why_no
 from freewalk.harness.drop_in.debugging import line_of, tensors_of
 from freewalk.harness.drop_in.settings import Settings, settings_of
 from freewalk.harness.drop_in.steps import make_stepper
+from freewalk.harness.methods.walk import WALK
 from freewalk.harness.weights.outputs import Measures, measure
 from freewalk.harness.weights.weights_file import SavedWeights, save
 
 Array = NDArray[np.float64]
-
-_METHOD = "walk"
 
 
 class SupportsNext(Protocol):
@@ -120,10 +119,8 @@ class NNRndTraining:
         if math.isfinite(self.loss):
             record["train_loss"] = self.loss
         mask = settings.mask if settings.widths is None else None
-        timesteps = settings.configuration.timesteps
-        return SavedWeights(
-            self.weights, settings.network, None, settings.parameters, record, _METHOD, settings.widths, timesteps, mask
-        )
+        described = settings.network, None, settings.parameters, record, WALK.name, settings.widths
+        return SavedWeights(self.weights, *described, settings.configuration.timesteps, mask)
 
     def train(self, iterator: Iterable[Any] | SupportsNext) -> None:
         """Take the configuration's epochs times epoch_steps steps, each on one `next(iterator)`.

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.engine import Engine
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan, Trial
 from freewalk.harness.plan.settings import BACKENDS
@@ -15,9 +16,6 @@ from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
 from freewalk.kernels.machine.threads import usable_threads
 from freewalk.tasks.registry import TASKS
-
-_BATCHED = "walk"
-"""The method whose kernels exist on every backend."""
 
 
 def engines_for(
@@ -77,7 +75,7 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
 
 def backend_of(backend: Backend, method: str) -> Backend:
     """Return where a method runs on a backend: the walk there, others on the CPU if it has no kernels for them."""
-    return backend if method == _BATCHED or not backend.most_in_a_pack else resolve_backend("cpu")
+    return backend if METHODS[method].runs_on_gpus or not backend.most_in_a_pack else resolve_backend("cpu")
 
 
 def backend_for(name: str, method: str, cells: Iterable[Cell] = ()) -> Backend:
@@ -109,7 +107,7 @@ def where(backend: Backend) -> dict[str, object]:
 
 def refuse_methods_without_kernels(choice: str, methods: Sequence[str]) -> None:
     """Raise UsageError if a GPU was demanded for a method that has no kernels there."""
-    missing = [method for method in methods if method != _BATCHED]
+    missing = [method for method in methods if not METHODS[method].runs_on_gpus]
     if choice == "cuda" and missing:
         raise UsageError(
             f"backend cuda has no kernels for method {', '.join(missing)}; give --backend auto, which runs the walk on"

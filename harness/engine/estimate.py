@@ -98,7 +98,7 @@ def memory_mb(cell: Cell) -> float:
     if problem.layers is not None and takes_products(problem):
         activations = _ACTIVATION_ARRAYS * problem.configuration.batch_size * sum(problem.layers.widths)
         return 8 * (activations + _WEIGHT_ARRAYS * network.n_weights) / 1e6
-    through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * (cell.method == "backprop")
+    through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * problem.method.keeps_timesteps
     return (most_bytes(shape_of(network, problem.timesteps)) + through_time) / 1e6
 
 

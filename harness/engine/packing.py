@@ -14,7 +14,6 @@ from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
 from freewalk.harness.trial.trial import resolve_trial
 from freewalk.kernels.backend import Backend
-from freewalk.kernels.model.walk import WalkConfiguration
 
 
 def works_of(
@@ -62,14 +61,14 @@ def works_of(
 
 def _shared(trial: Trial, problem: ResolvedProblem, budget: Budget, backend: Backend) -> Hashable | None:
     """Return what the trials of a pack have in common; None for a trial that no pack takes."""
-    configuration = problem.configuration
-    if not isinstance(configuration, WalkConfiguration) or not _most(backend):
+    alike = problem.method.alike(problem.configuration, backend)
+    if alike is None or not _most(backend):
         return None
     data = problem.problem
     return (
-        *(problem.task.name, problem.network, problem.layers, data.datapoint, data.argument, configuration.noise),
+        *(problem.task.name, problem.network, problem.layers, data.datapoint, data.argument, alike),
         data.evaluation_points(budget.evaluation_points),
-        trial.seed if backend.most_sharing_noise else configuration.sides,
+        trial.seed if backend.most_sharing_noise else None,
     )
 
 

@@ -18,13 +18,10 @@ from freewalk.harness.gradcheck.layers import Layer, free_layers, layered_layers
 from freewalk.harness.gradcheck.planted import faulty_gradients
 from freewalk.harness.gradcheck.report import TOLERANCE, Report, check_gradient
 from freewalk.harness.methods.problem import ResolvedProblem
-from freewalk.harness.methods.registered import OwnConfiguration
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.data.datapoints import draw
-from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.noise import Stream
-from freewalk.kernels.model.walk import Trainer, WalkConfiguration
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.gradient import loss_gradient
 
@@ -33,9 +30,6 @@ Datapoints = tuple[NDArray[Any], NDArray[Any]]
 
 _SHORT_STEP = 1e-6
 """Learning rate at which many steps leave the weights where they are."""
-_FLOAT32_TOLERANCE = 1e-3
-_DIFFERENCES_TOLERANCE = 2e-2
-"""Of a gradient by central differences of a loss in float32."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +82,13 @@ def check_cell(
     """
     at = problem.initial_weights(seed) if initial is None else initial
     exact = check_exact(problem, at, batch_of(problem, seed, 0))
-    if isinstance(problem.configuration, OwnConfiguration):
+    if problem.method.gradient == "unknown":
         direction = check_direction(first_steps(problem, backend, seed, at, samples))
         return CellCheck(exact, None, None, estimate_must_pass=False, direction=direction)
-    if problem.method == "walk":
+    if problem.method.gradient == "estimated":
         estimate = check_estimate(step_gradients(problem, backend, seed, at, samples, _SHORT_STEP), layers_of(problem))
         return CellCheck(exact, None, estimate, estimate_must_pass=True)
-    if problem.method == "synthetic":
+    if problem.method.gradient == "predicted":
         pairs = list(step_gradients(problem, backend, seed, at, samples, _SHORT_STEP))
         learned = pairs[-max(2, samples // 4) :]  # the predictors start from nothing
         last = _check_step(problem, backend, *pairs[-1], layers_of(problem)[-2:])
@@ -163,7 +157,8 @@ def step_gradients(
 
     Plain descent moves the weights by the learning rate times its gradient, so that any trainer tells its gradient.
     """
-    trainer = _start(problem, backend, seed, initial, learning_rate)
+    plain: Any = replace(problem.configuration, learning_rate=learning_rate, **problem.method.plain)  # type: ignore[type-var]
+    trainer = replace(problem, configuration=plain).start(backend, seed=seed, evaluation_points=1, initial=initial)
     for step in range(n):
         before = trainer.weights
         trainer.train(1)
@@ -180,18 +175,6 @@ def first_steps(
         trainer.train(1)
         exact = exact_gradient(problem, initial, batch_of(problem, one, 0))
         yield initial - trainer.weights, exact
-
-
-def _start(problem: ResolvedProblem, backend: Backend, seed: int, initial: Array, learning_rate: float) -> Trainer:
-    plain = {"optimizer": "sgd", "learning_rate": learning_rate, "schedule": "constant"}
-    options: dict[str, Any] = {"seed": seed, "evaluation_points": 1, "initial": initial}
-    configuration = problem.configuration
-    if isinstance(configuration, WalkConfiguration):
-        walk = replace(configuration, **plain, update="normalised")  # type: ignore[arg-type]
-        return backend.make_walk(problem.network, walk, problem.data(), mask=problem.mask, **options)
-    assert isinstance(configuration, DescentConfiguration)
-    descent = replace(configuration, **plain)  # type: ignore[arg-type]
-    return backend.make_descent(problem.network, descent, problem.data(), layers=problem.layers, **options)
 
 
 def batch_of(problem: ResolvedProblem, seed: int, step: int) -> Datapoints:
@@ -214,19 +197,13 @@ def _check_step(
 
     Rounding goes with a layer's largest derivatives, not with each: the tolerance is relative to both.
     """
-    tolerance = _step_tolerance(problem, backend)
+    tolerance = problem.method.tolerances[backend.dtype != "float64"]
     noise = np.zeros(exact.size)
     for layer in layers:
         size = float(np.sqrt(np.mean(exact.reshape(-1)[layer.indices] ** 2))) if layer.indices.size else 0.0
         noise[layer.indices] = tolerance * size + 1e-9
     counts = _counts(problem, problem.configuration.batch_size)
     return check_gradient(taken, exact, layers, tolerance=tolerance, noise=noise.reshape(exact.shape), counts=counts)
-
-
-def _step_tolerance(problem: ResolvedProblem, backend: Backend) -> float:
-    if backend.dtype == "float64":
-        return 100 * TOLERANCE if problem.method == "numerical" else TOLERANCE
-    return _DIFFERENCES_TOLERANCE if problem.method == "numerical" else _FLOAT32_TOLERANCE
 
 
 def _counts(problem: ResolvedProblem, n_cases: int) -> dict[str, float]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.harness.methods.method import Method
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
-from freewalk.harness.methods.registered import METHODS, Method, OwnMethod, register, unregister
-from freewalk.harness.parameters.parameters import METHOD_PARAMETERS, Scalar, default_of
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.parameters.parameters import Scalar, add_method, default_of, remove_method
 from freewalk.harness.plan.plan import fill
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.data.datapoints import draw_rows
@@ -210,13 +211,13 @@ def check_method(
 def _registered(method: Method) -> Iterator[None]:
     """Let a method have its name while it is checked."""
     known = METHODS.get(method.name) is method
-    if not known and isinstance(method, OwnMethod):
-        register(method)
+    if not known:
+        add_method(method)
     try:
         yield
     finally:
         if not known:
-            unregister(method.name)
+            remove_method(method.name)
 
 
 def _method_complaints(method: Method, settings: dict[str, Scalar], task: str, steps: int) -> Complaints:
@@ -250,7 +251,7 @@ def _method_problem(method: Method, settings: dict[str, Scalar], task: str, step
     if "architecture" not in settings:
         small["hidden"] = 3
     parameters = fill(method.name, {**small, **settings}, TASKS[task].parameters)
-    for name in METHOD_PARAMETERS[method.name].model_fields:
+    for name in method.parameters.model_fields:
         if parameters[name] is None and name not in ("learning_rate", "schedule", "momentum", "optimizer"):
             parameters[name] = default_of(name, method.name)
     return resolve_problem(task, method.name, parameters, steps)

@@ -8,7 +8,8 @@ import numpy as np
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.ladder.rung import Attempt, Setting, Skip
-from freewalk.harness.ladder.tasks import Recipe, checked_values, learn, learn_problem
+from freewalk.harness.ladder.tasks import checked_values, learn, learn_problem
+from freewalk.harness.methods.method import Recipe
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.model.layered import LayeredNetwork
@@ -50,7 +51,7 @@ def segments_problem(method: str, recipe: Recipe) -> ResolvedProblem:
     configuration = METHODS[method].configure(
         checked_values(recipe.options), timesteps=layers.depth, steps=recipe.steps
     )
-    return ResolvedProblem(task, task.problem({}), method, layers.free_network, layers, configuration)
+    return ResolvedProblem(task, task.problem({}), METHODS[method], layers.free_network, layers, configuration)
 
 
 def learn_segments(setting: Setting, recipe: Recipe) -> Attempt:

@@ -9,8 +9,9 @@ from freewalk.harness.gradcheck.cell import CellCheck, batch_of, check_cell, exa
 from freewalk.harness.gradcheck.report import Report
 from freewalk.harness.ladder.rung import Attempt, Setting
 from freewalk.harness.ladder.tasks import checked_values
+from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
-from freewalk.harness.methods.registered import BUILT_IN
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import Scalar
 
 NEURON, HIDDEN_LAYER = "2-1", "2-3-1"
@@ -19,7 +20,7 @@ _SAMPLES = 200
 
 def neuron_gradient(setting: Setting) -> Attempt:
     """Check the derivative by the weighted sum of one neuron, which is that by its bias."""
-    problem = _problem("backprop", NEURON, {})
+    problem = _problem(BACKPROP.name, NEURON, {})
     weights = problem.initial_weights(setting.seed)
     data = batch_of(problem, setting.seed, 0)
     analytic = exact_gradient(problem, weights, data)
@@ -39,9 +40,7 @@ def hidden_gradient(setting: Setting) -> Attempt:
 
 
 def _problem(method: str, architecture: str, own: Mapping[str, str]) -> ResolvedProblem:
-    parameters: dict[str, Scalar] = {"architecture": architecture, "batch_size": 16}
-    if method in BUILT_IN:
-        parameters |= {"stddev": 0.01, "update": "raw", "sides": "two"}
+    parameters: dict[str, Scalar] = {"architecture": architecture, "batch_size": 16, **METHODS[method].checked_with}
     return resolve_problem("and", method, {**parameters, **checked_values(own)})
 
 

@@ -1,8 +1,6 @@
-"""The rungs in their order, and the settings with which each method is known to climb them."""
+"""The rungs in their order."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from freewalk.harness.ladder.digits import SEGMENTS_NETWORK, learn_digits, learn_segments
 from freewalk.harness.ladder.gradients import (
@@ -13,56 +11,19 @@ from freewalk.harness.ladder.gradients import (
     weight_gradient,
 )
 from freewalk.harness.ladder.rung import Attempt, Rung, Setting
-from freewalk.harness.ladder.tasks import Recipe, learn
-
-_EXACT = {"optimizer": "adam", "learning_rate": "0.05", "batch_size": "16"}
-_GUESSED = {**_EXACT, "predictor": "conditioned"}
-_WALK = {"update": "normalised", "optimizer": "adam", "learning_rate": "0.05", "stddev": "0.05", "batch_size": "64"}
-_CLASSES = {"optimizer": "adam", "learning_rate": "0.01", "batch_size": "32"}
-_GUESSED_CLASSES = {**_CLASSES, "predictor": "conditioned", "predictor_learning_rate": "0.01"}
-_WALK_CLASSES = {**_WALK, "learning_rate": "0.02", "batch_size": "128"}
-
-RECIPES: Mapping[str, Mapping[str, Recipe]] = {
-    "and": {
-        "backprop": Recipe(1000, _EXACT),
-        "numerical": Recipe(1000, _EXACT),
-        "synthetic": Recipe(2000, _GUESSED),
-        "walk": Recipe(2000, _WALK),
-    },
-    "xor": {
-        "backprop": Recipe(2000, _EXACT),
-        "numerical": Recipe(2000, _EXACT),
-        "synthetic": Recipe(4000, _GUESSED),
-        "walk": Recipe(4000, _WALK),
-    },
-    "sign": {
-        "backprop": Recipe(2000, _EXACT),
-        "numerical": Recipe(2000, _EXACT),
-        "synthetic": Recipe(4000, _GUESSED),
-        "walk": Recipe(4000, _WALK),
-    },
-    "segments": {
-        "backprop": Recipe(2000, _CLASSES),
-        "numerical": Recipe(600, _CLASSES),
-        "synthetic": Recipe(4000, _GUESSED_CLASSES),
-        "walk": Recipe(4000, _WALK_CLASSES),
-    },
-    "digits": {
-        "backprop": Recipe(4000, {**_CLASSES, "learning_rate": "0.005"}),
-        "numerical": Recipe(600, {**_CLASSES, "learning_rate": "0.005"}),
-        "synthetic": Recipe(4000, {**_GUESSED_CLASSES, "learning_rate": "0.005"}),
-        "walk": Recipe(4000, {**_WALK_CLASSES, "batch_size": "256"}),
-    },
-}
-"""By rung and method."""
+from freewalk.harness.ladder.tasks import learn
+from freewalk.harness.methods.method import Recipe
+from freewalk.harness.methods.numerical import NUMERICAL
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.methods.walk import WALK
 
 XOR_WIDTHS, SIGN_WIDTHS = "2-8-1", "1-4-1"
 
 
 def _recipe(rung: str, setting: Setting) -> Recipe:
-    """Return with which settings a method climbs; one of a plug-in with its defaults, as long as the walk."""
-    recipes = RECIPES[rung]
-    return recipes.get(setting.method) or Recipe(recipes["walk"].steps, {"batch_size": "64", **setting.own})
+    """Return with which settings a method climbs; without a recipe with its defaults, as long as the walk."""
+    known = METHODS[setting.method].recipes.get(rung)
+    return known or Recipe(WALK.recipes[rung].steps, {"batch_size": "64", **setting.own})
 
 
 def _task(name: str, task: str, architecture: str, what: str, advice: str) -> Rung:
@@ -78,7 +39,7 @@ def ladder(method: str) -> tuple[Rung, ...]:
         Rung(
             "neuron",
             "AND with one neuron, by a numerical gradient",
-            lambda setting: learn(setting, "numerical", "and", NEURON, RECIPES["and"]["numerical"]),
+            lambda setting: learn(setting, NUMERICAL.name, "and", NEURON, NUMERICAL.recipes["and"]),
             "differences of the loss need nothing but the loss: look at the forward pass, the loss and the data",
         ),
         Rung(

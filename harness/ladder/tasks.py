@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.text import counted, significant
 from freewalk.harness.engine.choice import backend_of
 from freewalk.harness.ladder.rung import Attempt, Setting
+from freewalk.harness.methods.method import Recipe
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.parameters.parameters import Scalar, check_axis
 from freewalk.harness.parameters.values import parse_values
@@ -19,14 +19,6 @@ from freewalk.results.report.explanation import explain
 
 _EPOCHS = 50
 _EVALUATION_POINTS = 1000
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Settings with which a method is known to learn a task, from any of many seeds."""
-
-    steps: int
-    options: Mapping[str, str]
 
 
 def checked_values(options: Mapping[str, str]) -> dict[str, Scalar]:
@@ -53,7 +45,7 @@ def learn_problem(setting: Setting, problem: ResolvedProblem, recipe: Recipe) ->
     budget = Budget(
         epochs=_EPOCHS, steps_per_epoch=max(1, recipe.steps // _EPOCHS), evaluation_points=_EVALUATION_POINTS
     )
-    backend = backend_of(setting.backend, problem.method)
+    backend = backend_of(setting.backend, problem.method.name)
     run = start_problem(problem, setting.seed, budget, backend)
     result = run_trial(run, backend)
     fields = result.fields

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.methods.registered import Start
+from freewalk.harness.methods.method import Start
 from freewalk.kernels.cpu.trial import run_on_arrays
 from freewalk.kernels.data.datapoints import draw
 from freewalk.kernels.model.noise import Stream

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.kernels.model.noise import NOISES
-from freewalk.kernels.model.walk import WalkConfiguration
 
 # Seconds on one core of an AVX-512 processor at 2.6 GHz; only their ratios matter, since a measurement scales the sum.
 _SECONDS_PER_ACCUMULATION = 0.08e-9
@@ -15,22 +16,20 @@ _SECONDS_PER_MATRIX_PRODUCT = 10e-6  # what NumPy spends on a layer of a few neu
 
 def step_cost(problem: ResolvedProblem) -> float:
     """Return the time of one step on one thread, in seconds of the processor above."""
-    batch_size = problem.configuration.batch_size
-    if isinstance(problem.configuration, WalkConfiguration):
-        moves = problem.network.n_weights * _SECONDS_PER_ACCUMULATION
-        return draw_cost(problem) + batch_size * (moves + 2 * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
-    # A backward pass takes twice the time of a forward pass, whatever it counts for.
-    passes = 2 * problem.n_weights if problem.method == "numerical" else 3
+    passes = problem.method.passes(problem)
+    moves = problem.network.n_weights * _SECONDS_PER_ACCUMULATION if problem.method.draws_noise else 0.0
     calls = passes * problem.timesteps * _SECONDS_PER_MATRIX_PRODUCT if takes_products(problem) else 0.0
-    return calls + batch_size * (passes * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT)
+    each = moves + passes * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT
+    return draw_cost(problem) + calls + problem.configuration.batch_size * each
 
 
 def draw_cost(problem: ResolvedProblem) -> float:
     """Return the part of a step's time that trials of one batch share: drawing unit perturbations; 0 without any."""
-    configuration = problem.configuration
-    if not isinstance(configuration, WalkConfiguration):
+    configuration: Any = problem.configuration
+    if not problem.method.draws_noise:
         return 0.0
-    return configuration.batch_size * problem.network.n_weights * NOISES[configuration.noise].seconds
+    seconds: float = configuration.batch_size * problem.network.n_weights * NOISES[configuration.noise].seconds
+    return seconds
 
 
 def judging_cost(problem: ResolvedProblem, n_points: int) -> float:
@@ -40,7 +39,7 @@ def judging_cost(problem: ResolvedProblem, n_points: int) -> float:
 
 def takes_products(problem: ResolvedProblem) -> bool:
     """Tell whether a step takes matrix products of the whole batch; other kernels know layers as a free network."""
-    return problem.layers is not None and problem.method in ("backprop", "synthetic")
+    return problem.layers is not None and problem.method.multiplies_matrices
 
 
 def _pass_seconds(problem: ResolvedProblem) -> float:

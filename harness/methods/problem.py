@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.methods.registered import METHODS, Configuration, present
-from freewalk.harness.parameters.parameters import FREE, Scalar
+from freewalk.harness.methods.method import FREE, Configuration, Method, Scalar
+from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.cpu.trial import compile_measures
 from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
@@ -31,7 +31,7 @@ class ResolvedProblem:
     task: Task
     problem: Problem
     """The task with its parameters filled in."""
-    method: str
+    method: Method
     network: FreeNetwork
     """What is trained; a layered network as the free network that it is a part of."""
     layers: LayeredNetwork | None
@@ -77,7 +77,7 @@ class ResolvedProblem:
 
     def warm_up(self, backend: Backend) -> None:
         """Compile the kernels of a trial on one thread, and what confirms its end, or load them from the cache."""
-        METHODS[self.method].warm_up(backend)
+        self.method.warm_up(backend)
         compile_measures()
 
     def start(
@@ -91,7 +91,7 @@ class ResolvedProblem:
         if initial is None and self.layers is not None:
             initial = self.initial_weights(seed)
         points = self.problem.evaluation_points(evaluation_points)
-        return METHODS[self.method].start(self, backend, seed=seed, evaluation_points=points, initial=initial)
+        return self.method.start(self, backend, seed=seed, evaluation_points=points, initial=initial)
 
 
 def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | None], steps: int = 1) -> ResolvedProblem:
@@ -118,19 +118,19 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
     UsageError
         If the task's data are in a package that is not installed.
     """
-    problem = TASKS[task].problem(parameters)
+    own, problem = METHODS[method], TASKS[task].problem(parameters)
     _refuse_without_data(task, problem)
     layers = _layers(problem, parameters)
-    if layers is None and method == "synthetic":
-        raise ValueError(f"method synthetic learns layered networks only; {_how_to_layer(problem, 'another method')}")
+    if layers is None and own.layered_only:
+        raise ValueError(f"method {method} learns layered networks only; {_how_to_layer(problem, 'another method')}")
     if layers is None:
         network = problem.network(int(parameters.get("hidden") or 0))
-        network = replace(network, **present(FreeNetwork, {"hidden_activation": parameters.get("activation")}))
+        network = replace(network, **_activation(parameters))
         timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
     else:
         network, timesteps = layers.free_network, layers.depth
-    configuration = METHODS[method].configure(parameters, timesteps=timesteps, steps=steps)
-    return ResolvedProblem(TASKS[task], problem, method, network, layers, configuration)
+    configuration = own.configure(parameters, timesteps=timesteps, steps=steps)
+    return ResolvedProblem(TASKS[task], problem, own, network, layers, configuration)
 
 
 _PACKAGES = {"sklearn": "scikit-learn"}
@@ -170,8 +170,12 @@ def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> Layere
             f"architecture={text} does not fit {problem.n_input} input and {problem.n_output} output values;"
             f" give architecture={fitting}"
         )
-    described = {"hidden_activation": parameters.get("activation")}
-    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **present(LayeredNetwork, described))
+    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **_activation(parameters))
+
+
+def _activation(parameters: Mapping[str, Scalar | None]) -> dict[str, Any]:
+    """Return what a network is told of its hidden neurons; without a word it has its own default."""
+    return {"hidden_activation": word} if (word := parameters.get("activation")) is not None else {}
 
 
 def _how_to_layer(problem: Problem, otherwise: str) -> str:

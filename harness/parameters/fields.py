@@ -1,39 +1,20 @@
-"""The fields of a cell: one for each parameter, with its type, default, range and meaning, and which method has it.
+"""The fields of a cell that do not hang on its method: each with its type, default, range and meaning.
 
-Help texts, the documentation and the checks are all made from it; see `freewalk.harness.parameters.parameters`.
+Help texts, the documentation and the checks are all made from them and from those of the methods; see
+`freewalk.harness.parameters.parameters`.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from freewalk.harness.methods.method import FREE, Parameters, Scalar
 from freewalk.kernels.model.layered import parse_architecture
-from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
-
-Scalar: TypeAlias = int | float | str
-
-FREE = "free"
-"""The architecture that has every connection."""
-
-_ESTIMATED = {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
-_EXACT = {"sgd": 1.0, "momentum": 0.3, "adam": 0.01}
-_PREDICTED = {"sgd": 0.1, "momentum": 0.01, "adam": 0.003}  # layers that move faster than predictors follow run away
-DEFAULT_LEARNING_RATES: Mapping[str, Mapping[str, float]] = {
-    "walk": _ESTIMATED,
-    "backprop": _EXACT,
-    "numerical": _EXACT,
-    "synthetic": _PREDICTED,
-}
-"""By method and optimizer."""
 
 # Datapoints are one 32-bit word of the noise's counter; other sizes meet memory's limit long before this one.
 _COUNTER_LIMIT = 2**32 - 1
 _SIZE_LIMIT = 2**31 - 1
-
-
-class _Parameters(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _canonical_architecture(text: str) -> str:
@@ -41,7 +22,7 @@ def _canonical_architecture(text: str) -> str:
     return text if text == FREE else "-".join(map(str, parse_architecture(text)))
 
 
-class CommonParameters(_Parameters):
+class CommonParameters(Parameters):
     """What every method uses."""
 
     architecture: Annotated[str, AfterValidator(_canonical_architecture)] = Field(
@@ -59,71 +40,7 @@ class CommonParameters(_Parameters):
     batch_size: int = Field(1000, ge=1, le=_COUNTER_LIMIT, description="datapoints per step")
 
 
-class PerturbationParameters(_Parameters):
-    """What decides the walk's estimate of the gradient."""
-
-    stddev: float = Field(
-        0.01, ge=0, allow_inf_nan=False, description="standard deviation of the perturbations of the weights"
-    )
-    update: Literal["raw", "normalised"] = Field(
-        "normalised",
-        description="raw: the original rule, without a learning rate (it acts as stddev squared); "
-        "normalised: divide by stddev squared and let an optimizer take the step",
-    )
-
-
-class OptimizerParameters(_Parameters):
-    """What turns a gradient, estimated or exact, into a step."""
-
-    optimizer: Literal["sgd", "momentum", "adam"] = Field("momentum", description="what turns gradients into steps")
-    learning_rate: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="length of a step along the gradient"
-    )
-    momentum: float = Field(0.9, ge=0, lt=1, description="share of the last step that is kept")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="the learning rate's course: constant, or falling to 0 along a half cosine"
-    )
-
-
-# Fields come in the order of the bases from last to first: an optimizer applies where `update` lets it.
-class WalkParameters(OptimizerParameters, PerturbationParameters):
-    """What the walk (weight perturbation) uses besides."""
-
-    sides: Literal["one", "two"] = Field(
-        "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
-    )
-    noise: Noise = Field(
-        DEFAULT_NOISE,
-        description=f"distribution of the perturbations: {', or '.join(k.summary for k in NOISES.values())}",
-    )
-
-
-class NumericalParameters(OptimizerParameters):
-    """What descent along a gradient by central differences uses besides."""
-
-
-class BackpropParameters(OptimizerParameters):
-    """What descent along the exact gradient uses besides."""
-
-    backward_cost: float = Field(
-        2.0, ge=0, allow_inf_nan=False, description="evaluations that the backward pass of one datapoint counts for"
-    )
-
-
-class SyntheticParameters(BackpropParameters):
-    """What descent along predicted gradients (decoupled neural interfaces) uses besides."""
-
-    predictor: Literal["linear", "bias", "conditioned"] = Field(
-        "linear",
-        description="what predicts a hidden layer's gradient: linear: a linear map of its output; bias: with biases; "
-        "conditioned: with biases, of its output and the target",
-    )
-    predictor_learning_rate: float = Field(
-        0.1, gt=0, allow_inf_nan=False, description="length of a predictor's steps, plain gradient descent"
-    )
-
-
-class TaskParameters(_Parameters):
+class TaskParameters(Parameters):
     """What some tasks use besides; each task has its own defaults."""
 
     bits: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="size of the task's numbers or patterns")
@@ -148,14 +65,6 @@ class TaskParameters(_Parameters):
         json_schema_extra={"values": "a name of the task's own or a path"},
     )
 
-
-METHOD_PARAMETERS: Mapping[str, type[BaseModel]] = {
-    "walk": WalkParameters,
-    "backprop": BackpropParameters,
-    "numerical": NumericalParameters,
-    "synthetic": SyntheticParameters,
-}
-"""What a method uses beyond the common parameters; a method that is not named here uses only those."""
 
 CONDITIONS: Mapping[str, tuple[str, str]] = {
     "hidden": ("architecture", FREE),

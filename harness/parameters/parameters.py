@@ -4,37 +4,27 @@ import functools
 import types
 import typing
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from freewalk.harness.base.errors import UsageError, nearest, unknown
-from freewalk.harness.parameters.fields import (
-    CONDITIONS,
-    DEFAULT_LEARNING_RATES,
-    FREE,
-    LATER_PARAMETERS,
-    CommonParameters,
-    Scalar,
-    TaskParameters,
-)
-from freewalk.harness.parameters.fields import METHOD_PARAMETERS as _BUILT_IN_METHODS
+from freewalk.harness.methods.method import FREE, Method, Scalar
+from freewalk.harness.methods.registered import BUILT_IN, DEFAULT_METHOD, METHODS
+from freewalk.harness.parameters.fields import CONDITIONS, LATER_PARAMETERS, CommonParameters, TaskParameters
 
 __all__ = [
     "AXIS_KEYS",
     "CONDITIONS",
-    "DEFAULT_LEARNING_RATES",
     "DEFAULT_METHOD",
     "FREE",
     "LATER_PARAMETERS",
-    "METHOD_PARAMETERS",
     "PARAMETERS",
     "Axes",
     "Parameter",
-    "Registry",
     "Scalar",
     "add_method",
     "add_task_parameters",
@@ -50,31 +40,7 @@ __all__ = [
 
 Axes: TypeAlias = Mapping[str, tuple[Scalar, ...]]
 
-_method_parameters: dict[str, type[BaseModel]] = dict(_BUILT_IN_METHODS)
 _task_fields: dict[str, FieldInfo] = dict(TaskParameters.model_fields)
-METHOD_PARAMETERS: Mapping[str, type[BaseModel]] = _method_parameters
-"""What each method uses beyond the common parameters, those of plug-ins included."""
-
-DEFAULT_METHOD = "walk"
-
-
-class Registry(Protocol):
-    """What a plan has to know about tasks and methods."""
-
-    def task_names(self) -> Sequence[str]:
-        """Name the tasks, in the order to show."""
-
-    def method_names(self) -> Sequence[str]:
-        """Name the methods, in the order to show."""
-
-    def task_parameters(self, task: str) -> Mapping[str, Scalar]:
-        """Give the task's own parameters with their defaults."""
-
-    def default_timesteps(self, task: str, parameters: Mapping[str, Scalar | None]) -> int:
-        """Give the timesteps for a cell that does not say; `parameters` holds all its other values."""
-
-    def evaluations_per_step(self, task: str, method: str, parameters: Mapping[str, Scalar | None]) -> float:
-        """Give what a step costs; raise ValueError with a plain sentence when the values do not fit together."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +85,10 @@ class Parameter:
 def _learning_rates_text() -> str:
     """Say the default learning rates by optimizer, methods with equal ones together."""
     methods: dict[str, list[str]] = {}
-    for method, rates in DEFAULT_LEARNING_RATES.items():
-        text = ", ".join(f"{rate:g} with {optimizer}" for optimizer, rate in rates.items())
-        methods.setdefault(text, []).append(method)
-    return "; ".join(f"{', '.join(names)}: {text}" for text, names in methods.items())
+    for name, method in METHODS.items():
+        text = ", ".join(f"{rate:g} with {optimizer}" for optimizer, rate in method.learning_rates.items())
+        methods.setdefault(text, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in methods.items() if text)
 
 
 def _collect() -> Iterator[Parameter]:
@@ -130,9 +96,9 @@ def _collect() -> Iterator[Parameter]:
         yield Parameter(name, "common", field, ())
     owners: dict[str, list[str]] = {}
     fields: dict[str, FieldInfo] = {}
-    for method, model in METHOD_PARAMETERS.items():
-        for name, field in model.model_fields.items():
-            owners.setdefault(name, []).append(method)
+    for method in METHODS.values():
+        for name, field in method.parameters.model_fields.items():
+            owners.setdefault(name, []).append(method.name)
             fields.setdefault(name, field)
     for name, field in fields.items():
         yield Parameter(name, "method", field, tuple(owners[name]))
@@ -197,27 +163,33 @@ class _AxisKeys(Collection[str]):
 AXIS_KEYS: Collection[str] = _AxisKeys()
 
 
-def add_method(method: str, model: type[BaseModel]) -> None:
+def add_method(method: Method) -> None:
     """Add a method of one's own, with its parameters.
 
     Raises
     ------
     ValueError
-        If a parameter has no default or description, or a name that means something else already.
+        If its name is taken, or a parameter has no default or description, or a name that means something else already.
     """
-    for name, field in model.model_fields.items():
+    from freewalk.tasks.registry import check_name  # loads what compiles tasks
+
+    check_name("method", method.name)
+    if METHODS.get(method.name, method) is not method:
+        whose = "that comes with freewalk" if method.name in BUILT_IN else "that another plug-in brought"
+        raise ValueError(f"method {method.name!r} is the name of a method {whose}; choose another name")
+    for name, field in method.parameters.model_fields.items():
         known = PARAMETERS.get(name)
         if known is not None and (known.group != "method" or base_type(known.field) != base_type(field)):
-            raise ValueError(f"parameter {name!r} of method {method!r} means something else already: {known.help}")
-        _check_own(f"parameter {name!r} of method {method!r}", name, field)
-    _method_parameters[method] = model
+            raise ValueError(f"parameter {name!r} of method {method.name!r} means something else already: {known.help}")
+        _check_own(f"parameter {name!r} of method {method.name!r}", name, field)
+    METHODS[method.name] = method
     _collect_again()
 
 
-def remove_method(method: str) -> None:
-    """Forget a method of one's own, with the parameters that no other has."""
-    del _method_parameters[method]
-    _collect_again()
+def remove_method(name: str) -> None:
+    """Forget a method of one's own, with the parameters that no other has; those that come with freewalk stay."""
+    if name not in BUILT_IN and METHODS.pop(name, None) is not None:
+        _collect_again()
 
 
 def add_task_parameters(task: str, defaults: Mapping[str, Scalar], texts: Mapping[str, str]) -> None:
@@ -280,7 +252,7 @@ def _collect_again() -> None:
 
 def default_of(name: str, method: str) -> Scalar | None:
     """Return a parameter's default with a method; None where it depends on something else."""
-    own = METHOD_PARAMETERS[method].model_fields.get(name) if PARAMETERS[name].group == "method" else None
+    own = METHODS[method].parameters.model_fields.get(name) if PARAMETERS[name].group == "method" else None
     default: Scalar | None = (own or PARAMETERS[name].field).default
     return default
 

@@ -13,7 +13,7 @@ from typing import Any, Optional, ParamSpec, TypeVar
 import numpy as np
 
 from freewalk.harness.base.errors import UsageError, nearest
-from freewalk.harness.methods.registered import OwnMethod
+from freewalk.harness.methods.method import OwnMethod
 from freewalk.harness.parameters.parameters import Axes, check_axis
 from freewalk.harness.parameters.seeds import parse_seeds, refuse_lone_number
 from freewalk.harness.parameters.values import parse_values

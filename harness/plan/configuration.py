@@ -10,11 +10,12 @@ import tomli_w
 from pydantic import ValidationError, field_validator, model_validator
 
 from freewalk.harness.base.errors import UsageError, nearest
-from freewalk.harness.methods.plugins import load_plugins, sha256_of
-from freewalk.harness.parameters.parameters import DEFAULT_METHOD, Axes, Registry, Scalar, check_axis, requirement
+from freewalk.harness.parameters.parameters import DEFAULT_METHOD, Axes, Scalar, check_axis, requirement
 from freewalk.harness.parameters.presets import preset_names
 from freewalk.harness.parameters.seeds import checked_seeds, format_seeds, read_seeds
 from freewalk.harness.plan.grid import SEEDS, own_seeds, parse_grid
+from freewalk.harness.plan.plugins import load_plugins, sha256_of
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import RIVALS, Settings, earlier_values, words_of
 from freewalk.tasks.files import forget_files
 
@@ -74,7 +75,7 @@ def resolve(
     grid_specs: Sequence[str] = (),
     *,
     tables: Sequence[Axes] = (),
-    registry: Registry | None = None,
+    registry: BuiltInRegistry | None = None,
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
     seeds: str | Sequence[int] | None = None,

@@ -3,18 +3,11 @@
 from collections.abc import Sequence
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.parameters.parameters import (
-    CONDITIONS,
-    DEFAULT_METHOD,
-    PARAMETERS,
-    Axes,
-    Registry,
-    Scalar,
-    uses,
-)
+from freewalk.harness.parameters.parameters import CONDITIONS, DEFAULT_METHOD, PARAMETERS, Axes, Scalar, uses
+from freewalk.harness.plan.registry import BuiltInRegistry
 
 
-def useful_keys(table: Axes, registry: Registry | None = None) -> set[str]:
+def useful_keys(table: Axes, registry: BuiltInRegistry | None = None) -> set[str]:
     """Return the parameters that have an effect in at least one cell of a table, whether it names them or not.
 
     The table is a full cross product, so looking at its axes suffices. Without a registry, which knows the parameters
@@ -52,7 +45,7 @@ def _axis_or_default(table: Axes, key: str) -> tuple[Scalar, ...]:
     return table[key] if key in table else (PARAMETERS[key].field.default,)
 
 
-def refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
+def refuse_without_effect(grid: Sequence[Axes], registry: BuiltInRegistry) -> None:
     """Refuse, with a UsageError, a parameter that no cell made from it uses: whoever gave it expects an effect."""
     useful = {key for table in grid for key in useful_keys(table, registry) & set(table)}
     for table in grid:
@@ -61,7 +54,7 @@ def refuse_without_effect(grid: Sequence[Axes], registry: Registry) -> None:
                 raise UsageError(f"{key} has no effect {_reason(key, table, registry)}, or leave {key} out")
 
 
-def _reason(key: str, table: Axes, registry: Registry) -> str:
+def _reason(key: str, table: Axes, registry: BuiltInRegistry) -> str:
     parameter = PARAMETERS[key]
     if parameter.group == "task":
         users = [task for task in registry.task_names() if key in registry.task_parameters(task)]

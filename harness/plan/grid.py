@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freewalk.harness.base.errors import UsageError, meant, unknown
-from freewalk.harness.methods.plugins import load_plugins, without
-from freewalk.harness.parameters.parameters import (
-    AXIS_KEYS,
-    Axes,
-    Registry,
-    Scalar,
-    check_axis,
-)
+from freewalk.harness.parameters.parameters import AXIS_KEYS, Axes, Scalar, check_axis
 from freewalk.harness.parameters.presets import preset_names, preset_path
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.parameters.values import parse_values
 from freewalk.harness.plan.document import read_document
 from freewalk.harness.plan.effects import useful_keys
+from freewalk.harness.plan.plugins import load_plugins, without
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import Settings
 
 _LONGEST_SHOWN = 200
@@ -48,7 +43,7 @@ def parse_grid(
     tables: Sequence[Axes] = (),
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
-    registry: Registry | None = None,
+    registry: BuiltInRegistry | None = None,
     plugins: Sequence[str] = (),
 ) -> GridSpec:
     """Read all ``--grid`` arguments, and ``--task`` and ``--method``, which are axes too.
@@ -174,7 +169,7 @@ def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:
             raise UsageError(f"{where}{key} = {item!r}: must be a number or text, or a list of them")
 
 
-def _override(table: Axes, axes: Axes, registry: Registry | None) -> Axes:
+def _override(table: Axes, axes: Axes, registry: BuiltInRegistry | None) -> Axes:
     """Replace a table's axes by the command line's.
 
     Axes of the table that this robs of their effect go too: with ``--grid update=raw`` a preset's optimizer

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.methods.plugins import Plugin, entry_point_facts
 from freewalk.harness.plan.configuration import SweepConfiguration
 from freewalk.harness.plan.plan import Plan
+from freewalk.harness.plan.plugins import Plugin, entry_point_facts
 from freewalk.results.base.text import clean_text
 from freewalk.results.schema.environment import read_environment
 from freewalk.results.store.data import DataRow, file_entries, recorded

@@ -11,13 +11,14 @@ from typing import Any, TypeAlias
 
 from freewalk.harness.base.errors import UsageError, one_line
 from freewalk.harness.base.text import counted
-from freewalk.harness.methods.plugins import text_of
-from freewalk.harness.parameters.parameters import PARAMETERS, Registry
+from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.plan.configuration import SweepConfiguration, identity, to_toml
 from freewalk.harness.plan.grid import SEEDS
 from freewalk.harness.plan.places import place_of
 from freewalk.harness.plan.plan import Plan, expand
+from freewalk.harness.plan.plugins import text_of
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import earlier_values
 from freewalk.results.base.errors import StoreError
 from freewalk.results.schema.configuration import (
@@ -68,7 +69,7 @@ def as_begun(configuration: SweepConfiguration, directory: Path) -> SweepConfigu
     return configuration.model_copy(update=earlier)
 
 
-def planned(configuration: SweepConfiguration, directory: Path, registry: Registry) -> tuple[bool, Plan]:
+def planned(configuration: SweepConfiguration, directory: Path, registry: BuiltInRegistry) -> tuple[bool, Plan]:
     """Return the plan, and whether its trials are named by paths as they are spelled, as those of an older store."""
     plan = expand(configuration, registry)
     here = _of_places(plan)

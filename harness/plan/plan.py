@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from freewalk.harness.base.errors import UsageError, unknown_own
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import (
     CONDITIONS,
-    DEFAULT_LEARNING_RATES,
     FREE,
     LATER_PARAMETERS,
     PARAMETERS,
     Axes,
     Parameter,
-    Registry,
     Scalar,
     check_value,
     default_of,
@@ -30,10 +29,11 @@ from freewalk.harness.plan.configuration import STEPS_LIMIT, SweepConfiguration,
 from freewalk.harness.plan.effects import refuse_without_effect
 from freewalk.harness.plan.grid import SEEDS, own_seeds
 from freewalk.harness.plan.places import content_name, located, place_of
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import naming_values
 from freewalk.tasks.errors import DataError
 
-__all__ = ["MAX_TRIALS", "Cell", "Plan", "Registry", "Trial", "expand", "fill"]
+__all__ = ["MAX_TRIALS", "Cell", "Plan", "Trial", "expand", "fill"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Plan:
 
 def expand(
     configuration: SweepConfiguration,
-    registry: Registry,
+    registry: BuiltInRegistry,
     plugins: Sequence[str] | None = None,
     *,
     as_spelled: bool = False,
@@ -139,7 +139,7 @@ def expand(
     return Plan(tuple(cells), trials, n_points - len(cells))
 
 
-def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
+def _task_parameters(task: str, registry: BuiltInRegistry) -> dict[str, Scalar]:
     defaults = registry.task_parameters(task)
     foreign = [name for name in defaults if name not in PARAMETERS or PARAMETERS[name].group != "task"]
     if foreign:
@@ -147,11 +147,11 @@ def _task_parameters(task: str, registry: Registry) -> dict[str, Scalar]:
     return {name: check_value(name, value, f"default of task {task!r}: ") for name, value in defaults.items()}
 
 
-def _points(table: Axes, registry: Registry, task_parameters: Mapping[str, Mapping[str, Scalar]]) -> Iterator[Cell]:
+def _points(table: Axes, registry: BuiltInRegistry, of_tasks: Mapping[str, Mapping[str, Scalar]]) -> Iterator[Cell]:
     for point in itertools.product(*table.values()):
         given = dict(zip(table, point, strict=True))
         task, method = str(given["task"]), str(given["method"])
-        parameters = fill(method, given, task_parameters[task])
+        parameters = fill(method, given, of_tasks[task])
         cell = Cell(task, method, parameters)
         if parameters["timesteps"] is None and parameters["architecture"] == FREE:
             with _refusing(cell):
@@ -173,8 +173,8 @@ def fill(method: str, given: Mapping[str, Scalar], task_parameters: Mapping[str,
             filled[name] = given[name]
         elif parameter.group == "task":
             filled[name] = task_parameters[name]
-        elif name == "learning_rate" and method in DEFAULT_LEARNING_RATES:
-            filled[name] = DEFAULT_LEARNING_RATES[method][str(filled["optimizer"])]
+        elif name == "learning_rate" and METHODS[method].learning_rates:
+            filled[name] = METHODS[method].learning_rates[str(filled["optimizer"])]
         else:
             filled[name] = default_of(name, method)
     return filled
@@ -195,7 +195,7 @@ def _applies(
     return not parent or not uses(parent, method) or filled[parent] == required
 
 
-def _check(cell: Cell, registry: Registry, budget: Budget) -> None:
+def _check(cell: Cell, registry: BuiltInRegistry, budget: Budget) -> None:
     """Refuse a cell whose values do not fit each other, the task or the budget."""
     parameters = cell.parameters
     with _refusing(cell):

@@ -47,9 +47,9 @@ def single_trial(command: str, task: str, method: str, seed: str, given: Mapping
     UsageError
         If a value is wrong, does not fit the others, or makes several trials.
     """
-    from freewalk.harness.methods.registry import BuiltInRegistry
     from freewalk.harness.plan.configuration import resolve
     from freewalk.harness.plan.plan import expand
+    from freewalk.harness.plan.registry import BuiltInRegistry
 
     registry = BuiltInRegistry()
     grid = [axis(name, value) for name, value in given.items()]

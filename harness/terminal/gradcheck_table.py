@@ -13,19 +13,20 @@ from rich.table import Table
 from freewalk.harness.gradcheck.cell import CellCheck
 from freewalk.harness.gradcheck.estimate import EstimateReport
 from freewalk.harness.gradcheck.report import Report
+from freewalk.harness.methods.method import Method
 from freewalk.harness.terminal.console import make_console, make_table, print_line
 from freewalk.kernels.backend import Backend
 
 EXACT = "analytic against central differences, float64"
 
 
-def print_check(check: CellCheck, method: str, backend: Backend) -> None:
+def print_check(check: CellCheck, method: Method, backend: Backend) -> None:
     """Print the tables, the worst weights and the faults that a check of a method found."""
     console = make_console()
-    of = f"of {method} ({backend.name}, {backend.dtype}) against the analytic"
+    of = f"of {method.name} ({backend.name}, {backend.dtype}) against the analytic"
     _print_report(check.exact, EXACT, console)
     if check.stepped is not None:
-        part = "the last layer's gradient in a step" if method == "synthetic" else "the gradient a step takes"
+        part = "the last layer's gradient in a step" if method.gradient == "predicted" else "the gradient a step takes"
         _print_report(check.stepped, f"{part} {of} one", console)
     if check.estimate is not None:
         heading = f"the estimate {of} gradient"

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from freewalk.harness.base.archive import read_npz
 from freewalk.harness.base.errors import UsageError, unknown_own
 from freewalk.harness.methods.problem import ResolvedProblem
+from freewalk.harness.methods.registered import DEFAULT_METHOD
 from freewalk.harness.plan.plan import Cell
 from freewalk.harness.weights.outputs import Measures, measure, outputs_of, targets_of
 from freewalk.kernels.model.layered import LayeredNetwork
@@ -48,7 +49,7 @@ class SavedWeights:
     """Parameters of the cell that was trained."""
     record: Mapping[str, Any]
     """What training came to: outcome, steps, losses."""
-    method: str = "walk"
+    method: str = DEFAULT_METHOD
     widths: tuple[int, ...] | None = None
     """Of a layered network, from the input to the output; None for a free one."""
     timesteps: int | None = None
@@ -261,7 +262,7 @@ def _checked(
             described["task"],
             described["parameters"],
             described["record"],
-            described.get("method", "walk"),
+            described.get("method", DEFAULT_METHOD),
             None if widths is None else tuple(operator.index(width) for width in widths),
             _count(described.get("timesteps")),
             mask,

@@ -1,7 +1,7 @@
 """What a method of your own is made of, and what it meets; see docs/methods.md."""
 
 from freewalk.harness.methods.array_trainer import ArrayTrainer
-from freewalk.harness.methods.registered import Method, OwnMethod, Start
+from freewalk.harness.methods.method import Method, OwnMethod, Start
 from freewalk.kernels.model.layered import LayeredNetwork, Place
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, Evaluation, Trainer

@@ -15,10 +15,10 @@ import pytest
 from disturbed import run_undisturbed
 
 from freewalk.harness import cli
-from freewalk.harness.methods import plugins
-from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.plan import plugins
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Plan, expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 
 Snapshot: TypeAlias = dict[str, tuple[int, bytes]]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.targets import warn_of_targets
 from freewalk.tasks import DataError, Problem, Task, UnreachableTargets, from_arrays, register
 from freewalk.tasks.registry import unregister

@@ -14,7 +14,7 @@ from disturbed import assert_same_tables, states, wait_until
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.work import Work
-from freewalk.harness.methods import plugins
+from freewalk.harness.plan import plugins
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Plan
 from freewalk.tasks.characters import read_text

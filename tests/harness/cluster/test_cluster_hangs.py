@@ -19,7 +19,7 @@ from disturbed import (
 )
 
 from freewalk.harness.engine.work import Work
-from freewalk.harness.methods import plugins
+from freewalk.harness.plan import plugins
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Plan
 from freewalk.harness.trial.events import Finished, Started

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Plan
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.results.files.export import read_csv
 from freewalk.results.store.store import Store
 

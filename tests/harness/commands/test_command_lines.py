@@ -14,7 +14,7 @@ import pytest
 from conftest import TINY, Harness
 
 import freewalk
-from freewalk.harness.base.errors import _ALSO_CALLED, meant, one_line
+from freewalk.harness.base.errors import ALSO_CALLED, meant, one_line
 from freewalk.harness.methods.registered import BUILT_IN
 from freewalk.harness.parameters.parameters import AXIS_KEYS, PARAMETERS
 from freewalk.harness.plan.settings import BACKENDS, Settings
@@ -111,7 +111,7 @@ def test_no_hint_is_better_than_a_far_one(refused: Refused, name: str) -> None:
 def test_each_word_of_others_stands_for_a_name_that_there_is() -> None:
     choices = {choice for parameter in PARAMETERS.values() for choice in parameter.choices}
     names = {*AXIS_KEYS, *choices, *BUILT_IN, *BACKENDS, *Settings.model_fields}
-    for name, others in _ALSO_CALLED.items():
+    for name, others in ALSO_CALLED.items():
         assert name in names
         assert not names & set(others)
         assert all(meant(other, [name]) == name for other in others)

@@ -14,10 +14,10 @@ import freewalk
 from freewalk.harness.base.text import duration, significant
 from freewalk.harness.engine import estimate as estimate_module
 from freewalk.harness.engine.estimate import Course, estimate, memory_mb, seconds_per_step
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Cell, Plan, Trial, expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.terminal.leaderboard import Leaderboard, varying_parameters
 from freewalk.harness.trial.trial import run_trial, start_trial
 from freewalk.harness.trial.watch import TrialResult

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from freewalk.harness.methods import plugins
-from freewalk.harness.methods.registered import METHODS, NoParameters, OwnMethod
+from freewalk.harness.methods.method import OwnMethod, Parameters
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.plan import plugins
 from freewalk.kernels.data.task_functions import data_words, uniform
 from freewalk.kernels.model.noise import Stream
 from freewalk.methods import ArrayTrainer
@@ -168,7 +169,7 @@ class Climb(ArrayTrainer):
 
 
 def climbing(trainer: type[ArrayTrainer], cost: Callable[..., float] = lambda p, batch, n: 2 * batch) -> OwnMethod:
-    return OwnMethod("climbing", "", trainer, cost, NoParameters)
+    return OwnMethod("climbing", "", trainer, cost, Parameters)
 
 
 class Unseeded(Climb):
@@ -322,7 +323,7 @@ def test_whoever_follows_the_page_on_tasks_has_tasks_that_conform(tmp_path: Path
         (tmp_path / f"own_{number}.py").write_text(text, encoding="utf-8")
     assert len(found[0].strip().splitlines()) <= 20
     code = (
-        "import sys; from freewalk.harness.methods.plugins import load_plugins;"
+        "import sys; from freewalk.harness.plan.plugins import load_plugins;"
         "from freewalk.testing import check_task;"
         "from freewalk.tasks.registry import BUILT_IN, TASKS; load_plugins(sys.argv[1:]);"
         "[check_task(task) for name, task in TASKS.items() if name not in BUILT_IN]; print(len(TASKS) - len(BUILT_IN))"

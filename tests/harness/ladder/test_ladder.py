@@ -11,10 +11,10 @@ import pytest
 from freewalk.harness.gradcheck import cell
 from freewalk.harness.ladder.digits import SEGMENTS, segments_problem, seven_segments
 from freewalk.harness.ladder.rung import Attempt, Rung, RungResult, Setting, Skip, climb
-from freewalk.harness.ladder.rungs import RECIPES, ladder
-from freewalk.harness.ladder.tasks import Recipe
+from freewalk.harness.ladder.rungs import ladder
 from freewalk.harness.methods import problem
-from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.methods.method import Recipe
+from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.trainers import reference_descent
 
@@ -22,7 +22,6 @@ Harness = Callable[..., Any]
 Refused = Callable[..., str]
 
 CPU, REFERENCE = resolve_backend("cpu"), resolve_backend("reference")
-METHODS = tuple(BuiltInRegistry().method_names())
 NAMES = ["neuron", "error signal", "weights", "and", "hidden layer", "hidden and", "xor", "sign", "segments", "digits"]
 
 
@@ -63,7 +62,7 @@ def test_every_method_climbs_the_whole_ladder(method: str) -> None:
     assert results[-1].figures.endswith(
         "needs scikit-learn, which is not here; install it with: pip install scikit-learn"
     )
-    assert all(method in recipes for recipes in RECIPES.values())
+    assert {*METHODS[method].recipes} == {"and", "xor", "sign", "segments", "digits"}
 
 
 def test_the_digits_of_scikit_learn() -> None:

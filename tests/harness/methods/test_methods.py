@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import freewalk
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Plan
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.sweep import Sweep
 from freewalk.harness.trial.events import Finished
 from freewalk.harness.trial.trial import TrialRun, run_trial, start_trial

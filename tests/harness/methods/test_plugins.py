@@ -17,11 +17,11 @@ import pytest
 
 import freewalk
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.methods import plugins
-from freewalk.harness.methods.plugins import load_plugins, sha256_of
 from freewalk.harness.methods.registered import BUILT_IN as BUILT_IN_METHODS
 from freewalk.harness.methods.registered import METHODS
-from freewalk.harness.parameters.parameters import METHOD_PARAMETERS, PARAMETERS
+from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.harness.plan import plugins
+from freewalk.harness.plan.plugins import load_plugins, sha256_of
 from freewalk.tasks.registry import BUILT_IN as BUILT_IN_TASKS
 from freewalk.tasks.registry import TASKS
 
@@ -70,7 +70,7 @@ def _forget() -> Iterator[None]:
     yield
     plugins.unload_all()
     assert tuple(TASKS) == BUILT_IN_TASKS
-    assert tuple(METHODS) == BUILT_IN_METHODS == tuple(METHOD_PARAMETERS)
+    assert tuple(METHODS) == BUILT_IN_METHODS
     assert not {"reach", "edge"} & {*PARAMETERS}
 
 
@@ -137,9 +137,9 @@ def test_a_file_names_plug_ins_seen_from_its_own_folder(harness: Any, write: Any
 
 
 def test_trials_of_other_plug_ins_have_other_names(write: Any) -> None:
-    from freewalk.harness.methods.registry import BuiltInRegistry
     from freewalk.harness.plan.configuration import resolve
     from freewalk.harness.plan.plan import expand
+    from freewalk.harness.plan.registry import BuiltInRegistry
 
     def name(text: str) -> str:
         configuration = resolve(tasks=["above"], registry=BuiltInRegistry(), plugins=[write(text)])
@@ -193,7 +193,7 @@ def test_loading_twice_is_loading_once(write: Any) -> None:
 def test_another_process_loads_what_it_is_named(write: Any) -> None:
     pinned = load_plugins([write(TASK + METHOD)])
     code = (
-        "import pickle, sys; from freewalk.harness.methods.plugins import load_plugins;"
+        "import pickle, sys; from freewalk.harness.plan.plugins import load_plugins;"
         "load_plugins(pickle.load(sys.stdin.buffer));"
         "from freewalk.tasks.registry import TASKS; from freewalk.harness.methods.registered import METHODS;"
         "print(*list(TASKS)[-1:], *list(METHODS)[-1:])"

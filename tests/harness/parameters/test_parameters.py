@@ -5,12 +5,11 @@ import math
 import pytest
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import (
     AXIS_KEYS,
     CONDITIONS,
-    DEFAULT_LEARNING_RATES,
     LATER_PARAMETERS,
-    METHOD_PARAMETERS,
     PARAMETERS,
     Scalar,
     check_axis,
@@ -46,8 +45,8 @@ DEFAULTS = {
 
 def test_the_parameters_and_their_defaults() -> None:
     assert {name: parameter.field.default for name, parameter in PARAMETERS.items()} == DEFAULTS
-    assert DEFAULT_LEARNING_RATES["walk"] == {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
-    assert {*DEFAULT_LEARNING_RATES} == {*METHOD_PARAMETERS}
+    assert METHODS["walk"].learning_rates == {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
+    assert all({*method.learning_rates} == {"sgd", "momentum", "adam"} for method in METHODS.values())
     assert tuple(AXIS_KEYS)[:2] == ("task", "method")
 
 
@@ -93,7 +92,7 @@ def test_methods_use_the_common_parameters_and_their_own() -> None:
     assert uses("bits", "anything")
     assert uses("stddev", "walk")
     assert not uses("stddev", "anything")
-    assert [method for method in METHOD_PARAMETERS if uses("optimizer", method)] == [*METHOD_PARAMETERS]
+    assert [method for method in METHODS if uses("optimizer", method)] == [*METHODS]
     assert PARAMETERS["backward_cost"].methods == ("backprop", "synthetic")
     assert PARAMETERS["predictor"].methods == ("synthetic",)
     assert PARAMETERS["stddev"].methods == PARAMETERS["update"].methods == ("walk",)

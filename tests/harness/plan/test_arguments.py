@@ -15,11 +15,11 @@ import pytest
 
 import freewalk
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.methods.plugins import unload_all
-from freewalk.harness.methods.registered import METHODS, OwnMethod
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.plan.arguments import seeds_of, specs_and_tables
+from freewalk.harness.plan.plugins import unload_all
 from freewalk.harness.plan.settings import RunSettings
-from freewalk.methods import ArrayTrainer
+from freewalk.methods import ArrayTrainer, OwnMethod
 from freewalk.tasks import from_arrays
 from freewalk.tasks.registry import TASKS
 

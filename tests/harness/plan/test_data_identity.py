@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from freewalk.harness.methods.plugins import unload_all
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.configuration import identity, resolve, sweep_id, to_toml
 from freewalk.harness.plan.plan import Plan, expand
+from freewalk.harness.plan.plugins import unload_all
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.results.store.store import Store
 
 TEXT = "the quick brown fox jumps over the lazy dog, and again. " * 8

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from freewalk.harness.methods.plugins import unload_all
-from freewalk.harness.parameters.parameters import METHOD_PARAMETERS, PARAMETERS
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.harness.plan.plugins import unload_all
 from freewalk.harness.sweep import Sweep
 from freewalk.results.files.export import read_csv
 from freewalk.results.files.sources import read_source
@@ -274,7 +275,7 @@ def test_a_folder_of_other_defaults_is_refused_with_them_and_goes_on_where_they_
     with monkeypatch.context() as before:
         before.setattr(PARAMETERS["hidden"].field, "default", 5)
         before.setattr(PARAMETERS["update"].field, "default", "raw")
-        before.setattr(METHOD_PARAMETERS["walk"].model_fields["update"], "default", "raw")
+        before.setattr(METHODS["walk"].parameters.model_fields["update"], "default", "raw")
         assert harness(*command).code == 0
     refused = harness(*command)
     assert refused.code == 2

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.parameters.parameters import PARAMETERS, Scalar
 from freewalk.harness.parameters.presets import preset_names
 from freewalk.harness.plan.configuration import resolve, sweep_id
 from freewalk.harness.plan.plan import Plan, expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 
 
-class FakeRegistry:
+class FakeRegistry(BuiltInRegistry):
     """Tasks and methods enough to plan with."""
 
     def task_names(self) -> Sequence[str]:

@@ -16,7 +16,7 @@ import json, sys, time
 from pathlib import Path
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.trial.events import Advanced
-from freewalk.harness.methods.registry import BuiltInRegistry
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.sweep import Sweep
 
 grid = ["stddev=0.1,0.2", "batch_size=1,2,3,4,5", "hidden=1", "timesteps=1", "update=normalised"]

@@ -19,9 +19,9 @@ import pytest
 
 import freewalk
 from freewalk.harness.base.errors import UsageError, one_line
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.places import default_directory
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.sweep import Opened, Sweep
 from freewalk.harness.trial.events import Advanced, Finished
 from freewalk.harness.trial.trial import run_trial, start_trial

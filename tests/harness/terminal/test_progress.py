@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Trial
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.sweep import Opened, Sweep
 from freewalk.harness.terminal import progress as progress_module
 from freewalk.harness.terminal.progress import make_progress
@@ -332,7 +332,7 @@ def test_nothing_is_written_past_the_display(tmp_path: Path) -> None:
         "from freewalk.harness.plan.configuration import resolve\n"
         "from freewalk.harness.trial.events import Started\n"
         "from freewalk.harness.terminal.progress import make_progress\n"
-        "from freewalk.harness.methods.registry import BuiltInRegistry\n"
+        "from freewalk.harness.plan.registry import BuiltInRegistry\n"
         "from freewalk.harness.sweep import Opened, Sweep\n"
         "sweep = Sweep(resolve((), registry=BuiltInRegistry(), tasks=['xor'], seeds='0:4'), Path('out'))\n"
         "with make_progress(sweep, quiet=False) as progress:\n"

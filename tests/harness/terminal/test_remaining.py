@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from freewalk.harness.engine.estimate import Course
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.terminal.remaining import Remaining, shares_left
 
 

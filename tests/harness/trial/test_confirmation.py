@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from freewalk.harness.methods.problem import ResolvedProblem
-from freewalk.harness.methods.registry import BuiltInRegistry
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Cell, expand
+from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.trial.confirmation import MOST_POINTS, confirm
 from freewalk.harness.trial.trial import resolve_trial, run_trial, start_trial
 from freewalk.kernels.backend import resolve_backend

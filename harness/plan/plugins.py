@@ -20,6 +20,9 @@ from types import ModuleType
 from typing import Any, Self
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.methods.method import OwnMethod
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.parameters.parameters import add_method, add_task_parameters, keep_task_parameters, remove_method
 
 TASK_GROUP, METHOD_GROUP = "freewalk.tasks", "freewalk.methods"
 """Groups of entry points whose objects are a `Task` or an `OwnMethod`, or a list of them."""
@@ -186,7 +189,6 @@ def lent(objects: Iterable[Any]) -> Iterator[None]:
     UsageError
         If a name is taken, or one does not compile.
     """
-    from freewalk.harness.methods.registered import METHODS
     from freewalk.tasks.registry import TASKS
 
     known = {id(one) for one in (*TASKS.values(), *METHODS.values())}
@@ -218,15 +220,13 @@ def unload_all() -> None:
 
 
 def _forget(tasks: Iterable[str], methods: Iterable[str]) -> None:
-    from freewalk.harness.methods import registered as method_registry
-    from freewalk.harness.parameters.parameters import keep_task_parameters
     from freewalk.tasks import registry as task_registry
 
     for name in tasks:
         task_registry.unregister(name)
     keep_task_parameters({name for task in task_registry.TASKS.values() for name in task.parameters})
     for name in methods:
-        method_registry.unregister(name)
+        remove_method(name)
 
 
 def _load(plugin: Plugin) -> _Loaded:
@@ -246,7 +246,6 @@ def _load(plugin: Plugin) -> _Loaded:
 
 def _members(value: Any) -> Iterator[Any]:
     """Yield the tasks and methods of one's own that a value is or lists."""
-    from freewalk.harness.methods.registered import OwnMethod
     from freewalk.tasks.registry import BUILT_IN, TASKS
     from freewalk.tasks.task import Task
 
@@ -258,8 +257,6 @@ def _members(value: Any) -> Iterator[Any]:
 
 def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Register tasks and methods, all or none; return their names."""
-    from freewalk.harness.methods import registered as method_registry
-    from freewalk.harness.parameters.parameters import add_task_parameters
     from freewalk.tasks import registry as task_registry
     from freewalk.tasks.task import Task
 
@@ -274,7 +271,7 @@ def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> t
                 add_task_parameters(one.name, one.parameters, one.parameter_help)
                 one.problem({}).data()  # what does not compile is better said here than in the midst of a sweep
             else:
-                method_registry.register(one)
+                add_method(one)
                 methods.append(one.name)
         except Exception as error:
             _forget(tasks, methods)

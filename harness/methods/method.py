@@ -1,0 +1,243 @@
+"""What a method is: all that the harness knows of a way to train, for those of freewalk and for one's own.
+
+Read before any kernel is loaded: a method imports what it runs on when it starts.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from freewalk.harness.methods.problem import ResolvedProblem
+    from freewalk.kernels.backend import Backend
+    from freewalk.kernels.model.layered import LayeredNetwork
+    from freewalk.kernels.model.network import FreeNetwork
+    from freewalk.kernels.model.walk import Data, Trainer
+
+T = TypeVar("T")
+Scalar: TypeAlias = int | float | str
+Gradient: TypeAlias = Literal["exact", "estimated", "predicted", "unknown"]
+
+FREE = "free"
+"""The architecture that has every connection."""
+
+
+class Parameters(BaseModel):
+    """The model of a method without parameters of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings with which a method is known to learn a task, from any of many seeds."""
+
+    steps: int
+    options: Mapping[str, str]
+
+
+class Configuration(Protocol):
+    """What the harness asks of a method's configuration, a frozen dataclass."""
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def timesteps(self) -> int: ...  # noqa: D102
+    @property
+    def schedule_steps(self) -> int:
+        """Steps of the trial, which `dataclasses.replace` sets."""
+
+    @property
+    def effective_learning_rate(self) -> float:
+        """Learning rate on the gradient; NaN where there is none."""
+
+    def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
+        """Return what a step costs, in forward passes of one datapoint."""
+
+
+class Method(ABC):
+    """A way to train, and all that is known of it; where a method says nothing, it is taken for one of one's own."""
+
+    name: str
+    """What `--method` takes."""
+    summary: str
+    """One line for people."""
+    parameters: type[BaseModel] = Parameters
+    """Its fields are the method's parameters beyond the common ones, each with a default and a description."""
+    learning_rates: Mapping[str, float] = {}
+    """Default learning rates by optimizer; empty where the parameters say one."""
+    also_called: tuple[str, ...] = ()
+    """Its names in papers and other libraries."""
+    runs_on_gpus = False
+    """Whether it has kernels for every backend; otherwise it runs on the CPU where trials are to run on a GPU."""
+    layered_only = False
+    """Whether it learns layered networks only."""
+    draws_noise = False
+    """Whether a step draws a unit perturbation of the weights for each datapoint, which trials may share."""
+    multiplies_matrices = False
+    """Whether a step on a layered network takes matrix products of the whole batch."""
+    keeps_timesteps = False
+    """Whether a step keeps what every timestep of a lane group computed."""
+    gradient: Gradient = "unknown"
+    """What a step takes for the gradient, and so how gradcheck judges it."""
+    tolerances: tuple[float, float] = (1e-6, 1e-3)
+    """Relative errors of a step's gradient that are rounding, in float64 and in float32."""
+    plain: Mapping[str, str] = {"optimizer": "sgd", "schedule": "constant"}
+    """Fields of its configuration with which a step is the learning rate times the gradient."""
+    checked_with: Mapping[str, Scalar] = {}
+    """Parameters with which the ladder checks a step."""
+    recipes: Mapping[str, Recipe] = {}
+    """By rung of the ladder; without them it climbs with its defaults, or with settings of the user's."""
+
+    @abstractmethod
+    def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> Configuration:
+        """Return the configuration that a cell's parameters make; raise ValueError if they do not fit."""
+
+    @abstractmethod
+    def start(
+        self,
+        problem: ResolvedProblem,
+        backend: Backend,
+        *,
+        seed: int,
+        evaluation_points: int,
+        initial: NDArray[np.float64] | None,
+    ) -> Trainer:
+        """Return a trial at step 0; `initial` are its weights, None for a free network's by the seed."""
+
+    def warm_up(self, backend: Backend) -> None:  # noqa: B027 - many have nothing to compile
+        """Compile what a trial needs, so that it does not count as training."""
+
+    def passes(self, problem: ResolvedProblem) -> float:
+        """Return how many forward passes take the time of a step on one datapoint, whatever a step is said to cost."""
+        return 3  # a backward pass takes twice the time of a forward pass
+
+    def alike(self, configuration: Any, backend: Backend) -> Hashable | None:
+        """Return what configurations of trials that are packed on a backend have in common; None if none are."""
+        return None
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a method of one's own is given to start a trial."""
+
+    network: FreeNetwork
+    """What is trained; a layered network as the free network that it is a part of."""
+    mask: NDArray[np.bool_] | None
+    """(n_from, n_to), False where there is no weight; None for all."""
+    layers: LayeredNetwork | None
+    """The layered network; None for a free one."""
+    timesteps: int
+    """How often the layer is applied."""
+    data: Data
+    """Where datapoints come from."""
+    initial: NDArray[np.float64]
+    """(n_from, n_to) weights to start from, those that every method gets for the seed."""
+    seed: int
+    evaluation_points: int
+    """Held-out datapoints of an evaluation."""
+    batch_size: int
+    """Datapoints a step."""
+    steps: int
+    """Steps of the trial if it runs to its end."""
+    parameters: Any
+    """The method's own parameters, an instance of its model."""
+
+
+@dataclass(frozen=True)
+class OwnMethod(Method):
+    """A method of one's own: give it to a plug-in, see docs/methods.md.
+
+    Parameters
+    ----------
+    name, summary
+        What `--method` takes, and one line for people.
+    make_trainer
+        From `Start` to a trainer; see `freewalk.harness.methods.array_trainer.ArrayTrainer`.
+    evaluations_per_step
+        From the parameters, the batch size and the number of weights to what a step costs, in forward passes of one
+        datapoint. Budgets are shared out by it.
+    parameters
+        A pydantic model whose fields are the method's parameters beyond the common ones, each with a default and a
+        description. Fields with the name of a parameter that freewalk has must be of the same type.
+    """
+
+    name: str
+    summary: str
+    make_trainer: Callable[[Start], Trainer]
+    evaluations_per_step: Callable[[Any, int, int], float]
+    parameters: type[BaseModel] = Parameters
+
+    def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> OwnConfiguration:
+        """Return the own parameters among a cell's, checked by the model."""
+        names = self.parameters.model_fields
+        own = self.parameters(**{name: parameters[name] for name in names if parameters.get(name) is not None})
+        batch_size = int(parameters.get("batch_size") or 1)
+        return OwnConfiguration(self, own, batch_size, timesteps, steps)
+
+    def start(
+        self, problem: ResolvedProblem, backend: Backend, *, seed: int, initial: Any = None, **given: Any
+    ) -> Trainer:
+        """Return a trial at step 0."""
+        configuration = cast(OwnConfiguration, problem.configuration)
+        return self.make_trainer(
+            Start(
+                network=problem.network,
+                mask=problem.mask,
+                layers=problem.layers,
+                timesteps=problem.timesteps,
+                data=problem.data(),
+                initial=problem.initial_weights(seed) if initial is None else initial,
+                seed=seed,
+                batch_size=configuration.batch_size,
+                steps=configuration.schedule_steps,
+                parameters=configuration.parameters,
+                **given,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class OwnConfiguration:
+    """What decides a step of a method of one's own."""
+
+    method: OwnMethod = field(repr=False)
+    parameters: BaseModel
+    batch_size: int
+    timesteps: int
+    schedule_steps: int = 1
+
+    @property
+    def effective_learning_rate(self) -> float:
+        """The parameter `learning_rate`, NaN if there is none."""
+        return float(getattr(self.parameters, "learning_rate", None) or math.nan)
+
+    def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
+        """Return what the method says.
+
+        Raises
+        ------
+        ValueError
+            If that is no finite number above 0.
+        """
+        cost = float(self.method.evaluations_per_step(self.parameters, self.batch_size, n_weights))
+        if not (math.isfinite(cost) and cost > 0):
+            raise ValueError(f"method {self.method.name} says that a step costs {cost}; it must be finite and above 0")
+        return cost
+
+
+def made(kind: type[T], parameters: Mapping[str, Scalar | None], **more: Any) -> T:
+    """Return a dataclass of the values that are fields of it and not None."""
+    given = {**parameters, **more}
+    names = [one.name for one in fields(cast(Any, kind))]
+    return kind(**{name: given[name] for name in names if given.get(name) is not None})

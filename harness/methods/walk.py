@@ -1,0 +1,95 @@
+"""The walk: weight perturbation, a gradient estimated from random changes of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from freewalk.harness.methods.gradient import OptimizerParameters
+from freewalk.harness.methods.method import Configuration, Method, Parameters, Recipe, Scalar, made
+from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
+
+if TYPE_CHECKING:
+    from freewalk.harness.methods.problem import ResolvedProblem
+    from freewalk.kernels.backend import Backend
+    from freewalk.kernels.model.walk import Trainer
+
+
+class PerturbationParameters(Parameters):
+    """What decides the walk's estimate of the gradient."""
+
+    stddev: float = Field(
+        0.01, ge=0, allow_inf_nan=False, description="standard deviation of the perturbations of the weights"
+    )
+    update: Literal["raw", "normalised"] = Field(
+        "normalised",
+        description="raw: the original rule, without a learning rate (it acts as stddev squared); "
+        "normalised: divide by stddev squared and let an optimizer take the step",
+    )
+
+
+# Fields come in the order of the bases from last to first: an optimizer applies where `update` lets it.
+class WalkParameters(OptimizerParameters, PerturbationParameters):
+    """What the walk (weight perturbation) uses besides."""
+
+    sides: Literal["one", "two"] = Field(
+        "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
+    )
+    noise: Noise = Field(
+        DEFAULT_NOISE,
+        description=f"distribution of the perturbations: {', or '.join(k.summary for k in NOISES.values())}",
+    )
+
+
+_BITS = {"update": "normalised", "optimizer": "adam", "learning_rate": "0.05", "stddev": "0.05", "batch_size": "64"}
+_CLASSES = {**_BITS, "learning_rate": "0.02", "batch_size": "128"}
+
+
+class Walk(Method):
+    """The walk, on every backend."""
+
+    name = "walk"
+    summary = "smart random walk (weight perturbation): steps along a gradient estimated from random changes"
+    parameters = WalkParameters
+    learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
+    also_called = ("random_walk", "es", "spsa", "weight_perturbation", "wp")
+    runs_on_gpus = True
+    draws_noise = True
+    gradient = "estimated"
+    plain: Mapping[str, str] = {**Method.plain, "update": "normalised"}
+    checked_with: Mapping[str, Scalar] = {"stddev": 0.01, "update": "raw", "sides": "two"}
+    recipes: Mapping[str, Recipe] = {
+        "and": Recipe(2000, _BITS),
+        "xor": Recipe(4000, _BITS),
+        "sign": Recipe(4000, _BITS),
+        "segments": Recipe(4000, _CLASSES),
+        "digits": Recipe(4000, {**_CLASSES, "batch_size": "256"}),
+    }
+
+    def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> Configuration:
+        """Return the walk's configuration."""
+        from freewalk.kernels.model.walk import WalkConfiguration
+
+        return made(WalkConfiguration, parameters, timesteps=timesteps, schedule_steps=steps)
+
+    def start(self, problem: ResolvedProblem, backend: Backend, **given: Any) -> Trainer:
+        """Return a trial at step 0."""
+        configuration: Any = problem.configuration
+        return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **given)
+
+    def warm_up(self, backend: Backend) -> None:
+        """Compile the walk's kernels of one thread, or load them from the cache."""
+        backend.warm_up(self.name)
+
+    def passes(self, problem: ResolvedProblem) -> float:
+        """Return those of an unperturbed and a perturbed network."""
+        return 2
+
+    def alike(self, configuration: Any, backend: Backend) -> Hashable:
+        """Return the kind of noise, and where launches are shared but not noise, how estimates are taken."""
+        return configuration.noise, None if backend.most_sharing_noise else configuration.sides
+
+
+WALK = Walk()
