@@ -310,7 +310,7 @@ def beside_numpy(backend: Backend, workloads: Sequence[Workload]) -> Iterator[Be
     """Time the walk's step and NumPy's in turn, on as many threads; yield each workload as soon as it is known."""
     for workload in workloads:
         loops = {
-            "walk": walk_steps(workload, backend),
+            "freewalk": walk_steps(workload, backend),
             "numpy": ArrayStep().start(workload, first_weights(workload), 1),
         }
         samples: dict[str, list[float]] = {name: [] for name in loops}
@@ -320,8 +320,8 @@ def beside_numpy(backend: Backend, workloads: Sequence[Workload]) -> Iterator[Be
                 if isinstance(seconds, Exception):
                     raise seconds
                 samples[name].append(1000 * seconds)
-        ratios = [theirs / ours for ours, theirs in zip(samples["walk"], samples["numpy"], strict=False)]
-        yield Beside(workload, spread(samples["walk"]), spread(samples["numpy"]), spread(ratios))
+        ratios = [theirs / ours for ours, theirs in zip(samples["freewalk"], samples["numpy"], strict=False)]
+        yield Beside(workload, spread(samples["freewalk"]), spread(samples["numpy"]), spread(ratios))
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
