@@ -16,6 +16,7 @@ from benchmarks.peers.tensorflow_peer import make_tensorflow
 from benchmarks.peers.torch_peer import make_torch
 from freewalk.harness.bench import DEFAULT, HIDDEN_254, T_100, ArrayStep, Loop, Workload
 from freewalk.kernels.machine.threads import usable_threads
+from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES
 
 OURS: Mapping[Device, str] = {"cpu": "freewalk", "cuda": "freewalk-cuda"}
 """What the ratios of a device refer to."""
@@ -105,12 +106,13 @@ _REFERENCE = "this program's NumPy float64 reference on the same noise"
 
 def _own() -> dict[str, Implementation]:
     """Return every noise, side and number of threads, each with its floors."""
-    entries, noises, sides = {}, ("gaussian", "rademacher"), ("one", "two")
+    entries, sides = {}, ("one", "two")
     for threads in dict.fromkeys((MANY, 1)):
         few, words = "-1" * (threads == 1 < MANY), f"{threads} thread{'s' * (threads > 1)}"
-        for noise in noises:
-            kind, signs = "-rademacher" * (noise != "gaussian"), ", signs in place of normals" * (noise != "gaussian")
-            takes = "alone" if noise == "gaussian" or not few else "default"
+        for noise, drawn in NOISES.items():
+            usual = noise == DEFAULT_NOISE
+            kind, signs = f"-{noise}" * (not usual), f", noise {drawn.summary}" * (not usual)
+            takes = "alone" if usual or not few else "default"
             for side in sides:
                 entries[f"freewalk{few}{kind}{'-two' * (side == 'two')}"] = Implementation(
                     _maker(Own, "cpu", threads, noise, side),
