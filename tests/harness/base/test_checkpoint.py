@@ -171,7 +171,7 @@ def test_a_stopped_engine_leaves_checkpoints_that_another_goes_on_from(
     monkeypatch.setattr("freewalk.harness.trial.trial.SECONDS_BETWEEN_CHECKS", 0.0)
     monkeypatch.setattr("freewalk.harness.engine.work.SECONDS_BETWEEN_CHECKS", 0.0)
     trials = plan("hidden=3", "stddev=0.1,0.2,0.4", "batch_size=4", tasks=["xor"], seeds=range(2)).trials
-    budget = replace(BUDGET, steps_per_epoch=500)
+    budget = BUDGET.model_copy(update={"steps_per_epoch": 500})
     saved: dict[str, Checkpoint] = {}
     finished: dict[str, Any] = {}
     for _ in range(20):
