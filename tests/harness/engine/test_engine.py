@@ -200,7 +200,7 @@ def test_trials_under_way_are_reported(plan: MakePlan, monkeypatch: pytest.Monke
     for specs in ((), ("stddev=0.1,0.5",)):
         trials = trials_of(plan, 2, "update=normalised", *specs)
         told: dict[str, list[Standing]] = {trial.trial_id: [] for trial in trials}
-        for event in Engine(replace(CPU, workers=2), replace(SHORT, target=-1.0)).run(trials):
+        for event in Engine(replace(CPU, workers=2), SHORT.model_copy(update={"target": -1.0})).run(trials):
             if isinstance(event, Advanced):
                 for standing in event.standings:
                     told[standing.trial.trial_id].append(standing)
@@ -222,7 +222,7 @@ def test_a_report_waits_for_nobody(plan: MakePlan, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(engine_module, "_SECONDS_BETWEEN_REPORTS", 0.0)
     monkeypatch.setattr(engine_module, "_SECONDS_OF_A_REPORT", 0.0)
     monkeypatch.setattr(engine_module, "_MOST_EVENTS", 4)
-    engine = Engine(replace(CPU, workers=1), replace(SHORT, target=-1.0, steps_per_epoch=50))
+    engine = Engine(replace(CPU, workers=1), SHORT.model_copy(update={"target": -1.0, "steps_per_epoch": 50}))
     events = engine.run(slow_trials_of(plan, 1))
     first = next(events)
     time.sleep(0.3)

@@ -193,7 +193,7 @@ def test_a_batch_that_fails_fails_its_trials_only(plan: MakePlan) -> None:
 def test_stop_ends_after_a_launch_and_starts_nothing_more(plan: MakePlan) -> None:
     backend = Together(most_in_a_pack=3)
     trials = trials_of(plan, 6, "hidden=3")
-    engine = engine_of(backend, trials, replace(SHORT, steps_per_epoch=10**6, target=-1.0))
+    engine = engine_of(backend, trials, SHORT.model_copy(update={"steps_per_epoch": 10**6, "target": -1.0}))
     events: list[Event] = []
     for event in engine.run(trials):
         events.append(event)
@@ -207,7 +207,7 @@ def test_stop_ends_after_a_launch_and_starts_nothing_more(plan: MakePlan) -> Non
 
 def test_a_consumer_that_leaves_finds_the_rest_in_the_drain(plan: MakePlan) -> None:
     trials = trials_of(plan, 4, "hidden=3")
-    engine = engine_of(Together(), trials, replace(SHORT, steps_per_epoch=10**6, target=-1.0))
+    engine = engine_of(Together(), trials, SHORT.model_copy(update={"steps_per_epoch": 10**6, "target": -1.0}))
     events = engine.run(trials)
     next(events)
     events.close()
@@ -242,7 +242,9 @@ def test_what_is_left_of_a_plan_runs_as_the_whole_plan_would(plan: MakePlan) -> 
 
 def test_a_trial_alone_stops_when_told(plan: MakePlan) -> None:
     trials = trials_of(plan, 2, "hidden=3")
-    engine = engine_of(Together(fewest_in_a_pack=9), trials, replace(SHORT, steps_per_epoch=10**6, target=-1.0))
+    engine = engine_of(
+        Together(fewest_in_a_pack=9), trials, SHORT.model_copy(update={"steps_per_epoch": 10**6, "target": -1.0})
+    )
     events = []
     for event in engine.run(trials):
         events.append(event)
