@@ -82,7 +82,7 @@ def test_the_original_program_whose_error_vanishes_has_saturated() -> None:
     """Its own error, which its author watched, goes to 0 while half the bits and no sum are right."""
     done = subprocess.run(
         [sys.executable, "-c", RUN_THE_ORIGINAL, GOLDEN],
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
