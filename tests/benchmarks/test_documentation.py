@@ -146,6 +146,7 @@ def test_the_command(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert {file: file.read_bytes() for file in docs.rglob("*.*")} == before
 
 
+@pytest.mark.slow
 def test_from_pytest_benchmark_to_a_page(tmp_path: Path) -> None:
     """The seconds that the processes took are those of the table, not those of the pipe."""
     path = tmp_path / "run.json"

@@ -96,6 +96,7 @@ def run(contest: Contest, *names: str) -> dict[str, Outcome]:
     return dict(contest.run("cpu", SMALL, names, EFFORT))
 
 
+@pytest.mark.slow
 def test_all_are_checked_and_timed(contest: Contest) -> None:
     found = run(contest, OURS["cpu"], "generator", "inference", "numpy", "reference")
     for outcome in found.values():

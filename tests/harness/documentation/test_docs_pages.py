@@ -66,7 +66,10 @@ def numbers_of(text: str) -> list[float]:
     return [float(number.replace(",", "")) for number in NUMBER.findall(without_times)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem == "drop-in" else []) for page in PAGES],
+)
 def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     said, shown = "", 0

@@ -35,9 +35,12 @@ from freewalk.kernels.model.walk import Evaluation, Progress, WalkConfiguration
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed (extra cuda13 or cuda12)"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed (extra cuda13 or cuda12)"
+    ),
+]
 PAIRS = [
     (name, way)
     for name in CASES
