@@ -1,7 +1,7 @@
-"""Is a step the same by every clock? `python -m benchmarks.agreement [REPEATS [WORKLOADS]]` on a quiet machine.
+"""Is a step the same by every clock? `python -m benchmarks.agreement [ROUNDS [WORKLOADS]]` on a quiet machine.
 
-Times the default step, hidden 254 and T 100 by a plain loop, by `harness bench` and by pytest-benchmark, by turns and
-each in a process of its own, and prints the least median of the repeats. NUMBA_NUM_THREADS holds for all three.
+Times the default step, hidden 254 and T 100 by a plain loop, as `harness bench` does and as pytest-benchmark is told,
+in rounds that visit all three, since a machine may change its speed meanwhile. `WAYS` are the three as one runs them.
 """
 
 # ruff: noqa: T201
@@ -16,8 +16,21 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from benchmarks.processes import Process
 from benchmarks.runs import Run
-from freewalk.harness.bench import PROBLEM, WORKLOADS, wall_seconds
+from freewalk.harness.bench import (
+    PROBLEM,
+    WORKLOADS,
+    Effort,
+    Loop,
+    Workload,
+    calibrate,
+    measured,
+    spread,
+    walk_steps,
+    wall_seconds,
+)
+from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.machine.threads import usable_threads
 from freewalk.results.statistics.cell import median
@@ -27,19 +40,24 @@ Medians = dict[str, float]
 """Seconds a step by workload."""
 
 
+def _walk(workload: Workload) -> CpuWalk:
+    walk = CpuWalk(
+        workload.network,
+        workload.configuration,
+        PROBLEM.data(),
+        seed=1,
+        evaluation_points=1,
+        threads=usable_threads(),
+    )
+    walk.train(20)
+    return walk
+
+
 def plain(n: int) -> Medians:
     """Return what a loop over calls of a tenth of a second finds at the first n workloads, with nothing between."""
     found = {}
     for workload in WORKLOADS[:n]:
-        walk = CpuWalk(
-            workload.network,
-            workload.configuration,
-            PROBLEM.data(),
-            seed=1,
-            evaluation_points=1,
-            threads=usable_threads(),
-        )
-        walk.train(20)
+        walk = _walk(workload)
         n_steps = max(1, int(_BLOCK / (wall_seconds(partial(walk.train, 5)) / 5)))
         samples, end = [], time.perf_counter() + _SECONDS
         while (start := time.perf_counter()) < end:
@@ -89,14 +107,31 @@ WAYS: dict[str, Callable[[int], Medians]] = {
 }
 
 
-def main(repeats: int, n: int = len(WORKLOADS)) -> None:
-    """Print the least medians, and each over the plain loop's."""
-    found = [{way: measure(n) for way, measure in WAYS.items()} for _ in range(repeats)]
-    for label in found[0]["plain loop"]:
-        least = {way: min(one[way][label] for one in found) for way in WAYS}
-        said = ", ".join(f"{way} {1000 * s:.4g} ms ({s / least['plain loop']:.3f})" for way, s in least.items())
-        print(f"{label}: {said}", flush=True)
+def main(rounds: int, n: int = len(WORKLOADS)) -> None:
+    """Print medians of rounds that visit all three in turn, and of their ratios to the plain loop, with quartiles."""
+    process = Process("freewalk")
+    process.wait_until_made()
+    for workload in WORKLOADS[:n]:
+        loops: dict[str, Loop] = {
+            "harness bench": walk_steps(workload, resolve_backend("cpu")),
+            "pytest-benchmark": process.start(workload),
+        }
+        plans = {name: calibrate(loop, Effort()) for name, loop in loops.items()}
+        walk, plan = _walk(workload), plans["harness bench"]
+        samples: dict[str, list[float]] = {"plain loop": [], **{name: [] for name in loops}}
+        for _ in range(rounds):
+            time.sleep(plan.rest)
+            walk.train(plan.n_steps)
+            samples["plain loop"].append(wall_seconds(partial(walk.train, plan.n_steps)) / plan.n_steps)
+            for name, loop in loops.items():
+                samples[name].append(measured(loop, plans[name]))
+        for name, seconds in samples.items():
+            low, ratio, high = spread([a / b for a, b in zip(seconds, samples["plain loop"], strict=True)])
+            print(
+                f"{workload.label}: {name} {1000 * median(seconds):.4g} ms, ratio {ratio:.3f} ({low:.3f} to {high:.3f})"
+            )
+    process.end()
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:] or ["3"]))
+    main(*map(int, sys.argv[1:] or ["21"]))
