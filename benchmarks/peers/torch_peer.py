@@ -128,7 +128,7 @@ class TorchPeer:
                     once()
 
         free = torch.cuda.empty_cache if w.is_cuda else None
-        return Steps(take, lambda: w.cpu(), partial(_seconds, torch) if w.is_cuda else wall_seconds, close=free)
+        return Steps(take, lambda: w.cpu().numpy(), partial(_seconds, torch) if w.is_cuda else wall_seconds, close=free)
 
 
 def _compiled(torch: Any, function: Callable[..., Any]) -> Callable[..., Any]:
