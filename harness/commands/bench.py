@@ -27,7 +27,7 @@ The comparisons with other libraries are in the source: pytest benchmarks --benc
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", envvar="HARNESS_THREADS", help="Threads, at most.")
 @click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")
 def command(backend: str, threads: int | None, as_json: bool) -> None:
-    """Time a step of the walk on this machine, beside NumPy's, in half a minute."""
+    """Time a step of the walk on this machine, beside NumPy's, in about a minute."""
     from freewalk.harness.base.environment import environment
     from freewalk.harness.base.text import counted
     from freewalk.harness.bench import WORKLOADS, beside_numpy
