@@ -71,6 +71,11 @@ class DescentConfiguration:
             raise ValueError(f"backward_cost must be a finite number of at least 0, got {self.backward_cost}")
 
     @property
+    def data_per_step(self) -> int:
+        """Datapoints drawn for a step."""
+        return self.batch_size
+
+    @property
     def way(self) -> Way:
         """How the method comes to its gradient."""
         return METHODS[self.method]

@@ -36,6 +36,8 @@ class Stream(IntEnum):
     PERTURBATIONS = 1
     DATA = 2
     EVALUATION_DATA = 3
+    FACTORS = 4
+    ORTHOGONAL = 5
 
 
 def seed_words(seed: int) -> tuple[int, int]:

@@ -17,6 +17,8 @@ Update = Literal["raw", "normalised"]
 Optimizer = Literal["sgd", "momentum", "adam"]
 Schedule = Literal["constant", "cosine"]
 Sides = Literal["one", "two"]
+Directions = Literal["independent", "orthogonal"]
+Shaping = Literal["none", "std", "ranks"]
 State = dict[str, NDArray[Any]]
 """Everything that a trial needs to go on to the same bits; see `freewalk.kernels.model.state`."""
 
@@ -66,7 +68,7 @@ class WalkConfiguration:
     stddev: float
     """Standard deviation of the perturbations."""
     batch_size: int
-    """Datapoints a step, each with a perturbation of its own."""
+    """Pairs of a perturbation and a datapoint a step."""
     timesteps: int
     """How often the layer is applied before the output is read."""
     update: Update = "raw"
@@ -81,6 +83,19 @@ class WalkConfiguration:
     sides: Sides = "one"
     """`one` compares W + D with W; `two` compares W + D with W - D."""
     noise: Noise = DEFAULT_NOISE
+    """Distribution of the independent numbers that a perturbation is made of."""
+    rank: int | None = None
+    """Of a perturbation, a sum of so many products of two random vectors; None: every weight's own number."""
+    directions: Directions = "independent"
+    """`orthogonal`: the perturbations of a step are orthogonal, by rows of a transform and random signs; see
+    `freewalk.kernels.model.directions`."""
+    datapoints: int = 1
+    """Datapoints that see one perturbation."""
+    share_data: bool = False
+    """Whether all perturbations of a step see the same `datapoints` datapoints, instead of their own."""
+    shaping: Shaping = "none"
+    """What becomes of the loss differences before they weigh their perturbations; see
+    `freewalk.kernels.reference.reference.shaped`."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.stddev) and self.stddev >= 0):
@@ -88,22 +103,59 @@ class WalkConfiguration:
         if self.update == "normalised" and self.stddev == 0:
             raise ValueError("stddev must be above 0 with update=normalised, which divides by it")
         check_learning_rates(self, "learning_rate")
-        check_words(self, update=get_args(Update), sides=get_args(Sides), noise=tuple(NOISES))
-        check_counts(self, "batch_size", "timesteps", "schedule_steps")
+        words = {"directions": get_args(Directions), "shaping": get_args(Shaping)}
+        check_words(self, update=get_args(Update), sides=get_args(Sides), noise=tuple(NOISES), **words)
+        check_counts(self, "batch_size", "timesteps", "schedule_steps", "datapoints")
+        self._check_family()
+
+    def _check_family(self) -> None:
+        """Raise ValueError unless the choices that make the perturbations fit each other."""
+        if self.rank is not None and self.rank < 1:
+            raise ValueError(f"rank must be full or at least 1, got {self.rank}")
+        if self.batch_size % self.datapoints:
+            nearest = max(self.datapoints, round(self.batch_size / self.datapoints) * self.datapoints)
+            raise ValueError(
+                f"batch_size must be a multiple of datapoints ({self.datapoints}), so that every perturbation sees"
+                f" as many; got {self.batch_size}, take {nearest}"
+            )
+        if self.shaping != "none":
+            if self.update == "raw":
+                raise ValueError(f"shaping={self.shaping} needs update=normalised: it leaves no loss to step by")
+            if self.n_perturbations < 2:
+                raise ValueError(
+                    f"shaping={self.shaping} compares perturbations and needs at least 2 a step; batch_size"
+                    f" {self.batch_size} with datapoints {self.datapoints} makes one"
+                )
+
+    @property
+    def n_perturbations(self) -> int:
+        """Perturbations a step, K."""
+        return self.batch_size // self.datapoints
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every datapoint has a perturbation of its own, of independent numbers, weighed by its difference."""
+        plain = (None, "independent", 1, False, "none")
+        return (self.rank, self.directions, self.datapoints, self.share_data, self.shaping) == plain
+
+    @property
+    def data_per_step(self) -> int:
+        """Datapoints drawn for a step."""
+        return self.datapoints if self.share_data else self.batch_size
 
     @property
     def effective_learning_rate(self) -> float:
         """The learning rate on the estimated gradient: stddev squared under the raw rule."""
         return self.stddev**2 if self.update == "raw" else self.learning_rate
 
-    @property
-    def forward_passes(self) -> int:
-        """Evaluations a datapoint costs in a step: two, whichever the sides."""
-        return 2
-
     def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
-        """Return the forward passes of one datapoint that a step costs: 2 B, whatever the number of weights."""
-        return float(self.batch_size * self.forward_passes)
+        """Return the forward passes of one datapoint that a step costs, whatever the number of weights.
+
+        2 B for B pairs; with shared data one side costs B + datapoints, since all perturbations compare with the same
+        unperturbed passes.
+        """
+        compared = self.data_per_step if self.sides == "one" else self.batch_size
+        return float(self.batch_size + compared)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from freewalk.kernels.model.network import FreeNetwork
 Array = NDArray[np.float64]
 Update = Literal["raw", "normalised"]
 Sides = Literal["one", "two"]
+Shaping = Literal["none", "std", "ranks"]
 
 
 def one_hot(indices: NDArray[Any], n: int) -> Array:
@@ -119,6 +120,32 @@ def losses(network: FreeNetwork, outputs: Array, y: NDArray[Any]) -> Array:
     return total
 
 
+def perturbed_losses(
+    network: FreeNetwork,
+    weights: Array,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    timesteps: int,
+    perturbations: Array,
+    *,
+    share_data: bool = False,
+) -> Array:
+    """Return the (K, datapoints) losses of K perturbed networks.
+
+    Parameters
+    ----------
+    x, y
+        K times as many datapoints as one perturbation sees, or those that all see, with `share_data`.
+    perturbations
+        (K, n_from, n_to).
+    """
+    n = len(perturbations)
+    each = len(x) if share_data else len(x) // n
+    seen = np.arange(n * each) % len(x)
+    own = np.repeat(weights + perturbations, each, axis=0)
+    return losses(network, forward(network, own, x[seen], timesteps), y[seen]).reshape(n, each)
+
+
 def gradient_estimate(
     network: FreeNetwork,
     weights: Array,
@@ -130,26 +157,74 @@ def gradient_estimate(
     *,
     sides: Sides = "one",
     mask: NDArray[np.bool_] | None = None,
+    share_data: bool = False,
+    shaping: Shaping = "none",
 ) -> Array:
     """Return the walk's estimate of the gradient of the mean loss, times stddev squared.
 
-    With D_b = stddev * unit_noise[b], masked weights unperturbed: mean_b D_b (L_b(W + D_b) - L_b(W)), or two-sided
-    mean_b D_b (L_b(W + D_b) - L_b(W - D_b)) / 2.
+    With D_k = stddev * unit_noise[k], masked weights unperturbed, and the mean over the datapoints b that see D_k:
+    mean_k D_k mean_b (L_b(W + D_k) - L_b(W)), or two-sided mean_k D_k mean_b (L_b(W + D_k) - L_b(W - D_k)) / 2.
+    Shaping puts numbers of its own in the place of the K mean differences over stddev.
 
     Parameters
     ----------
+    x, y
+        Datapoints in the order of the perturbations that see them, as many for each; or those that all see.
     unit_noise
-        (B, n_from, n_to), of unit variance.
+        (K, n_from, n_to), of unit variance.
     mask
         (n_from, n_to), False where there is no weight.
+    share_data
+        Whether all perturbations see all datapoints.
+    shaping
+        See `shaped`.
     """
     perturbations = stddev * unit_noise * (1.0 if mask is None else mask)
 
     def losses_at(sign: float) -> Array:
-        return losses(network, forward(network, weights + sign * perturbations, x, timesteps), y)
+        every = perturbed_losses(network, weights, x, y, timesteps, sign * perturbations, share_data=share_data)
+        means: Array = every.mean(axis=1)
+        return means
 
-    differences = losses_at(1) - losses_at(0) if sides == "one" else (losses_at(1) - losses_at(-1)) / 2
-    result: Array = (perturbations * differences[:, None, None]).mean(axis=0)
+    slopes = shaped(losses_at(1), losses_at(0) if sides == "one" else losses_at(-1), stddev, sides, share_data, shaping)
+    result: Array = (perturbations * (stddev * slopes)[:, None, None]).mean(axis=0)
+    return result
+
+
+def shaped(plus: Array, other: Array, stddev: float, sides: Sides, share_data: bool, shaping: Shaping) -> Array:
+    """Return the (K,) numbers that weigh unit perturbations in an estimate of the gradient.
+
+    none:   the slopes: over stddev, the loss at plus less that at the centre, or half of it less that at minus
+    std:    the slopes over their standard deviation (K - 1 below); 0 if that is 0: FZOO (Dang et al., 2025)
+    ranks:  centred ranks in [-1/2, 1/2] of the slopes; two-sided half of the difference of the two centred ranks among
+            all 2 K losses, as in OpenAI-ES (Salimans et al., 2017), or, if data are not shared, among the 2 K
+            differences from the mean of each pair. Equals have the mean of their ranks.
+
+    Parameters
+    ----------
+    plus, other
+        (K,) mean losses of each perturbation's datapoints at W + D, and at W or, two-sided, at W - D.
+    """
+    difference = plus - other if sides == "one" else (plus - other) / 2
+    if shaping == "none":
+        return difference / stddev
+    if shaping == "std":
+        deviation = difference.std(ddof=1)
+        return difference / deviation if deviation > 0 else np.zeros_like(difference)
+    if sides == "one":
+        return centred_ranks(difference)
+    both = [plus, other] if share_data else [difference, -difference]
+    up, down = np.split(centred_ranks(np.concatenate(both)), 2)
+    half: Array = (up - down) / 2
+    return half
+
+
+def centred_ranks(values: Array) -> Array:
+    """Return the ranks of (n,) values, from -1/2 for the least to 1/2 for the largest; equals share their mean."""
+    ordered = np.sort(values)
+    below = np.searchsorted(ordered, values, side="left")
+    up_to = np.searchsorted(ordered, values, side="right") - 1
+    result: Array = (below + up_to) / 2 / (len(values) - 1) - 0.5
     return result
 
 

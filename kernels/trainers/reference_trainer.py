@@ -104,7 +104,7 @@ class ReferenceTrainer(ABC):
 
     def _batch(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the training data of the present step."""
-        return self._draw(Stream.DATA, self.step, self._configuration.batch_size)
+        return self._draw(Stream.DATA, self.step, self._configuration.data_per_step)
 
     def train(self, n_steps: int) -> Progress:
         """Take `n_steps` steps; stop early after a loss that is not finite."""

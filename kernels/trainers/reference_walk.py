@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.model.directions import blocks_of, unit_directions
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import unit_perturbations
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 from freewalk.kernels.reference import reference
 from freewalk.kernels.trainers.reference_trainer import ReferenceTrainer
@@ -24,7 +24,7 @@ class ReferenceWalk(ReferenceTrainer):
     def _take_step(self) -> float:
         network, configuration = self.network, self._configuration
         x, y = self._batch()
-        noise = self._unit_noise(len(x))
+        noise = self._unit_noise(configuration.n_perturbations)
         loss = self._training_loss(x, y, noise)
         estimate = reference.gradient_estimate(
             network,
@@ -36,19 +36,24 @@ class ReferenceWalk(ReferenceTrainer):
             configuration.stddev,
             sides=configuration.sides,
             mask=self._mask,
+            share_data=configuration.share_data,
+            shaping=configuration.shaping,
         )
         if math.isfinite(loss):
             self._weights = self._weights - self._change(estimate)
         return loss
 
     def _unit_noise(self, n: int) -> NDArray[np.float64]:
-        return unit_perturbations(
-            self.network.n_from,
-            self.network.n_to,
+        configuration = self._configuration
+        return unit_directions(
+            blocks_of(self.network, self._mask),
+            (self.network.n_from, self.network.n_to),
+            noise=configuration.noise,
+            rank=configuration.rank,
+            directions=configuration.directions,
             seed=self._seed,
             step=self.step,
-            datapoints=np.arange(n),
-            noise=self._configuration.noise,
+            indices=np.arange(n),
         )
 
     def _change(self, estimate: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -59,13 +64,16 @@ class ReferenceWalk(ReferenceTrainer):
 
     def _training_loss(self, x: NDArray[Any], y: NDArray[Any], noise: NDArray[np.float64]) -> float:
         """Return the mean loss that a step sees: unperturbed, or two-sided over both perturbations."""
-        perturbations = self._configuration.stddev * noise * (1.0 if self._mask is None else self._mask)
-        offsets = (0.0,) if self._configuration.sides == "one" else (perturbations, -perturbations)
+        configuration = self._configuration
+        perturbations = configuration.stddev * noise * (1.0 if self._mask is None else self._mask)
+        offsets = (0.0 * perturbations[:1],) if configuration.sides == "one" else (perturbations, -perturbations)
         seen = [
-            reference.forward(self.network, self._weights + offset, x, self._configuration.timesteps)
+            reference.perturbed_losses(
+                self.network, self._weights, x, y, configuration.timesteps, offset, share_data=configuration.share_data
+            )
             for offset in offsets
         ]
-        return float(np.mean([reference.losses(self.network, outputs, y) for outputs in seen]))
+        return float(np.mean(seen))
 
 
 class ReferenceGivenWalk(ReferenceWalk):
