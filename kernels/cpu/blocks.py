@@ -118,7 +118,8 @@ def make_blocks(network: FreeNetwork, mask: NDArray[np.bool_] | None, timesteps:
 def to_single(matrix: NDArray[np.floating], places: Places) -> NDArray[np.float32]:
     """Return the weights of a matrix (n_from, n_to) in the order of `single`."""
     values = aligned(1, places.n_padded)[0]
-    values[places.single] = matrix.reshape(-1)[places.matrix]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the loss shows it
+        values[places.single] = matrix.reshape(-1)[places.matrix]
     return values
 
 

@@ -9,7 +9,7 @@ of very many has rounds, and draws anew where shaping wants all losses first.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -19,12 +19,13 @@ from freewalk.kernels.cpu.blocks import A_PANEL, B_PANEL, COLUMNS, MASTER, ROWS,
 from freewalk.kernels.cpu.factors import FactorSource, Panels, draw_factors, keep_factors
 from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import Shape, Source
-from freewalk.kernels.cpu.optimizers import RAW, Rule, Weights, descend_between
+from freewalk.kernels.cpu.optimizers import Rule, Weights, descend_between
 from freewalk.kernels.cpu.shaping import NONE, shape_losses
 from freewalk.kernels.cpu.shared_pass import Passes, passes_of, run_passes
 from freewalk.kernels.cpu.tiles import add_products, empty_tile, store_tile
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, load_f32, splat_f32, store
+from freewalk.kernels.model.optimizers import RAW
 
 _ROWS, _COLUMNS, _MASTER, _A_PANEL, _B_PANEL = ROWS, COLUMNS, MASTER, A_PANEL, B_PANEL
 _NONE, _RAW = NONE, RAW
@@ -118,34 +119,7 @@ def run_base(
             memory.base[place] = passes.losses[k]
 
 
-@helper_function
-def draw_groups(
-    blocks: Blocks,
-    factors: FactorSource,
-    panels: Panels,
-    family: Family,
-    memory: LowRankMemory,
-    all_passes: Passes,
-    worker: int,
-    step: int,
-    first_pair: int,  # of the round
-    first: int,  # pair of the round
-    n_pairs: int,  # in the round
-) -> int:
-    """Draw the factors of the lane groups from a pair on, and keep them; return how many groups those are."""
-    passes, rank, n = passes_of(all_passes, worker), factors.rank, family.datapoints
-    a_size, b_size = rank * blocks.a_stride * LANES, rank * blocks.b_stride * LANES
-    used = min(family.groups, (n_pairs - first + LANES - 1) // LANES)
-    for group in range(used):
-        pair = first + group * LANES
-        a, b = passes.a[group * a_size :], passes.b[group * b_size :]
-        indices, turned = memory.indices[worker], memory.turned[worker]
-        draw_factors(factors, blocks, first_pair + pair, n, step, indices, a, 0, blocks.a_stride, b, 0, blocks.b_stride)
-        keep_factors(blocks, rank, panels, pair, n_pairs, n, a, 0, blocks.a_stride, b, 0, blocks.b_stride, turned)
-    return used
-
-
-@helper_function
+@inline_function
 def run_groups(
     shape: Shape,
     blocks: Blocks,
@@ -156,8 +130,9 @@ def run_groups(
     rank: int,
     family: Family,
     memory: LowRankMemory,
-    all_passes: Passes,
-    worker: int,
+    passes: Passes,
+    groups_of: NDArray[np.int64],
+    scales: NDArray[np.float32],
     step: int,
     first_pair: int,  # of the round
     first: int,  # pair of the round
@@ -165,17 +140,15 @@ def run_groups(
     used: int,  # lane groups, with their factors
 ) -> None:
     """Run lane groups, and keep the losses of their pairs."""
-    passes = passes_of(all_passes, worker)
-    groups_of, scales = memory.groups_of[worker], memory.scales[worker]
     scale = np.float32(rule.stddev / math.sqrt(rank))
     shares_base = family.share_data and not rule.two_sided
     of_a_group = 1 if shares_base else 2
+    x_size, y_size = shape.input_rows * shape.n_input * LANES, shape.output_rows * shape.n_output * LANES
     for group in range(used):
         pair = first_pair + first + group * LANES
         if family.share_data:
             _load_window(shape, family, pair, group, memory, passes)
         else:
-            x_size, y_size = shape.input_rows * shape.n_input * LANES, shape.output_rows * shape.n_output * LANES
             load_group(shape, source, seed, step, pair, passes.x[group * x_size :], passes.y[group * y_size :])
         v = group * of_a_group
         groups_of[v], scales[v] = group, scale
@@ -195,15 +168,16 @@ def run_groups(
 @helper_function
 def gather_losses(rule: Rule, family: Family, memory: LowRankMemory, first: int, end: int) -> float:
     """Leave the mean losses of the perturbations first .. end - 1; return the summed loss of their pairs."""
-    n = family.datapoints
+    n, share, pair = family.datapoints, 1.0 / family.datapoints, 0
     loss = 0.0
     for k in range(first, end):
         plus, other = 0.0, 0.0
-        for pair in range((k - first) * n, (k - first + 1) * n):
+        for _ in range(n):
             plus += memory.plus[pair]
             other += memory.other[pair]
-        memory.mean_plus[k] = plus / n
-        memory.mean_other[k] = other / n
+            pair += 1
+        memory.mean_plus[k] = plus * share
+        memory.mean_other[k] = other * share
         loss += (plus + other) / 2 if rule.two_sided else other
     return loss
 
@@ -240,6 +214,34 @@ def _scale_panel(
             store(scaled, (i * n_used + k) * LANES, splat_f32(coefficients[k]) * (live * row))
 
 
+def _make_sum(rows: int) -> Any:
+    """Return a function that adds the products of `rows` rows of a and a panel of b to the sums of `live` of them."""
+
+    @inline_function
+    def sum_rows(
+        a: NDArray[np.float32],
+        at: int,
+        b: NDArray[np.float32],
+        b_at: int,
+        n: int,
+        tile_sums: NDArray[np.float32],
+        sums: NDArray[np.float64],
+        to: int,
+        live: int,
+    ) -> None:
+        tile = empty_tile(rows)
+        for k in range(n):
+            tile = add_products(tile, a, at + k * LANES, load_f32(b, b_at + k * LANES))
+        store_tile(tile_sums, 0, tile)
+        for q in range(live * LANES):
+            sums[to + q] += np.float64(tile_sums[q])
+
+    return sum_rows
+
+
+_sum_sixteen, _sum_eight, _sum_four = _make_sum(16), _make_sum(8), _make_sum(4)
+
+
 @helper_function
 def sum_panel(
     layer: NDArray[np.int64],
@@ -259,18 +261,18 @@ def sum_panel(
     _scale_panel(panel, rank, panels.per_round, n_used, coefficients, layer[_COLUMNS] - first, scaled)
     if is_first:
         sums[here : here + rows * LANES] = 0.0
-    for row in range(0, rows, LANES):
-        a = panels.a[layer[_A_PANEL] + row // LANES]
-        n = min(LANES, rows - row) * LANES
-        for i in range(rank):
-            for begin in range(0, n_used, _SUMMED_AT_ONCE):
-                tile = empty_tile(16)
-                for k in range(begin, min(begin + _SUMMED_AT_ONCE, n_used)):
-                    b = load_f32(scaled, (i * n_used + k) * LANES)
-                    tile = add_products(tile, a, (i * panels.per_round + k) * LANES, b)
-                store_tile(tile_sums, 0, tile)
-                for q in range(n):
-                    sums[here + row * LANES + q] += np.float64(tile_sums[q])
+    for begin in range(0, n_used, _SUMMED_AT_ONCE):  # outermost: so many rows of a panel stay in a level-1 cache
+        n = min(_SUMMED_AT_ONCE, n_used - begin)
+        for row in range(0, rows, LANES):
+            a, to = panels.a[layer[_A_PANEL] + row // LANES], here + row * LANES
+            for i in range(rank):
+                at, b_at = (i * panels.per_round + begin) * LANES, (i * n_used + begin) * LANES
+                if rows - row > 8:
+                    _sum_sixteen(a, at, scaled, b_at, n, tile_sums, sums, to, min(LANES, rows - row))
+                elif rows - row > 4:
+                    _sum_eight(a, at, scaled, b_at, n, tile_sums, sums, to, rows - row)
+                else:
+                    _sum_four(a, at, scaled, b_at, n, tile_sums, sums, to, rows - row)
 
 
 @helper_function
@@ -324,31 +326,22 @@ def run_share(
     runs: bool,
 ) -> None:
     """Draw the factors of a worker's share of a round; run its pairs, or only draw."""
-    n_pairs, at_once = (end - first) * family.datapoints, family.groups * LANES
-    pair = first * family.datapoints
+    n_pairs, at_once, n = (end - first) * family.datapoints, family.groups * LANES, family.datapoints
+    pair, rank = first * n, factors.rank
+    passes, indices, turned = passes_of(all_passes, worker), memory.indices[worker], memory.turned[worker]
+    groups_of, scales = memory.groups_of[worker], memory.scales[worker]
+    a, b = passes.a, passes.b
     for begin in range(worker * at_once, n_pairs, workers * at_once):
         if memory.stop[0]:
             return
-        used = draw_groups(blocks, factors, panels, family, memory, all_passes, worker, step, pair, begin, n_pairs)
+        used = min(family.groups, (n_pairs - begin + LANES - 1) // LANES)
+        draw_factors(factors, blocks, pair + begin, n, used, step, indices, a, b)
+        keep_factors(blocks, rank, panels, begin, n_pairs, n, used, a, b, turned)
         if runs:
             run_groups(
-                shape,
-                blocks,
-                single,
-                rule,
-                source,
-                factors.seed,
-                factors.rank,
-                family,
-                memory,
-                all_passes,
-                worker,
-                step,
-                pair,
-                begin,
-                n_pairs,
-                used,
-            )
+                shape, blocks, single, rule, source, factors.seed, rank, family, memory, passes, groups_of, scales,
+                step, pair, begin, n_pairs, used,
+            )  # fmt: skip
 
 
 @helper_function
@@ -411,7 +404,7 @@ def take_steps(
     first_step: int,
     n_steps: int,
 ) -> tuple[int, float]:
-    """Take `n_steps` steps, on a thread for each worker of the memory, as `freewalk.kernels.cpu.walk.take_steps` does."""
+    """Take `n_steps` steps, a thread for each worker, as `freewalk.kernels.cpu.walk.take_steps` does."""
     workers, rank, single, stop = len(memory.indices), factors.rank, weights.single, memory.stop
     n, per_round = family.batch_size // family.datapoints, panels.per_round
     n_rounds = (n + per_round - 1) // per_round

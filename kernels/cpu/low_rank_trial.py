@@ -19,8 +19,7 @@ from freewalk.kernels.model.walk import Data, WalkConfiguration
 
 _PANEL_BYTES = 1 << 26  # of the vectors kept from one part of a step to the next
 _PAIRS_OF_A_ROUND = 1 << 20
-_CACHED_WEIGHTS = 1 << 18  # float32: a level-2 cache's half; beyond it several lane groups share what is loaded
-_GROUPS_BEYOND = 4
+_GROUPS = 4  # lane groups that share what is loaded of the weights
 
 
 class CpuLowRankWalk(CpuTrainer):
@@ -42,7 +41,7 @@ class CpuLowRankWalk(CpuTrainer):
         rank = configuration.rank or 1
         self._rule = rule_of(configuration)
         self._factors = factor_source(blocks, configuration.noise, rank, configuration.directions, int(self._seed))
-        self._family = family_of(configuration, self._places.n_padded)
+        self._family = family_of(configuration)
         self._panels = make_panels(blocks, rank, perturbations_of_a_round(configuration, blocks))
         units = [(k, first) for k, layer in enumerate(blocks.layers) for first in range(0, layer[COLUMNS], LANES)]
         self._units = np.array(units, dtype=np.int64)
@@ -93,16 +92,14 @@ class CpuLowRankWalk(CpuTrainer):
         return done
 
 
-def family_of(configuration: WalkConfiguration, n_weights: int) -> Family:
-    """Return how the pairs of a step are made and weighed; a large network runs several lane groups at once."""
-    shares_base = configuration.share_data and configuration.sides == "one"
-    groups = _GROUPS_BEYOND if n_weights > _CACHED_WEIGHTS else 2 if shares_base else 1
+def family_of(configuration: WalkConfiguration) -> Family:
+    """Return how the pairs of a step are made and weighed."""
     return Family(
         configuration.batch_size,
         configuration.datapoints,
         int(configuration.share_data),
         SHAPING_CODES[configuration.shaping],
-        groups,
+        _GROUPS,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.low_rank_trial import CpuLowRankWalk
 from freewalk.kernels.cpu.pack import CpuPack, compile_packs
 from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
@@ -57,7 +58,8 @@ class Backend:
     ) -> Trainer:
         """Return a new trial of the walk at step 0, from the `initial` weights or those of the seed."""
         options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points}
-        walk: Trainer = self._trainers()[0](network, configuration, data, mask=mask, initial=initial, **options)
+        kind = self._trainers()[0] if configuration.rank is None or self.name != "cpu" else CpuLowRankWalk
+        walk: Trainer = kind(network, configuration, data, mask=mask, initial=initial, **options)
         return walk
 
     def _trainers(self) -> tuple[Any, Any]:
