@@ -114,7 +114,7 @@ def _train(
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
     backend = backend_for(configuration.backend, trial.cell.method, plan.cells)
-    refuse_too_large(plan, backend)
+    needed = refuse_too_large(plan, backend)
     warn_of_targets(plan.cells)
     path = _free_path(save, trial.cell.task, trial.trial_id)
     budget = Budget.of(configuration)
@@ -122,6 +122,8 @@ def _train(
     initial = _initial(weights, saved, problem)
     if not quiet and (note := note_of(backend)):
         click.echo(note, err=True)
+    if not quiet and needed is not None:
+        click.echo(f"harness: {needed}", err=True)
     if not quiet and saved is not None and saved.record.get("seed") == trial.seed:
         sees = "another --seed shows other data and noise"
         click.echo(f"harness: the weights were trained with seed {trial.seed} too; {sees}", err=True)

@@ -20,7 +20,6 @@ from freewalk.kernels.machine.threads import usable_threads
 from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.tasks.registry import TASKS
 
-
 _KINDS = ("rank", "directions", "datapoints", "share_data", "shaping")
 """The walk's parameters that may need kernels of their own."""
 

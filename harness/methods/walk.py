@@ -97,7 +97,7 @@ class Walk(Method):
         """Return the walk's configuration."""
         from freewalk.kernels.model.walk import WalkConfiguration
 
-        words = {
+        words: dict[str, dict[Any, Any]] = {
             "rank": {"full": None},
             "datapoints": {"all": parameters.get("batch_size")},
             "share_data": {"no": False, "yes": True},
@@ -115,8 +115,8 @@ class Walk(Method):
         backend.warm_up(self.name)
 
     def passes(self, problem: ResolvedProblem) -> float:
-        """Return those of an unperturbed and a perturbed network."""
-        return 2
+        """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""
+        return problem.evaluations_per_step / problem.configuration.batch_size
 
     def alike(self, configuration: Any, backend: Backend) -> Hashable:
         """Return what perturbations are drawn and who sees which, and, unless noise is shared, how estimates are taken.

@@ -71,8 +71,8 @@ class Backend:
         """Raise ValueError if this backend has no kernels for a walk."""
         if self.name != "reference" and not configuration.is_plain:
             raise ValueError(
-                f"backend {self.name} has no kernels for rank, directions, datapoints, share_data and shaping other than"
-                " full, independent, 1, no and none; give --backend reference"
+                f"backend {self.name} has no kernels for other rank, directions, datapoints, share_data and shaping"
+                " than full, independent, 1, no and none; give --backend reference"
             )
 
     def _trainers(self) -> tuple[Any, Any]:

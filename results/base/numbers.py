@@ -117,7 +117,7 @@ def parameter_text(value: Any) -> str:
 
 
 def value_order(value: Any) -> tuple[bool, float]:
-    """Return what sorts a parameter's values: numbers by size, those that stand as text beside words too; then words."""
+    """Return what sorts a parameter's values: numbers by size, also those that stand as text beside words; words."""
     try:
         return False, float(value)
     except ValueError:
