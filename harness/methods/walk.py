@@ -79,7 +79,7 @@ class Walk(Method):
     summary = "smart random walk (weight perturbation): steps along a gradient estimated from random changes"
     parameters = WalkParameters
     learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
-    also_called = ("random_walk", "es", "spsa", "weight_perturbation", "wp")
+    also_called = ("random_walk", "es", "weight_perturbation", "wp")
     runs_on_gpus = True
     draws_noise = True
     gradient = "estimated"
