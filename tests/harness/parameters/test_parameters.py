@@ -186,7 +186,8 @@ def test_values_out_of_range_are_refused_with_the_range(name: str, value: Scalar
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "word"), [("noise", "rademaker", "rademacher"), ("rank", "ful", "full"), ("datapoints", "al", "all")]
+    ("name", "value", "word"),
+    [("noise", "rademaker", "rademacher"), ("rank", "ful", "full"), ("datapoints", "al", "all")],
 )
 def test_a_misspelt_choice_is_suggested(name: str, value: str, word: str) -> None:
     with pytest.raises(UsageError, match=f"did you mean '{word}'"):
