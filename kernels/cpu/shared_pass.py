@@ -28,17 +28,12 @@ class Passes(NamedTuple):
 
     x: NDArray[np.float32]  # (workers, groups * input_rows * n_input * LANES)
     y: NDArray[np.float32]  # (workers, groups * output_rows * n_output * LANES)
-    a: NDArray[np.float32]  # (workers, groups * rank * padded n_a * LANES)
-    b: NDArray[np.float32]  # (workers, groups * rank * padded n_b * LANES)
+    a: NDArray[np.float32]  # (workers, groups * rank * a_stride * LANES)
+    b: NDArray[np.float32]  # (workers, groups * rank * b_stride * LANES)
     state: NDArray[np.float32]  # (workers, vectors * 2 * n_state_rows * LANES)
     dots: NDArray[np.float32]  # (workers, rank * LANES)
     outputs: NDArray[np.float32]  # (workers, vectors * output_rows * n_output * LANES)
     losses: NDArray[np.float32]  # (workers, vectors * LANES)
-
-
-def padded(n: int) -> int:
-    """Return n made up to whole vectors."""
-    return -(-n // LANES) * LANES
 
 
 def make_passes(shape: Shape, blocks: Blocks, groups: int, vectors: int, rank: int, workers: int) -> Passes:
@@ -47,8 +42,8 @@ def make_passes(shape: Shape, blocks: Blocks, groups: int, vectors: int, rank: i
     return Passes(
         x=aligned(workers, groups * shape.input_rows * shape.n_input * LANES),
         y=aligned(workers, groups * n_outputs * LANES),
-        a=aligned(workers, groups * rank * padded(blocks.n_a) * LANES),
-        b=aligned(workers, groups * rank * padded(blocks.n_b) * LANES),
+        a=aligned(workers, groups * rank * blocks.a_stride * LANES),
+        b=aligned(workers, groups * rank * blocks.b_stride * LANES),
         state=aligned(workers, vectors * 2 * blocks.n_state_rows * LANES),
         dots=aligned(workers, max(rank, 1) * LANES),
         outputs=aligned(workers, vectors * n_outputs * LANES),
@@ -145,16 +140,14 @@ def _apply(
     vectors = len(groups_of)
     size = 2 * blocks.n_state_rows * LANES
     state = passes.state
-    multiply(
-        single, of_layer[_SINGLE], of_layer[_ROWS], state, here, size, rows, state, there, size, columns, vectors
-    )
-    rows_of_a, rows_of_b = (blocks.n_a + LANES - 1) // LANES * LANES, (blocks.n_b + LANES - 1) // LANES * LANES
+    multiply(single, of_layer[_SINGLE], of_layer[_ROWS], state, here, size, rows, state, there, size, columns, vectors)
     for v in range(vectors):
         if scales[v] != _ZERO:
-            a = (groups_of[v] * rank * rows_of_a + of_layer[_A]) * LANES
-            b = (groups_of[v] * rank * rows_of_b + of_layer[_B]) * LANES
-            _write_dots(passes.a, a, rows_of_a * LANES, rank, rows, state, v * size + here, scales[v], passes.dots)
-            _add_low_rank(passes.b, b, rows_of_b * LANES, rank, columns, passes.dots, state, v * size + there)
+            a = (groups_of[v] * rank * blocks.a_stride + of_layer[_A]) * LANES
+            b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
+            a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
+            _write_dots(passes.a, a, a_size, rank, rows, state, v * size + here, scales[v], dots)
+            _add_low_rank(passes.b, b, b_size, rank, columns, dots, state, v * size + there)
         activate(state, v * size + there, columns, first_tanh)
 
 
