@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu import noise
-from freewalk.kernels.cpu.blocks import A, A_PANEL, B, B_PANEL, COLUMNS, ROWS, WORDS, Blocks
+from freewalk.kernels.cpu.blocks import A_PANEL, B_PANEL, COLUMNS, ROWS, WORDS, A, B, Blocks
 from freewalk.kernels.cpu.layout import aligned
 from freewalk.kernels.cpu.tiles import store_transposed
 from freewalk.kernels.data.task_functions import data_words
@@ -66,34 +66,48 @@ def make_panels(blocks: Blocks, rank: int, per_round: int) -> Panels:
     return Panels(aligned(n_a, size), aligned(n_b, size), per_round)
 
 
+@inline_function
+def _write_indices(first: int, datapoints: int, indices: NDArray[np.uint64]) -> None:
+    """Write the perturbations of the pairs first .. first + 15: of the even lanes, then of the odd ones."""
+    index, seen = first // datapoints, first % datapoints
+    for lane in range(LANES):
+        indices[lane // 2 + lane % 2 * (LANES // 2)] = np.uint64(index)
+        seen += 1
+        if seen == datapoints:
+            index, seen = index + 1, 0
+
+
 def _make_draw(kind: NoiseKind) -> Any:
-    """Return the compiled function that writes a kind's numbers for sixteen perturbations."""
+    """Return the compiled function that writes a kind's numbers."""
     store_block, of_a_block = getattr(noise, kind.cpu), kind.rows
 
     @helper_function
     def draw_kind(
         source: FactorSource,
         blocks: Blocks,
-        indices: NDArray[np.uint64],  # IN (LANES,), perturbations: of the even lanes, then of the odd ones
+        first: int,
+        datapoints: int,
+        groups: int,
         step: int,
-        a: NDArray[np.float32],  # OUT from `a_at`, a vector every `a_stride` rows: (n_a, LANES)
-        a_at: int,
-        a_stride: int,
-        b: NDArray[np.float32],  # OUT from `b_at`, a vector every `b_stride` rows: (n_b, LANES)
-        b_at: int,
-        b_stride: int,
+        indices: NDArray[np.uint64],
+        a: NDArray[np.float32],
+        b: NDArray[np.float32],
     ) -> None:
-        even, odd = load_u64(indices, 0), load_u64(indices, LANES // 2)
-        block = 0
-        for i in range(source.rank):
-            for first in range(0, blocks.n_a, of_a_block):
-                words = noise.words_of(block, even, odd, step, _FACTORS, source.round_keys)
-                store_block(words, a, a_at + (i * a_stride + first) * LANES, blocks.n_a - first)
-                block += 1
-            for first in range(0, blocks.n_b, of_a_block):
-                words = noise.words_of(block, even, odd, step, _FACTORS, source.round_keys)
-                store_block(words, b, b_at + (i * b_stride + first) * LANES, blocks.n_b - first)
-                block += 1
+        for group in range(groups):
+            _write_indices(first + group * LANES, datapoints, indices)
+            even, odd = load_u64(indices, 0), load_u64(indices, LANES // 2)
+            block = 0
+            for i in range(source.rank):
+                at = (group * source.rank + i) * blocks.a_stride * LANES
+                for row in range(0, blocks.n_a, of_a_block):
+                    words = noise.words_of(block, even, odd, step, _FACTORS, source.round_keys)
+                    store_block(words, a, at + row * LANES, blocks.n_a - row)
+                    block += 1
+                at = (group * source.rank + i) * blocks.b_stride * LANES
+                for row in range(0, blocks.n_b, of_a_block):
+                    words = noise.words_of(block, even, odd, step, _FACTORS, source.round_keys)
+                    store_block(words, b, at + row * LANES, blocks.n_b - row)
+                    block += 1
 
     return draw_kind
 
@@ -138,61 +152,56 @@ def _gcd(n: int, m: int) -> int:
 def _draw_orthogonal(
     source: FactorSource,
     blocks: Blocks,
-    indices: NDArray[np.uint64],
+    first: int,
+    datapoints: int,
+    groups: int,
     step: int,
+    indices: NDArray[np.uint64],
     a: NDArray[np.float32],
-    a_at: int,
-    a_stride: int,
     b: NDArray[np.float32],
-    b_at: int,
-    b_stride: int,
 ) -> None:
     """Write rows of bases, as `freewalk.kernels.model.directions.orthogonal_factors` says."""
     for layer in blocks.layers:
-        n, m, first = layer[_ROWS], layer[_COLUMNS], layer[_WORDS]
+        n, m, word = layer[_ROWS], layer[_COLUMNS], layer[_WORDS]
         of_a, of_b = (n + _SIGNS - 1) // _SIGNS, (m + _SIGNS - 1) // _SIGNS
         common = n * m // _gcd(n, m)
-        for lane in range(LANES):
-            index = np.int64(indices[lane // 2 + lane % 2 * (LANES // 2)])
+        for pair in range(groups * LANES):
+            index = (first + pair) // datapoints
             for i in range(source.rank):
                 number = index * source.rank + i
                 set_, position = number // (n * m), number % (n * m)
-                w0, w1, _, _ = data_words(source.seed, _ORTHOGONAL, step, set_, first)
+                w0, w1, _, _ = data_words(source.seed, _ORTHOGONAL, step, set_, word)
                 row = (position % n + np.int64((np.uint64(w0) * np.uint64(n)) >> _SHIFT)) % n
                 column = position % m + position // common
                 column = (column + np.int64((np.uint64(w1) * np.uint64(m)) >> _SHIFT)) % m
-                words = data_words(source.seed, _ORTHOGONAL, step, set_, first + 1 + of_a + of_b + position // _SIGNS)
+                words = data_words(source.seed, _ORTHOGONAL, step, set_, word + 1 + of_a + of_b + position // _SIGNS)
                 k = position % _SIGNS // 32
                 bits = words[0] if k == 0 else words[1] if k == 1 else words[2] if k == 2 else words[3]
                 sign = -_ONE if (bits >> np.uint32(position & 31)) & np.uint32(1) else _ONE
-                at = a_at + (i * a_stride + layer[_A]) * LANES + lane
-                _write_basis_row(source.bases, layer[_A], n, row, source, set_, step, first + 1, _ONE, a, at)
-                at, base = b_at + (i * b_stride + layer[_B]) * LANES + lane, blocks.n_a + layer[_B]
-                _write_basis_row(source.bases, base, m, column, source, set_, step, first + 1 + of_a, sign, b, at)
+                vector, lane = pair // LANES * source.rank + i, pair % LANES
+                at = (vector * blocks.a_stride + layer[_A]) * LANES + lane
+                _write_basis_row(source.bases, layer[_A], n, row, source, set_, step, word + 1, _ONE, a, at)
+                at, base = (vector * blocks.b_stride + layer[_B]) * LANES + lane, blocks.n_a + layer[_B]
+                _write_basis_row(source.bases, base, m, column, source, set_, step, word + 1 + of_a, sign, b, at)
 
 
 _draw_numbers = choice([*(_make_draw(kind) for kind in NOISES.values()), _draw_orthogonal])
 
 
-@helper_function
+@inline_function
 def draw_factors(
     source: FactorSource,
     blocks: Blocks,
     first: int,  # pair
     datapoints: int,
+    groups: int,
     step: int,
     indices: NDArray[np.uint64],  # SCRATCH (LANES,)
-    a: NDArray[np.float32],  # OUT from `a_at`, a vector every `a_stride` rows: (n_a, LANES)
-    a_at: int,
-    a_stride: int,
-    b: NDArray[np.float32],  # OUT from `b_at`, a vector every `b_stride` rows: (n_b, LANES)
-    b_at: int,
-    b_stride: int,
+    a: NDArray[np.float32],  # OUT (groups, rank, a_stride, LANES)
+    b: NDArray[np.float32],  # OUT (groups, rank, b_stride, LANES)
 ) -> None:
-    """Write the vectors of the perturbations of the pairs first .. first + 15."""
-    for lane in range(LANES):
-        indices[lane // 2 + lane % 2 * (LANES // 2)] = np.uint64((first + lane) // datapoints)
-    _draw_numbers(source.kind, source, blocks, indices, step, a, a_at, a_stride, b, b_at, b_stride)
+    """Write the vectors of the perturbations of some lane groups of pairs."""
+    _draw_numbers(source.kind, source, blocks, first, datapoints, groups, step, indices, a, b)
 
 
 @inline_function
@@ -200,7 +209,7 @@ def _keep(
     numbers: NDArray[np.float32],  # IN from `at`: (rows, LANES)
     at: int,
     n: int,
-    panels: NDArray[np.float32],  # OUT
+    panels: NDArray[np.float32],  # OUT (panels, rows of a panel * LANES)
     panel: int,
     row: int,
     first: int,  # pair in the round
@@ -227,19 +236,16 @@ def keep_factors(
     first: int,  # pair in the round
     n_pairs: int,  # in the round
     datapoints: int,
+    groups: int,
     a: NDArray[np.float32],  # IN, as `draw_factors` leaves it
-    a_at: int,
-    a_stride: int,
     b: NDArray[np.float32],  # IN
-    b_at: int,
-    b_stride: int,
     turned: NDArray[np.float32],  # SCRATCH (LANES * LANES,)
 ) -> None:
-    """Write the vectors of sixteen pairs to the rows of their perturbations."""
+    """Write the vectors of some lane groups to the rows of their perturbations."""
     for layer in blocks.layers:
-        for i in range(rank):
-            row = i * panels.per_round
-            at = a_at + (i * a_stride + layer[_A]) * LANES
-            _keep(a, at, layer[_ROWS], panels.a, layer[_A_PANEL], row, first, n_pairs, datapoints, turned)
-            at = b_at + (i * b_stride + layer[_B]) * LANES
-            _keep(b, at, layer[_COLUMNS], panels.b, layer[_B_PANEL], row, first, n_pairs, datapoints, turned)
+        for vector in range(groups * rank):
+            pair, row = first + vector // rank * LANES, vector % rank * panels.per_round
+            at = (vector * blocks.a_stride + layer[_A]) * LANES
+            _keep(a, at, layer[_ROWS], panels.a, layer[_A_PANEL], row, pair, n_pairs, datapoints, turned)
+            at = (vector * blocks.b_stride + layer[_B]) * LANES
+            _keep(b, at, layer[_COLUMNS], panels.b, layer[_B_PANEL], row, pair, n_pairs, datapoints, turned)

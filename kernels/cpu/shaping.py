@@ -1,4 +1,4 @@
-"""From the losses of a step's perturbations to the numbers that weigh them, as the reference's `shaped` defines them."""
+"""From the losses of a step's perturbations to the numbers that weigh them, as the reference's `shaped` has it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.blocks import A, B, COLUMNS, ROWS, SINGLE, Blocks
+from freewalk.kernels.cpu.blocks import COLUMNS, ROWS, SINGLE, A, B, Blocks
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
 from freewalk.kernels.cpu.layout import Shape, aligned
 from freewalk.kernels.cpu.products import activate, copy_vectors, multiply

@@ -69,6 +69,7 @@ class CpuWalk(CpuTrainer):
 
 
 def rule_of(configuration: WalkConfiguration) -> Rule:
+    """Return a walk's update rule as runtime values."""
     raw, two_sided = configuration.update == "raw", configuration.sides == "two"
     return make_rule(configuration, raw=raw, stddev=configuration.stddev, two_sided=two_sided)
 
