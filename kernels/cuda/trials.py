@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from freewalk.kernels.cuda import general, resident
 from freewalk.kernels.cuda.clock import device_seconds
 from freewalk.kernels.cuda.device import gpu
 from freewalk.kernels.cuda.evaluate import make_evaluate
+from freewalk.kernels.cuda.family import FamilyPlan
 from freewalk.kernels.cuda.general import JUDGES, make_general
 from freewalk.kernels.cuda.jit import SIMULATED, cuda
 from freewalk.kernels.cuda.layout import (
@@ -37,11 +39,12 @@ from freewalk.kernels.cuda.layout import (
 )
 from freewalk.kernels.cuda.resident import make_resident
 from freewalk.kernels.cuda.scratch import Scratch
+from freewalk.kernels.cuda.slots import shared_launches
 from freewalk.kernels.model.network import FreeNetwork, check_mask
 from freewalk.kernels.model.noise import initial_weights
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.state import check_state, make_state, moment_names
-from freewalk.kernels.model.walk import Data, Evaluation, Progress, State
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, WalkConfiguration
 
 _MOMENTS = (FIRST, SECOND)
 _GENERAL_THREADS = 64 if SIMULATED else 256
@@ -55,7 +58,7 @@ class DeviceTrials:
     Raises
     ------
     ValueError
-        If the trials differ in what is compiled in: noise and sides.
+        If the trials differ in what is compiled in.
     """
 
     def __init__(
@@ -71,7 +74,8 @@ class DeviceTrials:
         check_mask(network, mask)
         specs = {spec_of(network, trial.configuration, data, masked=mask is not None) for trial in trials}
         if len(specs) != 1:
-            raise ValueError("trials of one pack must agree in noise and sides")
+            differing = _differing([trial.configuration for trial in trials])
+            raise ValueError(f"trials of one pack must agree in what is compiled in; these differ in {differing}")
         self.network = network
         self.spec = specs.pop()
         self.shape = shape
@@ -91,6 +95,8 @@ class DeviceTrials:
         self._stopped: set[int] = set()  # by a loss that is not finite
         self._configurations = [trial.configuration for trial in trials]
         self._allowed = mask
+        timesteps = int(self._sizes[:, TIMESTEPS].max())
+        self._family = FamilyPlan(network, self.spec, mask, timesteps) if self.spec.family is not None else None
         for place, trial in enumerate(trials):
             if trial.state is not None:
                 self.restore(place, trial.state)
@@ -136,8 +142,12 @@ class DeviceTrials:
         if SIMULATED:
             return
         start = time.perf_counter()
-        make_evaluate(self.spec, self._threads).compile(measuring.SIGNATURE.args)
-        if not self.spec.is_resident:
+        self._evaluate_kernel.compile(measuring.SIGNATURE.args)
+        if self._family is not None:
+            for _, kernel, signature in self._family.kernels():
+                kernel.compile(signature.args)
+            names, kernels, signatures = (), None, {}
+        elif not self.spec.is_resident:
             kernels: Any = make_general(self.spec, self._threads)
             names, signatures = tuple(general.SIGNATURES), general.SIGNATURES
         else:
@@ -185,10 +195,17 @@ class DeviceTrials:
         return self._progress([0], results.copy_to_host())
 
     def train_in_turn(self, order: Sequence[int], n_steps: int) -> list[Progress]:
-        """Train trials of a network of any size, each with the whole GPU, one after another."""
+        """Train trials of a network of any size, each with the whole GPU, one after another.
+
+        Those whose perturbations are not plain share it instead, as many as memory has room for.
+        """
         results = self._scratch.sent("results", np.zeros((len(self._sizes), N_RESULTS)))
 
         def launch() -> None:
+            if self._family is not None:
+                for slots in shared_launches(self._family, order, self._sizes, self._trials(), self._scratch):
+                    slots.take_steps(n_steps, results)
+                return
             for trial in order:
                 self._launch_steps(trial, n_steps, results)
 
@@ -231,7 +248,7 @@ class DeviceTrials:
         measures = self._scratch.array("measures", (trials, blocks, measuring.N_MEASURES), np.float64)
         n_outputs = y.shape[2] * network.n_output
         extremes = self._scratch.array("extremes", (trials, blocks, 2, n_outputs))
-        kernel = make_evaluate(self.spec, threads)
+        kernel = self._evaluate_kernel
         sizes, _, _, single, mask = self._trials()
         sent = self._scratch.sent("order", np.asarray(order, np.int32))
         kernel[(blocks, trials), threads](
@@ -239,6 +256,10 @@ class DeviceTrials:
         )
         found, limits = measures.copy_to_host(), extremes.copy_to_host()
         return [self._evaluation(trial, found[k], limits[k]) for k, trial in enumerate(order)]
+
+    @property
+    def _evaluate_kernel(self) -> Any:
+        return make_evaluate(replace(self.spec, family=None), self._threads)
 
     @property
     def _threads(self) -> int:
@@ -294,6 +315,12 @@ def _start(network: FreeNetwork, trial: PackTrial, mask: NDArray[np.bool_] | Non
     if weights.shape != (network.n_from, network.n_to):
         raise ValueError(f"initial weights must have shape {(network.n_from, network.n_to)}, got {weights.shape}")
     return (weights if mask is None else weights * mask).reshape(-1)
+
+
+def _differing(configurations: Sequence[WalkConfiguration]) -> str:
+    """Name what is compiled in, or chooses what is, and not the same everywhere."""
+    names = ("noise", "sides", "rank", "directions", "datapoints", "share_data", "shaping")
+    return ", ".join(name for name in names if len({getattr(given, name) for given in configurations}) > 1)
 
 
 def _grids_can_meet() -> bool:
