@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.cuda import full_rank, low_rank, shaping, tile, vectors
 from freewalk.kernels.cuda.device import gpu
 from freewalk.kernels.cuda.jit import SIMULATED, cuda, cuda_kernel, types
-from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, LOSS, STEP, Spec
+from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, LOSS, STEP, Spec, family_in
 from freewalk.kernels.cuda.optimizers import move
 from freewalk.kernels.cuda.room import Room
 from freewalk.kernels.cuda.rounds import chunks_of, chunks_of_plain
@@ -77,6 +77,40 @@ FINISH = types.void(
 """Signature of the kernel."""
 
 
+def family_kernels(spec: Spec, widest: int, *, ranks: bool = True) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the kernels of a step: name, kernel, signature.
+
+    Parameters
+    ----------
+    widest
+        Columns of the largest block of weights.
+    ranks
+        Whether losses are ranked.
+    """
+    family = family_in(spec)
+    if family.orthogonal:
+        yield "draw", vectors.make_draw_orthogonal(), vectors.ORTHOGONAL
+    elif family.rank:
+        yield "draw", vectors.make_draw_independent(spec.noise), vectors.INDEPENDENT
+    if family.clean_apart:
+        yield "clean", tile.make_losses(Room(spec, widest, perturbed=False)), tile.LOSSES
+    yield "losses", tile.make_losses(Room(spec, widest)), tile.LOSSES
+    of_shaping = shaping.make_shaping(two_sided=spec.two_sided, clean_apart=family.clean_apart)
+    yield "judge", of_shaping.judge, shaping.JUDGE
+    if ranks:
+        yield "rank", of_shaping.rank, shaping.RANK
+    if family.rank:
+        yield "accumulate", low_rank.make_accumulate_vectors(_tile_of(widest)), low_rank.ACCUMULATE
+    else:
+        accumulate = full_rank.make_accumulate_full(spec.noise, orthogonal=family.orthogonal)
+        yield "accumulate", accumulate, full_rank.ACCUMULATE
+    yield "finish", make_finish(), FINISH
+
+
+def _tile_of(widest: int) -> int:
+    return _TILE if widest >= _TILE else _SMALL_TILE
+
+
 class FamilyPlan:
     """How a network's steps are taken.
 
@@ -87,8 +121,7 @@ class FamilyPlan:
     """
 
     def __init__(self, network: FreeNetwork, spec: Spec, mask: NDArray[np.bool_] | None, timesteps: int) -> None:
-        assert spec.family is not None
-        self.network, self.spec, self.family, self.timesteps = network, spec, spec.family, timesteps
+        self.network, self.spec, self.family, self.timesteps = network, spec, family_in(spec), timesteps
         is_full, orthogonal = self.family.rank == 0, self.family.orthogonal
         rows = full_rank.rows_of_a_group(spec.noise, orthogonal=orthogonal) if is_full else 0
         made = make_structure(network, mask, timesteps, rows, orthogonal=orthogonal)
@@ -98,13 +131,12 @@ class FamilyPlan:
         self.words = -(-made.n_rows // of_a_block) + -(-made.n_columns // of_a_block)
         """Blocks of words for the two independent vectors of a product."""
         self.places = tuple(map(cuda.to_device, made.places())) if orthogonal else ()
-        self.room = Room(spec, self.family, made.widest, perturbed=True)
-        self.clean_room = Room(spec, self.family, made.widest, perturbed=False)
-        self._tile = _TILE if made.widest >= _TILE else _SMALL_TILE
-        self.parts = cuda.to_device(made.owners if is_full else made.tiles(self._tile))
+        self.widest, size = made.widest, _tile_of(made.widest)
+        self.room, self.clean_room = Room(spec, made.widest), Room(spec, made.widest, perturbed=False)
+        self.parts = cuda.to_device(made.owners if is_full else made.tiles(size))
         """What the threads, or blocks, of `accumulate` own."""
         self.part_blocks = -(-len(made.owners) // THREADS) if is_full else self.parts.shape[0]
-        self.part_threads = THREADS if is_full else low_rank.threads_of(self._tile)
+        self.part_threads = THREADS if is_full else low_rank.threads_of(size)
         self.width = made.n_rows + network.n_to if self.family.has_vectors else 1
         """Numbers of the two vectors of a product; those of columns that no weight reaches stay 0."""
         self.blocks_wanted = _BLOCKS_OF_A_MULTIPROCESSOR * gpu().multiprocessors
@@ -124,23 +156,3 @@ class FamilyPlan:
     def bytes_of(self, pairs: int, n: int) -> int:
         """Return about how much memory a trial needs beside its weights and what blocks need."""
         return 8 * pairs + 20 * n + 4 * self.items(n) * self.width + 8 * self.chunks(n) * self.network.n_weights
-
-    def kernels(self) -> Iterator[tuple[str, Any, Any]]:
-        """Yield what a step may launch: name, kernel, signature."""
-        spec, family = self.spec, self.family
-        if family.orthogonal:
-            yield "draw", vectors.make_draw_orthogonal(), vectors.ORTHOGONAL
-        elif family.rank:
-            yield "draw", vectors.make_draw_independent(spec.noise), vectors.INDEPENDENT
-        if family.clean_apart:
-            yield "clean", tile.make_losses(self.clean_room), tile.LOSSES
-        yield "losses", tile.make_losses(self.room), tile.LOSSES
-        of_shaping = shaping.make_shaping(two_sided=spec.two_sided, clean_apart=family.clean_apart)
-        yield "judge", of_shaping.judge, shaping.JUDGE
-        yield "rank", of_shaping.rank, shaping.RANK
-        if family.rank:
-            yield "accumulate", low_rank.make_accumulate_vectors(self._tile), low_rank.ACCUMULATE
-        else:
-            accumulate = full_rank.make_accumulate_full(spec.noise, orthogonal=family.orthogonal)
-            yield "accumulate", accumulate, full_rank.ACCUMULATE
-        yield "finish", make_finish(), FINISH

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.cuda.forward import make_activation
 from freewalk.kernels.cuda.functions import philox, sign
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
-from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, LOSS, SEED, STEP
+from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, INDEX, LOSS, SEED, STEP
 from freewalk.kernels.cuda.noise import draw_of, keys, make_values
 from freewalk.kernels.cuda.room import Room, make_activation_at, make_input_at
 from freewalk.kernels.cuda.rounds import chunks_of
@@ -96,7 +96,7 @@ def make_fill(noise: Noise, *, orthogonal: bool) -> Any:
         word = w0 if part == 0 else w1 if part == 1 else w2 if part == 2 else w3
         right = vectors[item, place]
         for r in range(n):
-            noise[r] = sign(word, r) * right * vectors[item, row + min(first + r, n_rows - 1)]
+            noise[r] = sign(word, r) * right * vectors[INDEX(item), INDEX(row + min(first + r, n_rows - 1))]
 
     return fill_orthogonal if orthogonal else fill_independent
 
@@ -143,24 +143,24 @@ def make_apply_own(room: Room) -> Any:
                 for group in range(blocks[q, GROUP], group_end, n + 1):
                     fill(noise, k0, k1, blocks, lists, vectors, q, place, group, first + item, item, n_from, step)
                     for r in range(n):
-                        row = np.int64(lists[group + 1 + r])
+                        row = np.int64(lists[INDEX(group + 1 + r)])
                         if row < 0 or (t == 0 and row > n_input):  # at first, all activations are zero
                             continue
-                        weight, shift = weights[row * n_to + column], stddev * noise[r]
+                        weight, shift = weights[INDEX(row * n_to + column)], stddev * noise[r]
                         above, below = weight + shift, weight - shift if two_sided else weight
                         if row <= n_input:
                             at, apart = input_at(buffer, row), 0
                         else:
                             at, apart = activation_at(here, row - n_input - 1), pairs
                         for p in range(pairs):
-                            plus[p] += above * room[at + p]
+                            plus[p] += above * room[INDEX(at + p)]
                             if second:
-                                other[p] += below * room[at + apart + p]
+                                other[p] += below * room[INDEX(at + apart + p)]
                 to = activation_at(1 - here, column)
                 for p in range(pairs):
-                    room[to + p] = activation(plus[p], column)
+                    room[INDEX(to + p)] = activation(plus[p], column)
                     if second:
-                        room[to + pairs + p] = activation(other[p], column)
+                        room[INDEX(to + pairs + p)] = activation(other[p], column)
 
     return apply_layer
 

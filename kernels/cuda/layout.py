@@ -33,6 +33,8 @@ STEPS_DONE, LOSS = range(2)
 """Columns of a trial's results."""
 N_RESULTS = 2
 
+INDEX = np.uint64
+"""Type of an index in a hot loop: of a signed one Numba asks whether it is negative, which costs more than the load."""
 WARP = 32
 MOST_RESIDENT_ROWS = 72
 """Weights of a column, up to which one thread keeps a column's noise and sums in registers."""
@@ -128,6 +130,12 @@ class Spec:
     def is_resident(self) -> bool:
         """Whether a thread can keep a whole column's noise in registers."""
         return self.family is None and self.n_from <= MOST_RESIDENT_ROWS and self.n_to <= MOST_RESIDENT_COLUMNS
+
+
+def family_in(spec: Spec) -> Family:
+    """Return the family of a spec whose perturbations are not plain."""
+    assert spec.family is not None
+    return spec.family
 
 
 def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, *, masked: bool) -> Spec:

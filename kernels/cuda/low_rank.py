@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.forward import make_activation
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
-from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, LOSS
-from freewalk.kernels.cuda.room import Room, make_activation_at, make_input_at
+from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, INDEX, LOSS
+from freewalk.kernels.cuda.room import ALIGNMENT, Room, make_activation_at, make_input_at
 from freewalk.kernels.cuda.rounds import chunks_of
 from freewalk.kernels.cuda.structure import COLUMN, INPUT_END, NEEDED, ROW, ROW_END
 
 _ZERO = np.float32(0.0)
+_ROWS = 4  # whose weights are on their way at once
 _OWN = 4  # rows, and columns, of a thread of `accumulate`
 _ITEMS = 32  # products that a block of `accumulate` holds at a time, and sums in float32
 
@@ -35,16 +36,17 @@ def make_apply_shared(room: Room) -> Any:
     two_sided, second = spec.two_sided, room.passes == 2
     products, parts, products_at = room.products, room.parts, room.products_at
     sides = 2 if two_sided else 1
-    own, n_sums = room.columns_of_a_thread, room.columns_of_a_thread * room.pairs
+    own = room.columns_of_a_thread
+    n_sums = own * pairs
     input_at, activation_at, activation = make_input_at(room), make_activation_at(room), make_activation(spec)
 
     @device_function
     def row_at(lists: NDArray[np.int32], place: int) -> Any:
-        return place if whole else np.int64(lists[place])
+        return place if whole else np.int64(lists[INDEX(place)])
 
     @device_function
     def column_at(lists: NDArray[np.int32], first: int, place: int) -> Any:
-        return place - first if whole else np.int64(lists[place])
+        return place - first if whole else np.int64(lists[INDEX(place)])
 
     @device_function
     def multiply_left(
@@ -63,27 +65,64 @@ def make_apply_shared(room: Room) -> Any:
         pair, part = thread % pairs, thread // pairs
         if part < parts:
             for i in range(rank):
-                item = which[pair] * rank + i
+                item = INDEX(which[INDEX(pair)] * rank + i)
                 plus = _ZERO
                 for place in range(row + part, input_end, parts):
-                    plus += vectors[item, place] * room[input_at(buffer, row_at(lists, place)) + pair]
+                    at = input_at(buffer, row_at(lists, place)) + pair
+                    plus += vectors[item, INDEX(place)] * room[INDEX(at)]
                 other = plus
                 for place in range(input_end + part, row_end, parts):
                     at = activation_at(here, row_at(lists, place) - n_input - 1) + pair
-                    plus += vectors[item, place] * room[at]
+                    plus += vectors[item, INDEX(place)] * room[INDEX(at)]
                     if two_sided:
-                        other += vectors[item, place] * room[at + pairs]
+                        other += vectors[item, INDEX(place)] * room[INDEX(at + pairs)]
                 to = products_at + (1 + part) * products + i * sides * pairs + pair
-                room[to] = plus
+                room[INDEX(to)] = plus
                 if two_sided:
-                    room[to + pairs] = other
+                    room[INDEX(to + pairs)] = other
         cuda.syncthreads()
         for k in range(thread, products, threads):
             summed = _ZERO
             for part in range(parts):
-                summed += room[products_at + (1 + part) * products + k]
-            room[products_at + k] = summed
+                summed += room[INDEX(products_at + (1 + part) * products + k)]
+            room[INDEX(products_at + k)] = summed
         cuda.syncthreads()
+
+    def make_add_rows(n: int, *, of_inputs: bool) -> Any:
+        """Return a device function that adds the next n rows: all their weights are on their way at once."""
+        n_loaded, first = n * own, 0 if of_inputs else n_input + 1
+        state_at = input_at if of_inputs else activation_at
+
+        @device_function
+        def add_rows(
+            plus: Any,  # INOUT (own * pairs,)
+            other: Any,  # INOUT (own * pairs,), of inputs the same and not used
+            weights: NDArray[np.float32],  # IN (n_weights,)
+            columns: Any,  # IN (own,)
+            lists: NDArray[np.int32],  # IN
+            room: Any,  # IN
+            buffer: int,
+            place: int,
+        ) -> None:
+            loaded = cuda.local.array(n_loaded, np.float32)
+            for r in range(n):
+                for j in range(own):
+                    loaded[r * own + j] = weights[INDEX(row_at(lists, place + r) * n_to + columns[j])]
+            for r in range(n):
+                at = state_at(buffer, row_at(lists, place + r) - first)
+                for p in range(pairs):
+                    value = room[INDEX(at + p)]
+                    for j in range(own):
+                        plus[j * pairs + p] += loaded[r * own + j] * value
+                    if second and not of_inputs:
+                        value = room[INDEX(at + pairs + p)]
+                        for j in range(own):
+                            other[j * pairs + p] += loaded[r * own + j] * value
+
+        return add_rows
+
+    add_inputs, add_input = make_add_rows(_ROWS, of_inputs=True), make_add_rows(1, of_inputs=True)
+    add_neurons, add_neuron = make_add_rows(_ROWS, of_inputs=False), make_add_rows(1, of_inputs=False)
 
     @device_function
     def apply_layer(
@@ -112,52 +151,45 @@ def make_apply_shared(room: Room) -> Any:
             needed = np.int64(lists[blocks[q, NEEDED] + remaining])
             if needed == 0:
                 continue
-            row, input_end, column = np.int64(blocks[q, ROW]), np.int64(blocks[q, INPUT_END]), np.int64(blocks[q, COLUMN])
+            row, input_end = np.int64(blocks[q, ROW]), np.int64(blocks[q, INPUT_END])
             row_end = np.int64(blocks[q, ROW_END]) if t > 0 else input_end  # at first, all activations are zero
+            column = np.int64(blocks[q, COLUMN])
             if rank > 0:
                 multiply_left(here, buffer, row, input_end, row_end, lists, vectors, which, room)
-            for first_column in range(0, needed, own * threads):
-                if first_column + thread >= needed:
-                    continue
+            for first_column in range(thread, needed, own * threads):
                 for j in range(own):
-                    places[j] = column + min(first_column + thread + j * threads, needed - 1)
+                    places[j] = column + min(first_column + j * threads, needed - 1)
                     columns[j] = column_at(lists, column, places[j])
                 for k in range(n_sums):
                     plus[k] = _ZERO
-                for place in range(row, input_end):
-                    in_row = row_at(lists, place)
-                    at = input_at(buffer, in_row)
-                    for j in range(own):
-                        weight = weights[in_row * n_to + columns[j]]
-                        for p in range(pairs):
-                            plus[j * pairs + p] += weight * room[at + p]
+                last = row + (input_end - row) // _ROWS * _ROWS
+                for place in range(row, last, _ROWS):
+                    add_inputs(plus, other, weights, columns, lists, room, buffer, place)
+                for place in range(last, input_end):
+                    add_input(plus, other, weights, columns, lists, room, buffer, place)
                 for k in range(n_sums):
                     other[k] = plus[k]
-                for place in range(input_end, row_end):
-                    in_row = row_at(lists, place)
-                    at = activation_at(here, in_row - n_input - 1)
-                    for j in range(own):
-                        weight = weights[in_row * n_to + columns[j]]
-                        for p in range(pairs):
-                            plus[j * pairs + p] += weight * room[at + p]
-                            if second:
-                                other[j * pairs + p] += weight * room[at + pairs + p]
+                last = input_end + (row_end - input_end) // _ROWS * _ROWS
+                for place in range(input_end, last, _ROWS):
+                    add_neurons(plus, other, weights, columns, lists, room, here, place)
+                for place in range(last, row_end):
+                    add_neuron(plus, other, weights, columns, lists, room, here, place)
                 for i in range(rank):
                     at = products_at + i * sides * pairs
                     for p in range(pairs):
-                        item = which[p] * rank + i
+                        item = INDEX(which[p] * rank + i)
                         for j in range(own):
-                            shift = scale * vectors[item, places[j]]
-                            plus[j * pairs + p] += shift * room[at + p]
+                            shift = scale * vectors[item, INDEX(places[j])]
+                            plus[j * pairs + p] += shift * room[INDEX(at + p)]
                             if two_sided:
-                                other[j * pairs + p] -= shift * room[at + pairs + p]
+                                other[j * pairs + p] -= shift * room[INDEX(at + pairs + p)]
                 for j in range(own):
-                    if first_column + thread + j * threads < needed:
+                    if first_column + j * threads < needed:
                         to = activation_at(1 - here, columns[j])
                         for p in range(pairs):
-                            room[to + p] = activation(plus[j * pairs + p], columns[j])
+                            room[INDEX(to + p)] = activation(plus[j * pairs + p], columns[j])
                             if second:
-                                room[to + pairs + p] = activation(other[j * pairs + p], columns[j])
+                                room[INDEX(to + pairs + p)] = activation(other[j * pairs + p], columns[j])
 
     return apply_layer
 
@@ -170,7 +202,8 @@ def threads_of(tile: int) -> int:
 @cache
 def make_accumulate_vectors(tile: int) -> Any:
     """Return a kernel on a grid of (tiles, chunks of perturbations, slots)."""
-    across, threads, n_sums = tile // _OWN, threads_of(tile), _OWN * _OWN
+    across, threads = tile // _OWN, threads_of(tile)
+    n_sums, n_slab = _OWN * _OWN, _ITEMS * tile
 
     @cuda_kernel
     def accumulate(
@@ -189,8 +222,8 @@ def make_accumulate_vectors(tile: int) -> Any:
         most_chunks: int,
         most: int,
     ) -> None:
-        left = cuda.shared.array((_ITEMS, tile), np.float32)
-        right = cuda.shared.array((_ITEMS, tile), np.float32)
+        left = cuda.shared.array(n_slab, np.float32, ALIGNMENT)
+        right = cuda.shared.array(n_slab, np.float32, ALIGNMENT)
         sums = cuda.local.array(n_sums, np.float32)
         totals = cuda.local.array(n_sums, np.float64)
         chunk, slot, thread = cuda.blockIdx.y, cuda.blockIdx.z, cuda.threadIdx.x
@@ -211,19 +244,19 @@ def make_accumulate_vectors(tile: int) -> Any:
                 a, b = _ZERO, _ZERO
                 if item < end_item:
                     if place < n_rows:
-                        a = coefficients[slot, begin + item // rank] * vectors[slot, item, row + place]
+                        a = coefficients[slot, begin + item // rank] * vectors[slot, INDEX(item), INDEX(row + place)]
                     if place < n_columns:
-                        b = vectors[slot, item, column + place]
-                left[k // tile, place] = a
-                right[k // tile, place] = b
+                        b = vectors[slot, INDEX(item), INDEX(column + place)]
+                left[INDEX(k)] = a
+                right[INDEX(k)] = b
             cuda.syncthreads()
             for k in range(n_sums):
                 sums[k] = _ZERO
             for i in range(_ITEMS):
                 for r in range(_OWN):
-                    a = left[i, own_row + r]
+                    a = left[INDEX(i * tile + own_row + r)]
                     for c in range(_OWN):
-                        sums[r * _OWN + c] += a * right[i, own_column + c]
+                        sums[r * _OWN + c] += a * right[INDEX(i * tile + own_column + c)]
             for k in range(n_sums):
                 totals[k] += np.float64(sums[k])
             cuda.syncthreads()

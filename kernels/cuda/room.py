@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from freewalk.kernels.cuda.jit import SIMULATED, device_function
-from freewalk.kernels.cuda.layout import WARP, Family, Spec
+from freewalk.kernels.cuda.layout import WARP, Family, Spec, family_in
 
 _MOST_THREADS = 32 if SIMULATED else 256
 _MOST_SHARED = 44 << 10  # bytes: every GPU gives a block 48 KB, and the kernel keeps a little besides
@@ -26,11 +26,15 @@ class Room:
     """Its measures, in numbers; all are compiled in."""
 
     spec: Spec
-    family: Family
     widest: int
     """Columns of the largest block of weights."""
-    perturbed: bool
+    perturbed: bool = True
     """Whether the tile is run with perturbations; otherwise with the weights as they are."""
+
+    @property
+    def family(self) -> Family:
+        """Of the spec."""
+        return family_in(self.spec)
 
     @property
     def pairs(self) -> int:

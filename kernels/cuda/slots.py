@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.family import THREADS, FamilyPlan
+from freewalk.kernels.cuda.family import THREADS, FamilyPlan, family_kernels
 from freewalk.kernels.cuda.jit import cuda
 from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, SHAPING, SHAPING_CODES
 from freewalk.kernels.cuda.room import Room
@@ -53,7 +53,7 @@ class Slots:
         scratch: Scratch,
     ) -> None:
         self._plan, self._n_slots, self._trials = plan, len(order), trials
-        self._kernels = {name: kernel for name, kernel, _ in plan.kernels()}
+        self._kernels = {name: kernel for name, kernel, _ in family_kernels(plan.spec, plan.widest)}
         of_these, array = sizes[list(order)], scratch.array
         pairs, self._datapoints = (int(of_these[:, column].max()) for column in (BATCH_SIZE, DATAPOINTS))
         self._n = n = int((of_these[:, BATCH_SIZE] // of_these[:, DATAPOINTS]).max())

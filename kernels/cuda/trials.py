@@ -16,7 +16,7 @@ from freewalk.kernels.cuda import general, resident
 from freewalk.kernels.cuda.clock import device_seconds
 from freewalk.kernels.cuda.device import gpu
 from freewalk.kernels.cuda.evaluate import make_evaluate
-from freewalk.kernels.cuda.family import FamilyPlan
+from freewalk.kernels.cuda.family import FamilyPlan, family_kernels
 from freewalk.kernels.cuda.general import JUDGES, make_general
 from freewalk.kernels.cuda.jit import SIMULATED, cuda
 from freewalk.kernels.cuda.layout import (
@@ -144,7 +144,8 @@ class DeviceTrials:
         start = time.perf_counter()
         self._evaluate_kernel.compile(measuring.SIGNATURE.args)
         if self._family is not None:
-            for _, kernel, signature in self._family.kernels():
+            ranks = any(given.shaping == "ranks" for given in self._configurations)
+            for _, kernel, signature in family_kernels(self.spec, self._family.widest, ranks=ranks):
                 kernel.compile(signature.args)
             names, kernels, signatures = (), None, {}
         elif not self.spec.is_resident:
