@@ -68,7 +68,7 @@ def make_fill(noise: Noise, *, orthogonal: bool) -> Any:
         n_from: int,
         step: int,
     ) -> None:
-        values(noise, k0, k1, n_from, np.int64(lists[group]), np.int64(lists[place]), index, step)
+        values(noise, k0, k1, n_from, int(lists[group]), int(lists[place]), index, step)
 
     @device_function
     def fill_orthogonal(
@@ -86,9 +86,9 @@ def make_fill(noise: Noise, *, orthogonal: bool) -> Any:
         n_from: int,
         step: int,
     ) -> None:
-        row, column = np.int64(blocks[q, ROW]), np.int64(blocks[q, COLUMN])
-        n_rows, n_columns = blocks[q, ROW_END] - row, blocks[q, COLUMN_END] - column
-        first = np.int64(lists[group])
+        row, column = int(blocks[q, ROW]), int(blocks[q, COLUMN])
+        n_rows, n_columns = int(blocks[q, ROW_END] - row), int(blocks[q, COLUMN_END] - column)
+        first = int(lists[group])
         where = blocks[q, FULL_SIGNS] + (place - column) * sign_blocks(n_rows) + first // SIGNS_OF_A_BLOCK
         of_set = np.uint32(index // (n_rows * n_columns))
         w0, w1, w2, w3 = philox(np.uint32(where), of_set, np.uint32(step), _ORTHOGONAL, k0, k1)
@@ -103,7 +103,7 @@ def make_fill(noise: Noise, *, orthogonal: bool) -> Any:
 
 def make_apply_own(room: Room) -> Any:
     """Return a device function that applies the layer once for a tile whose pairs have one full perturbation."""
-    spec, pairs, states, n_sums = room.spec, room.pairs, room.states, room.pairs
+    spec, pairs, n_sums = room.spec, room.pairs, room.pairs
     n_input, n_to, n_from, threads = spec.n_input, spec.n_to, spec.n_from, room.threads
     two_sided, second = spec.two_sided, room.passes == 2
     orthogonal = room.family.orthogonal
@@ -135,15 +135,15 @@ def make_apply_own(room: Room) -> Any:
         for q in range(blocks.shape[0]):
             group_end = blocks[q, GROUP_END] if t > 0 else blocks[q, INPUT_GROUP_END]
             for k in range(cuda.threadIdx.x, lists[blocks[q, NEEDED] + remaining], threads):
-                place = np.int64(blocks[q, COLUMN] + k)
-                column = np.int64(lists[place])
+                place = int(blocks[q, COLUMN] + k)
+                column = int(lists[place])
                 for p in range(pairs):
                     plus[p] = _ZERO
                     other[p] = _ZERO
                 for group in range(blocks[q, GROUP], group_end, n + 1):
                     fill(noise, k0, k1, blocks, lists, vectors, q, place, group, first + item, item, n_from, step)
                     for r in range(n):
-                        row = np.int64(lists[INDEX(group + 1 + r)])
+                        row = int(lists[INDEX(group + 1 + r)])
                         if row < 0 or (t == 0 and row > n_input):  # at first, all activations are zero
                             continue
                         weight, shift = weights[INDEX(row * n_to + column)], stddev * noise[r]
@@ -199,13 +199,13 @@ def make_accumulate_full(noise: Noise, *, orthogonal: bool) -> Any:
         last, chunks = min(end, count), chunks_of(count, most_chunks, most)
         if owner >= owners.shape[0] or chunk >= chunks or begin >= last or not math.isfinite(results[trial, LOSS]):
             return
-        q, place, group = owners[owner, 0], np.int64(owners[owner, 1]), np.int64(owners[owner, 2])
-        column = np.int64(lists[place])
+        q, place, group = owners[owner, 0], int(owners[owner, 1]), int(owners[owner, 2])
+        column = int(lists[place])
         k0, k1 = keys(sizes[trial, SEED])
         step = sizes[trial, STEP] + offset
         first, after = (last - begin) * chunk // chunks, (last - begin) * (chunk + 1) // chunks
         for r in range(n):
-            row = np.int64(lists[group + 1 + r])
+            row = int(lists[group + 1 + r])
             if row >= 0 and begin == 0:
                 partial[slot, chunk, row * n_to + column] = 0.0
         for some in range(first, after, _FLUSH):
@@ -217,7 +217,7 @@ def make_accumulate_full(noise: Noise, *, orthogonal: bool) -> Any:
                 for r in range(n):
                     sums[r] += coefficients[slot, index] * noise[r]
             for r in range(n):
-                row = np.int64(lists[group + 1 + r])
+                row = int(lists[group + 1 + r])
                 if row >= 0:
                     partial[slot, chunk, row * n_to + column] += np.float64(sums[r])
 

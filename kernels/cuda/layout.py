@@ -7,7 +7,7 @@ neighbouring words. Nothing of size batch x weights exists.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,6 +165,24 @@ def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, 
         datapoint=data.datapoint,
         family=family_of(configuration),
     )
+
+
+def common_spec(network: FreeNetwork, configurations: Sequence[WalkConfiguration], data: Data, *, masked: bool) -> Spec:
+    """Return what the kernels of several walks are compiled for.
+
+    Raises
+    ------
+    ValueError
+        As `spec_of`, or if the walks differ in what is compiled in, or in what chooses it.
+    """
+    specs = {spec_of(network, configuration, data, masked=masked) for configuration in configurations}
+    if len(specs) != 1:
+        names = ("noise", "sides", "rank", "directions", "datapoints", "share_data", "shaping")
+        differing = [name for name in names if len({getattr(given, name) for given in configurations}) > 1]
+        raise ValueError(
+            f"trials of one pack must agree in what is compiled in; these differ in {', '.join(differing)}"
+        )
+    return specs.pop()
 
 
 def sizes_of(configuration: WalkConfiguration, data: Data, seed: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Perturbations of low rank: all pairs of a tile share the weights, (W + s D)ᵀu = Wᵀu + s/sqrt(r) Σ_i b_i (a_i·u).
 
 A thread owns one or two columns for all pairs of the tile, so a block loads each weight once a timestep. The update is
-the product (n × K) (K × m) of all vectors, in square parts of 4 × 4 numbers a thread.
+one product of all left and all right vectors, in squares of 4 by 4 numbers a thread.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def make_apply_shared(room: Room) -> Any:
 
     It adds perturbations of low rank, or none if the room's tile is not perturbed.
     """
-    spec, pairs, states, passes, rank = room.spec, room.pairs, room.states, room.passes, room.rank
+    spec, pairs, rank = room.spec, room.pairs, room.rank
     n_input, n_to, whole, threads = spec.n_input, spec.n_to, not spec.masked, room.threads
     two_sided, second = spec.two_sided, room.passes == 2
     products, parts, products_at = room.products, room.parts, room.products_at
@@ -42,11 +42,11 @@ def make_apply_shared(room: Room) -> Any:
 
     @device_function
     def row_at(lists: NDArray[np.int32], place: int) -> Any:
-        return place if whole else np.int64(lists[INDEX(place)])
+        return place if whole else int(lists[INDEX(place)])
 
     @device_function
     def column_at(lists: NDArray[np.int32], first: int, place: int) -> Any:
-        return place - first if whole else np.int64(lists[INDEX(place)])
+        return place - first if whole else int(lists[INDEX(place)])
 
     @device_function
     def multiply_left(
@@ -148,12 +148,12 @@ def make_apply_shared(room: Room) -> Any:
         here, thread = t & 1, cuda.threadIdx.x
         scale = np.float32(np.float64(stddev) / math.sqrt(np.float64(max(rank, 1))))
         for q in range(blocks.shape[0]):
-            needed = np.int64(lists[blocks[q, NEEDED] + remaining])
+            needed = int(lists[blocks[q, NEEDED] + remaining])
             if needed == 0:
                 continue
-            row, input_end = np.int64(blocks[q, ROW]), np.int64(blocks[q, INPUT_END])
-            row_end = np.int64(blocks[q, ROW_END]) if t > 0 else input_end  # at first, all activations are zero
-            column = np.int64(blocks[q, COLUMN])
+            row, input_end = int(blocks[q, ROW]), int(blocks[q, INPUT_END])
+            row_end = int(blocks[q, ROW_END]) if t > 0 else input_end  # at first, all activations are zero
+            column = int(blocks[q, COLUMN])
             if rank > 0:
                 multiply_left(here, buffer, row, input_end, row_end, lists, vectors, which, room)
             for first_column in range(thread, needed, own * threads):
@@ -232,8 +232,8 @@ def make_accumulate_vectors(tile: int) -> Any:
         last, chunks = min(end, n), chunks_of(n, most_chunks, most)
         if chunk >= chunks or begin >= last or not math.isfinite(results[trial, LOSS]):
             return
-        row, n_rows = np.int64(tiles[cuda.blockIdx.x, 0]), np.int64(tiles[cuda.blockIdx.x, 1])
-        column, n_columns = np.int64(tiles[cuda.blockIdx.x, 2]), np.int64(tiles[cuda.blockIdx.x, 3])
+        row, n_rows = int(tiles[cuda.blockIdx.x, 0]), int(tiles[cuda.blockIdx.x, 1])
+        column, n_columns = int(tiles[cuda.blockIdx.x, 2]), int(tiles[cuda.blockIdx.x, 3])
         own_row, own_column = thread // across * _OWN, thread % across * _OWN
         end_item = (last - begin) * (chunk + 1) // chunks * rank
         for k in range(n_sums):
@@ -263,7 +263,7 @@ def make_accumulate_vectors(tile: int) -> Any:
         for r in range(_OWN):
             for c in range(_OWN):
                 if own_row + r < n_rows and own_column + c < n_columns:
-                    position = np.int64(lists[row + own_row + r]) * n_to + lists[column + own_column + c]
+                    position = int(lists[row + own_row + r]) * n_to + lists[column + own_column + c]
                     if begin > 0:
                         partial[slot, chunk, position] += totals[r * _OWN + c]
                     else:

@@ -84,9 +84,9 @@ def make_structure(
         Whether groups begin at a block's own rows instead of those of the matrix.
     """
     blocks = blocks_of(network, mask)
-    dead = np.setdiff1d(np.arange(network.n_to), np.concatenate([block.columns for block in blocks] or [[]]))
+    dead = np.setdiff1d(np.arange(network.n_to), [column for block in blocks for column in block.columns])
     every = (*blocks, Block(np.zeros(0, np.intp), dead)) if len(dead) else blocks
-    lists = [*(block.rows for block in every), *(block.columns for block in every)]
+    lists: list[NDArray[np.integer]] = [*(block.rows for block in every), *(block.columns for block in every)]
     fields = np.zeros((len(every), N_FIELDS), np.int32)
     n_inputs = np.array([np.count_nonzero(block.rows <= network.n_input) for block in every])
     fields[:, ROW_END] = np.cumsum([len(block.rows) for block in every])

@@ -42,7 +42,7 @@ def make_losses(room: Room) -> Any:
     """Return a kernel on a grid of (blocks, slots)."""
     spec, pairs, states, is_shared = room.spec, room.pairs, room.states, room.is_shared
     shared_size = room.size if is_shared else 1
-    n_input, n_output, threads = spec.n_input, spec.n_output, room.threads
+    n_input, threads = spec.n_input, room.threads
     sequence_input, sequence_output, perturbed = spec.sequence_input, spec.sequence_output, room.perturbed
     of_one_perturbation = perturbed and room.family.rank == 0
     apply_layer = make_apply_own(room) if of_one_perturbation else make_apply_shared(room)
@@ -96,10 +96,7 @@ def make_losses(room: Room) -> Any:
         last = min(end, sizes[trial, BATCH_SIZE] // datapoints)
         stddev = np.float32(numbers[trial, STDDEV])
         k0, k1 = keys(seed)
-        if is_shared:
-            room = cuda.shared.array(shared_size, np.float32, ALIGNMENT)
-        else:
-            room = scratch[block]
+        room = cuda.shared.array(shared_size, np.float32, ALIGNMENT) if is_shared else scratch[block]
         for k in range(thread, pairs, threads):
             room[input_at(0, n_input) + k] = _ONE
             if sequence_input:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,9 +33,9 @@ from freewalk.kernels.cuda.layout import (
     TIMESTEPS,
     WARP,
     LaunchShape,
+    common_spec,
     numbers_of,
     sizes_of,
-    spec_of,
 )
 from freewalk.kernels.cuda.resident import make_resident
 from freewalk.kernels.cuda.scratch import Scratch
@@ -44,7 +44,7 @@ from freewalk.kernels.model.network import FreeNetwork, check_mask
 from freewalk.kernels.model.noise import initial_weights
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.state import check_state, make_state, moment_names
-from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, WalkConfiguration
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, State
 
 _MOMENTS = (FIRST, SECOND)
 _GENERAL_THREADS = 64 if SIMULATED else 256
@@ -72,12 +72,9 @@ class DeviceTrials:
         shape: LaunchShape = DEFAULT_SHAPE,
     ) -> None:
         check_mask(network, mask)
-        specs = {spec_of(network, trial.configuration, data, masked=mask is not None) for trial in trials}
-        if len(specs) != 1:
-            differing = _differing([trial.configuration for trial in trials])
-            raise ValueError(f"trials of one pack must agree in what is compiled in; these differ in {differing}")
         self.network = network
-        self.spec = specs.pop()
+        self._configurations = [trial.configuration for trial in trials]
+        self.spec = common_spec(network, self._configurations, data, masked=mask is not None)
         self.shape = shape
         self.evaluation_points = evaluation_points
         self.kernel_seconds = 0.0
@@ -93,7 +90,6 @@ class DeviceTrials:
         self._mask = cuda.to_device(flat)
         self._scratch = Scratch()
         self._stopped: set[int] = set()  # by a loss that is not finite
-        self._configurations = [trial.configuration for trial in trials]
         self._allowed = mask
         timesteps = int(self._sizes[:, TIMESTEPS].max())
         self._family = FamilyPlan(network, self.spec, mask, timesteps) if self.spec.family is not None else None
@@ -143,21 +139,23 @@ class DeviceTrials:
             return
         start = time.perf_counter()
         self._evaluate_kernel.compile(measuring.SIGNATURE.args)
+        for kernel, signature in self._training_kernels(side_by_side=side_by_side):
+            kernel.compile(signature.args)
+        self.compile_seconds += time.perf_counter() - start
+
+    def _training_kernels(self, *, side_by_side: bool) -> Iterator[tuple[Any, Any]]:
+        """Yield the kernels that training needs, and their signatures."""
         if self._family is not None:
             ranks = any(given.shaping == "ranks" for given in self._configurations)
             for _, kernel, signature in family_kernels(self.spec, self._family.widest, ranks=ranks):
-                kernel.compile(signature.args)
-            names, kernels, signatures = (), None, {}
-        elif not self.spec.is_resident:
-            kernels: Any = make_general(self.spec, self._threads)
-            names, signatures = tuple(general.SIGNATURES), general.SIGNATURES
-        else:
-            kernels, signatures = make_resident(self.spec, self.shape), resident.SIGNATURES
+                yield kernel, signature
+        elif self.spec.is_resident:
             across = ("train_one",) if _grids_can_meet() else ("sum_step", "move_step")
-            names = ("train_trials",) if side_by_side else across
-        for name in names:
-            getattr(kernels, name).compile(signatures[name].args)
-        self.compile_seconds += time.perf_counter() - start
+            for name in ("train_trials",) if side_by_side else across:
+                yield getattr(make_resident(self.spec, self.shape), name), resident.SIGNATURES[name]
+        else:
+            for name, signature in general.SIGNATURES.items():
+                yield getattr(make_general(self.spec, self._threads), name), signature
 
     def train_side_by_side(self, order: Sequence[int], n_steps: int) -> list[Progress]:
         """Train trials of a small network, a block each, in one launch."""
@@ -255,8 +253,11 @@ class DeviceTrials:
         kernel[(blocks, trials), threads](
             sent, sizes, single, mask, x, y, activations, measures, extremes, self.evaluation_points
         )
-        found, limits = measures.copy_to_host(), extremes.copy_to_host()
-        return [self._evaluation(trial, found[k], limits[k]) for k, trial in enumerate(order)]
+        found, limits, n = measures.copy_to_host(), extremes.copy_to_host(), self.evaluation_points
+        rows = [network.output_rows(int(self._sizes[trial, TIMESTEPS])) for trial in order]
+        return [
+            measuring.evaluation_of(found[k], limits[k, :, :, : rows[k] * network.n_output], n) for k in range(trials)
+        ]
 
     @property
     def _evaluate_kernel(self) -> Any:
@@ -266,24 +267,6 @@ class DeviceTrials:
     def _threads(self) -> int:
         """Threads of a block that runs one datapoint."""
         return min(_GENERAL_THREADS, -(-self.network.n_to // WARP) * WARP)
-
-    def _evaluation(self, trial: int, measures: NDArray[np.float64], extremes: NDArray[np.float32]) -> Evaluation:
-        """Put together what the blocks of one trial have measured, in their order."""
-        timesteps = int(self._sizes[trial, TIMESTEPS])
-        n_outputs = self.network.output_rows(timesteps) * self.network.n_output
-        loss, bits, rows = (sum(measures[:, column]) for column in (measuring.LOSS, measuring.BITS, measuring.ROWS))
-        found, classes = (sum(measures[:, column]) for column in (measuring.FOUND, measuring.CLASSES))
-        is_blank = bool(measures[:, measuring.NOT_A_NUMBER].any())
-        spread = (extremes[:, 1, :n_outputs].max(axis=0) - extremes[:, 0, :n_outputs].min(axis=0)).max()
-        n = self.evaluation_points
-        return Evaluation(
-            loss=loss / n,
-            bit_accuracy=bits / (n * n_outputs),
-            row_accuracy=rows / n,
-            max_error=math.nan if is_blank else float(measures[:, measuring.LARGEST].max()),
-            output_spread=math.nan if is_blank else float(spread),
-            accuracy=found / classes if classes else math.nan,
-        )
 
     def _trials(self) -> tuple[Any, ...]:
         return self._scratch.sent("sizes", self._sizes), self._numbers, self._state, self._single, self._mask
@@ -316,12 +299,6 @@ def _start(network: FreeNetwork, trial: PackTrial, mask: NDArray[np.bool_] | Non
     if weights.shape != (network.n_from, network.n_to):
         raise ValueError(f"initial weights must have shape {(network.n_from, network.n_to)}, got {weights.shape}")
     return (weights if mask is None else weights * mask).reshape(-1)
-
-
-def _differing(configurations: Sequence[WalkConfiguration]) -> str:
-    """Name what is compiled in, or chooses what is, and not the same everywhere."""
-    names = ("noise", "sides", "rank", "directions", "datapoints", "share_data", "shaping")
-    return ", ".join(name for name in names if len({getattr(given, name) for given in configurations}) > 1)
 
 
 def _grids_can_meet() -> bool:

@@ -1,7 +1,7 @@
-"""The vectors that perturbations of low rank are made of, drawn before they are used: addressed as in
-freewalk.kernels.model.directions, which says what they are.
+"""The vectors that perturbations of low rank, and all orthogonal ones, are made of, drawn before they are used.
 
-In memory a product's left vector is followed by its right one, in the order of the list in structure.py.
+freewalk.kernels.model.directions says what they are and how they are addressed. In memory a product's left vector is
+followed by its right one, in the order of the list in structure.py.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def make_draw_orthogonal() -> Any:
             return
         q = block_of[place]
         row, column, words = blocks[q, ROW], blocks[q, COLUMN], blocks[q, WORDS]
-        n, m = np.int64(blocks[q, ROW_END] - row), np.int64(blocks[q, COLUMN_END] - column)
+        n, m = int(blocks[q, ROW_END] - row), int(blocks[q, COLUMN_END] - column)
         number = begin * rank + item
         index, position = number // (n * m), number % (n * m)
         k0, k1 = keys(sizes[trial, SEED])
