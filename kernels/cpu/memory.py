@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.layout import Shape, aligned
+from freewalk.kernels.cpu.products import BLOCK
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES
 
-BLOCK = 8
-"""Columns of a product that are computed together."""
 SIDE = 4
 """Rows and columns of a register tile of the gradient."""
 _BLOCK = BLOCK

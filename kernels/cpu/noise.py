@@ -63,7 +63,7 @@ def _round(
 
 @inline_function
 def _after_three_rounds(
-    block: np.uint64, datapoints: U64x8, step: np.uint64, keys: NDArray[np.uint64]
+    block: np.uint64, datapoints: U64x8, step: np.uint64, stream: np.uint64, keys: NDArray[np.uint64]
 ) -> tuple[U64x8, U64x8, U64x8, U64x8]:
     """Return the state after the first three rounds, in which half of the words are the same for all datapoints.
 
@@ -73,7 +73,7 @@ def _after_three_rounds(
     product_0, product_1 = block * _M0, step * _M1
     c0 = datapoints ^ splat_u64((product_1 >> _32) ^ keys[0])
     c1 = product_1 & _LOW
-    c2 = (product_0 >> _32) ^ _PERTURBATIONS ^ keys[1]
+    c2 = (product_0 >> _32) ^ stream ^ keys[1]
     c3 = product_0 & _LOW
 
     vector_0, product_1 = (c0 & low) * splat_u64(_M0), c2 * _M1
@@ -92,25 +92,25 @@ def _after_three_rounds(
 
 @inline_function
 def _before_the_last_round(
-    block: np.uint64, datapoints: U64x8, step: np.uint64, keys: NDArray[np.uint64]
+    block: np.uint64, datapoints: U64x8, step: np.uint64, stream: np.uint64, keys: NDArray[np.uint64]
 ) -> tuple[U64x8, U64x8, U64x8, U64x8]:
-    """Return the last products and words 1 and 3 of counter (block, datapoint, step, PERTURBATIONS)."""
+    """Return the last products and words 1 and 3 of counter (block, datapoint, step, stream)."""
     low = splat_u64(_LOW)
-    c0, c1, c2, c3 = _after_three_rounds(block, datapoints, step, keys)
+    c0, c1, c2, c3 = _after_three_rounds(block, datapoints, step, stream, keys)
     for r in range(3, _ROUNDS - 1):
         c0, c1, c2, c3 = _round(c0, c1, c2, c3, keys, r)
     return (c0 & low) * splat_u64(_M0), c1, (c2 & low) * splat_u64(_M1), c3
 
 
 @inline_function
-def _words(block: int, first: int, step: int, keys: NDArray[np.uint64]) -> Words:
-    """Return the four words of one block for the datapoints first .. first + 15.
+def words_of(block: int, even: U64x8, odd: U64x8, step: int, stream: np.uint64, keys: NDArray[np.uint64]) -> Words:
+    """Return the four words of one block of a stream for sixteen indices, those of even lanes and those of odd ones.
 
     The last round is made of the words of all sixteen, for which half the operations do.
     """
     where, when = np.uint64(block), np.uint64(step)
-    even_0, even_c1, even_1, even_c3 = _before_the_last_round(where, every_second_from(np.uint64(first)), when, keys)
-    odd_0, odd_c1, odd_1, odd_c3 = _before_the_last_round(where, every_second_from(np.uint64(first + 1)), when, keys)
+    even_0, even_c1, even_1, even_c3 = _before_the_last_round(where, even, when, stream, keys)
+    odd_0, odd_c1, odd_1, odd_c3 = _before_the_last_round(where, odd, when, stream, keys)
     key_0, key_1 = splat_u32(np.uint32(keys[2 * _ROUNDS - 2])), splat_u32(np.uint32(keys[2 * _ROUNDS - 1]))
     return (
         interleave_high_halves(even_1, odd_1) ^ interleave_low_halves(even_c1, odd_c1) ^ key_0,
@@ -118,6 +118,13 @@ def _words(block: int, first: int, step: int, keys: NDArray[np.uint64]) -> Words
         interleave_high_halves(even_0, odd_0) ^ interleave_low_halves(even_c3, odd_c3) ^ key_1,
         interleave_low_halves(even_0, odd_0),
     )
+
+
+@inline_function
+def _words(block: int, first: int, step: int, keys: NDArray[np.uint64]) -> Words:
+    """Return the four words of one block of the perturbations of the datapoints first .. first + 15."""
+    even, odd = every_second_from(np.uint64(first)), every_second_from(np.uint64(first + 1))
+    return words_of(block, even, odd, step, _PERTURBATIONS, keys)
 
 
 @inline_function

@@ -15,76 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
-from freewalk.kernels.cpu.functions import sigmoid, tanh
 from freewalk.kernels.cpu.layout import Shape
-from freewalk.kernels.cpu.memory import BLOCK, SIDE, Blocked, Memory, Rows, whole_blocks
-from freewalk.kernels.cpu.tiles import WIDE, add_products, empty_tile, store_tile
+from freewalk.kernels.cpu.memory import SIDE, Blocked, Memory, Rows, whole_blocks
+from freewalk.kernels.cpu.products import activate, copy_vectors, multiply
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
 
 _ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
-_BLOCK, _SIDE = BLOCK, SIDE
-_WIDE = WIDE
-_PART = BLOCK if WIDE else BLOCK // 2
-
-
-@inline_function
-def _multiply(
-    factors: NDArray[np.float32],  # IN (blocks, n_rows, BLOCK)
-    n_rows: int,
-    vectors: NDArray[np.float32],  # IN from `at`, a group every `stride`: (rows, LANES)
-    at: int,
-    stride: int,
-    rows: int,
-    out: NDArray[np.float32],  # OUT from `to`, a group every `out_stride`: (columns padded to a block, LANES)
-    to: int,
-    out_stride: int,
-    columns: int,
-    groups: int,
-) -> None:
-    """Write the sum over rows of factor times vector for each column and group.
-
-    Two groups share each loaded factor where the registers suffice; else half a block is computed at a time.
-    """
-    for block in range((columns + _BLOCK - 1) // _BLOCK):
-        factor = block * n_rows * _BLOCK
-        a, out_a = at, to + block * _BLOCK * LANES
-        group = 0
-        while _WIDE and group + 2 <= groups:
-            tile_a, tile_b = empty_tile(8), empty_tile(8)
-            b, out_b = a + stride, out_a + out_stride
-            for row in range(rows):
-                tile_a = add_products(tile_a, factors, factor + row * _BLOCK, load_f32(vectors, a + row * LANES))
-                tile_b = add_products(tile_b, factors, factor + row * _BLOCK, load_f32(vectors, b + row * LANES))
-            store_tile(out, out_a, tile_a)
-            store_tile(out, out_b, tile_b)
-            a, out_a = b + stride, out_b + out_stride
-            group += 2
-        while group < groups:
-            for part in range(0, _BLOCK, _PART):
-                tile = empty_tile(_PART)
-                for row in range(rows):
-                    k = factor + row * _BLOCK + part
-                    tile = add_products(tile, factors, k, load_f32(vectors, a + row * LANES))
-                store_tile(out, out_a + part * LANES, tile)
-            a, out_a = a + stride, out_a + out_stride
-            group += 1
-
-
-@inline_function
-def _activate(shape: Shape, values: NDArray[np.float32], at: int, columns: int) -> None:
-    """Replace the weighted sums of the first neurons by their activations."""
-    first_tanh = min(shape.n_output, columns) if shape.hidden_tanh else columns
-    for column in range(first_tanh):
-        store(values, at + column * LANES, sigmoid(load_f32(values, at + column * LANES)))
-    for column in range(first_tanh, columns):
-        store(values, at + column * LANES, tanh(load_f32(values, at + column * LANES)))
-
-
-@inline_function
-def _copy(source: NDArray[np.float32], at: int, target: NDArray[np.float32], to: int, n: int) -> None:
-    for k in range(n):
-        store(target, to + k * LANES, load_f32(source, at + k * LANES))
+_SIDE = SIDE
 
 
 @helper_function
@@ -93,7 +31,7 @@ def enter(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int) -> 
     entering = memory.entering
     for t in range(shape.timesteps):
         here = (t * groups + group) * rows.entering * LANES
-        _copy(memory.x, min(t, shape.input_rows - 1) * shape.n_input * LANES, entering, here, shape.n_input)
+        copy_vectors(memory.x, min(t, shape.input_rows - 1) * shape.n_input * LANES, entering, here, shape.n_input)
         store(entering, here + shape.n_input * LANES, splat_f32(_ONE))
     # a register tile of the gradient may begin with an input and end with an activation
     for row in range(shape.n_input + 1, (shape.n_input + _SIDE) // _SIDE * _SIDE):
@@ -107,19 +45,20 @@ def run_forward(shape: Shape, rows: Rows, blocked: Blocked, memory: Memory, grou
     stride = rows.entering * LANES
     first_activation = (shape.n_input + 1) * LANES
     factors, n_from = blocked.forward, shape.n_from
+    first_tanh = shape.n_output if shape.hidden_tanh else shape.n_to
     for t in range(shape.timesteps - 1):
         here, there = t * groups * stride, (t + 1) * groups * stride + first_activation
         n = shape.n_input + 1 if t == 0 else n_from
-        _multiply(factors, n_from, entering, here, stride, n, entering, there, stride, shape.n_to, groups)
+        multiply(factors, 0, n_from, entering, here, stride, n, entering, there, stride, shape.n_to, groups)
         for group in range(groups):
-            _activate(shape, entering, there + group * stride, shape.n_to)
+            activate(entering, there + group * stride, shape.n_to, first_tanh)
     t = shape.timesteps - 1
     n = shape.n_input + 1 if t == 0 else n_from
     last_stride = whole_blocks(shape.n_output) * LANES
     here = t * groups * stride
-    _multiply(factors, n_from, entering, here, stride, n, memory.last, 0, last_stride, shape.n_output, groups)
+    multiply(factors, 0, n_from, entering, here, stride, n, memory.last, 0, last_stride, shape.n_output, groups)
     for group in range(groups):
-        _activate(shape, memory.last, group * last_stride, shape.n_output)
+        activate(memory.last, group * last_stride, shape.n_output, shape.n_output)
 
 
 @inline_function
@@ -164,9 +103,9 @@ def read_group(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int
     n, row_size = shape.n_output, shape.n_output * LANES
     for row in range(shape.output_rows - 1):  # of a sequence output; what is read then enters the next timestep
         there = ((row + 1) * groups + group) * rows.entering + shape.n_input + 1
-        _copy(memory.entering, there * LANES, read, row * row_size, n)
-    _copy(memory.last, group * whole_blocks(n) * LANES, read, (shape.output_rows - 1) * row_size, n)
-    _copy(read, 0, outputs, 0, rows.outputs)
+        copy_vectors(memory.entering, there * LANES, read, row * row_size, n)
+    copy_vectors(memory.last, group * whole_blocks(n) * LANES, read, (shape.output_rows - 1) * row_size, n)
+    copy_vectors(read, 0, outputs, 0, rows.outputs)
     if shape.softmax:
         softmax_in_place(shape, outputs)
     losses = losses_of(shape, outputs, y)
@@ -197,13 +136,13 @@ def run_backward(shape: Shape, rows: Rows, blocked: Blocked, memory: Memory, gro
     for group in range(groups):
         here = (last * groups + group) * size
         y = targets_of(rows, memory, group)
-        _copy(y, (shape.output_rows - 1) * shape.n_output * LANES, deltas, here, shape.n_output)
+        copy_vectors(y, (shape.output_rows - 1) * shape.n_output * LANES, deltas, here, shape.n_output)
         for column in range(shape.n_output, (shape.n_output + _SIDE - 1) // _SIDE * _SIDE):
             store(deltas, here + column * LANES, splat_f32(_ZERO))  # the rest of a register tile of the gradient
     for t in range(last - 1, -1, -1):
         here, there = t * groups * size, (t + 1) * groups * size
         n = shape.n_output if t + 1 == last else shape.n_to
-        _multiply(blocked.backward, shape.n_to, deltas, there, size, n, deltas, here, size, shape.n_to, groups)
+        multiply(blocked.backward, 0, shape.n_to, deltas, there, size, n, deltas, here, size, shape.n_to, groups)
         for group in range(groups):
             activations = ((t + 1) * groups + group) * stride + (shape.n_input + 1) * LANES
             for column in range(shape.n_to):

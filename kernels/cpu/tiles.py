@@ -140,6 +140,31 @@ def store_tile(typing_context: Any, array: Any, index: Any, tile: Any) -> Any:
     return types.void(array, index, tile), codegen
 
 
+@intrinsic
+def store_transposed(typing_context: Any, source: Any, index: Any, target: Any, to: Any) -> Any:
+    """Write element l of the sixteen vectors at `source[index]` to `target[to + 16 l]`, as vectors: the transpose."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data, at = _data_and_index(context, builder, sig, args, 0)
+        out, there = _data_and_index(context, builder, sig, args, 2)
+        vectors = [builder.load(_vector_at(builder, data, at, k * LANES), align=4) for k in range(LANES)]
+        order = ir.VectorType(_INT32, LANES)
+        distance = LANES // 2
+        while distance:  # exchange blocks of `distance` beside the diagonal, then within each of them
+            stays = [lane if not lane & distance else LANES + lane - distance for lane in range(LANES)]
+            comes = [lane + distance if not lane & distance else LANES + lane for lane in range(LANES)]
+            for k in (k for k in range(LANES) if not k & distance):
+                upper, lower = vectors[k], vectors[k + distance]
+                vectors[k] = builder.shuffle_vector(upper, lower, ir.Constant(order, stays))
+                vectors[k + distance] = builder.shuffle_vector(upper, lower, ir.Constant(order, comes))
+            distance //= 2
+        for k, vector in enumerate(vectors):
+            builder.store(vector, _vector_at(builder, out, there, k * LANES), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, index, target, to), codegen
+
+
 def _sums_of_lanes(builder: Any, vectors: list[Any]) -> Any:
     """Return a vector whose lane k * (LANES / n) is the sum of the lanes of vector k of n, a power of two.
 

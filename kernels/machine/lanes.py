@@ -160,6 +160,7 @@ def _make_load(numba_type: LanesType) -> Any:
 
 
 load_f32 = _make_load(f32x16)
+load_u64 = _make_load(u64x8)
 
 
 @intrinsic

@@ -1,0 +1,252 @@
+"""Forward passes with weights that all datapoints share, of several lane groups at once, plain or of low rank.
+
+A perturbation of rank r needs no weights of its own, (W + s D)ᵀ u = Wᵀ u + (s / sqrt(r)) sum_i b_i (a_i . u), so each
+weight is loaded once for two vectors of activations: those of two lane groups, or plain and perturbed ones of one.
+Every sum runs over the rows in order, so plain results have the bits of `freewalk.kernels.cpu.forward`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freewalk.kernels.cpu.blocks import COLUMNS, ROWS, SINGLE, A, B, Blocks
+from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
+from freewalk.kernels.cpu.functions import sigmoid, tanh
+from freewalk.kernels.cpu.layout import Shape, aligned
+from freewalk.kernels.cpu.products import activate, copy_vectors, multiply
+from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.machine.lanes import LANES, fma, load_f32, splat_f32, store
+
+_A, _B, _COLUMNS, _ROWS, _SINGLE = A, B, COLUMNS, ROWS, SINGLE
+_ONE, _ZERO = np.float32(1.0), np.float32(0.0)
+
+
+class Passes(NamedTuple):
+    """What some passes of sixteen datapoints each need and leave; one row a worker, or the rows of one worker."""
+
+    x: NDArray[np.float32]  # (workers, groups * input_rows * n_input * LANES)
+    y: NDArray[np.float32]  # (workers, groups * output_rows * n_output * LANES)
+    a: NDArray[np.float32]  # (workers, groups * rank * a_stride * LANES)
+    b: NDArray[np.float32]  # (workers, groups * rank * b_stride * LANES)
+    state: NDArray[np.float32]  # (workers, vectors * 2 * n_state_rows * LANES)
+    dots: NDArray[np.float32]  # (workers, rank * LANES)
+    outputs: NDArray[np.float32]  # (workers, vectors * output_rows * n_output * LANES)
+    losses: NDArray[np.float32]  # (workers, vectors * LANES)
+
+
+def make_passes(shape: Shape, blocks: Blocks, groups: int, vectors: int, rank: int, workers: int) -> Passes:
+    """Allocate memory for passes of so many vectors of so many lane groups, of a rank or plain with rank 0."""
+    n_outputs = shape.output_rows * shape.n_output
+    return Passes(
+        x=aligned(workers, groups * shape.input_rows * shape.n_input * LANES),
+        y=aligned(workers, groups * n_outputs * LANES),
+        a=aligned(workers, groups * rank * blocks.a_stride * LANES),
+        b=aligned(workers, groups * rank * blocks.b_stride * LANES),
+        state=aligned(workers, vectors * 2 * blocks.n_state_rows * LANES),
+        dots=aligned(workers, max(rank, 1) * LANES),
+        outputs=aligned(workers, vectors * n_outputs * LANES),
+        losses=aligned(workers, vectors * LANES),
+    )
+
+
+@inline_function
+def passes_of(passes: Passes, worker: int) -> Passes:
+    """Return one worker's arrays."""
+    return Passes(
+        passes.x[worker],
+        passes.y[worker],
+        passes.a[worker],
+        passes.b[worker],
+        passes.state[worker],
+        passes.dots[worker],
+        passes.outputs[worker],
+        passes.losses[worker],
+    )
+
+
+@helper_function
+def _write_dots(
+    a: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (rows, LANES)
+    at: int,
+    stride: int,
+    rank: int,
+    rows: int,
+    state: NDArray[np.float32],  # IN from `here`: (rows, LANES)
+    here: int,
+    scale: np.floating,
+    dots: NDArray[np.float32],  # OUT (rank, LANES)
+) -> None:
+    """Write scale times a_i . u."""
+    for i in range(rank):
+        first = at + i * stride
+        d0 = d1 = d2 = d3 = splat_f32(_ZERO)
+        row = 0
+        while row + 4 <= rows:
+            d0 = fma(load_f32(a, first + row * LANES), load_f32(state, here + row * LANES), d0)
+            d1 = fma(load_f32(a, first + (row + 1) * LANES), load_f32(state, here + (row + 1) * LANES), d1)
+            d2 = fma(load_f32(a, first + (row + 2) * LANES), load_f32(state, here + (row + 2) * LANES), d2)
+            d3 = fma(load_f32(a, first + (row + 3) * LANES), load_f32(state, here + (row + 3) * LANES), d3)
+            row += 4
+        while row < rows:
+            d0 = fma(load_f32(a, first + row * LANES), load_f32(state, here + row * LANES), d0)
+            row += 1
+        store(dots, i * LANES, splat_f32(scale) * ((d0 + d1) + (d2 + d3)))
+
+
+@helper_function
+def _activate_perturbed(
+    b: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (columns, LANES)
+    at: int,
+    stride: int,
+    rank: int,
+    columns: int,
+    first_tanh: int,
+    dots: NDArray[np.float32],  # IN (rank, LANES)
+    sums: NDArray[np.float32],  # INOUT from `to`: (columns, LANES)
+    to: int,
+) -> None:
+    """Add the dots times b to the weighted sums, and replace them by their activations."""
+    for i in range(rank - 1):
+        dot, first = load_f32(dots, i * LANES), at + i * stride
+        for column in range(columns):
+            z = load_f32(sums, to + column * LANES)
+            store(sums, to + column * LANES, fma(load_f32(b, first + column * LANES), dot, z))
+    dot, first = load_f32(dots, (rank - 1) * LANES), at + (rank - 1) * stride
+    for column in range(min(columns, first_tanh)):
+        z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
+        store(sums, to + column * LANES, sigmoid(z))
+    for column in range(first_tanh, columns):
+        z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
+        store(sums, to + column * LANES, tanh(z))
+
+
+@inline_function
+def _enter(shape: Shape, x: NDArray[np.float32], group: int, t: int, state: NDArray[np.float32], here: int) -> None:
+    n = shape.n_input
+    first = (group * shape.input_rows + min(t, shape.input_rows - 1)) * n * LANES
+    copy_vectors(x, first, state, here, n)
+
+
+@helper_function
+def _apply(
+    blocks: Blocks,
+    layer: int,
+    single: NDArray[np.float32],
+    passes: Passes,
+    groups_of: NDArray[np.int64],
+    scales: NDArray[np.float32],
+    rank: int,
+    rows: int,
+    columns: int,
+    here: int,  # in a vector's part of the state: what enters
+    there: int,  # and where the activations go
+    first_tanh: int,
+) -> None:
+    """Apply a layer to every vector."""
+    of_layer = blocks.layers[layer]
+    vectors = len(groups_of)
+    size = 2 * blocks.n_state_rows * LANES
+    state = passes.state
+    multiply(single, of_layer[_SINGLE], of_layer[_ROWS], state, here, size, rows, state, there, size, columns, vectors)
+    for v in range(vectors):
+        if scales[v] != _ZERO:
+            a = (groups_of[v] * rank * blocks.a_stride + of_layer[_A]) * LANES
+            b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
+            a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
+            _write_dots(passes.a, a, a_size, rank, rows, state, v * size + here, scales[v], dots)
+            _activate_perturbed(passes.b, b, b_size, rank, columns, first_tanh, dots, state, v * size + there)
+        else:
+            activate(state, v * size + there, columns, first_tanh)
+
+
+@helper_function
+def _run_free(
+    shape: Shape,
+    blocks: Blocks,
+    single: NDArray[np.float32],
+    passes: Passes,
+    groups_of: NDArray[np.int64],
+    scales: NDArray[np.float32],
+    rank: int,
+) -> None:
+    vectors = len(groups_of)
+    half = blocks.n_state_rows * LANES
+    n, n_outputs = shape.n_output, shape.output_rows * shape.n_output
+    first_activation = (shape.n_input + 1) * LANES
+    state = passes.state
+    for v in range(2 * vectors):
+        store(state, v * half + shape.n_input * LANES, splat_f32(_ONE))
+    for t in range(shape.timesteps):
+        here = (t & 1) * half
+        there = half - here + first_activation
+        for v in range(vectors):
+            _enter(shape, passes.x, groups_of[v], t, state, v * 2 * half + here)
+        rows = shape.n_input + 1 if t == 0 else shape.n_from
+        columns = n if t == shape.timesteps - 1 else shape.n_to
+        first_tanh = n if shape.hidden_tanh else columns
+        _apply(blocks, 0, single, passes, groups_of, scales, rank, rows, columns, here, there, first_tanh)
+        if t == shape.timesteps - 1 or shape.output_rows > 1:
+            y_row = min(t, shape.output_rows - 1) * n
+            for v in range(vectors):
+                copy_vectors(state, v * 2 * half + there, passes.outputs, (v * n_outputs + y_row) * LANES, n)
+
+
+@helper_function
+def _run_layers(
+    shape: Shape,
+    blocks: Blocks,
+    single: NDArray[np.float32],
+    passes: Passes,
+    groups_of: NDArray[np.int64],
+    scales: NDArray[np.float32],
+    rank: int,
+) -> None:
+    """Run a layered network; rows lie in the matrix's order: inputs and bias, later bias and neurons."""
+    vectors, last = len(groups_of), len(blocks.layers) - 1
+    half = blocks.n_state_rows * LANES
+    n = shape.n_output
+    state = passes.state
+    for v in range(vectors):
+        here = v * 2 * half
+        _enter(shape, passes.x, groups_of[v], 0, state, here)
+        store(state, here + shape.n_input * LANES, splat_f32(_ONE))
+        store(state, here + half, splat_f32(_ONE))
+    for layer in range(last + 1):
+        here = (layer & 1) * half
+        there = half - here + LANES
+        rows, columns = blocks.layers[layer, _ROWS], blocks.layers[layer, _COLUMNS]
+        first_tanh = 0 if shape.hidden_tanh and layer < last else columns
+        _apply(blocks, layer, single, passes, groups_of, scales, rank, rows, columns, here, there, first_tanh)
+        if layer == 0:
+            for v in range(vectors):
+                store(state, v * 2 * half, splat_f32(_ONE))
+    for v in range(vectors):
+        from_here = v * 2 * half + (half if last & 1 == 0 else 0) + LANES
+        copy_vectors(state, from_here, passes.outputs, v * n * LANES, n)
+
+
+@helper_function
+def run_passes(
+    shape: Shape,
+    blocks: Blocks,
+    single: NDArray[np.float32],  # IN, see `freewalk.kernels.cpu.blocks`
+    passes: Passes,  # INOUT, of one worker, with the datapoints, a and b of its lane groups
+    groups_of: NDArray[np.int64],  # IN (vectors,), the lane group of each vector
+    scales: NDArray[np.float32],  # IN (vectors,), times its perturbation, stddev / sqrt(rank); 0 for a plain pass
+    rank: int,
+) -> None:
+    """Run vectors of sixteen datapoints through the network; leave their outputs and losses."""
+    if blocks.is_layered:
+        _run_layers(shape, blocks, single, passes, groups_of, scales, rank)
+    else:
+        _run_free(shape, blocks, single, passes, groups_of, scales, rank)
+    n = shape.output_rows * shape.n_output * LANES
+    for v in range(len(groups_of)):
+        outputs = passes.outputs[v * n : (v + 1) * n]
+        y = passes.y[groups_of[v] * n : (groups_of[v] + 1) * n]
+        if shape.softmax:
+            softmax_in_place(shape, outputs)
+        store(passes.losses, v * LANES, losses_of(shape, outputs, y))
