@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.engine import Engine
+from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.methods.walk import WALK
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan, Trial
 from freewalk.harness.plan.settings import BACKENDS
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
 from freewalk.kernels.machine.threads import usable_threads
-from freewalk.tasks.registry import TASKS
+from freewalk.kernels.model.walk import WalkConfiguration
+
+_KINDS = ("rank", "directions", "datapoints", "share_data", "shaping")
+"""The walk's parameters that may need kernels of their own."""
 
 
 def engines_for(
@@ -49,7 +53,7 @@ def by_home(
 
 
 def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
-    """Return the backend of that name for cells; where `auto` finds a GPU that does not reach their data, the CPU.
+    """Return the backend of that name for cells.
 
     Raises
     ------
@@ -60,17 +64,23 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
         usable_threads()
     except ValueError as error:
         raise UsageError(str(error)) from None
+    cells = tuple(cells)
     try:
         backend = resolve_backend(name)
+        for configuration in _walks(cells):
+            backend.refuse_without_kernels(configuration)
     except ValueError as error:
         raise UsageError(f"--backend {name}: {error}") from None
-    stored = {cell.task: None for cell in cells if TASKS[cell.task].problem(cell.parameters).load_stored is not None}
-    if backend.name != "cuda" or not stored:
-        return backend
-    note = f"the data of {', '.join(stored)} lie in this machine's memory, which the GPU's kernels do not read"
-    if name == "cuda":
-        raise UsageError(f"--backend cuda: {note}; give --backend cpu, or auto, which computes on the CPU then")
-    return replace(resolve_backend("cpu"), note=note)
+    return backend
+
+
+def _walks(cells: Iterable[Cell]) -> Iterator[WalkConfiguration]:
+    """Yield a configuration of each kind of walk, as kernels tell them apart."""
+    kinds = {tuple(cell.parameters.get(name) for name in _KINDS): cell for cell in cells if cell.method == WALK.name}
+    for cell in kinds.values():
+        configuration = resolve_problem(cell.task, cell.method, cell.parameters).configuration
+        assert isinstance(configuration, WalkConfiguration)
+        yield configuration
 
 
 def backend_of(backend: Backend, method: str) -> Backend:

@@ -16,12 +16,13 @@ from freewalk.kernels.cpu.layout import Shape, aligned
 from freewalk.kernels.cpu.products import BLOCK
 from freewalk.kernels.machine.jit import helper_function
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.directions import Block, blocks_of
+from freewalk.kernels.model.directions import Block, blocks_of, words_of_block
 from freewalk.kernels.model.network import FreeNetwork
 
-ROWS, COLUMNS, SINGLE, MASTER, A, B = range(6)
+ROWS, COLUMNS, SINGLE, MASTER, A, B, A_PANEL, B_PANEL, WORDS = range(9)
 """Columns of `Blocks.layers`: sizes; where its weights begin in `single` and in `master`; where its numbers begin among
-those of a and of b, which follow the order of `blocks_of`."""
+those of a and of b, which follow the order of `blocks_of`; its first panels of sixteen rows and of sixteen columns; and
+where its words begin among those of an orthogonal set."""
 _ROWS, _COLUMNS, _SINGLE, _MASTER = ROWS, COLUMNS, SINGLE, MASTER
 _BLOCK = BLOCK
 
@@ -29,10 +30,12 @@ _BLOCK = BLOCK
 class Blocks(NamedTuple):
     """A network's layers as the kernels take them."""
 
-    layers: NDArray[np.int64]  # (n_layers, 6), see ROWS and the others
+    layers: NDArray[np.int64]  # (n_layers, 9), see ROWS and the others
     is_layered: int  # a layer feeds the next; otherwise the only one feeds itself
     n_a: int  # rows of all layers
     n_b: int  # columns of all layers
+    a_stride: int  # rows of memory between vectors a: a panel of any layer may reach beyond n_a
+    b_stride: int
     n_state_rows: int  # of one half of a state: what enters, or what comes out and enters next
 
 
@@ -42,8 +45,7 @@ class Places(NamedTuple):
     matrix: NDArray[np.int64]  # (n_weights,) positions in the flat (n_from, n_to) matrix
     master: NDArray[np.int64]  # (n_weights,)
     single: NDArray[np.int64]  # (n_weights,)
-    n_master: int
-    n_single: int
+    n_padded: int  # of both, with what pads columns
 
 
 def _up_to(n: int, step: int) -> int:
@@ -84,48 +86,47 @@ def make_blocks(network: FreeNetwork, mask: NDArray[np.bool_] | None, timesteps:
     ordered = layers_in_order(network, mask, timesteps)
     if ordered is None:
         raise ValueError("perturbations of low rank need a free or a layered network, not a mask of another kind")
-    numbered = [block.columns[0] for block in blocks_of(network, mask)]
-    sizes = {block.columns[0]: block.shape for block in ordered}
-    first_a = dict(zip(numbered, np.cumsum([0, *(sizes[c][0] for c in numbered)]), strict=False))
-    first_b = dict(zip(numbered, np.cumsum([0, *(sizes[c][1] for c in numbered)]), strict=False))
+    numbered = blocks_of(network, mask)
+    first_a, first_b, words = 0, 0, 0
+    begins = {}
+    for block in numbered:
+        begins[block.columns[0]] = first_a, first_b, words
+        n, m = block.shape
+        first_a, first_b, words = first_a + n, first_b + m, words + words_of_block(n, m)
     layers, matrix, master, single = [], [], [], []
-    n_master = n_single = 0
+    n_weights = a_panels = b_panels = 0
     for rows, columns in ordered:
         n, m = len(rows), len(columns)
-        layers.append((n, m, n_single, n_master, first_a[columns[0]], first_b[columns[0]]))
+        first_a, first_b, words = begins[columns[0]]
+        layers.append((n, m, n_weights, n_weights, first_a, first_b, a_panels, b_panels, words))
         i, j = np.meshgrid(np.arange(n), np.arange(m), indexing="ij")
         matrix.append((rows[i] * network.n_to + columns[j]).ravel())
-        master.append((n_master + j // LANES * n * LANES + i * LANES + j % LANES).ravel())
-        single.append((n_single + j // BLOCK * n * BLOCK + i * BLOCK + j % BLOCK).ravel())
-        n_master += _up_to(m, LANES) * n
-        n_single += _up_to(m, LANES) * n
+        master.append((n_weights + j // LANES * n * LANES + i * LANES + j % LANES).ravel())
+        single.append((n_weights + j // BLOCK * n * BLOCK + i * BLOCK + j % BLOCK).ravel())
+        n_weights += _up_to(m, LANES) * n
+        a_panels, b_panels = a_panels + -(-n // LANES), b_panels + -(-m // LANES)
     n_state_rows = max(network.n_input + 1, max(max(n, 1 + _up_to(m, BLOCK)) for n, m, *_ in layers))
     is_layered = mask is not None and len(ordered) == timesteps and ordered[0].shape != (network.n_from, network.n_to)
     if not is_layered:
         n_state_rows = network.n_input + 1 + _up_to(network.n_to, BLOCK)
-    blocks = Blocks(
-        np.array(layers, dtype=np.int64),
-        int(is_layered),
-        sum(n for n, *_ in layers),
-        sum(m for _, m, *_ in layers),
-        n_state_rows,
-    )
-    return blocks, Places(*(np.concatenate(parts) for parts in (matrix, master, single)), n_master, n_single)
+    n_a, n_b = sum(n for n, *_ in layers), sum(m for _, m, *_ in layers)
+    strides = _up_to(n_a, LANES) + LANES, _up_to(n_b, LANES) + LANES
+    blocks = Blocks(np.array(layers, dtype=np.int64), int(is_layered), n_a, n_b, *strides, n_state_rows)
+    at = (np.concatenate(parts) for parts in (matrix, master, single))
+    return blocks, Places(next(at), next(at), next(at), n_weights)
 
 
-def free_blocks(network: FreeNetwork) -> Blocks:
-    """Return a network of any mask as a free one."""
-    return make_blocks(network, None, 1)[0]
-
-
-def make_single(places: Places) -> NDArray[np.float32]:
-    """Allocate weights as products read them."""
-    return aligned(1, places.n_single)[0]
+def to_single(matrix: NDArray[np.floating], places: Places) -> NDArray[np.float32]:
+    """Return the weights of a matrix (n_from, n_to) in the order of `single`."""
+    values: NDArray[np.float32] = aligned(1, places.n_padded)[0]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the loss shows it
+        values[places.single] = matrix.reshape(-1)[places.matrix]
+    return values
 
 
 def to_master(matrix: NDArray[np.float64], places: Places) -> NDArray[np.float64]:
     """Return the weights, or moments, of a matrix (n_from, n_to) in the order of `master`."""
-    values = np.zeros(places.n_master)
+    values = np.zeros(places.n_padded)
     values[places.master] = matrix.reshape(-1)[places.matrix]
     return values
 
@@ -163,5 +164,3 @@ def write_rows(
         for row in range(begin, end):
             for k in range(_BLOCK):
                 single[there + row * _BLOCK + k] = np.float32(master[here + row * LANES + half + k])
-
-

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.forward import forward
+from freewalk.kernels.cpu.blocks import Blocks
 from freewalk.kernels.cpu.lane_group import load_group
-from freewalk.kernels.cpu.layout import Shape, Source, Workspace
+from freewalk.kernels.cpu.layout import Shape, Source
+from freewalk.kernels.cpu.shared_pass import Passes, passes_of, run_passes
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel
-from freewalk.kernels.machine.lanes import LANES, store
+from freewalk.kernels.machine.lanes import LANES
 
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)
+_GROUPS, _SCALES = np.array([0, 1]), np.zeros(2, dtype=np.float32)
 
 
 @inline_function
@@ -71,35 +73,57 @@ def _find_classes(
     return found, present
 
 
+@inline_function
+def _run_two(
+    shape: Shape,
+    blocks: Blocks,
+    source: Source,
+    seed: np.uint64,
+    step: int,
+    first: int,
+    end: int,
+    single: NDArray[np.float32],
+    passes: Passes,
+) -> int:
+    """Run the datapoints first .. first + 31, or those below `end`; return how many these are."""
+    n = min(2 * LANES, end - first)
+    x_size, y_size = shape.input_rows * shape.n_input * LANES, shape.output_rows * shape.n_output * LANES
+    groups = (n + LANES - 1) // LANES
+    for group in range(groups):
+        x, y = passes.x[group * x_size :], passes.y[group * y_size :]
+        load_group(shape, source, seed, step, first + group * LANES, x, y)
+    run_passes(shape, blocks, single, passes, _GROUPS[:groups], _SCALES[:groups], 0)
+    return n
+
+
 @kernel
 def evaluate(
     shape: Shape,
+    blocks: Blocks,
     source: Source,
     seed: np.uint64,
-    weights: NDArray[np.float32],  # IN (n_padded,)
-    workspace: Workspace,
+    single: NDArray[np.float32],  # IN, see `freewalk.kernels.cpu.blocks`
+    memory: Passes,
     n_datapoints: int,
     lowest: NDArray[np.float32],  # OUT (output_rows * n_output,)
     highest: NDArray[np.float32],  # OUT (output_rows * n_output,)
 ) -> tuple[float, float, float, float, float]:
     """Return the mean loss, the shares of outputs and of datapoints right, the largest error, and the accuracy."""
-    x, y, outputs = workspace.x[0], workspace.y[0], workspace.outputs[0]
-    losses = workspace.coefficients[0]
+    passes = passes_of(memory, 0)
     n = shape.output_rows * shape.n_output
     lowest[:] = np.inf
     highest[:] = -np.inf
     loss, largest = 0.0, _ZERO
     bits, rows, found, present = 0, 0, 0, 0
-    for first in range(0, n_datapoints, LANES):
-        load_group(shape, source, seed, 0, first, x, y)
-        store(losses, 0, forward(shape, weights, None, 0, _ZERO, x, y, workspace.state[0], outputs))
-        for lane in range(min(LANES, n_datapoints - first)):
-            loss += losses[lane]
-            right, error = _measure_lane(n, lane, outputs, y, lowest, highest)
+    for first in range(0, n_datapoints, 2 * LANES):
+        for k in range(_run_two(shape, blocks, source, seed, 0, first, n_datapoints, single, passes)):
+            outputs, y = passes.outputs[k // LANES * n * LANES :], passes.y[k // LANES * n * LANES :]
+            loss += passes.losses[k]
+            right, error = _measure_lane(n, k % LANES, outputs, y, lowest, highest)
             bits += right
             rows += right == n
             largest = _larger(largest, error)
-            of_lane, classes = _find_classes(shape.output_rows, shape.n_output, lane, outputs, y)
+            of_lane, classes = _find_classes(shape.output_rows, shape.n_output, k % LANES, outputs, y)
             found += of_lane
             present += classes
     accuracy = found / present if present else np.nan
@@ -109,30 +133,30 @@ def evaluate(
 @kernel
 def measure_each(
     shape: Shape,
+    blocks: Blocks,
     source: Source,
     seed: np.uint64,
     step: int,
     first_datapoint: int,
-    weights: NDArray[np.float32],  # IN (n_padded,)
-    workspace: Workspace,
+    single: NDArray[np.float32],  # IN, see `freewalk.kernels.cpu.blocks`
+    memory: Passes,
     measures: NDArray[np.float64],  # OUT (n, 5)
 ) -> None:
     """Write what `evaluate` gives the means of for each of n datapoints of a step; accuracy is NaN without a class.
 
     The first datapoint is a multiple of LANES.
     """
-    x, y, outputs = workspace.x[0], workspace.y[0], workspace.outputs[0]
-    losses = workspace.coefficients[0]
+    passes = passes_of(memory, 0)
     n = shape.output_rows * shape.n_output
     lowest, highest = np.empty(n, np.float32), np.empty(n, np.float32)
-    for first in range(0, len(measures), LANES):
-        load_group(shape, source, seed, step, first_datapoint + first, x, y)
-        store(losses, 0, forward(shape, weights, None, 0, _ZERO, x, y, workspace.state[0], outputs))
-        for lane in range(min(LANES, len(measures) - first)):
-            right, largest = _measure_lane(n, lane, outputs, y, lowest, highest)
-            found, present = _find_classes(shape.output_rows, shape.n_output, lane, outputs, y)
-            row = measures[first + lane]
-            row[0] = losses[lane]
+    end = first_datapoint + len(measures)
+    for first in range(first_datapoint, end, 2 * LANES):
+        for k in range(_run_two(shape, blocks, source, seed, step, first, end, single, passes)):
+            outputs, y = passes.outputs[k // LANES * n * LANES :], passes.y[k // LANES * n * LANES :]
+            right, largest = _measure_lane(n, k % LANES, outputs, y, lowest, highest)
+            found, present = _find_classes(shape.output_rows, shape.n_output, k % LANES, outputs, y)
+            row = measures[first - first_datapoint + k]
+            row[0] = passes.losses[k]
             row[1] = right / n
             row[2] = right == n
             row[3] = largest
@@ -142,21 +166,19 @@ def measure_each(
 @kernel
 def run_network(
     shape: Shape,
+    blocks: Blocks,
     source: Source,
     seed: np.uint64,
-    weights: NDArray[np.float32],  # IN (n_padded,)
-    workspace: Workspace,
+    single: NDArray[np.float32],  # IN, see `freewalk.kernels.cpu.blocks`
+    memory: Passes,
     all_outputs: NDArray[np.float32],  # OUT (B, output_rows * n_output)
     all_losses: NDArray[np.float32],  # OUT (B,)
 ) -> None:
     """Write the outputs and the losses of every datapoint of a source."""
+    passes = passes_of(memory, 0)
     n_datapoints, n = all_outputs.shape
-    x, y, outputs = workspace.x[0], workspace.y[0], workspace.outputs[0]
-    losses = workspace.coefficients[0]
-    for first in range(0, n_datapoints, LANES):
-        load_group(shape, source, seed, 0, first, x, y)
-        store(losses, 0, forward(shape, weights, None, 0, _ZERO, x, y, workspace.state[0], outputs))
-        for lane in range(min(LANES, n_datapoints - first)):
-            all_losses[first + lane] = losses[lane]
-            for k in range(n):
-                all_outputs[first + lane, k] = outputs[k * LANES + lane]
+    for first in range(0, n_datapoints, 2 * LANES):
+        for k in range(_run_two(shape, blocks, source, seed, 0, first, n_datapoints, single, passes)):
+            all_losses[first + k] = passes.losses[k]
+            for j in range(n):
+                all_outputs[first + k, j] = passes.outputs[(k // LANES * n + j) * LANES + k % LANES]

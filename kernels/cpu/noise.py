@@ -21,6 +21,7 @@ from freewalk.kernels.machine.lanes import (
     interleave_low_halves,
     shift_left,
     shift_right,
+    shift_right_joined,
     splat_f32,
     splat_u32,
     splat_u64,
@@ -154,7 +155,21 @@ def store_signs(words: Words, noise: NDArray[np.float32], at: int, rows: int) ->
     _store_bits(words[3], noise, at + 3 * _BITS * LANES, rows - 3 * _BITS)
 
 
-def _make_draw(kind: NoiseKind) -> Any:
+@inline_function
+def _from_row(words: Words, row: int) -> Words:
+    """Return the words whose first bits are those of a row."""
+    w0, w1, w2, w3 = words
+    for _ in range(row // _BITS):
+        w0, w1, w2, w3 = w1, w2, w3, w3
+    return (
+        shift_right_joined(w1, w0, row),
+        shift_right_joined(w2, w1, row),
+        shift_right_joined(w3, w2, row),
+        shift_right_joined(w3, w3, row),
+    )
+
+
+def _make_draw(kind: NoiseKind, is_layered: bool) -> Any:
     """Return the compiled function that writes a kind's unit perturbations for sixteen datapoints."""
     store_block, rows_of_a_block = globals()[kind.cpu], kind.rows
 
@@ -168,17 +183,33 @@ def _make_draw(kind: NoiseKind) -> Any:
         at: int,
     ) -> None:
         per_column = (shape.n_from + rows_of_a_block - 1) // rows_of_a_block
-        for column in range(shape.n_to):
-            for k in range(per_column):
+        if not is_layered:
+            for column in range(shape.n_to):
+                for k in range(per_column):
+                    words = _words(column * per_column + k, first, step, source.round_keys)
+                    row = k * rows_of_a_block
+                    store_block(words, noise, at + (column * shape.n_rows + row) * LANES, shape.n_rows - row)
+            return
+        runs = shape.runs
+        for run in range(len(runs)):  # number by number: views of its rows would be counted
+            column, first_row, position = runs[run, 0], runs[run, 1], runs[run, 3]
+            row, end = first_row, first_row + runs[run, 2]
+            while row < end:
+                k = row // rows_of_a_block
                 words = _words(column * per_column + k, first, step, source.round_keys)
-                row = k * rows_of_a_block
-                store_block(words, noise, at + (column * shape.n_rows + row) * LANES, shape.n_rows - row)
+                skipped = row - k * rows_of_a_block  # no normals: rows come in fours
+                if skipped > 0:
+                    words = _from_row(words, skipped)
+                here = at + (position + row - first_row) * LANES
+                store_block(words, noise, here, min(end - row, rows_of_a_block - skipped))
+                row = (k + 1) * rows_of_a_block
 
     return draw_kind
 
 
-DRAWS: dict[Noise, Any] = {name: _make_draw(kind) for name, kind in NOISES.items()}
-"""By kind of noise: what writes unit perturbations as `draw` does, without a mask."""
+DRAWS: dict[Noise, Any] = {name: _make_draw(kind, is_layered=False) for name, kind in NOISES.items()}
+"""By kind of noise: what writes unit perturbations of a free network as `draw` does, without a mask."""
+_LAYERED_DRAWS = [_make_draw(kind, is_layered=True) for kind in NOISES.values()]
 
 
 @helper_function
@@ -190,14 +221,16 @@ def _copy_given(
     noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
     at: int,
 ) -> None:
-    given = source.given
+    given, runs = source.given, shape.runs
     for lane in range(min(LANES, given.shape[0] - first)):
-        for row in range(shape.n_from):
-            for column in range(shape.n_to):
-                noise[at + (column * shape.n_rows + row) * LANES + lane] = given[first + lane, row, column]
+        for run in range(len(runs)):
+            column, first_row, position = runs[run, 0], runs[run, 1], runs[run, 3]
+            for row in range(min(runs[run, 2], shape.n_from - first_row)):
+                noise[at + (position + row) * LANES + lane] = given[first + lane, first_row + row, column]
 
 
-_draw_units = choice([*DRAWS.values(), _copy_given])
+_draw_free = choice([*DRAWS.values(), _copy_given])
+_draw_layered = choice([*_LAYERED_DRAWS, _copy_given])
 
 
 @helper_function
@@ -210,7 +243,10 @@ def draw(
     at: int,
 ) -> None:
     """Write the unit perturbations of the datapoints first .. first + 15; zero where a mask allows no weight."""
-    _draw_units(source.kind, shape, source, first, step, noise, at)
+    if len(shape.layers):
+        _draw_layered(source.kind, shape, source, first, step, noise, at)
+    else:
+        _draw_free(source.kind, shape, source, first, step, noise, at)
     for position in range(len(source.mask)):
         if not source.mask[position]:
             store(noise, at + position * LANES, splat_f32(_ZERO))

@@ -48,15 +48,23 @@ def make_rule(settings: OptimizerSettings, *, raw: bool = False, stddev: float =
 
 
 @inline_function
-def descend(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
-    """Move the weights down the gradient g = factor * sums, in place."""
+def descend_between(
+    rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int, begin: int, end: int
+) -> None:
+    """Move the master weights of some positions down the gradient g = factor * sums, in place."""
     rate = _rate_at(rule.learning_rate, rule.cosine_steps, step)
     correction_1, correction_2 = _corrections(rule.kind, step)
     first, second = weights.first, weights.second
-    for q in range(len(sums)):
+    for q in range(begin, end):
         g = factor * sums[q]
         change = _direction(rule.kind, rule.momentum, g, first, second, q, correction_1, correction_2)
         weights.master[q] -= rate * change
+
+
+@inline_function
+def descend(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
+    """Move the weights down the gradient g = factor * sums, in place."""
+    descend_between(rule, weights, sums, factor, step, 0, len(sums))
     for q in range(len(sums)):
         weights.single[q] = np.float32(weights.master[q])
 

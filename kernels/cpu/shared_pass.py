@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.blocks import A, B, COLUMNS, ROWS, SINGLE, Blocks
+from freewalk.kernels.cpu.blocks import COLUMNS, ROWS, SINGLE, A, B, Blocks
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
+from freewalk.kernels.cpu.functions import sigmoid, tanh
 from freewalk.kernels.cpu.layout import Shape, aligned
 from freewalk.kernels.cpu.products import activate, copy_vectors, multiply
 from freewalk.kernels.machine.jit import helper_function, inline_function
@@ -28,17 +29,12 @@ class Passes(NamedTuple):
 
     x: NDArray[np.float32]  # (workers, groups * input_rows * n_input * LANES)
     y: NDArray[np.float32]  # (workers, groups * output_rows * n_output * LANES)
-    a: NDArray[np.float32]  # (workers, groups * rank * padded n_a * LANES)
-    b: NDArray[np.float32]  # (workers, groups * rank * padded n_b * LANES)
+    a: NDArray[np.float32]  # (workers, groups * rank * a_stride * LANES)
+    b: NDArray[np.float32]  # (workers, groups * rank * b_stride * LANES)
     state: NDArray[np.float32]  # (workers, vectors * 2 * n_state_rows * LANES)
     dots: NDArray[np.float32]  # (workers, rank * LANES)
     outputs: NDArray[np.float32]  # (workers, vectors * output_rows * n_output * LANES)
     losses: NDArray[np.float32]  # (workers, vectors * LANES)
-
-
-def padded(n: int) -> int:
-    """Return n made up to whole vectors."""
-    return -(-n // LANES) * LANES
 
 
 def make_passes(shape: Shape, blocks: Blocks, groups: int, vectors: int, rank: int, workers: int) -> Passes:
@@ -47,8 +43,8 @@ def make_passes(shape: Shape, blocks: Blocks, groups: int, vectors: int, rank: i
     return Passes(
         x=aligned(workers, groups * shape.input_rows * shape.n_input * LANES),
         y=aligned(workers, groups * n_outputs * LANES),
-        a=aligned(workers, groups * rank * padded(blocks.n_a) * LANES),
-        b=aligned(workers, groups * rank * padded(blocks.n_b) * LANES),
+        a=aligned(workers, groups * rank * blocks.a_stride * LANES),
+        b=aligned(workers, groups * rank * blocks.b_stride * LANES),
         state=aligned(workers, vectors * 2 * blocks.n_state_rows * LANES),
         dots=aligned(workers, max(rank, 1) * LANES),
         outputs=aligned(workers, vectors * n_outputs * LANES),
@@ -101,21 +97,30 @@ def _write_dots(
 
 
 @helper_function
-def _add_low_rank(
+def _activate_perturbed(
     b: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (columns, LANES)
     at: int,
     stride: int,
     rank: int,
     columns: int,
+    first_tanh: int,
     dots: NDArray[np.float32],  # IN (rank, LANES)
     sums: NDArray[np.float32],  # INOUT from `to`: (columns, LANES)
     to: int,
 ) -> None:
-    for i in range(rank):
+    """Add the dots times b to the weighted sums, and replace them by their activations."""
+    for i in range(rank - 1):
         dot, first = load_f32(dots, i * LANES), at + i * stride
         for column in range(columns):
             z = load_f32(sums, to + column * LANES)
             store(sums, to + column * LANES, fma(load_f32(b, first + column * LANES), dot, z))
+    dot, first = load_f32(dots, (rank - 1) * LANES), at + (rank - 1) * stride
+    for column in range(min(columns, first_tanh)):
+        z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
+        store(sums, to + column * LANES, sigmoid(z))
+    for column in range(first_tanh, columns):
+        z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
+        store(sums, to + column * LANES, tanh(z))
 
 
 @inline_function
@@ -145,17 +150,16 @@ def _apply(
     vectors = len(groups_of)
     size = 2 * blocks.n_state_rows * LANES
     state = passes.state
-    multiply(
-        single, of_layer[_SINGLE], of_layer[_ROWS], state, here, size, rows, state, there, size, columns, vectors
-    )
-    rows_of_a, rows_of_b = (blocks.n_a + LANES - 1) // LANES * LANES, (blocks.n_b + LANES - 1) // LANES * LANES
+    multiply(single, of_layer[_SINGLE], of_layer[_ROWS], state, here, size, rows, state, there, size, columns, vectors)
     for v in range(vectors):
         if scales[v] != _ZERO:
-            a = (groups_of[v] * rank * rows_of_a + of_layer[_A]) * LANES
-            b = (groups_of[v] * rank * rows_of_b + of_layer[_B]) * LANES
-            _write_dots(passes.a, a, rows_of_a * LANES, rank, rows, state, v * size + here, scales[v], passes.dots)
-            _add_low_rank(passes.b, b, rows_of_b * LANES, rank, columns, passes.dots, state, v * size + there)
-        activate(state, v * size + there, columns, first_tanh)
+            a = (groups_of[v] * rank * blocks.a_stride + of_layer[_A]) * LANES
+            b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
+            a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
+            _write_dots(passes.a, a, a_size, rank, rows, state, v * size + here, scales[v], dots)
+            _activate_perturbed(passes.b, b, b_size, rank, columns, first_tanh, dots, state, v * size + there)
+        else:
+            activate(state, v * size + there, columns, first_tanh)
 
 
 @helper_function

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.blocks import Blocks, Places, layers_in_order, make_blocks, to_single
 from freewalk.kernels.cpu.evaluate import evaluate
 from freewalk.kernels.cpu.layout import (
     NO_ARRAY,
@@ -16,11 +17,11 @@ from freewalk.kernels.cpu.layout import (
     Shape,
     Source,
     from_padded,
-    make_workspace,
     shape_of,
     to_padded,
 )
 from freewalk.kernels.cpu.optimizers import Weights
+from freewalk.kernels.cpu.shared_pass import make_passes
 from freewalk.kernels.machine.threads import are_lost as threads_are_lost
 from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.model.noise import Stream, initial_weights, seed_words
@@ -72,17 +73,29 @@ class CpuTrainer(ABC):
         self._allowed = mask
         self._seed = np.uint64(seed)
         self._evaluation_points = evaluation_points
-        self._shape = shape_of(network, configuration.timesteps)
+        self._shape = self._make_shape()
         self._training = Source(data.address, data.argument, int(Stream.DATA), NO_ARRAY, NO_ARRAY)
         self._held_out = self._training._replace(stream=int(Stream.EVALUATION_DATA))
         start = initial_weights(network.n_from, network.n_to, seed) if initial is None else initial.astype(np.float64)
-        self._weights = weights_of(start if mask is None else start * mask, self._shape)
+        self._blocks, self._places = self._arrange()
+        master = self._values_of(start if mask is None else start * mask)
+        self._weights = Weights(master, np.zeros_like(master, np.float32), np.zeros_like(master), np.zeros_like(master))
+        self._copy_to_single()
         n_outputs = self._shape.output_rows * network.n_output
         self._lowest, self._highest = np.empty(n_outputs, np.float32), np.empty(n_outputs, np.float32)
-        self._evaluating = make_workspace(self._shape, 0, 1)
+        self._evaluating = make_passes(self._shape, self._blocks, 2, 2, 0, 1)
         self._stop = np.zeros(1, dtype=np.uint8)
         self._n_parts = self._prepare()
         self.use_threads(threads)
+
+    def _make_shape(self) -> Shape:
+        return shape_of(self.network, self._configuration.timesteps)
+
+    def _arrange(self) -> tuple[Blocks, Places]:
+        """Return how the network is measured: a layered one layer by layer, any other with all weights."""
+        network, timesteps = self.network, self._configuration.timesteps
+        layered = layers_in_order(network, self._allowed, timesteps) is not None
+        return make_blocks(network, self._allowed if layered else None, timesteps)
 
     @abstractmethod
     def _prepare(self) -> int:
@@ -138,7 +151,7 @@ class CpuTrainer(ABC):
         """Return a copy of everything that the trial needs to go on; not while it trains."""
         n_moments = len(moment_names(self._configuration))
         arrays = (self._weights.master, self._weights.first, self._weights.second)[: n_moments + 1]
-        weights, *moments = (from_padded(values, self._shape) for values in arrays)
+        weights, *moments = (self._matrix_of(values) for values in arrays)
         return make_state(self._configuration, self.step, weights, moments)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -146,17 +159,18 @@ class CpuTrainer(ABC):
         shape, weights, names = self._shape, self._weights, moment_names(self._configuration)
         check_state(state, self._configuration, (shape.n_from, shape.n_to), mask=self._allowed)
         for name, values in zip(("weights", *names), (weights.master, weights.first, weights.second), strict=False):
-            values[:] = to_padded(state[name].astype(np.float64), shape)
-        weights.single[:] = weights.master
+            values[:] = self._values_of(state[name].astype(np.float64))
+        self._copy_to_single()
         self.step = int(state["step"])
 
     def evaluate(self) -> Evaluation:
         """Measure the weights on held-out data, the same at every call."""
         *measures, accuracy = evaluate(
             self._shape,
+            self._blocks,
             self._held_out,
             self._seed,
-            self._weights.single,
+            self._passes_read(),
             self._evaluating,
             self._evaluation_points,
             self._lowest,
@@ -169,18 +183,28 @@ class CpuTrainer(ABC):
     @property
     def weights(self) -> NDArray[np.float64]:
         """A copy of the weights, (n_from, n_to) float64."""
-        return from_padded(self._weights.master, self._shape)
+        return self._matrix_of(self._weights.master)
+
+    def _matrix_of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return master weights, or moments, as a matrix (n_from, n_to)."""
+        return from_padded(values, self._shape)
+
+    def _values_of(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a matrix (n_from, n_to) in the order of master weights and moments."""
+        return to_padded(matrix, self._shape)
+
+    def _copy_to_single(self) -> None:
+        """Let the network compute with the master weights."""
+        self._weights.single[:] = self._weights.master
+
+    def _passes_read(self) -> NDArray[np.float32]:
+        """Return the weights in the order in which passes with shared weights read them."""
+        return to_single(self.weights, self._places)
 
 
 def by_position(mask: NDArray[np.bool_] | None, shape: Shape) -> NDArray[np.bool_]:
-    """Return a mask as the kernels hold it."""
-    return NO_MASK if mask is None else to_padded(mask, shape)
-
-
-def weights_of(matrix: NDArray[np.float64], shape: Shape) -> Weights:
-    """Return weights (n_from, n_to) as the kernels hold them, with an optimiser's state of zeros."""
-    master = to_padded(matrix, shape)
-    return Weights(master, master.astype(np.float32), np.zeros_like(master), np.zeros_like(master))
+    """Return a mask as the kernels hold it; a layered network has no weights that need one."""
+    return NO_MASK if mask is None or len(shape.layers) else to_padded(mask, shape)
 
 
 def exercise(trainer: CpuTrainer) -> None:

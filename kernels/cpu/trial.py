@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.blocks import Blocks, make_blocks, to_single
 from freewalk.kernels.cpu.evaluate import measure_each, run_network
 from freewalk.kernels.cpu.layout import (
     MAX_GROUPS,
     NO_ARRAY,
+    Shape,
     Source,
     make_sums,
     make_workspace,
     noise_source,
     shape_of,
     tiling_of,
-    to_padded,
 )
 from freewalk.kernels.cpu.optimizers import Rule, make_rule
+from freewalk.kernels.cpu.shared_pass import Passes, make_passes
 from freewalk.kernels.cpu.trainer import CpuTrainer, array_source, by_position, exercise
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.machine.lanes import LANES
@@ -35,8 +37,11 @@ class CpuWalk(CpuTrainer):
 
     _configuration: WalkConfiguration
 
+    def _make_shape(self) -> Shape:
+        return shape_of(self.network, self._configuration.timesteps, self._allowed)
+
     def _prepare(self) -> int:
-        self._rule = _rule_of(self._configuration)
+        self._rule = rule_of(self._configuration)
         self._noise = noise_source(self._configuration.noise, int(self._seed), by_position(self._allowed, self._shape))
         self._tiling = tiling_of(self._shape, self._configuration.batch_size)
         self._sums = make_sums(self._shape, self._tiling)
@@ -67,9 +72,20 @@ class CpuWalk(CpuTrainer):
         return done
 
 
-def _rule_of(configuration: WalkConfiguration) -> Rule:
+def rule_of(configuration: WalkConfiguration) -> Rule:
+    """Return a walk's update rule as runtime values."""
     raw, two_sided = configuration.update == "raw", configuration.sides == "two"
     return make_rule(configuration, raw=raw, stddev=configuration.stddev, two_sided=two_sided)
+
+
+def _to_measure(
+    network: FreeNetwork, weights: NDArray[np.floating], timesteps: int
+) -> tuple[Blocks, NDArray[np.float32], Passes]:
+    """Return a network, its weights and memory as passes of two lane groups take them."""
+    if weights.shape != (network.n_from, network.n_to):
+        raise ValueError(f"weights must have shape {(network.n_from, network.n_to)}, got {weights.shape}")
+    blocks, places = make_blocks(network, None, timesteps)
+    return blocks, to_single(weights, places), make_passes(shape_of(network, timesteps), blocks, 2, 2, 0, 1)
 
 
 def run_on_arrays(
@@ -87,8 +103,8 @@ def run_on_arrays(
     n_datapoints = len(source.x)
     outputs = np.empty((n_datapoints, shape.output_rows * network.n_output), dtype=np.float32)
     losses = np.empty(n_datapoints, dtype=np.float32)
-    single = to_padded(np.asarray(weights, dtype=np.float32), shape)
-    run_network(shape, source, np.uint64(0), single, make_workspace(shape, 1, 1), outputs, losses)
+    blocks, single, passes = _to_measure(network, weights, timesteps)
+    run_network(shape, blocks, source, np.uint64(0), single, passes, outputs, losses)
     rows = (shape.output_rows,) if network.sequence_output else ()
     return outputs.reshape(n_datapoints, *rows, network.n_output), losses
 
@@ -123,8 +139,8 @@ def measure_datapoints(
     shape = shape_of(network, timesteps)
     source = Source(data.address, data.argument, int(stream), NO_ARRAY, NO_ARRAY)
     measures = np.empty((n_datapoints, len(MEASURES)))
-    single = to_padded(np.asarray(weights, dtype=np.float32), shape)
-    measure_each(shape, source, np.uint64(seed), step, first, single, make_workspace(shape, 0, 1), measures)
+    blocks, single, passes = _to_measure(network, weights, timesteps)
+    measure_each(shape, blocks, source, np.uint64(seed), step, first, single, passes, measures)
     return measures
 
 
@@ -139,5 +155,5 @@ def compile_measures() -> None:
     network = FreeNetwork(1, 1, 0)
     shape, zeros = shape_of(network, 1), np.zeros((1, 1))
     source = array_source(network, zeros, zeros, 1)
-    weights = to_padded(np.zeros((network.n_from, network.n_to), np.float32), shape)
-    measure_each(shape, source, np.uint64(0), 0, 0, weights, make_workspace(shape, 0, 1), np.empty((1, len(MEASURES))))
+    blocks, single, passes = _to_measure(network, np.zeros((network.n_from, network.n_to)), 1)
+    measure_each(shape, blocks, source, np.uint64(0), 0, 0, single, passes, np.empty((1, len(MEASURES))))

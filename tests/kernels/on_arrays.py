@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.layout import GIVEN
-from freewalk.kernels.cpu.trainer import array_source, weights_of
+from freewalk.kernels.cpu.low_rank_trial import CpuLowRankWalk
+from freewalk.kernels.cpu.trainer import array_source
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, Sides, WalkConfiguration
@@ -35,7 +36,7 @@ def step_on_arrays(
     Parameters
     ----------
     configuration
-        Its batch size does not count: the batch is what is given.
+        Its batch size counts with shared data alone: otherwise the batch is what is given.
     unit_noise
         (B, n_from, n_to) perturbations divided by stddev; None draws them for (seed, step).
 
@@ -45,10 +46,13 @@ def step_on_arrays(
         If a shape does not fit the network.
     """
     source = array_source(network, x, y, configuration.timesteps)
-    own = replace(configuration, batch_size=len(source.x))
-    walk = CpuWalk(network, own, Data(0), seed=seed, evaluation_points=1, threads=threads, mask=mask)
-    walk._training, walk._weights, walk.step = source, weights_of(np.asarray(weights, np.float64), walk._shape), step
-    if unit_noise is not None:
+    own = configuration if configuration.share_data else replace(configuration, batch_size=len(source.x))
+    kind = CpuWalk if configuration.rank is None else CpuLowRankWalk
+    walk = kind(network, own, Data(0), seed=seed, evaluation_points=1, threads=threads, mask=mask)
+    walk._training, walk.step = source, step
+    walk._weights.master[:] = walk._values_of(np.asarray(weights, np.float64))
+    walk._copy_to_single()
+    if unit_noise is not None and isinstance(walk, CpuWalk):
         wanted = (len(source.x), network.n_from, network.n_to)
         if unit_noise.shape != wanted:
             raise ValueError(f"unit_noise must have shape {wanted}, got {unit_noise.shape}")
