@@ -172,7 +172,9 @@ def most_bytes(shape: Shape) -> int:
 
 
 def to_padded(matrix: NDArray[Scalar], shape: Shape) -> NDArray[Scalar]:
-    """Return a (n_from, n_to) matrix by position; padding is zero, and what a layered network has no weight for left out.
+    """Return a (n_from, n_to) matrix by position; padding is zero.
+
+    A layered network has positions for its own weights alone.
 
     Raises
     ------
