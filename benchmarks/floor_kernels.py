@@ -44,24 +44,27 @@ def _draw_low_rank(
     blocks: Blocks,
     source: FactorSource,
     batch_size: int,
+    at_once: int,  # lane groups
     step: int,
     all_passes: Passes,
     indices: NDArray[np.uint64],  # SCRATCH (workers, LANES)
     worker: int,
     workers: int,
 ) -> None:
-    """Draw the vectors of every `workers`-th sixteen perturbations."""
-    a, b, a_stride, b_stride = all_passes.a[worker], all_passes.b[worker], blocks.a_stride, blocks.b_stride
-    for first in range(worker * LANES, batch_size, workers * LANES):
-        draw_factors(source, blocks, first, 1, step, indices[worker], a, 0, a_stride, b, 0, b_stride)
+    """Draw the vectors of a worker's share of the perturbations of a step into its scratch memory, as the walk does."""
+    a, b, n_groups = all_passes.a[worker], all_passes.b[worker], (batch_size + LANES - 1) // LANES
+    for first in range(worker * at_once, n_groups, workers * at_once):
+        used = min(at_once, n_groups - first)
+        draw_factors(source, blocks, first * LANES, 1, used, step, indices[worker], a, b)
 
 
 def _draw_low_rank_steps(
     blocks: Blocks,
     source: FactorSource,
     batch_size: int,
+    at_once: int,
     all_passes: Passes,
-    indices: NDArray[np.uint64],  # SCRATCH (workers, LANES)
+    indices: NDArray[np.uint64],
     first_step: int,
     n_steps: int,
 ) -> None:
@@ -69,7 +72,7 @@ def _draw_low_rank_steps(
     workers = len(indices)
     for step in range(first_step, first_step + n_steps):
         for worker in numba.prange(workers):
-            _draw_low_rank(blocks, source, batch_size, step, all_passes, indices, worker, workers)
+            _draw_low_rank(blocks, source, batch_size, at_once, step, all_passes, indices, worker, workers)
 
 
 @helper_function

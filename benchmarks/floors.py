@@ -58,15 +58,21 @@ class Generator:
         drawn = loop.weights().reshape(-1)
         if workload.rank is None:
             shape = shape_of(network, workload.timesteps)
-            drawn = drawn[: shape.n_to * shape.n_rows * LANES].reshape(shape.n_to, shape.n_rows, LANES)
+            of_group = drawn[: shape.n_to * shape.n_rows * LANES].reshape(shape.n_to, shape.n_rows, LANES)
             wanted = unit_perturbations(
                 network.n_from, network.n_to, seed=SEED, step=2, datapoints=np.arange(LANES), noise=self.noise
             )
-            return relative_error(drawn.transpose(2, 1, 0)[:, : network.n_from], wanted)
-        found = drawn.reshape(workload.rank, -1, LANES)[:, : network.n_from].transpose(2, 0, 1)
-        blocks, indices = blocks_of(network, None), np.arange(LANES)
-        a, _ = factors(blocks, noise=self.noise, rank=workload.rank, seed=SEED, step=2, indices=indices)
-        return relative_error(found, a)
+            return relative_error(of_group.transpose(2, 1, 0)[:, : network.n_from], wanted)
+        a, _ = factors(
+            blocks_of(network, None),
+            noise=self.noise,
+            rank=workload.rank,
+            seed=SEED,
+            step=2,
+            indices=np.arange(LANES),
+        )
+        found = drawn.reshape(-1, LANES)[: network.n_from]
+        return relative_error(found.T, a[:, 0])
 
     def start(self, workload: Workload) -> Steps:
         """Return the loop that is timed."""
@@ -74,11 +80,11 @@ class Generator:
         run: Callable[..., object]
         if workload.rank is not None:
             blocks, _ = make_blocks(workload.network, None, workload.timesteps)
+            groups = family_of(workload.configuration).groups
             vectors = factor_source(blocks, self.noise, workload.rank, "independent", SEED)
-            passes = make_passes(shape, blocks, 1, 1, workload.rank, self.threads)
-            indices = np.zeros((self.threads, LANES), dtype=np.uint64)
+            passes = make_passes(shape, blocks, groups, 0, workload.rank, self.threads)
+            given = blocks, vectors, workload.batch_size, groups, passes, np.zeros((self.threads, LANES), np.uint64)
             run = draw_low_rank_steps if self.threads == 1 else draw_low_rank_steps_parallel
-            given = blocks, vectors, workload.batch_size, passes, indices
             return _counted(lambda first, n: run(*given, first, n), lambda: passes.a)
         tiling = tiling_of(shape, workload.batch_size)
         workspace = make_workspace(shape, tiling.groups, self.threads)
@@ -122,7 +128,7 @@ class Inference:
         blocks, places = make_blocks(network, None, workload.timesteps)
         source = Source(data.address, data.argument, int(Stream.DATA), NO_ARRAY, NO_ARRAY)
         single = to_single(initial_weights(network.n_from, network.n_to, SEED), places)
-        groups_of = np.repeat(np.arange(family_of(workload.configuration, places.n_padded).groups), 2)
+        groups_of = np.repeat(np.arange(family_of(workload.configuration).groups), 2)
         scales = np.zeros(len(groups_of), dtype=np.float32)
         passes = make_passes(shape, blocks, len(groups_of) // 2, len(groups_of), 0, self.threads)
         run = infer_steps if self.threads == 1 else infer_steps_parallel

@@ -46,11 +46,11 @@ class EvosaxPeer:
             options["optimizer"] = self._optax.adam(_ADAM_RATE)
         return self._open_es(size, solution, **options)
 
-    def update(self, workload: Workload, weights: Single, x: Single, y: Single, noise: Single) -> Single:
+    def update(self, workload: Workload, weights: Single, x: Single, y: Single, *noise: Single) -> Single:
         """Return what a step with given unit noise, and its mirror image, adds to the weights, (N, n_from, n_to)."""
         jax, jnp = self._jax, self._jax.numpy
         updates = []
-        for w, x_k, y_k, noise_k in zip(*(map(jnp.asarray, given) for given in (weights, x, y, noise)), strict=True):
+        for w, x_k, y_k, noise_k in zip(*(map(jnp.asarray, given) for given in (weights, x, y, *noise)), strict=True):
             strategy = self._strategy(workload, w, 2 * len(x_k))
             key, params = jax.random.key(0), strategy.default_params
             state = strategy.init(key, w, params)

@@ -1,11 +1,11 @@
 """EvoX's VirtualLoRAES on the same network: members of rank 1, drawn from seeds wherever they are needed.
 
-What EvoX 1.4.0 does (evox/algorithms/so/es_variants/virtual_lora_es.py, evox/triton_kernels/kernels/lora_noise.py): from
-the seed of a member k of K, Philox makes normals B_k (n, r) and A_k (r, m) for a weight W (n, m). With F_k the fitness
-at W + sigma B_k A_k, W moves by -learning_rate / (K sigma) sum_k F_k B_k A_k, or by Adam along that. Nothing divides by
-sqrt(r), so a perturbation grows with its rank; there are no antithetic pairs, no baseline, no ranks: where fitness is
-the loss, as in its examples, the estimate has the variance of losses, not that of their differences. Its seeds are new
-in every step. `evox.algorithms.VirtualLoRAES` of this release is another name of VirtualES, whose noise is full; the
+What EvoX 1.4.0 does (virtual_lora_es.py in evox/algorithms/so/es_variants, lora_noise.py in evox/triton_kernels):
+every step draws a seed for each member k of K, from which Philox makes normals B_k (n, r) and A_k (r, m) for a weight
+W (n, m). With F_k the fitness at W + sigma B_k A_k, W moves by -learning_rate / (K sigma) sum_k F_k B_k A_k, or by Adam
+along that. Nothing divides by sqrt(r), so a perturbation grows with its rank; there are no antithetic pairs, no
+baseline and no ranks: where fitness is the loss, the estimate has the variance of losses, not that of their
+differences. `evox.algorithms.VirtualLoRAES` of this release is another name of VirtualES, whose noise is full; the
 class meant here has to be imported from its module.
 
 Fitness is the user's to define. Here every member has a datapoint of its own and F = L(W + D) - L(W), which at the

@@ -93,9 +93,7 @@ def data(torch: Any, timesteps: int, batch: tuple[int, int], device: Any) -> tup
     return x, torch.sigmoid(first[:, :, 0, :1] + first[:, :, 0, 1:])
 
 
-def _own_step(
-    torch: Any, workload: Workload, kind: Noise, weights: Any, update: Callable[..., Any] = _update
-) -> Any:
+def _own_step(torch: Any, workload: Workload, kind: Noise, weights: Any, update: Callable[..., Any] = _update) -> Any:
     """Return what a step with PyTorch's own random numbers adds to the weights."""
     batch = (len(weights), workload.batch_size)
     x, y = data(torch, workload.timesteps, batch, weights.device)
