@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "Measure saved weights on held-out or your own data.",
     "maximize": "Find the input that makes an output largest.",
     "tasks": "List the tasks: sizes, metric, target, parameters.",
+    "presets": "List the presets: sweeps, and methods of the field.",
     "info": "Show versions, processor, threads and backends.",
     "bench": "Time a step on this machine, beside NumPy's.",
     "gradcheck": "Compare gradients with numerical ones; name what is wrong.",

@@ -83,6 +83,8 @@ class Sweep:
     whole: tuple[SweepConfiguration, Plan] = field(init=False)
     """Everything that the folder holds, which may be more than is asked for; known once `run` has begun."""
     backend: Backend = field(init=False)
+    _needed: str | None = field(init=False, repr=False)
+    """How much memory it takes, where that is much."""
     as_spelled: bool = field(init=False)
     """Whether the folder is of a time when trials were named by the paths of their data, and not by what lies there."""
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
@@ -100,7 +102,7 @@ class Sweep:
         choice = self.configuration.backend
         refuse_methods_without_kernels(choice, self.configuration.methods)
         self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice, self.plan.cells)
-        refuse_too_large(self.plan, self.backend)
+        self._needed = refuse_too_large(self.plan, self.backend)
         warn_of_targets(self.plan.cells)
 
     @property
@@ -145,6 +147,7 @@ class Sweep:
             self.plan, self.whole = found.plan, found.whole
             # may refuse: before anything is added
             notes = (*found.notes, *self._describe(found, store.configuration(), read))
+            notes = notes if self._needed is None else (*notes, self._needed)
             store.note_data(rows)
             names = stored_names(noted, c)
             records = (self._record(trial, names) for trial in self.plan.trials)

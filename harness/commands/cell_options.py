@@ -25,8 +25,7 @@ def cell_options(
             some = 0 < len(parameter.methods) < len(METHODS)
             users = f" ({', '.join(parameter.methods)})" if some else ""
             text = f"{parameter.help[0].upper()}{parameter.help[1:]}{users}.  [default: {default}]"
-            metavar = "|".join(parameter.choices) or "VALUE"
-            function = option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=text)(function)
+            function = option(f"--{name.replace('_', '-')}", name, metavar=parameter.metavar, help=text)(function)
         return function
 
     return add

@@ -17,8 +17,8 @@ from freewalk.harness.plan.single_trial import own_settings, single_trial
 
 EXIT_MISSED = 3
 
-_NO_MATTER = ("update", "optimizer", "learning_rate", "momentum", "schedule", "backward_cost")
-"""Parameters that turn a gradient into a step or count its cost: no gradient depends on them."""
+_NO_MATTER = ("update", "optimizer", "learning_rate", "momentum", "schedule", "shaping", "backward_cost")
+"""Parameters that turn a gradient, or what its estimate is made of, into a step, or count its cost."""
 _NAMES = [name for name in PARAMETERS if name not in _NO_MATTER]
 _DEFAULTS = {"batch_size": "16"}
 """Few datapoints show every fault and make central differences quick."""
@@ -97,7 +97,7 @@ def command(
         "method": method,
         "seed": trial.seed,
         "n_weights": problem.n_weights,
-        "datapoints": problem.configuration.batch_size,
+        "datapoints": problem.configuration.data_per_step,
     }
     if as_json:
         print_json({**facts, "backend": chosen.name, **facts_of(check)})

@@ -97,6 +97,7 @@ def _table(directory: str, name: str) -> pd.DataFrame:
 
 
 def _chosen(table: pd.DataFrame, where: str | None, columns: str | None, sort: str | None) -> pd.DataFrame:
+    from freewalk.results.tables.frames import sorting_key
     from freewalk.results.tables.selection import ExpressionError, column_name, select
 
     option = ""
@@ -108,7 +109,8 @@ def _chosen(table: pd.DataFrame, where: str | None, columns: str | None, sort: s
             option = "--sort"
             keys = [key.strip() for key in sort.split(",")]
             names = [column_name(key.removeprefix("-"), table) for key in keys]
-            table = table.sort_values(names, ascending=[not key.startswith("-") for key in keys], kind="stable")
+            ascending = [not key.startswith("-") for key in keys]
+            table = table.sort_values(names, ascending=ascending, kind="stable", key=sorting_key)
         if columns is not None:
             option = "--columns"
             chosen = [column_name(name.strip(), table) for name in columns.split(",")]

@@ -26,13 +26,15 @@ EPILOG = """\b
   key=logspace(a,b,n)     n values from 10**a to 10**b
   key=geomspace(a,b,n)    n values from a to b, equal ratios
   a preset's name         quickstart, original, baselines, digits
+  a method of the field   spsa, mezo, fzoo, openai-es, eggroll, eggroll-signs:
+                          settings of the walk for any --task; see presets
   a TOML file             as the sweep.toml that every sweep leaves
 
 \b
 Keys: task, method, architecture, hidden, timesteps, activation, batch_size,
-stddev, update, optimizer, learning_rate, momentum, schedule, sides, noise,
-backward_cost, predictor, predictor_learning_rate, bits, form, pairs,
-length, delay, source.
+stddev, update, optimizer, learning_rate, momentum, schedule, sides, rank,
+directions, noise, datapoints, share_data, shaping, backward_cost, predictor,
+predictor_learning_rate, bits, form, pairs, length, delay, source.
 Methods: walk, backprop, numerical, synthetic.
 
 \b

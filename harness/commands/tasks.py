@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from typing import Any
 
 import click
 
 from freewalk.harness.commands.options import plugin_option
-
-_WIDTH = 100
 
 
 @click.command("tasks")
@@ -108,6 +105,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_one(row: dict[str, Any]) -> None:
+    from freewalk.harness.terminal.console import print_facts
+
     blind = f"{_baseline(row)} ({row['baseline_text']})" if row["baseline"] is not None else "not known"
     facts = {
         "what": row["summary"],
@@ -120,9 +119,4 @@ def _print_one(row: dict[str, Any]) -> None:
         "blind": blind,
         "how hard": row["difficulty"] or "no published figure",
     }
-    click.echo(row["task"])
-    for heading, text in facts.items():
-        first, *others = textwrap.wrap(text, _WIDTH - 14, break_long_words=False) or [""]
-        click.echo(f"  {heading:<12}{first}")
-        for line in others:
-            click.echo(f"{'':<14}{line}")
+    print_facts(row["task"], facts)

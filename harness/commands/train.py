@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for, weights_option
 from freewalk.harness.commands.cell_options import cell_options, set_option
 from freewalk.harness.commands.options import option, plugin_option, run_options, threads_option, without_overridden
@@ -30,6 +30,7 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 @set_option
 @run_options
 @weights_option("Start from these, saved by train; task, network and method are theirs unless an option differs.")
+@option("--preset", metavar="NAME", help="A method of the field as settings of the walk; see harness presets.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
 @option("--quiet", is_flag=True, help="No loss line.")
 @option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -41,6 +42,7 @@ def command(
     weights: Path | None,
     plugins: tuple[str, ...],
     settings: tuple[str, ...],
+    preset: str | None,
     save: Path | None,
     quiet: bool,
     as_json: bool,
@@ -50,20 +52,23 @@ def command(
 
     The trial is the same, to the last bit, as in a sweep with the same settings.
     """
+    from freewalk.harness.parameters.presets.relatives import RELATIVES
     from freewalk.harness.plan.configuration import resolve
     from freewalk.harness.plan.plugins import load_plugins
     from freewalk.harness.plan.registry import BuiltInRegistry
 
+    if preset is not None and preset not in RELATIVES:
+        raise unknown("preset", preset, RELATIVES)
     options = {name: value for name in PARAMETERS if (value := given.pop(name, None)) is not None}
     given = without_overridden(given) | {"plugins": load_plugins(plugins)}
     given_options, saved = dict(options), None
     if weights is not None:
         saved = load_for(weights, task)
-        task, method, options = _taken_over(saved, task, method, options)
+        task, method, options = _taken_over(saved, task, method, options, with_training=preset is None)
     if task is None:
         raise click.UsageError("missing option '--task', or --weights of a task", click.get_current_context())
     options |= own_settings(settings, given_options)
-    grid = [axis(name, value) for name, value in options.items()]
+    grid = [*([] if preset is None else [preset]), *(axis(name, value) for name, value in options.items())]
     configuration = resolve(
         grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or DEFAULT_METHOD], seeds=seed, **given
     )
@@ -84,11 +89,11 @@ def _initial(path: Path | None, saved: Any, problem: Any) -> Any:
 
 
 def _taken_over(
-    saved: Any, task: str | None, method: str | None, options: dict[str, str]
+    saved: Any, task: str | None, method: str | None, options: dict[str, str], *, with_training: bool
 ) -> tuple[str | None, str, dict[str, str]]:
     """Return the task, the method and the options of a trial that goes on from a weights file."""
     carried = carried_network(saved.parameters)
-    if method in (None, saved.method):
+    if with_training and method in (None, saved.method):
         carried |= carried_training(saved.parameters, options)
     return task or saved.task, method or saved.method, {**carried, **options}
 
@@ -114,7 +119,7 @@ def _train(
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
     backend = backend_for(configuration.backend, trial.cell.method, plan.cells)
-    refuse_too_large(plan, backend)
+    needed = refuse_too_large(plan, backend)
     warn_of_targets(plan.cells)
     path = _free_path(save, trial.cell.task, trial.trial_id)
     budget = Budget.of(configuration)
@@ -122,6 +127,8 @@ def _train(
     initial = _initial(weights, saved, problem)
     if not quiet and (note := note_of(backend)):
         click.echo(note, err=True)
+    if not quiet and needed is not None:
+        click.echo(f"harness: {needed}", err=True)
     if not quiet and saved is not None and saved.record.get("seed") == trial.seed:
         sees = "another --seed shows other data and noise"
         click.echo(f"harness: the weights were trained with seed {trial.seed} too; {sees}", err=True)

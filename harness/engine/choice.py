@@ -8,14 +8,20 @@ from dataclasses import replace
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.engine import Engine
+from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.methods.walk import WALK
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan, Trial
 from freewalk.harness.plan.settings import BACKENDS
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
 from freewalk.kernels.machine.threads import usable_threads
+from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.tasks.registry import TASKS
+
+_KINDS = ("rank", "directions", "datapoints", "share_data", "shaping")
+"""The walk's parameters that may need kernels of their own."""
 
 
 def engines_for(
@@ -60,8 +66,11 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
         usable_threads()
     except ValueError as error:
         raise UsageError(str(error)) from None
+    cells = tuple(cells)
     try:
         backend = resolve_backend(name)
+        for configuration in _walks(cells):
+            backend.refuse_without_kernels(configuration)
     except ValueError as error:
         raise UsageError(f"--backend {name}: {error}") from None
     stored = {cell.task: None for cell in cells if TASKS[cell.task].problem(cell.parameters).load_stored is not None}
@@ -71,6 +80,15 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
     if name == "cuda":
         raise UsageError(f"--backend cuda: {note}; give --backend cpu, or auto, which computes on the CPU then")
     return replace(resolve_backend("cpu"), note=note)
+
+
+def _walks(cells: Iterable[Cell]) -> Iterator[WalkConfiguration]:
+    """Yield a configuration of each kind of walk, as kernels tell them apart."""
+    kinds = {tuple(cell.parameters.get(name) for name in _KINDS): cell for cell in cells if cell.method == WALK.name}
+    for cell in kinds.values():
+        configuration = resolve_problem(cell.task, cell.method, cell.parameters).configuration
+        assert isinstance(configuration, WalkConfiguration)
+        yield configuration
 
 
 def backend_of(backend: Backend, method: str) -> Backend:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from freewalk.harness.base.environment import memory_bytes
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.text import counted
 from freewalk.harness.engine.packing import works_of
 from freewalk.harness.methods.cost import draw_cost, judging_cost, step_cost, takes_products
-from freewalk.harness.methods.problem import resolve_problem
+from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.parameters.parameters import FREE, Scalar
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan, Trial
 from freewalk.harness.trial.trial import start_trial
 from freewalk.harness.trial.watch import peak_memory_mb
-from freewalk.kernels.backend import Backend
+from freewalk.kernels.backend import Backend, BackendName
 from freewalk.kernels.cpu.layout import most_bytes, shape_of
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.layered import parse_architecture
@@ -40,6 +42,9 @@ _REMEDIES = {
     "pairs": "fewer pairs",
 }
 _MUCH_LESS = 0.8
+_MUCH_MB = 1000.0
+_REFERENCE_ARRAYS = 3
+"""Of the batch's perturbed weights, which NumPy holds at once."""
 
 
 @dataclass(frozen=True)
@@ -87,23 +92,39 @@ class Course:
         return self.seconds(step) / self.whole if step else 0.0
 
 
-def memory_mb(cell: Cell) -> float:
-    """Return the memory of one trial of a cell, in MB.
+def memory_mb(cell: Cell, backend: BackendName = "cpu") -> float:
+    """Return the memory of one trial of a cell on a backend, in MB.
 
     Noise of a tile, partial sums, and what a backward pass has to know of every timestep, whatever the batch size; but
-    where a step takes matrix products, activations of the whole batch.
+    where a step takes matrix products, activations of the whole batch; of perturbations of low rank, all factors of a
+    step; and NumPy holds a matrix of weights for each pair of a perturbation and a datapoint.
     """
     problem = resolve_problem(cell.task, cell.method, cell.parameters)
-    network = problem.network
+    network, configuration = problem.network, problem.configuration
+    if problem.method.draws_noise and backend == "reference":
+        return _REFERENCE_ARRAYS * configuration.batch_size * network.n_weights * 8 / 1e6
     if problem.layers is not None and takes_products(problem):
-        activations = _ACTIVATION_ARRAYS * problem.configuration.batch_size * sum(problem.layers.widths)
+        activations = _ACTIVATION_ARRAYS * configuration.batch_size * sum(problem.layers.widths)
         return 8 * (activations + _WEIGHT_ARRAYS * network.n_weights) / 1e6
     through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * problem.method.keeps_timesteps
-    return (most_bytes(shape_of(network, problem.timesteps)) + through_time) / 1e6
+    return (most_bytes(shape_of(network, problem.timesteps)) + through_time + _bytes_of_factors(problem)) / 1e6
 
 
-def refuse_too_large(plan: Plan, backend: Backend) -> None:
+def _bytes_of_factors(problem: ResolvedProblem) -> int:
+    """Return the memory of a step's factors of low rank, in single precision."""
+    walk: Any = problem.configuration
+    if not problem.method.draws_noise or walk.rank is None:
+        return 0
+    return int(walk.n_perturbations * walk.rank * (problem.network.n_from + problem.network.n_to) * 4)
+
+
+def refuse_too_large(plan: Plan, backend: Backend) -> str | None:
     """Refuse a plan whose largest trials do not fit into this machine's memory together.
+
+    Returns
+    -------
+    str or None
+        What they need, where it is much.
 
     Raises
     ------
@@ -111,10 +132,12 @@ def refuse_too_large(plan: Plan, backend: Backend) -> None:
         Naming the cell's network and what it needs.
     """
     available = memory_bytes()
-    largest = max(plan.cells, key=memory_mb)
-    needed = memory_mb(largest) * min(backend.workers, len(plan.trials))
+    sizes_mb = [memory_mb(cell, backend.name) for cell in plan.cells]
+    largest = plan.cells[int(np.argmax(sizes_mb))]
+    n_together = min(backend.workers, len(plan.trials))
+    needed = max(sizes_mb) * n_together
     if available is not None and needed > available / 1e6:
-        culprits = _culprits(largest)
+        culprits = _culprits(largest, backend.name)
         sizes = ", ".join(f"{name}={largest.parameters[name]}" for name in culprits)
         remedies = dict.fromkeys(_REMEDIES.get(name, f"a smaller {name}") for name in culprits)
         raise UsageError(
@@ -122,15 +145,18 @@ def refuse_too_large(plan: Plan, backend: Backend) -> None:
             f" {needed / 1e3:,.0f} GB of memory, this machine has {available / 1e9:,.0f} GB;"
             f" give {' or '.join(remedies)}"
         )
+    if needed < _MUCH_MB:
+        return None
+    return f"{counted(n_together, 'trial')} at once: about {needed / 1e3:,.1f} GB of memory"
 
 
-def _culprits(cell: Cell) -> list[str]:
+def _culprits(cell: Cell, backend: BackendName) -> list[str]:
     """Return the parameters that decide a cell's memory: half of one would need much less."""
-    needed = memory_mb(cell)
+    needed = memory_mb(cell, backend)
     decisive = [
         name
         for name in cell.parameters
-        if (smaller := _halved(cell, name)) is not None and memory_mb(smaller) < _MUCH_LESS * needed
+        if (smaller := _halved(cell, name)) is not None and memory_mb(smaller, backend) < _MUCH_LESS * needed
     ]
     sizes = {name: value for name, value in cell.parameters.items() if isinstance(value, int)}
     # where none can be halved alone, as a sequence's length without its timesteps, it is the largest together
@@ -168,13 +194,14 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
         alone, draws = zip(*(costs[trial.cell] for trial in work.trials), strict=True)
         seconds = sum(alone) - sum(draws) + max(draws) if shares else sum(alone)
         total += seconds * scales[_kind(work.trials[0].cell)]
-    memory = max(memory_mb(cell) for cell in cells) * backend.workers + peak_memory_mb()
+    memory = max(memory_mb(cell, backend.name) for cell in cells) * backend.workers + peak_memory_mb()
     return Estimate(total / backend.workers + len(trials) * _SECONDS_PER_TRIAL, memory)
 
 
-def _kind(cell: Cell) -> tuple[str, bool]:
+def _kind(cell: Cell) -> tuple[Hashable, ...]:
     """Return what decides by which kernels a cell is trained: the model's error is the same within a kind."""
-    return cell.method, cell.parameters["architecture"] == FREE
+    full = cell.parameters.get("rank") in (None, "full")
+    return cell.method, cell.parameters["architecture"] == FREE, full, cell.parameters.get("directions")
 
 
 def _measured_scale(trial: Trial, budget: Budget, backend: Backend) -> float:
@@ -207,7 +234,12 @@ def _long(cell: Cell) -> bool:
 
 
 def _with_batch(cell: Cell, batch_size: int) -> Cell:
-    return replace(cell, parameters={**cell.parameters, "batch_size": batch_size})
+    """Return the cell with a batch of about this size: of two perturbations or more, if each has its datapoints."""
+    changes: dict[str, Scalar] = {"batch_size": batch_size}
+    if isinstance(each := cell.parameters.get("datapoints"), int):
+        fewer = min(each, max(1, batch_size // 2))
+        changes = {"batch_size": batch_size // fewer * fewer, "datapoints": fewer}
+    return replace(cell, parameters={**cell.parameters, **changes})
 
 
 def _timed(trainer: Trainer, n_steps: int) -> tuple[float, int]:

@@ -186,7 +186,7 @@ def batch_of(problem: ResolvedProblem, seed: int, step: int) -> Datapoints:
         seed=seed,
         stream=Stream.DATA,
         step=step,
-        n_datapoints=problem.configuration.batch_size,
+        n_datapoints=problem.configuration.data_per_step,
     )
 
 
@@ -202,7 +202,7 @@ def _check_step(
     for layer in layers:
         size = float(np.sqrt(np.mean(exact.reshape(-1)[layer.indices] ** 2))) if layer.indices.size else 0.0
         noise[layer.indices] = tolerance * size + 1e-9
-    counts = _counts(problem, problem.configuration.batch_size)
+    counts = _counts(problem, problem.configuration.data_per_step)
     return check_gradient(taken, exact, layers, tolerance=tolerance, noise=noise.reshape(exact.shape), counts=counts)
 
 

@@ -17,19 +17,36 @@ _SECONDS_PER_MATRIX_PRODUCT = 10e-6  # what NumPy spends on a layer of a few neu
 def step_cost(problem: ResolvedProblem) -> float:
     """Return the time of one step on one thread, in seconds of the processor above."""
     passes = problem.method.passes(problem)
-    moves = problem.network.n_weights * _SECONDS_PER_ACCUMULATION if problem.method.draws_noise else 0.0
     calls = passes * problem.timesteps * _SECONDS_PER_MATRIX_PRODUCT if takes_products(problem) else 0.0
-    each = moves + passes * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT
-    return draw_cost(problem) + calls + problem.configuration.batch_size * each
+    each = passes * _pass_seconds(problem) + _SECONDS_PER_DATAPOINT
+    return draw_cost(problem) + _perturbing_seconds(problem) + calls + problem.configuration.batch_size * each
 
 
 def draw_cost(problem: ResolvedProblem) -> float:
     """Return the part of a step's time that trials of one batch share: drawing unit perturbations; 0 without any."""
-    configuration: Any = problem.configuration
+    walk: Any = problem.configuration
     if not problem.method.draws_noise:
         return 0.0
-    seconds: float = configuration.batch_size * problem.network.n_weights * NOISES[configuration.noise].seconds
-    return seconds
+    network, signs = problem.network, NOISES["rademacher"].seconds
+    of_factors = (walk.rank or 1) * (network.n_from + network.n_to)
+    if walk.directions == "orthogonal":
+        seconds = (of_factors + (network.n_weights if walk.rank is None else 0)) * signs
+    else:
+        seconds = (network.n_weights if walk.rank is None else of_factors) * NOISES[walk.noise].seconds
+    return float(walk.n_perturbations * seconds)
+
+
+def _perturbing_seconds(problem: ResolvedProblem) -> float:
+    """Return the time of a step that goes into perturbed passes beyond plain ones, and into adding perturbations up."""
+    walk: Any = problem.configuration
+    if not problem.method.draws_noise:
+        return 0.0
+    network = problem.network
+    if walk.rank is None:
+        return float(walk.n_perturbations * network.n_weights * _SECONDS_PER_ACCUMULATION)
+    perturbed = walk.batch_size * (2 if walk.sides == "two" else 1) * problem.timesteps
+    products = perturbed * (network.n_from + network.n_to) + walk.n_perturbations * network.n_weights
+    return float(walk.rank * products * _SECONDS_PER_MULTIPLY_ADD)
 
 
 def judging_cost(problem: ResolvedProblem, n_points: int) -> float:

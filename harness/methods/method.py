@@ -52,6 +52,10 @@ class Configuration(Protocol):
     @property
     def batch_size(self) -> int: ...  # noqa: D102
     @property
+    def data_per_step(self) -> int:
+        """Datapoints drawn for a step."""
+
+    @property
     def timesteps(self) -> int: ...  # noqa: D102
     @property
     def schedule_steps(self) -> int:
@@ -83,7 +87,7 @@ class Method(ABC):
     layered_only = False
     """Whether it learns layered networks only."""
     draws_noise = False
-    """Whether a step draws a unit perturbation of the weights for each datapoint, which trials may share."""
+    """Whether a step draws unit perturbations of the weights, which trials may share."""
     multiplies_matrices = False
     """Whether a step on a layered network takes matrix products of the whole batch."""
     keeps_timesteps = False
@@ -216,6 +220,11 @@ class OwnConfiguration:
     batch_size: int
     timesteps: int
     schedule_steps: int = 1
+
+    @property
+    def data_per_step(self) -> int:
+        """The batch size."""
+        return self.batch_size
 
     @property
     def effective_learning_rate(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
     from freewalk.kernels.backend import Backend
     from freewalk.kernels.model.walk import Trainer
+
+
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class PerturbationParameters(Parameters):
@@ -37,9 +40,31 @@ class WalkParameters(OptimizerParameters, PerturbationParameters):
     sides: Literal["one", "two"] = Field(
         "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
     )
+    rank: Literal["full"] | Count = Field(
+        "full",
+        description="full: every weight has random numbers of its own; a number: a perturbation is the sum of so many "
+        "products of two random vectors",
+        json_schema_extra={"values": "full or a whole number of at least 1"},
+    )
+    directions: Literal["independent", "orthogonal"] = Field(
+        "independent", description="independent, or perturbations of a step that are orthogonal to each other"
+    )
     noise: Noise = Field(
         DEFAULT_NOISE,
         description=f"distribution of the perturbations: {', or '.join(k.summary for k in NOISES.values())}",
+    )
+    datapoints: Literal["all"] | Count = Field(
+        1,
+        description="datapoints that see one perturbation, a divisor of batch_size; all: one perturbation a step",
+        json_schema_extra={"values": "all or a whole number of at least 1"},
+    )
+    share_data: Literal["no", "yes"] = Field(
+        "no", description="yes: all perturbations of a step see the same datapoints, as in evolution strategies"
+    )
+    shaping: Literal["none", "std", "ranks"] = Field(
+        "none",
+        description="what loss differences become before they weigh perturbations: none: slopes; std: differences over "
+        "their standard deviation; ranks: centred ranks",
     )
 
 
@@ -54,7 +79,7 @@ class Walk(Method):
     summary = "smart random walk (weight perturbation): steps along a gradient estimated from random changes"
     parameters = WalkParameters
     learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
-    also_called = ("random_walk", "es", "spsa", "weight_perturbation", "wp")
+    also_called = ("random_walk", "es", "weight_perturbation", "wp")
     runs_on_gpus = True
     draws_noise = True
     gradient = "estimated"
@@ -72,7 +97,13 @@ class Walk(Method):
         """Return the walk's configuration."""
         from freewalk.kernels.model.walk import WalkConfiguration
 
-        return made(WalkConfiguration, parameters, timesteps=timesteps, schedule_steps=steps)
+        words: dict[str, dict[Any, Any]] = {
+            "rank": {"full": None},
+            "datapoints": {"all": parameters.get("batch_size")},
+            "share_data": {"no": False, "yes": True},
+        }
+        meant = {name: meanings.get(parameters.get(name), parameters.get(name)) for name, meanings in words.items()}
+        return made(WalkConfiguration, {**parameters, **meant}, timesteps=timesteps, schedule_steps=steps)
 
     def start(self, problem: ResolvedProblem, backend: Backend, **given: Any) -> Trainer:
         """Return a trial at step 0."""
@@ -84,12 +115,17 @@ class Walk(Method):
         backend.warm_up(self.name)
 
     def passes(self, problem: ResolvedProblem) -> float:
-        """Return those of an unperturbed and a perturbed network."""
-        return 2
+        """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""
+        return problem.evaluations_per_step / problem.configuration.batch_size
 
     def alike(self, configuration: Any, backend: Backend) -> Hashable:
-        """Return the kind of noise, and where launches are shared but not noise, how estimates are taken."""
-        return configuration.noise, None if backend.most_sharing_noise else configuration.sides
+        """Return what perturbations are drawn and who sees which, and, unless noise is shared, how estimates are taken.
+
+        Where noise is shared, both kinds of estimate share it.
+        """
+        c = configuration
+        family = (c.noise, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
+        return *family, None if backend.most_sharing_noise else c.sides
 
 
 WALK = Walk()

@@ -37,7 +37,12 @@ class CommonParameters(Parameters):
     activation: Literal["sigmoid", "tanh"] = Field(
         "sigmoid", description="what hidden neurons make of their sums; output neurons are sigmoid always"
     )
-    batch_size: int = Field(1000, ge=1, le=_COUNTER_LIMIT, description="datapoints per step")
+    batch_size: int = Field(
+        1000,
+        ge=1,
+        le=_COUNTER_LIMIT,
+        description="datapoints per step; for walk, pairs of a perturbation and a datapoint",
+    )
 
 
 class TaskParameters(Parameters):
@@ -73,10 +78,21 @@ CONDITIONS: Mapping[str, tuple[str, str]] = {
     "learning_rate": ("update", "normalised"),
     "schedule": ("update", "normalised"),
     "momentum": ("optimizer", "momentum"),
+    "noise": ("directions", "independent"),
+    "shaping": ("update", "normalised"),
 }
 """A parameter that applies only where another one has a certain value, or where the method has no such other."""
 
-LATER_PARAMETERS: Mapping[str, Scalar] = {"architecture": FREE, "activation": "sigmoid", "pairs": 0}
+LATER_PARAMETERS: Mapping[str, Scalar] = {
+    "architecture": FREE,
+    "activation": "sigmoid",
+    "pairs": 0,
+    "rank": "full",
+    "directions": "independent",
+    "datapoints": 1,
+    "share_data": "no",
+    "shaping": "none",
+}
 """Parameters younger than the oldest stores, with the value that stands for how things were before.
 
 A trial with that value is the trial that those stores name, so its name must not depend on it.

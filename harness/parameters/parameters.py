@@ -65,9 +65,15 @@ class Parameter:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words it may be; empty for numbers."""
-        kind = base_type(self.field)
-        return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+        """The words it may be, beside numbers if it takes both; empty for numbers alone."""
+        kinds = _alternatives(self.field)
+        return tuple(word for kind in kinds if typing.get_origin(kind) is Literal for word in typing.get_args(kind))
+
+    @property
+    def metavar(self) -> str:
+        """Its values as an option's help has them: its words, and VALUE where it takes others."""
+        others = any(typing.get_origin(kind) is not Literal for kind in _alternatives(self.field))
+        return "|".join((*self.choices, *(("VALUE",) if others else ())))
 
     @property
     def condition(self) -> str | None:
@@ -108,9 +114,15 @@ def _collect() -> Iterator[Parameter]:
 
 def base_type(field: FieldInfo) -> Any:
     """Give the field's type without its ``| None``."""
+    kinds = _alternatives(field)
+    return kinds[0] if len(kinds) == 1 else field.annotation
+
+
+def _alternatives(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the types that a field may be of, None left out."""
     if typing.get_origin(field.annotation) in (types.UnionType, typing.Union):
-        return next(kind for kind in typing.get_args(field.annotation) if kind is not type(None))
-    return field.annotation
+        return tuple(kind for kind in typing.get_args(field.annotation) if kind is not type(None))
+    return (field.annotation,)
 
 
 def requirement(field: FieldInfo) -> str:
@@ -119,7 +131,7 @@ def requirement(field: FieldInfo) -> str:
     Parameters
     ----------
     field : FieldInfo
-        A whole number, a number or a choice, with its bounds; or a text whose ``values`` are given in words.
+        A whole number, a number or a choice, with its bounds; or one whose ``values`` are given in words.
 
     Returns
     -------
@@ -295,7 +307,7 @@ def check_value(name: str, value: Scalar, where: str = "") -> Scalar:
             raise ValueError
         checked: Scalar = _adapter(name).validate_python(value)
     except (ValidationError, ValueError, OverflowError):
-        choices = typing.get_args(base_type(PARAMETERS[name].field))
+        choices = PARAMETERS[name].choices
         hint = nearest(str(value), choices) if choices else ""
         raise UsageError(f"{where}{name}={value!r}{hint}: must be {PARAMETERS[name].range}") from None
     # -0.0 equals 0.0 but would be written, and so hashed, otherwise.

@@ -162,7 +162,7 @@ def identity(configuration: SweepConfiguration) -> dict[str, Any]:
 
     As `configuration_dict`, but without the name, and with tables, axes, values and seeds in a fixed order.
     """
-    grid = [{key: sorted(values) for key, values in table.items()} for table in configuration.grid]
+    grid = [{key: sorted(values, key=_numbers_first) for key, values in table.items()} for table in configuration.grid]
     ordered = configuration.model_copy(update={"seeds": sorted(configuration.seeds), "grid": grid})
     plain = configuration_dict(ordered)
     if configuration.plugins:
@@ -170,6 +170,10 @@ def identity(configuration: SweepConfiguration) -> dict[str, Any]:
     plain["grid"].sort(key=lambda table: json.dumps(table, sort_keys=True))
     left_out = earlier_values() | {"name": configuration.name}
     return {key: value for key, value in plain.items() if key not in left_out or value != left_out[key]}
+
+
+def _numbers_first(value: Scalar) -> tuple[bool, Scalar]:
+    return isinstance(value, str), value
 
 
 def plugin_digests(configuration: SweepConfiguration) -> list[str]:

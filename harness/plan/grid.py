@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freewalk.harness.base.errors import UsageError, meant, unknown
+from freewalk.harness.methods.walk import WALK
 from freewalk.harness.parameters.parameters import AXIS_KEYS, Axes, Scalar, check_axis
 from freewalk.harness.parameters.presets import preset_names, preset_path
+from freewalk.harness.parameters.presets.relatives import RELATIVES
 from freewalk.harness.parameters.seeds import read_seeds
 from freewalk.harness.parameters.values import parse_values
 from freewalk.harness.plan.document import read_document
@@ -28,7 +30,7 @@ class GridSpec:
     """What all ``--grid`` arguments say together."""
 
     source: str | None
-    """The preset's name or the file's path; None when there is neither."""
+    """The preset's name or the file's path, of several relatives the first's; None when there is neither."""
     settings: Mapping[str, object]
     """The file's top-level values, such as its seeds, as they were read."""
     tables: tuple[Axes, ...]
@@ -53,7 +55,8 @@ def parse_grid(
     Parameters
     ----------
     specs
-        ``key=values``, presets' names, paths of TOML files (at most one preset or file).
+        ``key=values``, presets' names, paths of TOML files: at most one preset or file, or any number of the walk's
+        relatives, each of which makes a grid.
     tables
         Grids in place of a preset's or a file's.
     tasks, methods
@@ -70,12 +73,12 @@ def parse_grid(
     """
     axes: dict[str, tuple[Scalar, ...]] = {}
     sources = [spec for spec in specs if _names_a_document(spec)]
-    if len(sources) > 1:
+    if len(sources) > 1 and not set(sources) <= RELATIVES.keys():
         raise UsageError(f"--grid {sources[0]!r} and --grid {sources[1]!r}: give one preset or file, not both")
     if sources and tables:
         raise UsageError(f"grid {sources[0]!r} and several mappings: give a preset or a file, or mappings, not both")
     # first: its plug-ins bring keys
-    settings, named, own_tables = _read(sources[0], plugins) if sources else ({}, (), tables or [{}])
+    settings, named, own_tables = _read_all(sources, plugins) if sources else ({}, (), tables or [{}])
     for spec in specs:
         if spec in sources:
             continue
@@ -99,7 +102,7 @@ def own_seeds(table: Axes, default: tuple[int, ...] = ()) -> tuple[int, ...]:
 
 def _names_a_document(spec: str) -> bool:
     """Tell a preset or file from ``key=values``; a file's path may hold ``=`` if the file exists."""
-    if spec in preset_names() or os.path.isfile(spec):
+    if spec in RELATIVES or spec in preset_names() or os.path.isfile(spec):
         return True
     if "=" in spec:
         return False
@@ -107,7 +110,8 @@ def _names_a_document(spec: str) -> bool:
         return True
     if spec in AXIS_KEYS:
         raise UsageError(f"--grid {spec!r}: no values; write {spec}=v1,v2")
-    raise UsageError(f"--grid {spec!r}: {unknown('preset', spec, preset_names())}; or write key=v1,v2, or a .toml file")
+    presets = (*preset_names(), *RELATIVES)
+    raise UsageError(f"--grid {spec!r}: {unknown('preset', spec, presets)}; or write key=v1,v2, or a .toml file")
 
 
 def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
@@ -130,6 +134,20 @@ def axis_values(key: str, text: str, where: str) -> tuple[Scalar, ...]:
     if key == "source" and os.path.exists(os.path.expanduser(text)):
         return (text,)
     return parse_values(text, where)
+
+
+def _read_all(
+    sources: Sequence[str], given: Sequence[str]
+) -> tuple[dict[str, object], tuple[str, ...], Sequence[Axes]]:
+    """Return what one document says, or the tables of the walk's relatives."""
+    if sources[0] in RELATIVES:
+        return {}, (), [_table_of(source) for source in dict.fromkeys(sources)]
+    return _read(sources[0], given)
+
+
+def _table_of(relative: str) -> Axes:
+    settings = {"method": WALK.name, **RELATIVES[relative].settings}
+    return {key: check_axis(key, (value,)) for key, value in settings.items()}
 
 
 def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[str, ...], Sequence[Axes]]:

@@ -23,6 +23,7 @@ from freewalk.harness.parameters.parameters import (
     default_of,
     uses,
 )
+from freewalk.harness.parameters.presets.relatives import RELATIVES
 from freewalk.harness.parameters.values import MAX_TRIALS
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import STEPS_LIMIT, SweepConfiguration, plugin_digests
@@ -115,6 +116,8 @@ def expand(
         ("method", configuration.methods, registry.method_names()),
     ):
         for name in given:
+            if kind == "method" and name in RELATIVES and name not in known:
+                raise UsageError(f"--method {name}: {name} is the walk with certain settings; give --grid {name}")
             if name not in known:
                 raise unknown_own(kind, name, known)
     refuse_without_effect(configuration.grid, registry)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -14,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 _WIDTH_OF_A_PIPE = 160
+_WIDTH_OF_FACTS = 100
 
 
 def make_console() -> Console:
@@ -47,3 +50,14 @@ def plain(value: Any, *, nan: str | None = "nan") -> Any:
 def print_json(value: Any, *, nan: str | None = "nan") -> None:
     """Print a value as JSON; see `plain`."""
     click.echo(json.dumps(plain(value, nan=nan), indent=2, allow_nan=False))
+
+
+def print_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print a title and, below, each fact's heading and text, in as many lines as it takes."""
+    indent = max(map(len, facts)) + 4
+    click.echo(title)
+    for heading, text in facts.items():
+        first, *others = textwrap.wrap(text, _WIDTH_OF_FACTS - indent, break_long_words=False) or [""]
+        click.echo(f"  {heading:<{indent - 2}}{first}")
+        for line in others:
+            click.echo(f"{'':<{indent}}{line}")

@@ -42,7 +42,8 @@ def print_data_table(table: pd.DataFrame, *, chosen: bool, limited: bool) -> Non
     names = [str(name) for name in table.columns]
     shown = names if chosen else [name for name in names if _tells(table[name])] or names
     texts = {name: [_text(value) for value in rows[name]] for name in shown}
-    headings = {name: name.removeprefix(PARAMETER_PREFIX) for name in shown}
+    short = {name: name.removeprefix(PARAMETER_PREFIX) for name in shown}
+    headings = {name: name if name != text and text in names else text for name, text in short.items()}
     if not chosen:
         shown = _fitting(shown, texts, headings, console.width)
     grid = make_table()

@@ -19,7 +19,7 @@ from freewalk.harness.terminal.console import make_console, make_table, print_li
 from freewalk.harness.terminal.leaderboard import varying_parameters
 from freewalk.results.analysis.cells import counted_once
 from freewalk.results.analysis.summary import best_cells
-from freewalk.results.base.numbers import is_missing
+from freewalk.results.base.numbers import is_missing, value_order
 from freewalk.results.report.remedy import heldout_losses, remedies
 from freewalk.results.report.resolution import share_of_cost
 from freewalk.results.store.store import Store
@@ -123,7 +123,8 @@ def _follows_method(cells: pd.DataFrame, parameter: str) -> bool:
 def _by_value(cells: pd.DataFrame, parameter: str) -> str:
     """Return, for each value of a parameter, in how many of its trials the target was reached."""
     groups = cells.groupby(_column(parameter), dropna=False)[["n_reached", "n_complete"]].sum()
-    return ", ".join(f"{_value(value)}: {row['n_reached']}/{row['n_complete']}" for value, row in groups.iterrows())
+    rows = sorted(groups.iterrows(), key=lambda row: value_order("" if is_missing(row[0]) else row[0]))
+    return ", ".join(f"{_value(value)}: {row['n_reached']}/{row['n_complete']}" for value, row in rows)
 
 
 def _fitting_table(console: Console, name: str, cells: pd.DataFrame, shown: list[str], n_cells: int) -> Table:

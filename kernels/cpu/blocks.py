@@ -112,12 +112,13 @@ def make_blocks(network: FreeNetwork, mask: NDArray[np.bool_] | None, timesteps:
     n_a, n_b = sum(n for n, *_ in layers), sum(m for _, m, *_ in layers)
     strides = _up_to(n_a, LANES) + LANES, _up_to(n_b, LANES) + LANES
     blocks = Blocks(np.array(layers, dtype=np.int64), int(is_layered), n_a, n_b, *strides, n_state_rows)
-    return blocks, Places(*(np.concatenate(parts) for parts in (matrix, master, single)), n_weights)
+    at = (np.concatenate(parts) for parts in (matrix, master, single))
+    return blocks, Places(next(at), next(at), next(at), n_weights)
 
 
 def to_single(matrix: NDArray[np.floating], places: Places) -> NDArray[np.float32]:
     """Return the weights of a matrix (n_from, n_to) in the order of `single`."""
-    values = aligned(1, places.n_padded)[0]
+    values: NDArray[np.float32] = aligned(1, places.n_padded)[0]
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and the loss shows it
         values[places.single] = matrix.reshape(-1)[places.matrix]
     return values

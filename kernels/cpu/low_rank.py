@@ -23,6 +23,7 @@ from freewalk.kernels.cpu.optimizers import Rule, Weights, descend_between
 from freewalk.kernels.cpu.shaping import NONE, shape_losses
 from freewalk.kernels.cpu.shared_pass import Passes, passes_of, run_passes
 from freewalk.kernels.cpu.tiles import add_products, empty_tile, store_tile
+from freewalk.kernels.cpu.together import rule_at, shape_at
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, load_f32, splat_f32, store
 from freewalk.kernels.model.optimizers import RAW
@@ -30,37 +31,55 @@ from freewalk.kernels.model.optimizers import RAW
 _ROWS, _COLUMNS, _MASTER, _A_PANEL, _B_PANEL = ROWS, COLUMNS, MASTER, A_PANEL, B_PANEL
 _NONE, _RAW = NONE, RAW
 _ZERO = np.float32(0.0)
-_SUMMED_AT_ONCE = 256  # products that are added in float32 before they go into a float64
+SUMMED_AT_ONCE = 256
+"""Products that are added in float32 before they go into a float64."""
+_SUMMED_AT_ONCE = SUMMED_AT_ONCE
 
 
 class Family(NamedTuple):
-    """How the pairs of a step are made and weighed, as runtime values."""
+    """How the pairs of a step are made and weighed, as runtime values; the same in all trials that run together."""
 
-    batch_size: int  # pairs
     datapoints: int  # of one perturbation
     share_data: int
+    two_sided: int
     shaping: int  # one of SHAPING_CODES
     groups: int  # lane groups that are run at once
 
 
+class LowRankTrials(NamedTuple):
+    """Trials of one seed by place: what differs between them, and what each needs for itself; perhaps just one."""
+
+    timesteps: NDArray[np.int64]  # (n_trials,)
+    input_rows: NDArray[np.int64]  # (n_trials,)
+    output_rows: NDArray[np.int64]  # (n_trials,)
+    batch_sizes: NDArray[np.int64]  # (n_trials,), pairs
+    choices: NDArray[np.int64]  # (n_trials, 3), the whole numbers of Rule: kind, two_sided, cosine_steps
+    numbers: NDArray[np.float64]  # (n_trials, 3), the others: stddev, learning_rate, momentum
+    master: NDArray[np.float64]  # (n_trials, n_padded), this and the next three as in Weights
+    single: NDArray[np.float32]
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    sums: NDArray[np.float64]  # (n_trials, n_padded), over perturbations
+    base: NDArray[np.float32]  # (n_trials, datapoints + padding), unperturbed losses of shared data
+    plus: NDArray[np.float32]  # (n_trials, pairs of a round), losses at W + D
+    other: NDArray[np.float32]  # (n_trials, pairs of a round), at W or W - D
+    mean_plus: NDArray[np.float64]  # (n_trials, K), over each perturbation's datapoints
+    mean_other: NDArray[np.float64]  # (n_trials, K)
+    coefficients: NDArray[np.float32]  # (n_trials, K)
+    total_loss: NDArray[np.float64]  # (n_trials,), of the step
+
+
 class LowRankMemory(NamedTuple):
-    """What a step needs besides the weights; rows of `workers` belong to one thread each."""
+    """Scratch memory; rows of `workers` belong to one thread each."""
 
     shared_x: NDArray[np.float32]  # (input_rows * n_input, datapoints + padding), repeated; of shared data only
     shared_y: NDArray[np.float32]  # (output_rows * n_output, datapoints + padding)
-    base: NDArray[np.float32]  # (datapoints + padding,), unperturbed losses of shared data
-    plus: NDArray[np.float32]  # (pairs of a round,), losses at W + D
-    other: NDArray[np.float32]  # (pairs of a round,), at W or W - D
-    mean_plus: NDArray[np.float64]  # (K,), over each perturbation's datapoints
-    mean_other: NDArray[np.float64]  # (K,)
-    coefficients: NDArray[np.float32]  # (K,)
     indices: NDArray[np.uint64]  # (workers, LANES)
     turned: NDArray[np.float32]  # (workers, LANES * LANES)
     groups_of: NDArray[np.int64]  # (workers, vectors)
     scales: NDArray[np.float32]  # (workers, vectors)
     scaled: NDArray[np.float32]  # (workers, rank * per_round * LANES), a panel of b times coefficients
     tile: NDArray[np.float32]  # (workers, LANES * LANES)
-    sums: NDArray[np.float64]  # (n_padded,), over perturbations
     stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
 
 
@@ -99,99 +118,168 @@ def _load_window(shape: Shape, family: Family, pair: int, group: int, memory: Lo
 def run_base(
     shape: Shape,
     blocks: Blocks,
-    single: NDArray[np.float32],
+    trials: LowRankTrials,
+    order: NDArray[np.int64],
     family: Family,
     memory: LowRankMemory,
     all_passes: Passes,
     worker: int,
-    first: int,  # shared datapoint
+    workers: int,
 ) -> None:
-    """Write the unperturbed losses of the shared datapoints from `first` on, as many as are run at once."""
-    passes, n = passes_of(all_passes, worker), family.datapoints
-    groups_of, scales = memory.groups_of[worker], memory.scales[worker]
-    used = min(family.groups, (n - first + LANES - 1) // LANES)
-    for group in range(used):
-        groups_of[group], scales[group] = group, _ZERO
-        _load_window(shape, family, first + group * LANES, group, memory, passes)
-    run_passes(shape, blocks, single, passes, groups_of[:used], scales[:used], 0)
-    for k in range(min(used * LANES, n - first)):
-        for place in range(first + k, len(memory.base), n):
-            memory.base[place] = passes.losses[k]
+    """Write the unperturbed losses of a worker's share of the shared datapoints."""
+    at_once, n = family.groups * LANES, family.datapoints
+    passes, groups_of, scales = passes_of(all_passes, worker), memory.groups_of[worker], memory.scales[worker]
+    for first in range(worker * at_once, n, workers * at_once):
+        used = min(family.groups, (n - first + LANES - 1) // LANES)
+        for group in range(used):
+            groups_of[group], scales[group] = group, _ZERO
+            _load_window(shape, family, first + group * LANES, group, memory, passes)
+        for place in order:
+            own = shape_at(shape, trials, place)
+            run_passes(own, blocks, trials.single[place], passes, groups_of[:used], scales[:used], 0)
+            base = trials.base[place]
+            for k in range(min(used * LANES, n - first)):
+                for to in range(first + k, len(base), n):
+                    base[to] = passes.losses[k]
 
 
 @inline_function
-def run_groups(
+def _load_groups(
     shape: Shape,
-    blocks: Blocks,
-    single: NDArray[np.float32],
-    rule: Rule,
     source: Source,
     seed: np.uint64,
-    rank: int,
     family: Family,
     memory: LowRankMemory,
     passes: Passes,
+    step: int,
+    pair: int,
+    groups: int,
+) -> None:
+    x_size, y_size = shape.input_rows * shape.n_input * LANES, shape.output_rows * shape.n_output * LANES
+    for group in range(groups):
+        if family.share_data:
+            _load_window(shape, family, pair + group * LANES, group, memory, passes)
+        else:
+            x, y = passes.x[group * x_size :], passes.y[group * y_size :]
+            load_group(shape, source, seed, step, pair + group * LANES, x, y)
+
+
+@inline_function
+def _run_groups(
+    shape: Shape,
+    blocks: Blocks,
+    trials: LowRankTrials,
+    place: int,
+    rank: int,
+    family: Family,
+    passes: Passes,
     groups_of: NDArray[np.int64],
     scales: NDArray[np.float32],
-    step: int,
     first_pair: int,  # of the round
     first: int,  # pair of the round
-    n_pairs: int,  # in the round
-    used: int,  # lane groups, with their factors
+    n_pairs: int,  # of the trial, in the round
 ) -> None:
-    """Run lane groups, and keep the losses of their pairs."""
-    scale = np.float32(rule.stddev / math.sqrt(rank))
-    shares_base = family.share_data and not rule.two_sided
+    """Run lane groups with their datapoints and factors, and keep the losses of their pairs."""
+    used = min(family.groups, (n_pairs - first + LANES - 1) // LANES)
+    scale = np.float32(trials.numbers[place, 0] / math.sqrt(rank))
+    shares_base = family.share_data and not family.two_sided
     of_a_group = 1 if shares_base else 2
-    x_size, y_size = shape.input_rows * shape.n_input * LANES, shape.output_rows * shape.n_output * LANES
     for group in range(used):
-        pair = first_pair + first + group * LANES
-        if family.share_data:
-            _load_window(shape, family, pair, group, memory, passes)
-        else:
-            load_group(shape, source, seed, step, pair, passes.x[group * x_size :], passes.y[group * y_size :])
         v = group * of_a_group
         groups_of[v], scales[v] = group, scale
         if not shares_base:
-            groups_of[v + 1], scales[v + 1] = group, -scale if rule.two_sided else _ZERO
+            groups_of[v + 1], scales[v + 1] = group, -scale if family.two_sided else _ZERO
     vectors = used * of_a_group
-    run_passes(shape, blocks, single, passes, groups_of[:vectors], scales[:vectors], rank)
+    run_passes(shape, blocks, trials.single[place], passes, groups_of[:vectors], scales[:vectors], rank)
+    plus, other, base, losses = trials.plus[place], trials.other[place], trials.base[place], passes.losses
     for k in range(min(used * LANES, n_pairs - first)):
         v, lane = k // LANES * of_a_group, k % LANES
-        memory.plus[first + k] = passes.losses[v * LANES + lane]
+        plus[first + k] = losses[v * LANES + lane]
         if shares_base:
-            memory.other[first + k] = memory.base[(first_pair + first + k) % family.datapoints]
+            other[first + k] = base[(first_pair + first + k) % family.datapoints]
         else:
-            memory.other[first + k] = passes.losses[(v + 1) * LANES + lane]
+            other[first + k] = losses[(v + 1) * LANES + lane]
+
+
+@inline_function
+def _pairs_of(trials: LowRankTrials, place: int, first_pair: int, n_pairs: int) -> int:
+    """Return how many of a round's pairs a trial has."""
+    n: int = max(0, min(n_pairs, trials.batch_sizes[place] - first_pair))
+    return n
 
 
 @helper_function
-def gather_losses(rule: Rule, family: Family, memory: LowRankMemory, first: int, end: int) -> float:
-    """Leave the mean losses of the perturbations first .. end - 1; return the summed loss of their pairs."""
+def run_share(
+    shape: Shape,
+    blocks: Blocks,
+    source: Source,
+    factors: FactorSource,
+    panels: Panels,
+    family: Family,
+    trials: LowRankTrials,
+    order: NDArray[np.int64],  # places
+    memory: LowRankMemory,
+    all_passes: Passes,
+    worker: int,
+    workers: int,
+    step: int,
+    first_pair: int,  # of the round
+    n_pairs: int,  # of the round, in the largest batch
+    runs: bool,
+) -> None:
+    """Draw the factors of a worker's share of a round; run the pairs of all trials, or only draw."""
+    at_once, n, rank = family.groups * LANES, family.datapoints, factors.rank
+    passes, indices, turned = passes_of(all_passes, worker), memory.indices[worker], memory.turned[worker]
+    groups_of, scales = memory.groups_of[worker], memory.scales[worker]
+    a, b = passes.a, passes.b
+    for first in range(worker * at_once, n_pairs, workers * at_once):
+        if memory.stop[0]:
+            return
+        used = min(family.groups, (n_pairs - first + LANES - 1) // LANES)
+        draw_factors(factors, blocks, first_pair + first, n, used, step, indices, a, b)
+        keep_factors(blocks, rank, panels, first, n_pairs, n, used, a, b, turned)
+        loaded = 0
+        for place in order:
+            pairs = _pairs_of(trials, place, first_pair, n_pairs)
+            if runs and first < pairs:
+                own = shape_at(shape, trials, place)
+                if own.timesteps != loaded:  # the order lets trials of equal timesteps share their datapoints
+                    _load_groups(own, source, factors.seed, family, memory, passes, step, first_pair + first, used)
+                    loaded = own.timesteps
+                _run_groups(
+                    own, blocks, trials, place, rank, family, passes, groups_of, scales, first_pair, first, pairs
+                )
+
+
+@helper_function
+def gather_losses(family: Family, trials: LowRankTrials, place: int, first: int, end: int) -> None:
+    """Leave the mean losses of a trial's perturbations first .. end - 1, and add those of their pairs to the step's."""
     n, share, pair = family.datapoints, 1.0 / family.datapoints, 0
+    all_plus, all_other = trials.plus[place], trials.other[place]
+    mean_plus, mean_other = trials.mean_plus[place], trials.mean_other[place]
     loss = 0.0
     for k in range(first, end):
         plus, other = 0.0, 0.0
         for _ in range(n):
-            plus += memory.plus[pair]
-            other += memory.other[pair]
+            plus += all_plus[pair]
+            other += all_other[pair]
             pair += 1
-        memory.mean_plus[k] = plus * share
-        memory.mean_other[k] = other * share
-        loss += (plus + other) / 2 if rule.two_sided else other
-    return loss
+        mean_plus[k] = plus * share
+        mean_other[k] = other * share
+        loss += (plus + other) / 2 if family.two_sided else other
+    trials.total_loss[place] += loss
 
 
 @helper_function
-def weigh(rule: Rule, family: Family, memory: LowRankMemory, first: int, end: int) -> None:
-    """Leave the coefficients of the perturbations first .. end - 1."""
+def weigh(family: Family, trials: LowRankTrials, place: int, first: int, end: int) -> None:
+    """Leave the coefficients of a trial's perturbations first .. end - 1."""
     shape_losses(
         family.shaping,
-        rule.two_sided,
+        family.two_sided,
         family.share_data,
-        memory.mean_plus[first:end],
-        memory.mean_other[first:end],
-        memory.coefficients[first:end],
+        trials.mean_plus[place, first:end],
+        trials.mean_other[place, first:end],
+        trials.coefficients[place, first:end],
     )
 
 
@@ -298,153 +386,129 @@ def move_panel(
 
 
 @inline_function
-def factor_of(rule: Rule, family: Family, rank: int) -> float:
+def _factor_of(rule: Rule, family: Family, rank: int, batch_size: int) -> float:
     """Return what the sums are multiplied by to give the gradient, or the raw rule's step."""
-    factor = family.datapoints / family.batch_size / math.sqrt(rank)
+    factor = family.datapoints / batch_size / math.sqrt(rank)
     if family.shaping == _NONE:
         return factor * rule.stddev if rule.kind == _RAW else factor / rule.stddev
     return factor
 
 
 @helper_function
-def run_share(
-    shape: Shape,
-    blocks: Blocks,
-    single: NDArray[np.float32],
-    rule: Rule,
-    source: Source,
-    factors: FactorSource,
-    panels: Panels,
-    family: Family,
-    memory: LowRankMemory,
-    all_passes: Passes,
-    worker: int,
-    workers: int,
-    step: int,
-    first: int,  # perturbation of the round
-    end: int,
-    runs: bool,
-) -> None:
-    """Draw the factors of a worker's share of a round; run its pairs, or only draw."""
-    n_pairs, at_once, n = (end - first) * family.datapoints, family.groups * LANES, family.datapoints
-    pair, rank = first * n, factors.rank
-    passes, indices, turned = passes_of(all_passes, worker), memory.indices[worker], memory.turned[worker]
-    groups_of, scales = memory.groups_of[worker], memory.scales[worker]
-    a, b = passes.a, passes.b
-    for begin in range(worker * at_once, n_pairs, workers * at_once):
-        if memory.stop[0]:
-            return
-        used = min(family.groups, (n_pairs - begin + LANES - 1) // LANES)
-        draw_factors(factors, blocks, pair + begin, n, used, step, indices, a, b)
-        keep_factors(blocks, rank, panels, begin, n_pairs, n, used, a, b, turned)
-        if runs:
-            run_groups(
-                shape, blocks, single, rule, source, factors.seed, rank, family, memory, passes, groups_of, scales,
-                step, pair, begin, n_pairs, used,
-            )  # fmt: skip
-
-
-@helper_function
 def sum_share(
     blocks: Blocks,
-    rule: Rule,
     panels: Panels,
     rank: int,
     family: Family,
-    weights: Weights,
+    trials: LowRankTrials,
+    order: NDArray[np.int64],  # places
     units: NDArray[np.int64],
     memory: LowRankMemory,
     worker: int,
     workers: int,
     step: int,
     first: int,  # perturbation of the round
-    end: int,
-    moves: bool,
+    end: int,  # of the round, in the largest batch
 ) -> None:
-    """Sum over a round's perturbations for a worker's share of the panels of weights; in the last round, move them."""
-    factor = factor_of(rule, family, rank)
-    coefficients = memory.coefficients[first:end]
+    """Sum over a round's perturbations for a worker's share of the panels of weights; in a trial's last, move them."""
     scaled, tile = memory.scaled[worker], memory.tile[worker]
-    for unit in range(worker, len(units), workers):
-        layer, column = blocks.layers[units[unit, 0]], units[unit, 1]
-        sum_panel(layer, panels, rank, end - first, coefficients, scaled, tile, column, first == 0, memory.sums)
-        if moves:
-            move_panel(layer, rule, weights, memory.sums, factor, column, step)
+    for place in order:
+        n = trials.batch_sizes[place] // family.datapoints
+        own_end = min(end, n)
+        if own_end <= first:
+            continue
+        rule, sums = rule_at(trials, place), trials.sums[place]
+        factor = _factor_of(rule, family, rank, trials.batch_sizes[place])
+        weights = Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
+        moves = own_end == n and math.isfinite(trials.total_loss[place])
+        coefficients = trials.coefficients[place, first:own_end]
+        for unit in range(worker, len(units), workers):
+            layer, column = blocks.layers[units[unit, 0]], units[unit, 1]
+            sum_panel(layer, panels, rank, own_end - first, coefficients, scaled, tile, column, first == 0, sums)
+            if moves:
+                move_panel(layer, rule, weights, sums, factor, column, step)
 
 
 @helper_function
-def base_share(
-    shape: Shape,
-    blocks: Blocks,
-    single: NDArray[np.float32],
-    family: Family,
-    memory: LowRankMemory,
-    all_passes: Passes,
-    worker: int,
-    workers: int,
+def _weigh_round(
+    family: Family, trials: LowRankTrials, order: NDArray[np.int64], first: int, end: int, waits: bool, is_last: bool
 ) -> None:
-    """Write the unperturbed losses of a worker's share of the shared datapoints."""
-    at_once = family.groups * LANES
-    for first in range(worker * at_once, family.datapoints, workers * at_once):
-        run_base(shape, blocks, single, family, memory, all_passes, worker, first)
+    for place in order:
+        n = trials.batch_sizes[place] // family.datapoints
+        if first < n:
+            gather_losses(family, trials, place, first, min(end, n))
+            if not waits:
+                weigh(family, trials, place, first, min(end, n))
+        if waits and is_last:
+            weigh(family, trials, place, 0, n)
 
 
 def take_steps(
     shape: Shape,
     blocks: Blocks,
-    rule: Rule,
     source: Source,
     factors: FactorSource,
     panels: Panels,
     family: Family,
-    weights: Weights,
+    trials: LowRankTrials,
+    order: NDArray[np.int64],  # INOUT (n,), places of the trials that take steps, those of equal timesteps together
     units: NDArray[np.int64],  # IN (n, 2), layer and first column of the panels of weights
     memory: LowRankMemory,
     passes: Passes,
     first_step: int,
     n_steps: int,
-) -> tuple[int, float]:
-    """Take `n_steps` steps, a thread for each worker, as `freewalk.kernels.cpu.walk.take_steps` does."""
-    workers, rank, single, stop = len(memory.indices), factors.rank, weights.single, memory.stop
-    n, per_round = family.batch_size // family.datapoints, panels.per_round
-    n_rounds = (n + per_round - 1) // per_round
-    waits = family.shaping != _NONE and n_rounds > 1
-    loss = math.nan
+    steps: NDArray[np.int64],  # OUT (n_trials,), taken by each
+    losses: NDArray[np.float64],  # OUT (n_trials,), mean training loss of each trial's last step
+) -> None:
+    """Take `n_steps` steps of every trial in `order`, a thread for each worker.
+
+    A trial whose loss is not finite moves nothing in that step, and leaves; the others go on. A stop that the memory
+    asks for leaves the present step undone in all of them.
+    """
+    workers, rank, per_round = len(memory.indices), factors.rank, panels.per_round
+    n_trials = len(order)
     for step in range(first_step, first_step + n_steps):
+        going_on = order[:n_trials]
+        largest = 0
+        for place in going_on:
+            trials.total_loss[place] = 0.0
+            largest = max(largest, trials.batch_sizes[place])
         if family.share_data:
-            load_shared(shape, source, factors.seed, family, step, memory, passes)
-            if not rule.two_sided:
+            load_shared(shape_at(shape, trials, going_on[0]), source, factors.seed, family, step, memory, passes)
+            if not family.two_sided:
                 for worker in numba.prange(workers):
-                    base_share(shape, blocks, single, family, memory, passes, worker, workers)
-        total = 0.0
+                    run_base(shape, blocks, trials, going_on, family, memory, passes, worker, workers)
+        n = largest // family.datapoints
+        n_rounds = (n + per_round - 1) // per_round
+        waits = family.shaping != _NONE and n_rounds > 1
         for visit in range(2 * n_rounds if waits else n_rounds):
             first = visit % n_rounds * per_round
             end = min(first + per_round, n)
             runs = visit < n_rounds
+            first_pair, n_pairs = first * family.datapoints, (end - first) * family.datapoints
             for worker in numba.prange(workers):
                 run_share(
-                    shape, blocks, single, rule, source, factors, panels, family, memory, passes, worker, workers, step,
-                    first, end, runs,
+                    shape, blocks, source, factors, panels, family, trials, going_on, memory, passes, worker, workers,
+                    step, first_pair, n_pairs, runs,
                 )  # fmt: skip
-            if stop[0]:
-                return step - first_step, loss
+            if memory.stop[0]:
+                return
             if runs:
-                total += gather_losses(rule, family, memory, first, end)
-                if not waits:
-                    weigh(rule, family, memory, first, end)
-                elif visit == n_rounds - 1:
-                    weigh(rule, family, memory, 0, n)
-            if visit >= n_rounds or not waits:
-                moves = end == n and math.isfinite(total)
+                _weigh_round(family, trials, going_on, first, end, waits, visit == n_rounds - 1)
+            if not waits or not runs:
                 for worker in numba.prange(workers):
                     sum_share(
-                        blocks, rule, panels, rank, family, weights, units, memory, worker, workers, step, first, end,
-                        moves,
-                    )  # fmt: skip
-        loss = total / family.batch_size
-        if not math.isfinite(loss):
-            return step + 1 - first_step, loss
-    return n_steps, loss
+                        blocks, panels, rank, family, trials, going_on, units, memory, worker, workers, step, first, end
+                    )
+        n_trials = 0
+        for place in going_on:
+            losses[place] = trials.total_loss[place] / trials.batch_sizes[place]
+            steps[place] += 1
+            if math.isfinite(losses[place]):
+                order[n_trials] = place
+                n_trials += 1
+        if n_trials == 0:
+            return
 
 
 train, train_parallel = kernel(take_steps), parallel_kernel(take_steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.layout import Shape, Workspace, aligned, make_workspace
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.cpu.together import Trials, train_together
+from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.machine.clock import running_seconds
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, WalkConfiguration
+
+Walk = TypeVar("Walk", bound=CpuTrainer)
 
 
 class CpuPack:
@@ -55,17 +59,30 @@ class CpuPack:
         _check_same("seed", [trial.seed for trial in trials])
         _check_same("kind of noise", [trial.configuration.noise for trial in trials])
         self.network = network
-        self._walks = [_walk_of(network, data, trial, evaluation_points, mask) for trial in trials]
+        self._stop = np.zeros(1, dtype=np.uint8)
+        self._walks = self._join(network, data, trials, evaluation_points, mask)
         _check_same("step", [walk.step for walk in self._walks])
-        self._trials = _trials_of(self._walks)
-        for place, walk in enumerate(self._walks):
-            walk._weights = _weights_at(self._trials, place)
-        largest = max((walk._shape for walk in self._walks), key=lambda shape: shape.timesteps)
-        self._workspace = _workspace_of(largest, self._walks[0]._tiling.groups)
         self._order = list(range(len(trials)))
         self._stopped: set[int] = set()  # by a loss that is not finite
         self.kernel_seconds = 0.0
         self.compile_seconds = _seconds(lambda: self._run(self._order, 0))
+
+    def _join(
+        self,
+        network: FreeNetwork,
+        data: Data,
+        trials: Sequence[PackTrial],
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None,
+    ) -> Sequence[CpuTrainer]:
+        """Return the walks, with weights that are views of the arrays which they have together."""
+        self._alone = [walk_of(CpuWalk, network, data, trial, evaluation_points, mask) for trial in trials]
+        self._trials = _trials_of(self._alone)
+        for place, walk in enumerate(self._alone):
+            walk._weights = _weights_at(self._trials, place)
+        largest = max((walk._shape for walk in self._alone), key=lambda shape: shape.timesteps)
+        self._workspace = _workspace_of(largest, self._alone[0]._tiling.groups)._replace(stop=self._stop)
+        return self._alone
 
     @property
     def active(self) -> tuple[int, ...]:
@@ -83,7 +100,7 @@ class CpuPack:
 
     def request_stop(self) -> None:
         """Let a `train` that runs in another thread return soon; a step it leaves unfinished does not count."""
-        self._workspace.stop[0] = 1
+        self._stop[0] = 1
 
     def train(self, n_steps: int) -> list[Progress]:
         """Take `n_steps` steps of every active trial, fewer after a loss that is not finite; in order of `active`."""
@@ -106,7 +123,7 @@ class CpuPack:
         steps = np.zeros(len(self._walks), dtype=np.int64)
         losses = np.full(len(self._walks), math.nan)
         if by_timesteps:
-            walk = self._walks[by_timesteps[0]]
+            walk = self._alone[by_timesteps[0]]
             train_together(
                 walk._shape,
                 walk._training,
@@ -140,10 +157,16 @@ def _check_same(what: str, values: Sequence[int | str]) -> None:
         raise ValueError(f"trials that share their noise must agree in {what}, got {different[0]} and {different[1]}")
 
 
-def _walk_of(
-    network: FreeNetwork, data: Data, trial: PackTrial, evaluation_points: int, mask: NDArray[np.bool_] | None
-) -> CpuWalk:
-    walk = CpuWalk(
+def walk_of(
+    kind: type[Walk],
+    network: FreeNetwork,
+    data: Data,
+    trial: PackTrial,
+    evaluation_points: int,
+    mask: NDArray[np.bool_] | None,
+) -> Walk:
+    """Return a trial of a pack as a walk of its own."""
+    walk = kind(
         network,
         trial.configuration,
         data,

@@ -8,7 +8,7 @@ sums are made of its own tiles in its own order.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +45,24 @@ class Trials(NamedTuple):
     total_loss: NDArray[np.float64]  # (n_trials,), of the chunks before it
 
 
+class Settings(Protocol):
+    """What trials that run together differ in, as arrays by place; see `Trials`."""
+
+    @property
+    def timesteps(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def input_rows(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def output_rows(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def choices(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def numbers(self) -> NDArray[np.float64]: ...  # noqa: D102
+
+
 @inline_function
-def _shape(shape: Shape, trials: Trials, place: int) -> Shape:
+def shape_at(shape: Shape, trials: Settings, place: int) -> Shape:
+    """Return the sizes of a trial, which differ in the timesteps alone."""
     return Shape(
         shape.n_input,
         shape.n_output,
@@ -63,7 +79,8 @@ def _shape(shape: Shape, trials: Trials, place: int) -> Shape:
 
 
 @inline_function
-def _rule(trials: Trials, place: int) -> Rule:
+def rule_at(trials: Settings, place: int) -> Rule:
+    """Return a trial's update rule."""
     kind, two_sided, cosine_steps = trials.choices[place]
     stddev, learning_rate, momentum = trials.numbers[place]
     return Rule(kind, stddev, two_sided, learning_rate, momentum, cosine_steps)
@@ -92,7 +109,7 @@ def _run_tile(
     first: int,  # datapoint
 ) -> None:
     """Run the datapoints of a tile that a trial's batch holds, and add them to its sums."""
-    rule, tiling = _rule(trials, place), _tiling(trials, place)
+    rule, tiling = rule_at(trials, place), _tiling(trials, place)
     noise, coefficients = workspace.noise[0], trials.coefficients[place]
     used = min(tiling.groups, (tiling.batch_size - first + _LANES - 1) // _LANES)
     loss = trials.chunk_loss[place]
@@ -141,7 +158,7 @@ def _run_tile_of_all(
     loaded = 0
     for place in order:
         if first < trials.tilings[place, 0]:
-            own = _shape(shape, trials, place)
+            own = shape_at(shape, trials, place)
             if own.timesteps != loaded:  # the order lets trials of equal timesteps share their datapoints
                 _load_tile(own, source, noise_source.seed, step, first, used, workspace)
                 loaded = own.timesteps
@@ -156,7 +173,7 @@ def _finish_step(trials: Trials, place: int, step: int) -> float:
     loss: float = trials.total_loss[place] / batch_size
     if math.isfinite(loss):
         weights = Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
-        move(_rule(trials, place), weights, trials.total[place], batch_size, step)
+        move(rule_at(trials, place), weights, trials.total[place], batch_size, step)
     return loss
 
 

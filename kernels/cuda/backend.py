@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from freewalk.kernels.cuda.device import gpu
+from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.kernels.trainers.backend import Backend
 
 _TRIALS_OF_A_MULTIPROCESSOR = 4
@@ -18,7 +19,7 @@ _ALONE_IS_FASTER = 8
 class CudaBackend(Backend):
     """The walk on an NVIDIA GPU: one trial across all of it, or many side by side."""
 
-    def _trainers(self) -> tuple[Any, Any]:
+    def _trainers(self, configuration: WalkConfiguration | None) -> tuple[Any, Any]:
         from freewalk.kernels.cuda.walk import CudaPack, CudaWalk
 
         return CudaWalk, CudaPack

@@ -102,7 +102,7 @@ def call_fill(
 
 @inline_function
 def data_words(
-    seed: int, stream: int, step: int, datapoint: int, block: int
+    seed: int | np.unsignedinteger[Any], stream: int, step: int, datapoint: int, block: int
 ) -> tuple[np.uint32, np.uint32, np.uint32, np.uint32]:
     """Return four uint32 words of random bits, counter (block, datapoint, step, stream); see kernels.model.noise."""
     key_0 = np.uint64(seed) & _LOW

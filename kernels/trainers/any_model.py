@@ -11,15 +11,14 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from freewalk.kernels.data.task_functions import data_words
-from freewalk.kernels.machine.jit import choice, helper_function, inline_function
+from freewalk.kernels.model.directions import Block, unit_directions
 from freewalk.kernels.model.noise import (
     DEFAULT_NOISE,
     NOISE_CODES,
@@ -32,7 +31,18 @@ from freewalk.kernels.model.noise import (
     seed_words,
 )
 from freewalk.kernels.model.optimizers import make_optimizer
-from freewalk.kernels.model.walk import Optimizer, Progress, Schedule, Sides, Update, WalkConfiguration
+from freewalk.kernels.model.walk import (
+    Directions,
+    Optimizer,
+    Progress,
+    Schedule,
+    Shaping,
+    Sides,
+    Update,
+    WalkConfiguration,
+)
+from freewalk.kernels.reference import reference
+from freewalk.kernels.trainers.any_kernels import Step, pieces_of
 from freewalk.kernels.trainers.bounds import check_indices
 
 Array = NDArray[np.float64]
@@ -40,73 +50,8 @@ Loss = Callable[[Any, Any, Any], float]
 Batch = tuple[NDArray[Any], NDArray[Any]]
 
 _DATAPOINTS_OF_A_PIECE = 64
-_PERTURBATIONS = int(Stream.PERTURBATIONS)
-
-
-class _Step(NamedTuple):
-    """What the kernel is told of a step."""
-
-    seed: int
-    step: int
-    n_from: int
-    n_to: int
-    noise: int  # one of NOISE_CODES
-    rows_of_a_block: int
-    stddev: float
-    two_sided: bool
-
-
-_write_block = choice([inline_function(kind.write) for kind in NOISES.values()])
-
-
-@inline_function
-def _perturb(step: Any, datapoint: int, out: Any) -> None:
-    """Write a datapoint's perturbation divided by stddev; weights lie row after row of an (n_from, n_to) matrix."""
-    per_column = (step.n_from + step.rows_of_a_block - 1) // step.rows_of_a_block
-    for column in range(step.n_to):
-        for block in range(per_column):
-            words = data_words(step.seed, _PERTURBATIONS, step.step, datapoint, column * per_column + block)
-            row = block * step.rows_of_a_block
-            n = min(step.rows_of_a_block, step.n_from - row)
-            _write_block(step.noise, words, out, row * step.n_to + column, step.n_to, n)
-
-
-@cache
-def _make_kernels(plain_or_compiled: Any) -> tuple[Any, Any, Any]:
-    """Compile what walks on a loss: (the loss, a piece of a step, the losses of datapoints)."""
-    loss = plain_or_compiled if hasattr(plain_or_compiled, "py_func") else helper_function(plain_or_compiled)
-
-    @helper_function
-    def piece(step: Any, weights: Any, xs: Any, ys: Any, first: int, last: int, total: Any) -> float:
-        n = len(weights)
-        noise = np.empty(n, np.float64)
-        tried = np.empty_like(weights)
-        seen = 0.0
-        for b in range(first, last):
-            _perturb(step, b, noise)
-            for k in range(n):
-                tried[k] = weights[k] + step.stddev * noise[k]
-            plus = float(loss(tried, xs[b], ys[b]))
-            if step.two_sided:
-                for k in range(n):
-                    tried[k] = weights[k] - step.stddev * noise[k]
-                minus = float(loss(tried, xs[b], ys[b]))
-                difference = (plus - minus) / 2
-                seen += (plus + minus) / 2
-            else:
-                own = float(loss(weights, xs[b], ys[b]))
-                difference = plus - own
-                seen += own
-            for k in range(n):
-                total[k] += step.stddev * noise[k] * difference
-        return seen
-
-    @helper_function
-    def losses(weights: Any, xs: Any, ys: Any, out: Any) -> None:
-        for b in range(len(out)):
-            out[b] = loss(weights, xs[b], ys[b])
-
-    return loss, piece, losses
+_DRAWN = np.empty((0, 0))
+"""In place of given perturbations."""
 
 
 class RandomWalk:
@@ -122,6 +67,13 @@ class RandomWalk:
         initial weights and which random number each weight gets: those of a free network of the same shape.
     stddev, update, optimizer, learning_rate, momentum, schedule, schedule_steps, sides, noise
         As for every walk, see `WalkConfiguration`; schedule_steps is where a cosine ends.
+    rank, directions, shaping
+        As there; a perturbation of low rank or orthogonal to others is a matrix of the shape n_weights.
+    datapoints
+        Datapoints of a batch that see one perturbation, which divide it; "all": the whole batch, as SPSA has it.
+    population
+        Perturbations of a step that all see the whole batch, as in an evolution strategy; None: each has datapoints of
+        its own.
     seed
         Key of all random numbers.
     initial
@@ -152,6 +104,11 @@ class RandomWalk:
         schedule_steps: int = 1,
         sides: Sides = "one",
         noise: Noise = DEFAULT_NOISE,
+        rank: int | None = None,
+        directions: Directions = "independent",
+        datapoints: int | Literal["all"] = 1,
+        population: int | None = None,
+        shaping: Shaping = "none",
         seed: int = 0,
         initial: ArrayLike | None = None,
         dtype: DTypeLike = np.float64,
@@ -165,9 +122,14 @@ class RandomWalk:
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         seed_words(seed)
+        if population is not None and datapoints != 1:
+            raise ValueError("datapoints has no effect with a population, whose every member sees the whole batch")
+        if population is not None and population < 1:
+            raise ValueError(f"population must be at least 1, got {population}")
+        self._datapoints, self._population = datapoints, population
         self.configuration = WalkConfiguration(
             stddev=stddev,
-            batch_size=1,  # a batch is what `train` is given
+            batch_size=population or 2,  # a batch is what `train` is given
             timesteps=1,
             update=update,
             optimizer=optimizer,
@@ -177,12 +139,15 @@ class RandomWalk:
             schedule_steps=schedule_steps,
             sides=sides,
             noise=noise,
+            rank=rank,
+            directions=directions,
+            shaping=shaping,
         )
         self.step = 0
         self._seed = seed
         self._dtype = np.dtype(dtype)
         self._threads = threads or _usable_threads()
-        self._loss, self._piece, self._losses = _make_kernels(loss)
+        self._pieces = pieces_of(loss)
         self._seen: set[tuple[Any, ...]] = set()
         self._optimizer = make_optimizer(self.configuration)
         self._weights = self._start(initial)
@@ -240,7 +205,7 @@ class RandomWalk:
         xs, ys = _checked(x, y)
         self._check(xs, ys)
         out = np.empty(len(xs))
-        self._losses(self._weights.astype(self._dtype), xs, ys, out)
+        self._pieces.losses(self._weights.astype(self._dtype), xs, ys, out)
         return out
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -268,7 +233,7 @@ class RandomWalk:
         """Look for indices beyond arrays, once for each kind of datapoint."""
         kind = (xs.dtype, xs.shape[1:], ys.dtype, ys.shape[1:])
         if kind not in self._seen:
-            check_indices(self._loss, self._weights.astype(self._dtype), xs, ys)
+            check_indices(self._pieces.loss, self._weights.astype(self._dtype), xs, ys)
             self._seen.add(kind)
 
     def _start(self, initial: ArrayLike | None) -> Array:
@@ -301,28 +266,55 @@ class RandomWalk:
 
     def _estimate(self, pool: ThreadPoolExecutor, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[Array, float]:
         """Return stddev squared times the estimated gradient, and the mean loss."""
-        configuration = self.configuration
-        step = _Step(
-            self._seed,
-            self.step,
-            *self.shape,
-            NOISE_CODES[configuration.noise],
-            NOISES[configuration.noise].rows,
-            configuration.stddev,
-            configuration.sides == "two",
-        )
-        weights = self._weights.astype(self._dtype)
+        walk = self._configuration_for(len(xs))
+        shaped = walk.shaping != "none"
+        weights, noise = self._weights.astype(self._dtype), NOISES[walk.noise]
+        k, stddev, two_sided = walk.n_perturbations, walk.stddev, walk.sides == "two"
+        what = (*self.shape, NOISE_CODES[walk.noise], noise.rows, stddev, two_sided, walk.datapoints, walk.share_data)
+        step = Step(self._seed, self.step, *what)
+        plus, other = np.empty(k), np.empty(k)
+        of_a_piece = max(1, _DATAPOINTS_OF_A_PIECE // walk.datapoints)
+        pieces = [(first, min(first + of_a_piece, k)) for first in range(0, k, of_a_piece)]
 
-        def run(first: int) -> tuple[Array, float]:
+        def compare(piece: tuple[int, int]) -> tuple[Array, float]:
+            total = np.zeros(0 if shaped else len(weights))
+            return total, self._pieces.compare(step, weights, xs, ys, *piece, self._given(*piece), plus, other, total)
+
+        def add(piece: tuple[int, int]) -> Array:
             total = np.zeros(len(weights))
-            last = min(first + _DATAPOINTS_OF_A_PIECE, len(xs))
-            return total, self._piece(step, weights, xs, ys, first, last, total)
+            self._pieces.add(step, *piece, self._given(*piece), weighing, total)
+            return total
 
-        estimate, loss = np.zeros(len(weights)), 0.0
-        for total, seen in pool.map(run, range(0, len(xs), _DATAPOINTS_OF_A_PIECE)):
-            estimate += total
-            loss += seen
-        return estimate / len(xs), loss / len(xs)
+        totals, seen = zip(*pool.map(compare, pieces), strict=True)
+        if shaped:
+            weighing = stddev * reference.shaped(plus, other, stddev, walk.sides, walk.share_data, walk.shaping)
+            totals = tuple(pool.map(add, pieces))
+        estimate: Array = sum(totals, np.zeros(len(weights)))
+        return estimate / k, sum(seen) / k
+
+    def _configuration_for(self, n: int) -> WalkConfiguration:
+        """Return the configuration of a step on a batch of n datapoints; ValueError if it does not fit."""
+        k, whole = self._population, self._population is not None or self._datapoints == "all"
+        each = n if whole else int(self._datapoints)
+        return replace(self.configuration, batch_size=(k or 1) * n, datapoints=each, share_data=k is not None)
+
+    def _given(self, first: int, last: int) -> Array:
+        """Return perturbations (last - first, n) of low rank or orthogonal; none of what the kernels draw."""
+        walk = self.configuration
+        if walk.rank is None and walk.directions == "independent":
+            return _DRAWN
+        n_from, n_to = self.shape
+        units = unit_directions(
+            (Block(np.arange(n_from), np.arange(n_to)),),
+            self.shape,
+            noise=walk.noise,
+            rank=walk.rank,
+            directions=walk.directions,
+            seed=self._seed,
+            step=self.step,
+            indices=np.arange(first, last),
+        )
+        return units.reshape(last - first, -1)
 
     def _change(self, estimate: Array) -> Array:
         """Return what is subtracted from the weights."""

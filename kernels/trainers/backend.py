@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.low_rank_trial import CpuLowRankWalk
+from freewalk.kernels.cpu.low_rank_trial import CpuLowRankPack, CpuLowRankWalk
 from freewalk.kernels.cpu.pack import CpuPack, compile_packs
 from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
@@ -56,15 +56,35 @@ class Backend:
         mask: NDArray[np.bool_] | None = None,
         initial: NDArray[np.float64] | None = None,
     ) -> Trainer:
-        """Return a new trial of the walk at step 0, from the `initial` weights or those of the seed."""
+        """Return a new trial of the walk at step 0, from the `initial` weights or those of the seed.
+
+        Raises
+        ------
+        ValueError
+            If this backend has no kernels for the configuration, or something does not fit.
+        """
+        self.refuse_without_kernels(configuration)
         options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points}
-        kind = self._trainers()[0] if configuration.rank is None or self.name != "cpu" else CpuLowRankWalk
-        walk: Trainer = kind(network, configuration, data, mask=mask, initial=initial, **options)
+        walk: Trainer = self._trainers(configuration)[0](
+            network, configuration, data, mask=mask, initial=initial, **options
+        )
         return walk
 
-    def _trainers(self) -> tuple[Any, Any]:
+    def refuse_without_kernels(self, configuration: WalkConfiguration) -> None:
+        """Raise ValueError if this backend has no kernels for a walk."""
+        has_kernels = configuration.is_plain or (self.name == "cpu" and configuration.rank is not None)
+        if self.name != "reference" and not has_kernels:
+            raise ValueError(
+                f"backend {self.name} has no kernels for other rank, directions, datapoints, share_data and shaping"
+                " than full, independent, 1, no and none; give --backend reference"
+            )
+
+    def _trainers(self, configuration: WalkConfiguration | None) -> tuple[Any, Any]:
         """Return what trains one walk, and what trains a pack, if there is anything."""
-        return (CpuWalk, CpuPack) if self.name == "cpu" else (ReferenceWalk, None)
+        if self.name != "cpu":
+            return ReferenceWalk, None
+        is_full = configuration is None or configuration.rank is None
+        return (CpuWalk, CpuPack) if is_full else (CpuLowRankWalk, CpuLowRankPack)
 
     def make_descent(
         self,
@@ -121,11 +141,14 @@ class Backend:
         Raises
         ------
         ValueError
-            If trials that would share their noise differ in seed, step or kind of noise, or a state does not fit.
+            If trials that would share their noise differ in seed, step or kind of noise, a state does not fit, or this
+            backend has no kernels for one of them.
         NotImplementedError
             If this backend has no packs.
         """
-        kind = self._trainers()[1]
+        for trial in trials:
+            self.refuse_without_kernels(trial.configuration)
+        kind = self._trainers(trials[0].configuration if trials else None)[1]
         if kind is None:
             raise NotImplementedError(f"backend {self.name} runs trials one by one")
         pack: Pack = kind(network, data, trials, evaluation_points=evaluation_points, mask=mask)

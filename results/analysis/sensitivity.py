@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from freewalk.results.analysis.cells import Bools, TrialArrays, group_rows
+from freewalk.results.base.numbers import value_order
 from freewalk.results.schema.report_schema import SENSITIVITY
 from freewalk.results.statistics.cell import Floats
 from freewalk.results.statistics.ranks import holm
@@ -186,7 +187,7 @@ def _best_of_second(first: _Factor, second: _Factor, response: Floats, bounds: B
 
 def _spread(levels: list[Any]) -> list[int]:
     """Choose at most a few places among levels, in their order, the lowest and the highest with them."""
-    order = sorted(range(len(levels)), key=lambda place: (isinstance(levels[place], str), levels[place]))
+    order = sorted(range(len(levels)), key=lambda place: (value_order(levels[place]), str(levels[place])))
     if len(order) <= _VALUES_TOLD:
         return order
     return [order[round(k * (len(order) - 1) / (_VALUES_TOLD - 1))] for k in range(_VALUES_TOLD)]

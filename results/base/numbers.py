@@ -116,6 +116,14 @@ def parameter_text(value: Any) -> str:
     return _without_padding(f"{value:.4g}") if isinstance(value, float) else str(value)
 
 
+def value_order(value: Any) -> tuple[bool, float]:
+    """Return what sorts a parameter's values: numbers by size, also those that stand as text beside words; words."""
+    try:
+        return False, float(value)
+    except ValueError:
+        return True, 0.0
+
+
 def short_value(text: object) -> str:
     """Return a parameter's value that comes as text with few digits, if it is a number."""
     try:

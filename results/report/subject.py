@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 
 from freewalk.results.analysis.cells import cell_columns, varies
-from freewalk.results.base.numbers import MISSING, counted, counted_seeds, is_missing, parameter_text, significant
+from freewalk.results.base.numbers import (
+    MISSING,
+    counted,
+    counted_seeds,
+    is_missing,
+    parameter_text,
+    significant,
+    value_order,
+)
 from freewalk.results.report.remedy import remedies
 from freewalk.results.schema.schema import PARAMETER_PREFIX, Outcome, State
 from freewalk.results.tables.frames import parameter_columns
@@ -197,9 +205,7 @@ def _n_cells(trials: pd.DataFrame, columns: Sequence[str]) -> int:
 
 def ordered_values(values: Iterable[Any]) -> list[Any]:
     """Return each value of a parameter once: numbers in order, then words as they come; none where it is missing."""
-    found = {key: value for value in values if (key := parameter_key(value))}
-    words = [value for value in found.values() if isinstance(value, str)]
-    return [*sorted(value for value in found.values() if not isinstance(value, str)), *words]
+    return sorted({key: value for value in values if (key := parameter_key(value))}.values(), key=value_order)
 
 
 def in_words(name: str, text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from freewalk.results.base.numbers import is_missing
+from freewalk.results.base.numbers import is_missing, value_order
 from freewalk.results.base.text import cell_text
 from freewalk.results.schema.records import INT64_MAX, INT64_MIN
 from freewalk.results.schema.schema import (
@@ -97,6 +97,14 @@ def parameter_series(values: Iterable[object]) -> pd.Series:
     """
     texts = [_text(value) for value in values]
     return parsed(texts, _text_dtype({text for text in texts if text is not None}))
+
+
+def sorting_key(column: pd.Series) -> pd.Series:
+    """Return what sorts a column: its values, but places for texts, of which those that are numbers come by size."""
+    if not isinstance(column.dtype, pd.StringDtype):
+        return column
+    texts = sorted(column.dropna().unique(), key=lambda text: (value_order(text), text))
+    return column.map({text: place for place, text in enumerate(texts)}).astype("Float64")
 
 
 def _text(value: object) -> str | None:

@@ -43,7 +43,8 @@ def select(table: pd.DataFrame, expression: str) -> pd.DataFrame:
 
     Known are ``== != < <= > >=``, ``in`` and ``not in`` a list, ``and or not`` (also ``& | ~``), parentheses, numbers,
     texts in quotes, ``True``, ``False``, and ``None`` for what is missing. A name is a column; a parameter may be named
-    without its ``param_``. A comparison with a missing value is false.
+    without its ``param_``. A comparison with a missing value is false, and so is that of a word with a number; numbers
+    that stand as text beside words are numbers.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, table: pd.DataFram
     if other is None:
         raise _refusal(left, "is compared in size with None; use == None")
     try:
-        return _known(_COMPARISONS[type(op)](column, other), table)
+        return _known(_COMPARISONS[type(op)](_as_numbers(column, other), other), table)
     except TypeError:
         kind = "text" if isinstance(column.dtype, pd.StringDtype) else "numbers"
         raise _refusal(left, f"holds {kind} and cannot be compared in size with {ast.unparse(right)}") from None
@@ -138,10 +139,19 @@ def _mirrored(op: ast.cmpop) -> ast.cmpop:
     return swap.get(type(op), type(op))()
 
 
+def _as_numbers(column: pd.Series, other: Any) -> pd.Series:
+    """Return a column as numbers where its texts are, beside words, and it is compared with one; words are missing."""
+    if isinstance(other, int | float) and isinstance(column.dtype, pd.StringDtype):
+        numbers = pd.to_numeric(column, errors="coerce")
+        return numbers if numbers.notna().any() else column
+    return column
+
+
 def _equal(column: pd.Series, other: Any) -> Mask:
     """Compare for equality; values of different kinds are not equal."""
     if other is None:
         return column.isna()
+    column = _as_numbers(column, other)
     is_text = isinstance(column.dtype, pd.StringDtype)
     if not isinstance(other, pd.Series) and is_text is not isinstance(other, str):
         return column.isna() & False

@@ -30,7 +30,12 @@ DEFAULTS = {
     "momentum": 0.9,
     "schedule": "constant",
     "sides": "one",
+    "rank": "full",
+    "directions": "independent",
     "noise": "gaussian",
+    "datapoints": 1,
+    "share_data": "no",
+    "shaping": "none",
     "backward_cost": 2.0,
     "predictor": "linear",
     "predictor_learning_rate": 0.1,
@@ -72,6 +77,10 @@ def test_words_for_ranges_defaults_and_conditions() -> None:
     assert PARAMETERS["bits"].default_text == "the task's own"
     assert PARAMETERS["learning_rate"].condition == "update=normalised"
     assert PARAMETERS["stddev"].condition is None
+    assert PARAMETERS["rank"].range == "full or a whole number of at least 1"
+    assert (PARAMETERS["rank"].choices, PARAMETERS["rank"].metavar) == (("full",), "full|VALUE")
+    assert PARAMETERS["sides"].metavar == "one|two"
+    assert PARAMETERS["stddev"].metavar == "VALUE"
 
 
 def test_a_condition_stands_on_an_earlier_parameter_and_one_of_its_values() -> None:
@@ -110,6 +119,11 @@ def test_methods_use_the_common_parameters_and_their_own() -> None:
         ("architecture", "024-8-1", "24-8-1"),
         ("backward_cost", 0, 0.0),
         ("pairs", 0, 0),
+        ("rank", "1", 1),
+        ("rank", 1.0, 1),
+        ("rank", "full", "full"),
+        ("datapoints", "8", 8),
+        ("datapoints", "all", "all"),
         ("task", "xor", "xor"),
     ],
 )
@@ -152,6 +166,15 @@ def test_equal_values_get_one_type(name: str, value: Scalar, expected: Scalar) -
         ("predictor", "none"),
         ("predictor_learning_rate", 0),
         ("pairs", -1),
+        ("rank", 0),
+        ("rank", 1.5),
+        ("rank", True),
+        ("rank", "half"),
+        ("datapoints", "none"),
+        ("datapoints", -1),
+        ("share_data", "maybe"),
+        ("shaping", "rank"),
+        ("directions", "hadamard"),
     ],
 )
 def test_values_out_of_range_are_refused_with_the_range(name: str, value: Scalar) -> None:
@@ -162,9 +185,13 @@ def test_values_out_of_range_are_refused_with_the_range(name: str, value: Scalar
     assert message.endswith(f"must be {PARAMETERS[name].range}")
 
 
-def test_a_misspelt_choice_is_suggested() -> None:
-    with pytest.raises(UsageError, match="did you mean 'rademacher'"):
-        check_value("noise", "rademaker")
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [("noise", "rademaker", "rademacher"), ("rank", "ful", "full"), ("datapoints", "al", "all")],
+)
+def test_a_misspelt_choice_is_suggested(name: str, value: str, word: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean '{word}'"):
+        check_value(name, value)
 
 
 def test_an_axis_finds_duplicates_across_types() -> None:

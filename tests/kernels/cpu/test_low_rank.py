@@ -10,10 +10,11 @@ import pytest
 from tolerance import assert_close, largest_difference
 
 from freewalk.kernels.cpu import low_rank_trial
-from freewalk.kernels.cpu.low_rank_trial import CpuLowRankWalk
+from freewalk.kernels.cpu.low_rank_trial import CpuLowRankPack, CpuLowRankWalk
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import NOISES
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 from freewalk.tasks.registry import TASKS
@@ -142,13 +143,24 @@ def test_a_step_in_rounds_is_the_same_but_for_rounding(choice: dict[str, Any], m
     configuration = _configuration(batch_size=800, **choice)
     whole, _ = _pair(configuration)
     monkeypatch.setattr(low_rank_trial, "_PANEL_BYTES", 1)
+    monkeypatch.setattr(low_rank_trial, "SUMMED_AT_ONCE", 16)
     rounds, _ = _pair(configuration)
-    assert rounds._panels.per_round == 16
+    assert rounds._machine.per_round == 16
     start = whole.weights
     found, wanted = rounds.train(2), whole.train(2)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
     moved = largest_difference(whole.weights, start)
     assert_close(rounds.weights, whole.weights, atol=1e-4 * moved)
+
+
+def test_rounds_of_whole_sums_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = _configuration(batch_size=1200, rank=2, shaping="std")
+    whole, _ = _pair(configuration)
+    monkeypatch.setattr(low_rank_trial, "_PANEL_BYTES", 1)
+    rounds, _ = _pair(configuration)
+    assert rounds._machine.per_round == 256
+    rounds.train(3), whole.train(3)
+    np.testing.assert_array_equal(rounds.weights, whole.weights)
 
 
 def test_a_loss_that_is_not_finite_moves_nothing() -> None:
@@ -170,3 +182,39 @@ def test_a_mask_that_is_no_layered_network_is_refused() -> None:
     mask[0, 0] = False
     with pytest.raises(ValueError, match="layered"):
         _pair(_configuration(), mask=mask)
+
+
+@pytest.mark.parametrize("choice", FAMILY)
+def test_a_trial_has_the_bits_in_a_pack_that_it_has_alone(choice: dict[str, Any]) -> None:
+    """Trials of other batches, depths, rules and widths of perturbations; one is dropped, one restored half-way."""
+    changes: list[dict[str, Any]] = [
+        {},
+        {"batch_size": 300, "stddev": 0.01},
+        {"batch_size": 600, "optimizer": "adam", "learning_rate": 0.01},
+        {"optimizer": "sgd"},
+    ]
+    if not choice.get("share_data"):
+        changes[3]["timesteps"] = 2
+    configurations = [_configuration(**{"batch_size": 100, **choice, **change}) for change in changes]
+    network, data = SUMS.network(5), SUMS.data()
+    pack = CpuLowRankPack(network, data, [PackTrial(c, 3) for c in configurations], evaluation_points=40)
+    pack.train(2)
+    pack.drop(1)
+    pack.train(3)
+    for place, steps in enumerate((5, 2, 5, 5)):
+        alone = CpuLowRankWalk(network, configurations[place], data, seed=3, evaluation_points=40)
+        alone.train(steps)
+        np.testing.assert_array_equal(pack.weights(place), alone.weights)
+    resumed = CpuLowRankPack(
+        network, data, [PackTrial(configurations[k], 3, state=pack.state(k)) for k in (0, 2)], evaluation_points=40
+    )
+    resumed.train(2)
+    alone = CpuLowRankWalk(network, configurations[2], data, seed=3, evaluation_points=40)
+    alone.train(7)
+    np.testing.assert_array_equal(resumed.weights(1), alone.weights)
+
+
+def test_a_pack_refuses_trials_whose_perturbations_differ() -> None:
+    trials = [PackTrial(_configuration(), 3), PackTrial(_configuration(rank=2), 3)]
+    with pytest.raises(ValueError, match="agree"):
+        CpuLowRankPack(SUMS.network(5), SUMS.data(), trials, evaluation_points=1)

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk import RandomWalk
+from freewalk.kernels.model.directions import blocks_of, unit_directions
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import initial_weights, unit_perturbations
 from freewalk.kernels.model.optimizers import make_optimizer
@@ -20,6 +21,8 @@ NETWORK = FreeNetwork(3, 2, 4)
 N_IN, N_FROM, N_TO, TIMESTEPS = 3, NETWORK.n_from, NETWORK.n_to, 3
 SHAPE = (N_FROM, N_TO)
 TOLERANCE = 1e-12  # of weights near 1: sums in another order
+BLOCKS = blocks_of(NETWORK, None)
+DRAWN: dict[str, Any] = {"noise": "gaussian", "rank": None, "directions": "independent"}
 
 
 def free_network_loss(weights: Any, x: Any, y: Any) -> float:
@@ -75,6 +78,51 @@ def test_it_takes_the_steps_of_the_free_network(noise: Any, options: dict[str, A
         walk.train(x, y, steps=1)
         np.testing.assert_allclose(walk.weights.reshape(SHAPE), weights, rtol=0, atol=TOLERANCE)
     assert np.abs(weights - initial_weights(*SHAPE, 7)).max() > 1e6 * TOLERANCE, "nothing moved"
+
+
+@pytest.mark.parametrize(
+    ("options", "n"),
+    [
+        ({"datapoints": 5}, 100),
+        ({"datapoints": "all", "noise": "rademacher"}, 90),
+        ({"datapoints": 10, "shaping": "std", "sides": "two"}, 100),
+        ({"population": 9, "shaping": "ranks", "sides": "two"}, 20),
+        ({"population": 70, "shaping": "std"}, 3),
+        ({"rank": 1}, 100),
+        ({"rank": 2, "noise": "rademacher", "datapoints": 4, "sides": "two"}, 80),
+        ({"directions": "orthogonal", "population": 20}, 4),
+        ({"directions": "orthogonal", "rank": 1, "datapoints": 2, "shaping": "ranks"}, 100),
+    ],
+    ids=str,
+)
+def test_it_takes_the_steps_of_the_family(options: dict[str, Any], n: int) -> None:
+    x, y = batch(n)
+    rule: dict[str, Any] = {"update": "normalised", "optimizer": "sgd", "learning_rate": 0.3}
+    walk = RandomWalk(free_network_loss, SHAPE, stddev=0.05, seed=7, threads=2, **rule, **options)
+    weights, before = initial_weights(*SHAPE, 7), initial_weights(*SHAPE, 7)
+    shared, shaping, sides = "population" in options, options.get("shaping", "none"), options.get("sides", "one")
+    each = {"all": n}.get(options.get("datapoints", 1), options.get("datapoints", 1))
+    k = options["population"] if shared else n // each
+    for step in range(2):
+        drawn = {name: options.get(name, default) for name, default in DRAWN.items()}
+        unit = unit_directions(BLOCKS, SHAPE, seed=7, step=step, indices=np.arange(k), **drawn)
+        ways: dict[str, Any] = {"sides": sides, "share_data": shared, "shaping": shaping}
+        estimate = reference.gradient_estimate(NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, **ways)
+        weights = weights - 0.3 * estimate / 0.05**2
+        walk.train(x, y, steps=1)
+        np.testing.assert_allclose(walk.weights.reshape(SHAPE), weights, rtol=0, atol=1e-11)
+    assert np.abs(weights - before).max() > 1e-3, "nothing moved"
+
+
+def test_a_population_sees_the_whole_batch_and_no_more() -> None:
+    """Its steps are those on the same data as often as it has members, each with a perturbation of its own."""
+    x, y = batch(1)
+    options: dict[str, Any] = {"stddev": 0.1, "seed": 3}
+    together = RandomWalk(squares, 3, population=8, **options)
+    apart = RandomWalk(squares, 3, **options)
+    together.train(x, y, steps=2)
+    apart.train(np.repeat(x, 8, axis=0), np.repeat(y, 8, axis=0), steps=2)
+    np.testing.assert_allclose(together.weights, apart.weights, rtol=0, atol=1e-14)
 
 
 def test_the_bits_do_not_depend_on_threads_or_calls() -> None:
@@ -167,6 +215,12 @@ def test_a_loss_that_is_not_finite_moves_nothing_and_ends_training() -> None:
         ({"seed": -1}, "seed must be between"),
         ({"initial": np.zeros(4)}, r"weights must have shape \(3, 1\) or \(3,\), got \(4,\)"),
         ({"initial": [0, np.nan, 0]}, "weights must be finite"),
+        ({"rank": 0}, "rank must be full or at least 1"),
+        ({"directions": "any"}, "directions must be one of independent, orthogonal"),
+        ({"shaping": "std"}, "shaping=std needs update=normalised"),
+        ({"shaping": "std", "update": "normalised", "population": 1}, "needs at least 2 a step"),
+        ({"population": 0}, "population must be at least 1"),
+        ({"population": 4, "datapoints": 2}, "datapoints has no effect with a population"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
@@ -181,5 +235,7 @@ def test_data_that_does_not_fit_is_refused() -> None:
         walk.train(x, y[:3], steps=1)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         walk.train(x, y, steps=1, batch_size=0)
+    with pytest.raises(ValueError, match=r"multiple of datapoints \(3\), .* got 4, take 3"):
+        RandomWalk(squares, 3, stddev=0.1, datapoints=3).train(x, y, steps=1)
     with pytest.raises(ValueError, match="batch_size goes with arrays"):
         walk.train([(x, y)], steps=1, batch_size=2)
