@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from freewalk.harness.methods.gradient import OptimizerParameters
 from freewalk.harness.methods.method import Configuration, Method, Parameters, Recipe, Scalar, made
-from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, NOISES, Generator, Noise
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -51,7 +51,11 @@ class WalkParameters(OptimizerParameters, PerturbationParameters):
     )
     noise: Noise = Field(
         DEFAULT_NOISE,
-        description=f"distribution of the perturbations: {', or '.join(k.summary for k in NOISES.values())}",
+        description=f"distribution of the perturbations: {', or '.join(NOISES[k].summary for k in get_args(Noise))}",
+    )
+    generator: Generator = Field(
+        DEFAULT_GENERATOR,
+        description="of Gaussian numbers: philox, or xoshiro: other numbers in less time on a CPU",
     )
     datapoints: Literal["all"] | Count = Field(
         1,
@@ -124,7 +128,7 @@ class Walk(Method):
         Where noise is shared, both kinds of estimate share it.
         """
         c = configuration
-        family = (c.noise, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
+        family = (c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
         return *family, None if backend.most_sharing_noise else c.sides
 
 

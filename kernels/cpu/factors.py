@@ -19,7 +19,7 @@ from freewalk.kernels.data.task_functions import data_words
 from freewalk.kernels.machine.jit import choice, helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, load_f32, load_u64, store
 from freewalk.kernels.model.directions import SIGNS_OF_A_BLOCK, hartley
-from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Noise, NoiseKind, Stream, key_schedule
+from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Kind, NoiseKind, Stream, key_schedule
 from freewalk.kernels.model.walk import Directions
 
 _FACTORS = np.uint64(Stream.FACTORS)
@@ -48,7 +48,7 @@ class Panels(NamedTuple):
     per_round: int  # perturbations that are kept at a time
 
 
-def factor_source(blocks: Blocks, noise_kind: Noise, rank: int, directions: Directions, seed: int) -> FactorSource:
+def factor_source(blocks: Blocks, noise_kind: Kind, rank: int, directions: Directions, seed: int) -> FactorSource:
     """Return where the numbers of a seed's perturbations come from."""
     bases = np.zeros(blocks.n_a + blocks.n_b, dtype=np.float32)
     for layer in blocks.layers:

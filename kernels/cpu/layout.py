@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Noise, key_schedule
+from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Kind, key_schedule
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -116,7 +116,7 @@ def shape_of(network: FreeNetwork, timesteps: int) -> Shape:
     )
 
 
-def noise_source(noise: Noise, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> NoiseSource:
+def noise_source(noise: Kind, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> NoiseSource:
     """Return where a seed's unit perturbations come from; `mask` by position, (n_padded,)."""
     return NoiseSource(NOISE_CODES[noise], np.uint64(seed), key_schedule(seed), _NO_NOISE, mask)
 

@@ -26,7 +26,7 @@ from freewalk.kernels.machine.lanes import (
     splat_u64,
     store,
 )
-from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, NOISES, ROUNDS, Noise, NoiseKind, Stream
+from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, NOISES, ROUNDS, RUN, Kind, NoiseKind, Stream
 
 _M0 = np.uint64(MULTIPLIER_0)
 _M1 = np.uint64(MULTIPLIER_1)
@@ -35,8 +35,9 @@ _32 = np.uint64(32)
 _PERTURBATIONS = np.uint64(Stream.PERTURBATIONS)
 _ONE_BITS = np.uint32(0x3F800000)
 _ZERO = np.float32(0.0)
-_ROUNDS = ROUNDS
+_ROUNDS, _RUN = ROUNDS, RUN
 _BITS = 32
+_ONE = np.uint32(1)
 Words = tuple[U32x16, U32x16, U32x16, U32x16]
 
 
@@ -138,6 +139,30 @@ def store_normals(words: Words, noise: NDArray[np.float32], at: int, rows: int) 
 
 
 @inline_function
+def _next_word(s0: U32x16, s1: U32x16, s2: U32x16, s3: U32x16) -> tuple[U32x16, U32x16, U32x16, U32x16, U32x16]:
+    """Return the next output of xoshiro128++ and the state after it."""
+    total = s0 + s3
+    word = (shift_left(total, 7) | shift_right(total, 25)) + s0
+    shifted = shift_left(s1, 9)
+    s2, s3 = s2 ^ s0, s3 ^ s1
+    s1, s0 = s1 ^ s2, s0 ^ s3
+    return word, s0, s1, s2 ^ shifted, shift_left(s3, 11) | shift_right(s3, 21)
+
+
+@inline_function
+def store_run_of_normals(words: Words, noise: NDArray[np.float32], at: int, rows: int) -> None:
+    """Store a state's rows of standard normals, `rows` or as many as it serves, rounded up to a multiple of four."""
+    s0, s1, s2, s3 = words
+    s0 = s0 | splat_u32(_ONE)
+    for row in range(0, min(rows, _RUN), 4):
+        w0, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+        w1, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+        w2, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+        w3, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+        store_normals((w0, w1, w2, w3), noise, at + row * LANES, rows - row)
+
+
+@inline_function
 def _store_bits(word: U32x16, noise: NDArray[np.float32], at: int, rows: int) -> None:
     for _ in range(min(rows, _BITS)):
         store(noise, at, float_from_bits(shift_left(word, 31) | splat_u32(_ONE_BITS)))
@@ -177,7 +202,7 @@ def _make_draw(kind: NoiseKind) -> Any:
     return draw_kind
 
 
-DRAWS: dict[Noise, Any] = {name: _make_draw(kind) for name, kind in NOISES.items()}
+DRAWS: dict[Kind, Any] = {name: _make_draw(kind) for name, kind in NOISES.items()}
 """By kind of noise: what writes unit perturbations as `draw` does, without a mask."""
 
 

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from freewalk.kernels.cuda.jit import cuda
 from freewalk.kernels.cuda.noise import make_noise_kernel
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise
+from freewalk.kernels.model.noise import DEFAULT_NOISE, Kind
 
 _THREADS = 128
 
 
 def unit_noise_on_device(
-    network: FreeNetwork, *, seed: int, step: int, datapoints: NDArray[np.integer], noise: Noise = DEFAULT_NOISE
+    network: FreeNetwork, *, seed: int, step: int, datapoints: NDArray[np.integer], noise: Kind = DEFAULT_NOISE
 ) -> NDArray[np.float32]:
     """Return what the device draws where freewalk.kernels.model.noise.unit_perturbations says what it should draw.
 
