@@ -91,7 +91,7 @@ def by_harness_bench(n: int) -> Medians:
 def by_pytest_benchmark(n: int) -> Medians:
     """Return what pytest-benchmark finds, of all implementations in turn that need no other library."""
     labels = " or ".join(f"({' and '.join(workload.label.split())})" for workload in WORKLOADS[:n])
-    chosen = f"cpu and ({labels}) and (freewalk or numpy or inference) and not freewalk-1"
+    chosen = f"cpu and ({labels}) and (freewalk or numpy or inference) and not freewalk-1 and not rank"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.json"
         test = str(Path(__file__).with_name("test_step.py"))

@@ -55,6 +55,8 @@ class Outcome:
     """Of a measurement."""
     error: float | None = None
     """Of an update, relative."""
+    memory: int | None = None
+    """Bytes that its process held at most in the rounds, beyond what it held before it started."""
     absent: str = ""
     """Why it could not take part."""
     wrong: str = ""
@@ -117,8 +119,11 @@ class Contest:
             if not outcome.error <= allowed:
                 outcome.wrong = f"relative error {outcome.error:.1e} of an update, {allowed:.0e} is allowed"
                 return None
+            process.ask("rest")
             loop = process.start(workload)
-            return loop, calibrate(loop, effort)
+            plan = calibrate(loop, effort)
+            process.ask("forget")
+            return loop, plan
         except (Unavailable, RemoteError) as error:
             _note(outcome, error)
             return None
@@ -136,6 +141,7 @@ class Contest:
             after = loop.weights()
             if not np.isfinite(after).all() or np.array_equal(after, before[name]):
                 outcomes[name].wrong = "the weights did not move, or are not finite"
+            outcomes[name].memory = self._processes[name].ask("growth")
 
 
 def _note(outcome: Outcome, error: Exception) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import roofline
-from benchmarks.implementations import IMPLEMENTATIONS, OURS, WORKLOADS
+from benchmarks.implementations import IMPLEMENTATIONS, OURS, SIGNS, WORKLOADS
 from benchmarks.operations import gpu_floor
 from benchmarks.runs import Run, Spread, Step, quotient
 from benchmarks.test_memory import HUGE, LIMIT
@@ -30,6 +30,9 @@ _OTHER_STEP = "evosax"
 _PEERS = tuple(
     name for name, one in IMPLEMENTATIONS.items() if (one.kind, one.device) == ("peer", "cpu") and name != _OTHER_STEP
 )
+_OF_SIGNS = tuple(name for name in _PEERS if name.endswith(SIGNS))
+"""The peers with the estimator of rank 1."""
+_SIGNS = f"{_OURS}-{SIGNS}"
 _ONE = ("freewalk-1", "generator-1") if "freewalk-1" in IMPLEMENTATIONS else (_OURS, "generator")
 
 
@@ -61,6 +64,25 @@ FIGURES = (
     Figure("the Gaussian step over the Rademacher step", 2, True, "default", (_OURS,), "freewalk-rademacher"),
     Figure("hidden 254: the best peer with the same step over it", 5, True, "hidden 254", _PEERS, _OURS),
     Figure("T 100: the best peer with the same step over it", 5, True, "T 100", _PEERS, _OURS),
+)
+_AT_RANK_1: Mapping[str, tuple[float | None, float | None, float | None]] = {
+    "rank 1": (4, 6, 0.75),
+    "hidden 126, rank 1": (8, None, None),
+    "hidden 254, rank 1": (13, 3, 0.75),
+    "hidden 1,024, rank 1": (15, 1.5, 0.75),
+    "T 100, rank 1": (2.5, 5, 0.91),
+}
+"""What is wanted of the full Gaussian step, the best peer with the estimator and two plain passes over the step of
+rank-1 signs."""
+FIGURES_AT_RANK_1 = tuple(
+    Figure(f"{label}: {words}", wanted, True, label, above, _SIGNS)
+    for words, above, place in (
+        ("the full Gaussian step over that of signs", ("freewalk-full",), 0),
+        ("the best peer with the same estimator over it", _OF_SIGNS, 1),
+        ("two plain passes over it", ("inference",), 2),
+    )
+    for label, all_wanted in _AT_RANK_1.items()
+    if (wanted := all_wanted[place]) is not None
 )
 _RATIO_TO_ORIGINAL = 1e5
 
@@ -94,7 +116,10 @@ def percent(found: Spread | None) -> str:
 def figure_table(run: Run) -> str:
     """Return what was wanted beside what was found."""
     headings = ("figure", "wanted", "found", "quartiles", "verdict", "how")
-    return table(headings, [*(_figure(figure, run) for figure in FIGURES), *_memory_figures(run), _original(run)])
+    return table(
+        headings,
+        [*(_figure(figure, run) for figure in FIGURES + FIGURES_AT_RANK_1), *_memory_figures(run), _original(run)],
+    )
 
 
 def _line(words: str, wanted: float, at_least: bool, found: float | None, quartiles: str, how: str) -> tuple[str, ...]:
@@ -152,14 +177,17 @@ def _original(run: Run) -> tuple[str, ...]:
 
 _STEP_HEADINGS = (
     *("implementation", "ms a step", "quartiles", "times freewalk", "quartiles", "steps/s", "perturbations/s"),
-    *("noise alone", "two passes", "error", "what"),
+    *("noise alone", "two passes", "MB", "error", "what"),
 )
 _EXPLANATION = (
     "A step of 3-30-2, T 4, B 1,000, one trial, stddev 0.01 (0.1 where T is larger), unless the heading says otherwise;"
     " all trials of a workload count together. Medians of rounds that visit each implementation in turn, each in a"
     " process of its own. *times freewalk*: median over rounds of the quotient. *noise alone*: time of drawing the"
     " step's noise and nothing else, as a share of the step's; *two passes*: the same of two forward passes without"
-    " noise. *error*: of an update, or of what a floor makes, against the reference; checked before timing."
+    " noise by the same program, the share of pure inference. *MB*: the largest resident size while it was timed,"
+    " beyond that before it started. *error*: of an update, or of what a floor makes, against the reference; checked"
+    " before timing. Of rank 1, *times freewalk* refers to its step with signs; what is called *full* draws a number"
+    " for every weight all the same, and is another estimator."
 )
 
 
@@ -186,6 +214,7 @@ def _step(step: Step, there: Mapping[str, Step], run: Run) -> tuple[str, ...]:
         number(steps and steps * step.workload.batch_size),
         percent(quotient(there.get(step.extra["generator"]), step)),
         percent(quotient(there.get(step.extra["inference"]), step)),
+        number((memory := step.extra.get("memory")) and memory / 1e6),
         f"{step.extra['relative_error']:.0e}",
         step.extra["description"],
     )
@@ -291,17 +320,16 @@ def page(run: Run, *, picture: bool) -> str:
 
 def _binding_table(run: Run) -> str:
     """Return, for each workload, what of a step is noise, what two passes without noise take, and what binds."""
-    work = {point.workload: point.work for point in roofline.points(run) if point.implementation == _OURS}
     lines = []
-    for label in work:
-        there = run.samples("cpu", label)
-        ours = there[_OURS]
-        noise, passes = (quotient(there.get(name), ours) for name in ("generator", "inference"))
-        if noise is not None and passes is not None:
+    for point in roofline.points(run):
+        there = run.samples("cpu", point.workload)
+        step = there[point.implementation]
+        noise, passes = (quotient(there.get(step.extra[name]), step) for name in ("generator", "inference"))
+        if step == run.base(step) and noise is not None and passes is not None:
             binds = "noise" if noise[1] >= 0.5 else "the network"
-            ms = number(1000 * ours.median)
-            lines.append((label, number(work[label]), ms, percent(noise), percent(passes), binds))
-    headings = ("workload", "multiply-adds a weight", "ms a step", "noise alone", "two passes alone", "bound by")
+            ms = number(1000 * step.median)
+            lines.append((point.workload, number(point.work), ms, percent(noise), percent(passes), binds))
+    headings = ("workload", "multiply-adds a number", "ms a step", "noise alone", "two passes alone", "bound by")
     return table(headings, lines)
 
 

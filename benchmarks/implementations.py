@@ -7,19 +7,27 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from benchmarks.floors import Generator, Inference, NumpyNormals
-from benchmarks.own import FromPeer, OfOneSeed, Own
+from benchmarks.own import FromPeer, OfFullRank, OfOneSeed, Own, PeersPasses
 from benchmarks.peers.cupy_peer import make_cupy
 from benchmarks.peers.evosax_peer import make_evosax
+from benchmarks.peers.evox_peer import make_evox
 from benchmarks.peers.jax_peer import make_jax
-from benchmarks.peers.peer import Device, Peer
+from benchmarks.peers.peer import Device, InferringPeer, Peer
 from benchmarks.peers.tensorflow_peer import make_tensorflow
 from benchmarks.peers.torch_peer import make_torch
 from freewalk.harness.bench import DEFAULT, HIDDEN_254, T_100, ArrayStep, Loop, Workload
 from freewalk.kernels.machine.threads import usable_threads
-from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES
+from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
 
 OURS: Mapping[Device, str] = {"cpu": "freewalk", "cuda": "freewalk-cuda"}
-"""What the ratios of a device refer to."""
+SIGNS: Noise = "rademacher"
+
+
+def ours(device: Device, workload: Workload) -> str:
+    """Return what the ratios of a workload refer to: the default noise, and of low rank signs."""
+    return f"{OURS[device]}-{SIGNS}" if device == "cpu" and workload.rank is not None else OURS[device]
+
+
 MANY = usable_threads()
 _DEEP = 0.1
 """stddev of deep networks; see `T_100`."""
@@ -33,6 +41,11 @@ WORKLOADS: Mapping[Device, tuple[Workload, ...]] = {
         Workload(hidden=126),
         Workload(timesteps=20, stddev=_DEEP),
         Workload(batch_size=10_000),
+        *(
+            Workload(hidden, timesteps, stddev=DEFAULT.stddev if timesteps == DEFAULT.timesteps else _DEEP, rank=1)
+            for timesteps in (4, 100, 20)
+            for hidden in (30, 126, 254, 1024)
+        ),
     ),
     "cuda": (
         DEFAULT,
@@ -45,6 +58,8 @@ WORKLOADS: Mapping[Device, tuple[Workload, ...]] = {
 }
 """The most telling first."""
 _MOST_REFERENCE_NORMALS = 4_000_000
+_TIMED_IN_FULL = ((30, 4), (126, 4), (254, 4), (1024, 4), (30, 20), (30, 100))
+"""Hidden neurons and timesteps where full perturbations are timed beside those of rank 1: a step takes 3 s at most."""
 
 
 class Competitor(Protocol):
@@ -62,7 +77,10 @@ class Competitor(Protocol):
 
 
 _TAKES: Mapping[str, Callable[[Workload], bool]] = {
-    "alone": lambda workload: workload.n_trials == 1,
+    "alone": lambda workload: workload.n_trials == 1 and workload.rank is None,
+    "of any rank": lambda workload: workload.n_trials == 1,
+    "of rank 1": lambda workload: workload.n_trials == 1 and workload.rank == 1,
+    "beside rank 1": lambda workload: workload.rank == 1 and (workload.hidden, workload.timesteps) in _TIMED_IN_FULL,
     "together": lambda workload: workload.n_trials > 1,
     "default": lambda workload: workload == DEFAULT,
     "main": lambda workload: workload.label in ("default", "trials 132", "trials 2,112"),
@@ -89,11 +107,14 @@ class Implementation:
     """The floor of its forward passes."""
     noise_copies: float = 0
     """How many arrays of all the noise of a step it holds at once, about; 0: none."""
+    of_full_rank: bool = False
+    """Whether its perturbations have full rank whatever the workload says."""
 
     def why_left_out(self, workload: Workload, free_bytes: float) -> str | None:
         """Return why it cannot take a workload on, in a few words; None if it can."""
         normals = workload.n_trials * workload.batch_size * workload.network.n_weights
-        needed = 4 * self.noise_copies * normals
+        drawn = normals if self.of_full_rank else workload.n_trials * workload.batch_size * workload.numbers
+        needed = 4 * self.noise_copies * drawn
         if needed > free_bytes:
             return f"left out: needs about {needed / 1e9:.1f} GB, {free_bytes / 1e9:.1f} GB are free"
         if self.description == _REFERENCE and normals > _MOST_REFERENCE_NORMALS:
@@ -112,7 +133,7 @@ def _own() -> dict[str, Implementation]:
         for noise, drawn in NOISES.items():
             usual = noise == DEFAULT_NOISE
             kind, signs = f"-{noise}" * (not usual), f", noise {drawn.summary}" * (not usual)
-            takes = "alone" if usual or not few else "default"
+            takes = ("alone" if usual else "default") if few else "of any rank"
             for side in sides:
                 entries[f"freewalk{few}{kind}{'-two' * (side == 'two')}"] = Implementation(
                     _maker(Own, "cpu", threads, noise, side),
@@ -126,7 +147,10 @@ def _own() -> dict[str, Implementation]:
                 _maker(Generator, threads, noise), "floor", f"the noise of a step alone, {words}{signs}", takes
             )
         entries[f"inference{few}"] = Implementation(
-            _maker(Inference, threads), "floor", f"two forward passes without noise, {words}"
+            _maker(Inference, threads),
+            "floor",
+            f"two forward passes without noise, {words}",
+            "alone" if few else "of any rank",
         )
     return entries
 
@@ -143,6 +167,7 @@ def _peer(
     device: Device = "cpu",
     takes: str = "alone",
     copies: float = 0,
+    inference: str | None = None,
 ) -> Implementation:
     return Implementation(
         lambda: FromPeer(make(device, *more)),
@@ -151,14 +176,19 @@ def _peer(
         takes,
         device,
         package,
-        inference="inference" if device == "cpu" else None,
+        inference=inference,
         noise_copies=copies,
     )
 
 
-def make_numpy(device: Device) -> Peer:
+def _passes(make: Callable[..., InferringPeer], package: str) -> Implementation:
+    words = f"two forward passes of {package} without noise: one of twice as many datapoints"
+    return Implementation(lambda: PeersPasses(make("cpu")), "floor", words, "of any rank", package=package)
+
+
+def make_numpy(device: Device, noise: Noise = DEFAULT_NOISE) -> Peer:
     """Return the step in NumPy."""
-    return ArrayStep()
+    return ArrayStep(noise)
 
 
 _JAX = "JAX: jit, vmap, scans over timesteps and steps; its default generator"
@@ -167,6 +197,7 @@ _TORCH = "PyTorch: batched products, an operation a launch"
 _COMPILED = "the same compiled by torch.compile, on a GPU captured in a CUDA graph"
 _FUNC = "PyTorch: one datapoint's loss, batched by torch.func.vmap"
 _EVOSAX = "evosax: OpenAI-ES, as many members in antithetic pairs; half the normals and passes"
+_EVOX = "EvoX: VirtualLoRAES with a datapoint a member and loss differences; Gaussian, drawn twice"
 _TENSORFLOW = "TensorFlow, in the original program's form: a session, a graph fed from NumPy"
 
 IMPLEMENTATIONS: Mapping[str, Implementation] = {
@@ -176,12 +207,36 @@ IMPLEMENTATIONS: Mapping[str, Implementation] = {
     ),
     # copies: arrays as large as the noise of a step, rounded up from what test_memory.py measures
     "numpy": _peer(make_numpy, "NumPy: batched products", "numpy", copies=1.5),
-    "jax": _peer(make_jax, _JAX, "jax", copies=7),
-    "jax-rbg": _peer(make_jax, _RBG, "jax", "rbg", takes="default", copies=7),
-    "torch": _peer(make_torch, _TORCH, "torch", copies=2),
-    "torch-func": _peer(make_torch, _FUNC, "torch", "func", copies=3),
-    "torch-compile": _peer(make_torch, _COMPILED, "torch", "compile", takes="default", copies=2.5),
+    "jax": _peer(make_jax, _JAX, "jax", takes="of any rank", copies=7, inference="jax-inference"),
+    "jax-rbg": _peer(make_jax, _RBG, "jax", "rbg", takes="default", copies=7, inference="jax-inference"),
+    "torch": _peer(make_torch, _TORCH, "torch", takes="of any rank", copies=2, inference="torch-inference"),
+    "torch-func": _peer(make_torch, _FUNC, "torch", "func", copies=3, inference="torch-inference"),
+    "torch-compile": _peer(
+        make_torch, _COMPILED, "torch", "compile", takes="default", copies=2.5, inference="torch-inference"
+    ),
     "evosax": _peer(make_evosax, _EVOSAX, "evosax", copies=4),
+    f"numpy-{SIGNS}": _peer(make_numpy, "NumPy: batched products; signs", "numpy", SIGNS, takes="of rank 1"),
+    f"jax-{SIGNS}": _peer(
+        make_jax, f"{_JAX}; signs", "jax", "threefry2x32", SIGNS, takes="of rank 1", inference="jax-inference"
+    ),
+    f"torch-{SIGNS}": _peer(
+        make_torch, f"{_TORCH}; signs", "torch", "eager", SIGNS, takes="of rank 1", inference="torch-inference"
+    ),
+    "evox": _peer(make_evox, _EVOX, "evox", takes="of rank 1", inference="torch-inference"),
+    "jax-inference": _passes(make_jax, "jax"),
+    "torch-inference": _passes(make_torch, "torch"),
+    "freewalk-full": Implementation(
+        lambda: OfFullRank(Own("cpu", MANY)), "own", "this program with full Gaussian perturbations", "beside rank 1"
+    ),
+    "evosax-full": Implementation(
+        lambda: OfFullRank(FromPeer(make_evosax("cpu"))),
+        "peer",
+        f"{_EVOSAX}; full perturbations",
+        "beside rank 1",
+        package="evosax",
+        noise_copies=4,
+        of_full_rank=True,
+    ),
     "tensorflow": _peer(make_tensorflow, _TENSORFLOW, "tensorflow", copies=4),
     "reference": Implementation(_maker(Own, "reference"), "own", _REFERENCE, "default", noise_copies=16),
     "freewalk-alone": Implementation(

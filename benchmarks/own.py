@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peers.peer import Peer, relative_error, update_error
+from benchmarks.peers.peer import InferringPeer, Peer, losses_error, relative_error, update_error
 from freewalk.harness.bench import PROBLEM, SEED, Loop, Steps, Workload, first_weights, walk_steps
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.machine.threads import limited_threads, usable_threads
@@ -58,6 +58,42 @@ class FromPeer:
     def start(self, workload: Workload, seed: int = 1) -> Loop:
         """Return the loop that is timed."""
         return self.peer.start(workload, first_weights(workload, seed), seed)
+
+
+@dataclass(frozen=True)
+class PeersPasses:
+    """Two plain forward passes of a peer, as something to check and to time."""
+
+    peer: InferringPeer
+    largest_error: float = LARGEST_ERROR
+
+    def check(self, workload: Workload) -> float:
+        """Return the relative error of the losses of given data, with fewer datapoints."""
+        return losses_error(self.peer, small(workload), first_weights(workload, 3))
+
+    def start(self, workload: Workload, seed: int = 1) -> Loop:
+        """Return the loop that is timed."""
+        return self.peer.infer(workload, first_weights(workload, seed), seed)
+
+
+@dataclass(frozen=True)
+class OfFullRank:
+    """What takes the step of a workload of low rank with full perturbations instead."""
+
+    competitor: FromPeer | Own
+
+    @property
+    def largest_error(self) -> float:
+        """What the error of an update may be."""
+        return self.competitor.largest_error
+
+    def check(self, workload: Workload) -> float:
+        """Return the relative error of an update."""
+        return self.competitor.check(replace(workload, rank=None))
+
+    def start(self, workload: Workload) -> Loop:
+        """Return the loop that is timed."""
+        return self.competitor.start(replace(workload, rank=None))
 
 
 @dataclass(frozen=True)

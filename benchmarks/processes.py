@@ -6,6 +6,8 @@ memory measurable, and survivable where it runs out. `python -m benchmarks.proce
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import resource
 import signal
@@ -178,7 +180,7 @@ class _Server:
 
     _made: Competitor
     _loop: Loop | None = None
-    _base = 0
+    _base: int | None = None
 
     def make(self, name: str) -> None:
         """Import and make an implementation."""
@@ -212,16 +214,30 @@ class _Server:
             self._loop = None
 
     def settle(self, workload: Workload) -> None:
-        """Take a tiny step, so that what comes on top later is the step's own memory; forget the peak (proc(5))."""
+        """Take a tiny step, so that what comes on top later is the step's own memory."""
         self.start(replace(workload, batch_size=_TINY_BATCH))
         self.measure(self._started().steps_at_once)
         self.close()
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        self._base = status_bytes("VmRSS")
+        self.rest()
+        self.forget()
 
-    def growth(self) -> int:
-        """Return how much more memory than after `settle` was resident at most, in bytes."""
-        return max(0, status_bytes("VmHWM") - self._base)
+    def rest(self) -> None:
+        """Give back what is free, and count memory from here on; where the system shows none, do nothing."""
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+        if trim is not None:
+            trim(0)
+        with suppress(OSError):
+            self._base = status_bytes("VmRSS")
+
+    def forget(self) -> None:
+        """Forget the peak (proc(5)), as that of compiling."""
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+    def growth(self) -> int | None:
+        """Return how much more memory than after `rest` was resident at most since `forget`, in bytes."""
+        return None if self._base is None else max(0, status_bytes("VmHWM") - self._base)
 
     def limit(self, more: int) -> None:
         """Allow no more than so many bytes of private memory beyond what is in use."""

@@ -1,9 +1,10 @@
-"""The roofline of the walk: multiply-adds a second over the network's work a perturbed weight.
+"""The roofline of the walk: multiply-adds a second over the network's work a random number.
 
-Noise takes the place that memory traffic has in Williams, Waterman and Patterson's roofline (CACM 52(4), 2009): each
-perturbed weight needs one normal. With w multiply-adds of the network for each normal (two passes, dead work left out),
-a generator of g normals a second allows g * w multiply-adds a second, the processor's units allow p. Both use the same
-units, so that a step that does one after the other reaches 1 / (1 / (g w) + 1 / p).
+Noise takes the place that memory traffic has in Williams, Waterman and Patterson's roofline (CACM 52(4), 2009): a full
+perturbation needs a number for each weight, one of rank 1 for each row and column. With w multiply-adds of the network
+for each number (two passes, dead work left out), a generator of g a second allows g * w multiply-adds a second, the
+processor's units allow p. Both use the same units, so that a step that does one after the other reaches
+1 / (1 / (g w) + 1 / p).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from benchmarks.implementations import OURS as OURS_OF
+from benchmarks.implementations import SIGNS
 from benchmarks.operations import live_multiply_adds
 from benchmarks.runs import Peak, Run
 from freewalk.results.report.palette import LIGHT
@@ -26,19 +28,27 @@ from freewalk.results.report.palette import LIGHT
 OURS = OURS_OF["cpu"]
 _INK, _GREY, _FAINT, _COLOURS = LIGHT.ink, LIGHT.muted, LIGHT.faint, LIGHT.series
 _OWN = {
-    OURS: (_COLOURS[1], "o", "this program, normals"),
-    f"{OURS}-rademacher": (_COLOURS[2], "^", "this program, signs"),
+    (OURS, None): (_COLOURS[1], "o", "this program, normals"),
+    (f"{OURS}-{SIGNS}", None): (_COLOURS[2], "^", "this program, signs"),
+    (f"{OURS}-{SIGNS}", 1): (_COLOURS[2], "p", "this program, rank-1 signs"),
 }
 _PEERS = {
-    "numpy": (_COLOURS[0], "s"),
-    "jax": (_COLOURS[3], "D"),
-    "torch": (_COLOURS[4], "v"),
-    "torch-func": (_COLOURS[4], "<"),
-    "evosax": (_COLOURS[5], ">"),
-    "tensorflow": (_GREY, "X"),
+    ("numpy", None): (_COLOURS[0], "s", "numpy"),
+    ("jax", None): (_COLOURS[3], "D", "jax"),
+    ("torch", None): (_COLOURS[4], "v", "torch"),
+    ("torch-func", None): (_COLOURS[4], "<", "torch-func"),
+    ("evosax", None): (_COLOURS[5], ">", "evosax"),
+    ("tensorflow", None): (_GREY, "X", "tensorflow"),
+    (f"numpy-{SIGNS}", 1): (_COLOURS[0], "+", "numpy, rank-1 signs"),
+    (f"jax-{SIGNS}", 1): (_COLOURS[3], "x", "jax, rank-1 signs"),
+    (f"torch-{SIGNS}", 1): (_COLOURS[4], "1", "torch, rank-1 signs"),
+    ("evox", 1): (_COLOURS[5], "2", "evox, rank-1 normals"),
 }
+"""Colour, marker and words by name and rank."""
+_NAMED = (OURS, None), (f"{OURS}-{SIGNS}", 1)
+"""Whose points bear the workload's name."""
 _NORMAL_BYTES, _READS = 4, 2
-_LEFT, _RIGHT, _CLOSE = 1.2, 600.0, 1.15
+_LEFT, _RIGHT, _CLOSE = 1.2, 250_000.0, 1.15
 _METADATA = {"Date": None, "Creator": "freewalk"}
 
 
@@ -48,8 +58,9 @@ class Point:
 
     workload: str
     implementation: str
+    rank: int | None
     work: float
-    """Multiply-adds of the network a perturbed weight."""
+    """Multiply-adds of the network a random number."""
     rate: float
     """Multiply-adds a second."""
 
@@ -59,12 +70,12 @@ def points(run: Run) -> list[Point]:
     found = []
     for step in run.steps:
         workload = step.workload
-        if step.device != "cpu" or workload.n_trials > 1 or step.name not in {*_OWN, *_PEERS}:
+        if step.device != "cpu" or workload.n_trials > 1 or (step.name, workload.rank) not in _OWN | _PEERS:
             continue
         passes = 1 if step.name == "evosax" else 2
         live = live_multiply_adds(workload.network, workload.timesteps)
         rate = passes * workload.batch_size * live / step.median
-        found.append(Point(workload.label, step.name, 2 * live / workload.network.n_weights, rate))
+        found.append(Point(workload.label, step.name, workload.rank, 2 * live / workload.numbers, rate))
     return found
 
 
@@ -103,7 +114,7 @@ def draw(run: Run) -> Figure:
         axes.plot(work, 1 / (1 / (rate * work) + 1 / peak), color=_GREY, linewidth=1, linestyle=":")
         _along(axes, words, rate, peak, lowest)
     _scatter(axes, found)
-    axes.set_xlabel("multiply-adds of the network for each perturbed weight (two passes)", color=_INK)
+    axes.set_xlabel("multiply-adds of the network for each random number (two passes)", color=_INK)
     axes.set_ylabel("multiply-adds of the network, 1e9 a second", color=_INK)
     axes.grid(which="major", color=_FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -130,17 +141,15 @@ def _along(axes: Any, words: str, rate: float, peak: float, lowest: float) -> No
 
 
 def _scatter(axes: Any, found: Sequence[Point]) -> None:
-    for name, (color, marker) in _PEERS.items():
-        some = [point for point in found if point.implementation == name]
+    for key, (color, marker, words) in (_PEERS | _OWN).items():
+        some = [point for point in found if (point.implementation, point.rank) == key]
         if some:
             xy = ([p.work for p in some], [p.rate / 1e9 for p in some])
-            axes.scatter(*xy, s=30, color=color, marker=marker, label=name, alpha=0.9, linewidths=0)
-    for name, (color, marker, words) in _OWN.items():
-        some = [point for point in found if point.implementation == name]
-        if some:
-            xy = ([p.work for p in some], [p.rate / 1e9 for p in some])
-            axes.scatter(*xy, s=58, color=color, marker=marker, label=words, zorder=3, edgecolors="white")
-    for group in _neighbours([point for point in found if point.implementation == OURS]):
+            look: dict[str, Any] = {"s": 30, "alpha": 0.9, "linewidths": 0 if key[1] is None else 1.2}
+            if key in _OWN:
+                look = {"s": 58, "zorder": 3, "edgecolors": "white"}
+            axes.scatter(*xy, color=color, marker=marker, label=words, **look)
+    for group in _neighbours([point for point in found if (point.implementation, point.rank) in _NAMED]):
         axes.annotate(
             "\n".join(point.workload for point in group),
             (max(point.work for point in group), float(np.median([point.rate for point in group])) / 1e9),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.implementations import OURS
+from benchmarks.implementations import ours
 from freewalk.harness.bench import Workload, spread
 
 Spread = tuple[float, float, float]
@@ -76,9 +76,9 @@ class Run:
         return {step.name: step for step in self.steps if (step.device, step.workload.label) == (device, label)}
 
     def base(self, step: Step) -> Step | None:
-        """Return what a step's ratios refer to: freewalk's, or its trials alone."""
+        """Return what a step's ratios refer to: freewalk's, of low rank with signs, or its trials alone."""
         there = self.samples(step.device, step.workload.label)
-        return there.get(OURS[step.device]) or there.get("freewalk-alone")
+        return there.get(ours(step.device, step.workload)) or there.get("freewalk-alone")
 
 
 def quotient(above: Step | None, below: Step | None) -> Spread | None:

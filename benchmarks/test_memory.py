@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.contest import clock, free_bytes, replay
-from benchmarks.implementations import IMPLEMENTATIONS, OURS
+from benchmarks.implementations import IMPLEMENTATIONS, OURS, taking_part
 from benchmarks.peers.peer import Unavailable
 from benchmarks.processes import Process, RemoteError
 from freewalk.harness.bench import Workload
@@ -20,8 +20,8 @@ LIMIT = 1_000_000_000
 """Bytes: what the step of the huge batch is given."""
 NAMES = [
     name
-    for name, entry in IMPLEMENTATIONS.items()
-    if name == OURS["cpu"] or (entry.kind == "peer" and entry.device == "cpu" and entry.takes == "alone")
+    for name in taking_part("cpu", Workload(batch_size=LARGE))
+    if name == OURS["cpu"] or IMPLEMENTATIONS[name].kind == "peer"
 ]
 _STEPS = 2
 

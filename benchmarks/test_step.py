@@ -41,6 +41,7 @@ def test_step(benchmark: Any, outcome_of: Outcomes, contest: tuple[Device, Workl
         "workload": {"label": workload.label, **asdict(workload)},
         "steps": outcome.steps,
         "relative_error": outcome.error,
+        "memory": outcome.memory,
         "description": entry.description,
         "generator": entry.generator,
         "inference": entry.inference,

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.machine.threads import usable_threads
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Kind
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Kind, Noise
 from freewalk.kernels.model.walk import Sides, WalkConfiguration
 from freewalk.results.statistics.cell import median, quartiles
 from freewalk.tasks.registry import TASKS
@@ -48,6 +48,8 @@ class Workload:
     stddev: float = 0.01
     update: Literal["raw", "momentum"] = "raw"
     """`raw`: the original rule. `momentum`: the estimate divided by stddev², v = 0.9 v + g, W -= 0.3 v."""
+    rank: int | None = None
+    """Of the perturbations; None: every weight's own number."""
 
     @property
     def network(self) -> FreeNetwork:
@@ -57,16 +59,38 @@ class Workload:
     @property
     def configuration(self) -> WalkConfiguration:
         """The walk's configuration of every trial."""
-        raw = WalkConfiguration(stddev=self.stddev, batch_size=self.batch_size, timesteps=self.timesteps)
+        raw = WalkConfiguration(
+            stddev=self.stddev, batch_size=self.batch_size, timesteps=self.timesteps, rank=self.rank
+        )
         if self.update == "raw":
             return raw
         return replace(raw, update="normalised", optimizer="momentum", learning_rate=LEARNING_RATE, momentum=MOMENTUM)
 
     @property
+    def numbers(self) -> int:
+        """Random numbers of a perturbation."""
+        network = self.network
+        return network.n_weights if self.rank is None else self.rank * (network.n_from + network.n_to)
+
+    @property
+    def noise_shapes(self) -> tuple[tuple[float, tuple[int, ...]], ...]:
+        """Standard deviations and shapes of the arrays that make a perturbation: of itself, or of rank 1 of a and b."""
+        n_from, n_to = self.network.n_from, self.network.n_to
+        if self.rank is None:
+            return ((self.stddev, (n_from, n_to)),)
+        return (self.stddev, (n_from,)), (1.0, (n_to,))
+
+    @property
     def label(self) -> str:
         """What departs from the default."""
         here, usual = (
-            {"hidden": one.hidden, "T": one.timesteps, "B": one.batch_size, "trials": one.n_trials}
+            {
+                "hidden": one.hidden,
+                "T": one.timesteps,
+                "B": one.batch_size,
+                "trials": one.n_trials,
+                "rank": one.rank,
+            }
             for one in (self, DEFAULT)
         )
         return ", ".join(f"{name} {here[name]:,}" for name in here if here[name] != usual[name]) or "default"
@@ -155,11 +179,14 @@ class ArrayStep:
     """The step in vectorised NumPy, or in a library that has its functions.
 
     Shapes: N trials, B datapoints, T timesteps; weights (N, n_from, n_to), x (N, B, T, 3), y (N, B, 2) and noise
-    (N, B, n_from, n_to), all float32.
+    (N, B, n_from, n_to), or of rank 1 the vectors (N, B, n_from) and (N, B, n_to) whose product it is; all float32.
     """
 
     xp: Any = np
     seconds = staticmethod(wall_seconds)
+
+    def __init__(self, noise: Noise = DEFAULT_NOISE) -> None:
+        self._noise = noise
 
     def generator(self, seed: int) -> Any:
         """Return a source of random numbers."""
@@ -175,6 +202,12 @@ class ArrayStep:
         normals *= np.float32(stddev)
         return normals
 
+    def draw(self, random: Any, stddev: float, shape: tuple[int, ...]) -> Any:
+        """Return float32 numbers of the step's kind of noise."""
+        if self._noise == "gaussian":
+            return self.normal(random, stddev, shape)
+        return self.xp.where(self.uniform(random, shape) < 0.5, np.float32(-stddev), np.float32(stddev))
+
     def to_numpy(self, array: Any) -> Single:
         """Return an array in the processor's memory."""
         return np.asarray(array)
@@ -182,17 +215,17 @@ class ArrayStep:
     def release(self) -> None:
         """Give memory back that is kept for later."""
 
-    def update(self, workload: Workload, weights: Single, x: Single, y: Single, noise: Single) -> Single:
+    def update(self, workload: Workload, weights: Single, x: Single, y: Single, *noise: Single) -> Single:
         """Return what a step on given unit noise adds to the weights, (N, n_from, n_to)."""
-        w, x_, y_, unit = (self.xp.asarray(array, dtype=np.float32) for array in (weights, x, y, noise))
-        return self.to_numpy(self._update(workload, w, x_, y_, unit * np.float32(workload.stddev)))
+        w, x_, y_, first, *more = (self.xp.asarray(array, dtype=np.float32) for array in (weights, x, y, *noise))
+        return self.to_numpy(self._update(workload, w, x_, y_, first * np.float32(workload.stddev), *more))
 
-    def _update(self, workload: Workload, weights: Any, x: Any, y: Any, noise: Any) -> Any:
+    def _update(self, workload: Workload, weights: Any, x: Any, y: Any, *noise: Any) -> Any:
         """Return the mean over datapoints of their perturbation times the loss that it takes away.
 
         Both passes share a product with the weights.
         """
-        xp, (n_trials, batch_size, n_from, n_to) = self.xp, noise.shape
+        xp, (n_trials, batch_size), (_, n_from, n_to) = self.xp, noise[0].shape[:2], weights.shape
         a = xp.zeros((n_trials, 2, batch_size, n_to), dtype=np.float32)
         bias = xp.ones((n_trials, 2, batch_size, 1), dtype=np.float32)
         for t in range(workload.timesteps):
@@ -200,12 +233,18 @@ class ArrayStep:
             inputs = xp.concatenate([fed, bias, a], axis=-1)
             z = xp.matmul(inputs.reshape(n_trials, 2 * batch_size, n_from), weights)
             z = z.reshape(n_trials, 2, batch_size, n_to)
-            z[:, 1] += xp.matmul(inputs[:, 1, :, None, :], noise)[:, :, 0]
+            if len(noise) == 1:
+                z[:, 1] += xp.matmul(inputs[:, 1, :, None, :], noise[0])[:, :, 0]
+            else:
+                z[:, 1] += (inputs[:, 1] * noise[0]).sum(axis=-1, keepdims=True) * noise[1]
             with np.errstate(over="ignore"):  # an infinity gives the 0 that it should
                 a = 1 / (1 + xp.exp(-z))
         losses = ((a[..., : y.shape[-1]] - y[:, None]) ** 2).sum(axis=-1)
         lowered = losses[:, 0] - losses[:, 1]
-        product = xp.matmul(lowered[:, None, :], noise.reshape(n_trials, batch_size, -1))
+        if len(noise) == 1:
+            product = xp.matmul(lowered[:, None, :], noise[0].reshape(n_trials, batch_size, -1))
+        else:
+            product = xp.matmul((lowered[..., None] * noise[0]).swapaxes(1, 2), noise[1])
         return product.reshape(weights.shape) / np.float32(batch_size)
 
     def start(self, workload: Workload, weights: Single, seed: int) -> Steps:
@@ -219,8 +258,8 @@ class ArrayStep:
             for _ in range(n_steps):
                 first = self.uniform(random, (*batch, 1, 3)) * 2 - 1
                 y = 1 / (1 + self.xp.exp(-(first[:, :, 0, :1] + first[:, :, 0, 1:])))
-                noise = self.normal(random, workload.stddev, (*batch, *w.shape[1:]))
-                move(self._update(workload, w, first + times, y, noise))
+                noise = [self.draw(random, size, (*batch, *shape)) for size, shape in workload.noise_shapes]
+                move(self._update(workload, w, first + times, y, *noise))
 
         def move(update: Any) -> None:
             if workload.update == "raw":

@@ -1,11 +1,12 @@
 """Data that lie in memory: one block of words, read by address from a datapoint function.
 
 The argument of such a function is the block's address. A block is float32 words after a header of eight int64, and
-points nowhere outside itself, so that a copy on a device serves as well.
+points nowhere outside itself: kernels on a GPU give the function the address of a copy there.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numpy.typing import NDArray
 
 from freewalk.kernels.data.task_functions import data_words
@@ -32,8 +33,10 @@ _SHIFT = np.uint64(32)
 _EVALUATION = np.uint32(Stream.EVALUATION_DATA)
 
 
-def _load(element: Any, result: Any) -> Any:
-    """Return an intrinsic (address, k) that reads element k of an array at an address."""
+def _load(element: Any, result: Any, plain: Any) -> Any:
+    """Return an intrinsic (address, k) that reads element k of an array at an address; plain Python without a JIT."""
+    if config.DISABLE_JIT:  # as for Numba's CUDA simulator
+        return lambda address, k: result(plain.from_address(int(address) + int(k) * ctypes.sizeof(plain)).value)
 
     def load(typing_context: Any, address: Any, k: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -45,8 +48,8 @@ def _load(element: Any, result: Any) -> Any:
     return intrinsic(load)
 
 
-_load_float32 = _load(ir.FloatType(), types.float32)
-_load_int64 = _load(ir.IntType(64), types.int64)
+_load_float32 = _load(ir.FloatType(), types.float32, ctypes.c_float)
+_load_int64 = _load(ir.IntType(64), types.int64, ctypes.c_int64)
 
 
 @inline_function

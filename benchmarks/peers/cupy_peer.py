@@ -15,6 +15,7 @@ class CupyPeer(ArrayStep):
     """NumPy's step on a GPU."""
 
     def __init__(self, cupy: Any) -> None:
+        super().__init__()
         self.xp = cupy
         self.seconds = self._seconds
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.peers.jax_peer import NORMALS_AT_ONCE, STEPS_TO_A_TARGET, import_jax, scanned
+from benchmarks.peers.jax_peer import NORMALS_AT_ONCE, STEPS_TO_A_TARGET, import_jax, plain_loss, scanned
 from benchmarks.peers.peer import Device, Unavailable, optional_import
 from freewalk.harness.bench import Single, Steps, Workload
 
@@ -21,16 +21,8 @@ _ADAM_RATE = 0.01
 def _losses(jax: Any, population: Any, x: Any, y: Any) -> Any:
     """Return (2n,) losses of a population (2n, n_from, n_to), members k and n + k on datapoint k of n."""
     jnp = jax.numpy
-
-    def loss(w: Any, x: Any, y: Any) -> Any:
-        def tick(a: Any, x_t: Any) -> tuple[Any, None]:
-            inputs = jnp.concatenate([jnp.append(x_t, 1.0), a])
-            return jax.nn.sigmoid(jnp.matmul(inputs, w, precision=jax.lax.Precision.HIGHEST)), None
-
-        a, _ = jax.lax.scan(tick, jnp.zeros(w.shape[1], w.dtype), x, unroll=min(len(x), 8))
-        return ((a[: len(y)] - y) ** 2).sum()
-
-    return jax.vmap(loss)(population, jnp.concatenate([x, x]), jnp.concatenate([y, y]))
+    losses = jax.vmap(lambda *one: plain_loss(jax, x.shape[1], *one))
+    return losses(population, jnp.concatenate([x, x]), jnp.concatenate([y, y]))
 
 
 class EvosaxPeer:
@@ -54,11 +46,11 @@ class EvosaxPeer:
             options["optimizer"] = self._optax.adam(_ADAM_RATE)
         return self._open_es(size, solution, **options)
 
-    def update(self, workload: Workload, weights: Single, x: Single, y: Single, noise: Single) -> Single:
+    def update(self, workload: Workload, weights: Single, x: Single, y: Single, *noise: Single) -> Single:
         """Return what a step with given unit noise, and its mirror image, adds to the weights, (N, n_from, n_to)."""
         jax, jnp = self._jax, self._jax.numpy
         updates = []
-        for w, x_k, y_k, noise_k in zip(*(map(jnp.asarray, given) for given in (weights, x, y, noise)), strict=True):
+        for w, x_k, y_k, noise_k in zip(*(map(jnp.asarray, given) for given in (weights, x, y, *noise)), strict=True):
             strategy = self._strategy(workload, w, 2 * len(x_k))
             key, params = jax.random.key(0), strategy.default_params
             state = strategy.init(key, w, params)

@@ -34,11 +34,24 @@ def optional_import(name: str) -> Any:
 class Peer(Protocol):
     """A library's version of the step on one device."""
 
-    def update(self, workload: Workload, weights: Single, x: Single, y: Single, noise: Single) -> Single:
-        """Return what a step on given unit noise adds to the weights, (N, n_from, n_to)."""
+    def update(self, workload: Workload, weights: Single, x: Single, y: Single, *noise: Single) -> Single:
+        """Return what a step on given unit noise adds to the weights, (N, n_from, n_to).
+
+        Of rank 1 the noise is two arrays, a (N, B, n_from) and b (N, B, n_to): D_b = stddev * a_b b_bᵀ.
+        """
 
     def start(self, workload: Workload, weights: Single, seed: int) -> Loop:
         """Return a loop over steps that draws data and noise with the library's own generator."""
+
+
+class InferringPeer(Peer, Protocol):
+    """A peer that also shows what two passes without perturbations take."""
+
+    def losses(self, workload: Workload, weights: Single, x: Single, y: Single) -> Single:
+        """Return the (N, B) losses without perturbation."""
+
+    def infer(self, workload: Workload, weights: Single, seed: int) -> Loop:
+        """Return a loop that makes twice as many datapoints and runs each once, in place of a step."""
 
 
 def relative_error(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> float:
@@ -63,19 +76,32 @@ def update_error(peer: Peer, workload: Workload, weights: Single) -> float:
     """Return the largest relative error over trials of a peer's update on given data and noise."""
     network, random, n_trials = workload.network, np.random.default_rng(3), len(weights)
     x, y = example_data(random, workload, n_trials, workload.batch_size)
-    noise = random.standard_normal((n_trials, workload.batch_size, *weights.shape[1:]), dtype=np.float32)
-    found = peer.update(workload, weights, x, y, noise)
+    batch = (n_trials, workload.batch_size)
+    noise = [random.standard_normal((*batch, *shape), dtype=np.float32) for _, shape in workload.noise_shapes]
+    found = peer.update(workload, weights, x, y, *noise)
     errors = []
     for k in range(n_trials):
+        first, *second = (array[k].astype(np.float64) for array in noise)
         estimate = reference.gradient_estimate(
             network,
             weights[k].astype(np.float64),
             x[k],
             y[k],
             workload.timesteps,
-            noise[k].astype(np.float64),
+            first[:, :, None] * second[0][:, None, :] if second else first,
             workload.stddev,
             sides=getattr(peer, "sides", "one"),
         )
         errors.append(relative_error(found[k], -estimate))
+    return max(errors)
+
+
+def losses_error(peer: InferringPeer, workload: Workload, weights: Single) -> float:
+    """Return the largest relative error over trials of a peer's losses of given data."""
+    x, y = example_data(np.random.default_rng(3), workload, len(weights), workload.batch_size)
+    found = peer.losses(workload, weights, x, y)
+    errors = []
+    for k, matrix in enumerate(weights.astype(np.float64)):
+        outputs = reference.forward(workload.network, matrix, x[k], workload.timesteps)
+        errors.append(relative_error(found[k], reference.losses(workload.network, outputs, y[k])))
     return max(errors)

@@ -86,10 +86,10 @@ class TensorFlowPeer:
     def __init__(self, tf: Any) -> None:
         self._tf = tf
 
-    def update(self, workload: Workload, weights: Single, x: Single, y: Single, noise: Single) -> Single:
+    def update(self, workload: Workload, weights: Single, x: Single, y: Single, *noise: Single) -> Single:
         """Return what a step with given unit noise adds to the weights, (N, n_from, n_to)."""
         updates = []
-        for w, x_k, y_k, noise_k in zip(weights, x, y, noise, strict=True):
+        for w, x_k, y_k, noise_k in zip(weights, x, y, *noise, strict=True):
             graph = _Graph(self._tf, workload, w, len(x_k), noise_k)
             updates.append(graph.session.run(graph.update, {graph.x: x_k, graph.y: y_k}))
             graph.session.close()

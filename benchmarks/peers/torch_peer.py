@@ -13,27 +13,43 @@ from typing import Any, Literal
 
 from benchmarks.peers.peer import Device, Unavailable, optional_import
 from freewalk.harness.bench import LEARNING_RATE, MOMENTUM, Single, Steps, Workload, wall_seconds
+from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise
 
 Way = Literal["eager", "graph", "compile", "func"]
 _WARM_STEPS = 3
 
 
-def _lowered(torch: Any, timesteps: int, weights: Any, x: Any, y: Any, noise: Any) -> Any:
-    """Return the (N, B) losses without perturbation less those with it; both passes share a product with W."""
-    n_trials, batch_size, n_from, n_to = noise.shape
-    n_output = y.shape[-1]
-    a = x.new_zeros((n_trials, 2, batch_size, n_to))
-    bias = x.new_ones((n_trials, 2, batch_size, 1))
+def losses_of(torch: Any, timesteps: int, weights: Any, x: Any, y: Any, *noise: Any) -> Any:
+    """Return the (N, 1, B) losses without perturbation, or with noise (N, 2, B): those beside the perturbed ones.
+
+    noise: perturbations (N, B, n_from, n_to), or of rank 1 their vectors (N, B, n_from) and (N, B, n_to). Both passes
+    share a product with W.
+    """
+    n_trials, batch_size = x.shape[:2]
+    n_from, n_to = weights.shape[1:]
+    passes = 2 if noise else 1
+    a = x.new_zeros((n_trials, passes, batch_size, n_to))
+    bias = x.new_ones((n_trials, passes, batch_size, 1))
     for t in range(timesteps):
-        fed = x[:, None, :, t].expand(n_trials, 2, batch_size, x.shape[-1])
+        fed = x[:, None, :, t].expand(n_trials, passes, batch_size, x.shape[-1])
         inputs = torch.cat([fed, bias, a], dim=-1)
-        shared = torch.bmm(inputs.reshape(n_trials, 2 * batch_size, n_from), weights)
-        plain, perturbed = shared.view(n_trials, 2, batch_size, n_to).unbind(1)
-        perturbed = torch.baddbmm(
-            perturbed.reshape(-1, 1, n_to), inputs[:, 1].reshape(-1, 1, n_from), noise.view(-1, n_from, n_to)
-        )
-        a = torch.sigmoid(torch.stack([plain, perturbed.view(n_trials, batch_size, n_to)], dim=1))
-    losses = ((a[..., :n_output] - y[:, None]) ** 2).sum(-1)
+        z = torch.bmm(inputs.reshape(n_trials, passes * batch_size, n_from), weights)
+        z = z.view(n_trials, passes, batch_size, n_to)
+        if len(noise) == 1:
+            plain, perturbed = z.unbind(1)
+            perturbed = torch.baddbmm(
+                perturbed.reshape(-1, 1, n_to), inputs[:, 1].reshape(-1, 1, n_from), noise[0].view(-1, n_from, n_to)
+            )
+            z = torch.stack([plain, perturbed.view(n_trials, batch_size, n_to)], dim=1)
+        elif noise:
+            z[:, 1].addcmul_((inputs[:, 1] * noise[0]).sum(-1, keepdim=True), noise[1])
+        a = torch.sigmoid(z)
+    return ((a[..., : y.shape[-1]] - y[:, None]) ** 2).sum(-1)
+
+
+def _lowered(torch: Any, *given: Any) -> Any:
+    """Return the (N, B) losses without perturbation less those with it."""
+    losses = losses_of(torch, *given)
     return losses[:, 0] - losses[:, 1]
 
 
@@ -54,52 +70,92 @@ def _lowered_one_by_one(torch: Any, timesteps: int, weights: Any, x: Any, y: Any
 
 
 def _update(
-    torch: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any, losses: Callable[..., Any] = _lowered
+    torch: Any, timesteps: int, weights: Any, x: Any, y: Any, *noise: Any, lowered: Callable[..., Any] = _lowered
 ) -> Any:
     """Return what is added to the weights."""
-    n_trials, batch_size = perturbations.shape[:2]
-    lowered = losses(torch, timesteps, weights, x, y, perturbations)
-    product = torch.bmm(lowered[:, None], perturbations.view(n_trials, batch_size, -1))
+    n_trials, batch_size = x.shape[:2]
+    by = lowered(torch, timesteps, weights, x, y, *noise)
+    if len(noise) == 1:
+        product = torch.bmm(by[:, None], noise[0].view(n_trials, batch_size, -1))
+    else:
+        product = torch.bmm((by[..., None] * noise[0]).mT, noise[1])
     return product.view(weights.shape) / batch_size
 
 
-def _update_one_by_one(torch: Any, timesteps: int, weights: Any, x: Any, y: Any, perturbations: Any) -> Any:
-    return _update(torch, timesteps, weights, x, y, perturbations, losses=_lowered_one_by_one)
+def _update_one_by_one(torch: Any, *given: Any) -> Any:
+    return _update(torch, *given, lowered=_lowered_one_by_one)
 
 
-def _own_step(torch: Any, workload: Workload, weights: Any, update: Callable[..., Any] = _update) -> Any:
+def data(torch: Any, timesteps: int, batch: tuple[int, int], device: Any) -> tuple[Any, Any]:
+    """Return x and y of a batch, (n_trials, B)."""
+    first = torch.rand((*batch, 1, 3), device=device) * 2 - 1
+    x = first + torch.arange(timesteps, device=device)[:, None]
+    return x, torch.sigmoid(first[:, :, 0, :1] + first[:, :, 0, 1:])
+
+
+def _own_step(torch: Any, workload: Workload, kind: Noise, weights: Any, update: Callable[..., Any] = _update) -> Any:
     """Return what a step with PyTorch's own random numbers adds to the weights."""
-    n_trials, n_from, n_to = weights.shape
-    batch = (n_trials, workload.batch_size)
-    first = torch.rand((*batch, 1, 3), device=weights.device) * 2 - 1
-    x = first + torch.arange(workload.timesteps, device=weights.device)[:, None]
-    y = torch.sigmoid(first[:, :, 0, :1] + first[:, :, 0, 1:])
-    perturbations = torch.randn((*batch, n_from, n_to), device=weights.device).mul_(workload.stddev)
-    return update(torch, workload.timesteps, weights, x, y, perturbations)
+    batch = (len(weights), workload.batch_size)
+    x, y = data(torch, workload.timesteps, batch, weights.device)
+
+    def draw(stddev: float, shape: tuple[int, ...]) -> Any:
+        if kind == "gaussian":
+            return torch.randn((*batch, *shape), device=weights.device).mul_(stddev)
+        bits = torch.randint(2, (*batch, *shape), dtype=torch.float32, device=weights.device)
+        return bits.mul_(2 * stddev).sub_(stddev)
+
+    noise = [draw(*one) for one in workload.noise_shapes]
+    return update(torch, workload.timesteps, weights, x, y, *noise)
 
 
-def _own_step_one_by_one(torch: Any, workload: Workload, weights: Any) -> Any:
-    return _own_step(torch, workload, weights, update=_update_one_by_one)
+def _own_step_one_by_one(torch: Any, workload: Workload, kind: Noise, weights: Any) -> Any:
+    return _own_step(torch, workload, kind, weights, update=_update_one_by_one)
 
 
 class TorchPeer:
     """The step in PyTorch, run in one of four ways."""
 
-    def __init__(self, torch: Any, device: Device, way: Way) -> None:
+    def __init__(self, torch: Any, device: Device, way: Way, noise: Noise) -> None:
         self._torch = torch
         self._device = device
         self._way = way
+        self._noise = noise
 
-    def update(self, workload: Workload, weights: Single, x: Single, y: Single, noise: Single) -> Single:
+    def update(self, workload: Workload, weights: Single, x: Single, y: Single, *noise: Single) -> Single:
         """Return what a step with given unit noise adds to the weights, (N, n_from, n_to)."""
         torch = self._torch
         function = _update_one_by_one if self._way == "func" else _update
         function = _compiled(torch, _update) if self._way == "compile" else function
         with torch.no_grad():
-            w, x_, y_, unit = (torch.tensor(array, device=self._device) for array in (weights, x, y, noise))
-            update = function(torch, workload.timesteps, w, x_, y_, unit * workload.stddev)
+            w, x_, y_, first, *more = (torch.tensor(array, device=self._device) for array in (weights, x, y, *noise))
+            update = function(torch, workload.timesteps, w, x_, y_, first * workload.stddev, *more)
         result: Single = update.cpu().numpy()
         return result
+
+    def losses(self, workload: Workload, weights: Single, x: Single, y: Single) -> Single:
+        """Return the (N, B) losses without perturbation."""
+        torch = self._torch
+        with torch.no_grad():
+            given = (torch.tensor(array, device=self._device) for array in (weights, x, y))
+            result: Single = losses_of(torch, workload.timesteps, *given)[:, 0].cpu().numpy()
+        return result
+
+    def infer(self, workload: Workload, weights: Single, seed: int) -> Steps:
+        """Return a loop over plain passes of twice as many datapoints, in place of steps."""
+        torch = self._torch
+        torch.manual_seed(seed)
+        w = torch.tensor(weights, device=self._device)
+        losses = w
+
+        def take(n_steps: int) -> None:
+            nonlocal losses
+            with torch.no_grad():
+                for _ in range(n_steps):
+                    batch = (len(w), 2 * workload.batch_size)
+                    x, y = data(torch, workload.timesteps, batch, self._device)
+                    losses = losses_of(torch, workload.timesteps, w, x, y)
+
+        return Steps(take, lambda: losses.cpu().numpy(), partial(_seconds, torch) if w.is_cuda else wall_seconds)
 
     def start(self, workload: Workload, weights: Single, seed: int) -> Steps:
         """Return the loop that is timed."""
@@ -112,7 +168,7 @@ class TorchPeer:
 
         def step() -> None:
             nonlocal w
-            update = compute(torch, workload, w)
+            update = compute(torch, workload, self._noise, w)
             if workload.update == "raw":
                 w += update
             else:
@@ -162,11 +218,11 @@ def _seconds(torch: Any, work: Callable[[], object]) -> float:
     return float(start.elapsed_time(end)) / 1000
 
 
-def make_torch(device: Device, way: Way = "eager") -> TorchPeer:
+def make_torch(device: Device, way: Way = "eager", noise: Noise = DEFAULT_NOISE) -> TorchPeer:
     """Return the step in PyTorch."""
     torch = optional_import("torch")
     if device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("this PyTorch sees no GPU")
     if device == "cpu" and way == "graph":
         raise Unavailable("CUDA graphs are for GPUs")
-    return TorchPeer(torch, device, way)
+    return TorchPeer(torch, device, way, noise)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.engine import Engine
@@ -18,7 +17,6 @@ from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
 from freewalk.kernels.machine.threads import usable_threads
 from freewalk.kernels.model.walk import WalkConfiguration
-from freewalk.tasks.registry import TASKS
 
 _KINDS = ("rank", "directions", "datapoints", "share_data", "shaping")
 """The walk's parameters that may need kernels of their own."""
@@ -55,7 +53,7 @@ def by_home(
 
 
 def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
-    """Return the backend of that name for cells; where `auto` finds a GPU that does not reach their data, the CPU.
+    """Return the backend of that name for cells.
 
     Raises
     ------
@@ -73,13 +71,7 @@ def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
             backend.refuse_without_kernels(configuration)
     except ValueError as error:
         raise UsageError(f"--backend {name}: {error}") from None
-    stored = {cell.task: None for cell in cells if TASKS[cell.task].problem(cell.parameters).load_stored is not None}
-    if backend.name != "cuda" or not stored:
-        return backend
-    note = f"the data of {', '.join(stored)} lie in this machine's memory, which the GPU's kernels do not read"
-    if name == "cuda":
-        raise UsageError(f"--backend cuda: {note}; give --backend cpu, or auto, which computes on the CPU then")
-    return replace(resolve_backend("cpu"), note=note)
+    return backend
 
 
 def _walks(cells: Iterable[Cell]) -> Iterator[WalkConfiguration]:

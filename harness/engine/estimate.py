@@ -16,6 +16,7 @@ from freewalk.harness.base.text import counted
 from freewalk.harness.engine.packing import works_of
 from freewalk.harness.methods.cost import draw_cost, judging_cost, step_cost, takes_products
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import FREE, Scalar
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan, Trial
@@ -200,8 +201,8 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
 
 def _kind(cell: Cell) -> tuple[Hashable, ...]:
     """Return what decides by which kernels a cell is trained: the model's error is the same within a kind."""
-    full = cell.parameters.get("rank") in (None, "full")
-    return cell.method, cell.parameters["architecture"] == FREE, full, cell.parameters.get("directions")
+    kernels = METHODS[cell.method].kernels(cell.parameters)
+    return kernels, cell.parameters["architecture"] == FREE, cell.parameters.get("directions")
 
 
 def _measured_scale(trial: Trial, budget: Budget, backend: Backend) -> float:

@@ -56,19 +56,12 @@ def segments_problem(method: str, recipe: Recipe) -> ResolvedProblem:
 
 def learn_segments(setting: Setting, recipe: Recipe) -> Attempt:
     """Let a method learn seven-segment digits."""
-    _refuse_gpu(setting)
     return learn_problem(setting, segments_problem(setting.method, recipe), recipe)
 
 
 def learn_digits(setting: Setting, recipe: Recipe) -> Attempt:
     """Let a method learn scikit-learn's images of 8x8 pixels."""
-    _refuse_gpu(setting)
     try:
         return learn(setting, setting.method, "digits", DIGITS_WIDTHS, recipe)
     except UsageError as error:
         raise Skip(str(error)) from None
-
-
-def _refuse_gpu(setting: Setting) -> None:
-    if setting.backend.name == "cuda":
-        raise Skip(f"its rows lie in this process's memory, which backend {setting.backend.name} does not read")

@@ -114,9 +114,14 @@ class Walk(Method):
         configuration: Any = problem.configuration
         return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **given)
 
-    def warm_up(self, backend: Backend) -> None:
+    def kernels(self, parameters: Mapping[str, Scalar | None]) -> Hashable:
+        """Return the name, and whether perturbations are full."""
+        return self.name, parameters.get("rank") in (None, "full")
+
+    def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
-        backend.warm_up(self.name)
+        configuration: Any = problem.configuration
+        backend.warm_up(self.name, low_rank=configuration.rank is not None)
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""

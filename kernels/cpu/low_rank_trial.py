@@ -32,6 +32,7 @@ from freewalk.kernels.model.walk import Data, Progress, WalkConfiguration
 
 _PANEL_BYTES = 1 << 26  # of the vectors kept from one part of a step to the next
 _PAIRS_OF_A_ROUND = 1 << 20
+_PANELS_FOR_TWO = 6
 _GROUPS = 4  # lane groups that share what is loaded of the weights
 
 
@@ -98,8 +99,7 @@ class LowRankMachine:
         self._factors = factor_source(blocks, *kind, int(walk._seed))
         self._family = family_of(configuration)
         self._panels = make_panels(blocks, rank, perturbations_of_a_round(largest, blocks))
-        units = [(k, first) for k, layer in enumerate(blocks.layers) for first in range(0, layer[COLUMNS], LANES)]
-        self._units = np.array(units, dtype=np.int64)
+        self._units = _units_of(blocks)
         self._trials = _trials_of(walks, min(self._panels.per_round, largest.n_perturbations))
         for place, own in enumerate(walks):
             weights = self._trials.master, self._trials.single, self._trials.first, self._trials.second
@@ -143,6 +143,16 @@ class LowRankMachine:
                 losses,
             )
         return [Progress(int(steps[place]), float(losses[place])) for place in places]
+
+
+def _units_of(blocks: Blocks) -> NDArray[np.int64]:
+    """Return the panels of weights that a thread sums at once: two, where that leaves enough for many threads."""
+    units: list[tuple[int, int, int]] = []
+    for k, layer in enumerate(blocks.layers):
+        at_once = 2 if layer[COLUMNS] > _PANELS_FOR_TWO * LANES else 1
+        firsts = range(0, layer[COLUMNS], at_once * LANES)
+        units += [(k, first, min(at_once, -(-(layer[COLUMNS] - first) // LANES))) for first in firsts]
+    return np.array(units, dtype=np.int64)
 
 
 def family_of(configuration: WalkConfiguration) -> Family:
@@ -213,7 +223,7 @@ def _make_memory(
         turned=aligned(workers, LANES * LANES),
         groups_of=np.zeros((workers, vectors), dtype=np.int64),
         scales=np.zeros((workers, vectors), dtype=np.float32),
-        scaled=aligned(workers, rank * per_round * LANES),
+        scaled=aligned(workers, 2 * rank * per_round * LANES),
         tile=aligned(workers, LANES * LANES),
         stop=stop,
     )

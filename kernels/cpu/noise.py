@@ -21,6 +21,7 @@ from freewalk.kernels.machine.lanes import (
     interleave_low_halves,
     shift_left,
     shift_right,
+    shift_right_joined,
     splat_f32,
     splat_u32,
     splat_u64,
@@ -37,7 +38,6 @@ _ONE_BITS = np.uint32(0x3F800000)
 _ZERO = np.float32(0.0)
 _ROUNDS, _RUN = ROUNDS, RUN
 _BITS = 32
-_ONE = np.uint32(1)
 Words = tuple[U32x16, U32x16, U32x16, U32x16]
 
 
@@ -153,13 +153,21 @@ def _next_word(s0: U32x16, s1: U32x16, s2: U32x16, s3: U32x16) -> tuple[U32x16, 
 def store_run_of_normals(words: Words, noise: NDArray[np.float32], at: int, rows: int) -> None:
     """Store a state's rows of standard normals, `rows` or as many as it serves, rounded up to a multiple of four."""
     s0, s1, s2, s3 = words
-    s0 = s0 | splat_u32(_ONE)
     for row in range(0, min(rows, _RUN), 4):
         w0, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
         w1, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
         w2, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
         w3, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
         store_normals((w0, w1, w2, w3), noise, at + row * LANES, rows - row)
+
+
+@inline_function
+def _after_rows(words: Words, rows: int) -> Words:
+    """Return the state after so many rows of normals."""
+    s0, s1, s2, s3 = words
+    for _ in range(rows):
+        _, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+    return s0, s1, s2, s3
 
 
 @inline_function
@@ -179,9 +187,24 @@ def store_signs(words: Words, noise: NDArray[np.float32], at: int, rows: int) ->
     _store_bits(words[3], noise, at + 3 * _BITS * LANES, rows - 3 * _BITS)
 
 
-def _make_draw(kind: NoiseKind) -> Any:
+@inline_function
+def _from_row(words: Words, row: int) -> Words:
+    """Return the words whose first signs are those of a row."""
+    w0, w1, w2, w3 = words
+    for _ in range(row // _BITS):
+        w0, w1, w2, w3 = w1, w2, w3, w3
+    return (
+        shift_right_joined(w1, w0, row),
+        shift_right_joined(w2, w1, row),
+        shift_right_joined(w3, w2, row),
+        shift_right_joined(w3, w3, row),
+    )
+
+
+def _make_draw(kind: NoiseKind, is_layered: bool) -> Any:
     """Return the compiled function that writes a kind's unit perturbations for sixteen datapoints."""
     store_block, rows_of_a_block = globals()[kind.cpu], kind.rows
+    skip = _from_row if kind.cpu == "store_signs" else _after_rows  # a block of four normals is never cut
 
     @helper_function
     def draw_kind(
@@ -193,17 +216,33 @@ def _make_draw(kind: NoiseKind) -> Any:
         at: int,
     ) -> None:
         per_column = (shape.n_from + rows_of_a_block - 1) // rows_of_a_block
-        for column in range(shape.n_to):
-            for k in range(per_column):
+        if not is_layered:
+            for column in range(shape.n_to):
+                for k in range(per_column):
+                    words = _words(column * per_column + k, first, step, source.round_keys)
+                    row = k * rows_of_a_block
+                    store_block(words, noise, at + (column * shape.n_rows + row) * LANES, shape.n_rows - row)
+            return
+        runs = shape.runs
+        for run in range(len(runs)):  # number by number: views of its rows would be counted
+            column, first_row, position = runs[run, 0], runs[run, 1], runs[run, 3]
+            row, end = first_row, first_row + runs[run, 2]
+            while row < end:
+                k = row // rows_of_a_block
                 words = _words(column * per_column + k, first, step, source.round_keys)
-                row = k * rows_of_a_block
-                store_block(words, noise, at + (column * shape.n_rows + row) * LANES, shape.n_rows - row)
+                skipped = row - k * rows_of_a_block  # rows of normals come in fours
+                if skipped > 0:
+                    words = skip(words, skipped)
+                here = at + (position + row - first_row) * LANES
+                store_block(words, noise, here, min(end - row, rows_of_a_block - skipped))
+                row = (k + 1) * rows_of_a_block
 
     return draw_kind
 
 
-DRAWS: dict[Kind, Any] = {name: _make_draw(kind) for name, kind in NOISES.items()}
-"""By kind of noise: what writes unit perturbations as `draw` does, without a mask."""
+DRAWS: dict[Kind, Any] = {name: _make_draw(kind, is_layered=False) for name, kind in NOISES.items()}
+"""By kind of noise: what writes unit perturbations of a free network as `draw` does, without a mask."""
+_LAYERED_DRAWS = [_make_draw(kind, is_layered=True) for kind in NOISES.values()]
 
 
 @helper_function
@@ -215,14 +254,16 @@ def _copy_given(
     noise: NDArray[np.float32],  # OUT from `at`: (n_padded, LANES)
     at: int,
 ) -> None:
-    given = source.given
+    given, runs = source.given, shape.runs
     for lane in range(min(LANES, given.shape[0] - first)):
-        for row in range(shape.n_from):
-            for column in range(shape.n_to):
-                noise[at + (column * shape.n_rows + row) * LANES + lane] = given[first + lane, row, column]
+        for run in range(len(runs)):
+            column, first_row, position = runs[run, 0], runs[run, 1], runs[run, 3]
+            for row in range(min(runs[run, 2], shape.n_from - first_row)):
+                noise[at + (position + row) * LANES + lane] = given[first + lane, first_row + row, column]
 
 
-_draw_units = choice([*DRAWS.values(), _copy_given])
+_draw_free = choice([*DRAWS.values(), _copy_given])
+_draw_layered = choice([*_LAYERED_DRAWS, _copy_given])
 
 
 @helper_function
@@ -235,7 +276,10 @@ def draw(
     at: int,
 ) -> None:
     """Write the unit perturbations of the datapoints first .. first + 15; zero where a mask allows no weight."""
-    _draw_units(source.kind, shape, source, first, step, noise, at)
+    if len(shape.layers):
+        _draw_layered(source.kind, shape, source, first, step, noise, at)
+    else:
+        _draw_free(source.kind, shape, source, first, step, noise, at)
     for position in range(len(source.mask)):
         if not source.mask[position]:
             store(noise, at + position * LANES, splat_f32(_ZERO))

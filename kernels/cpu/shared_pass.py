@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.blocks import COLUMNS, ROWS, SINGLE, A, B, Blocks
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
+from freewalk.kernels.cpu.functions import sigmoid, tanh
 from freewalk.kernels.cpu.layout import Shape, aligned
 from freewalk.kernels.cpu.products import activate, copy_vectors, multiply
 from freewalk.kernels.machine.jit import helper_function, inline_function
@@ -96,21 +97,30 @@ def _write_dots(
 
 
 @helper_function
-def _add_low_rank(
+def _activate_perturbed(
     b: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (columns, LANES)
     at: int,
     stride: int,
     rank: int,
     columns: int,
+    first_tanh: int,
     dots: NDArray[np.float32],  # IN (rank, LANES)
     sums: NDArray[np.float32],  # INOUT from `to`: (columns, LANES)
     to: int,
 ) -> None:
-    for i in range(rank):
+    """Add the dots times b to the weighted sums, and replace them by their activations."""
+    for i in range(rank - 1):
         dot, first = load_f32(dots, i * LANES), at + i * stride
         for column in range(columns):
             z = load_f32(sums, to + column * LANES)
             store(sums, to + column * LANES, fma(load_f32(b, first + column * LANES), dot, z))
+    dot, first = load_f32(dots, (rank - 1) * LANES), at + (rank - 1) * stride
+    for column in range(min(columns, first_tanh)):
+        z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
+        store(sums, to + column * LANES, sigmoid(z))
+    for column in range(first_tanh, columns):
+        z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
+        store(sums, to + column * LANES, tanh(z))
 
 
 @inline_function
@@ -147,8 +157,9 @@ def _apply(
             b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
             a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
             _write_dots(passes.a, a, a_size, rank, rows, state, v * size + here, scales[v], dots)
-            _add_low_rank(passes.b, b, b_size, rank, columns, dots, state, v * size + there)
-        activate(state, v * size + there, columns, first_tanh)
+            _activate_perturbed(passes.b, b, b_size, rank, columns, first_tanh, dots, state, v * size + there)
+        else:
+            activate(state, v * size + there, columns, first_tanh)
 
 
 @helper_function

@@ -12,6 +12,7 @@ from freewalk.kernels.cpu.evaluate import measure_each, run_network
 from freewalk.kernels.cpu.layout import (
     MAX_GROUPS,
     NO_ARRAY,
+    Shape,
     Source,
     make_sums,
     make_workspace,
@@ -35,6 +36,9 @@ class CpuWalk(CpuTrainer):
     """One walk on the CPU. Parameters as for `CpuTrainer`."""
 
     _configuration: WalkConfiguration
+
+    def _make_shape(self) -> Shape:
+        return shape_of(self.network, self._configuration.timesteps, self._allowed)
 
     def _prepare(self) -> int:
         self._rule = rule_of(self._configuration)

@@ -97,12 +97,10 @@ def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, 
     Raises
     ------
     ValueError
-        If the data has no plain function that a kernel could compile in, or lies in the host's memory.
+        If the data has no plain function that a kernel could compile in.
     """
     if data.datapoint is None:
         raise ValueError("a walk on a GPU needs the task's plain data function, not only its address")
-    if data.table is not None:
-        raise ValueError("a walk on a GPU does not read data in the host's memory")
     return Spec(
         n_input=network.n_input,
         n_output=network.n_output,

@@ -14,7 +14,6 @@ from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function
 from freewalk.kernels.model.noise import NOISES, RUN, Kind, Stream, blocks_per_column
 
 _PERTURBATIONS = np.uint32(Stream.PERTURBATIONS)
-_ONE = np.uint32(1)
 
 
 @device_function
@@ -56,30 +55,20 @@ def _make_write_signs(first: int, n: int) -> Any:
 
 
 def _make_write_runs(first: int, n: int) -> Any:
-    draw_rows = _make_write_rows(first, n)
+    """Four rows, of the next words of a state, and then the others, written out as by `_draw_from`."""
+    write_four = _make_write_normals(first, 4)
+    following = _make_write_runs(first + 4, n - 4) if n > 4 else _draw_nothing
 
     @device_function
-    def write(noise: Any, w0: np.uint32, w1: np.uint32, w2: np.uint32, w3: np.uint32, part: int) -> None:
-        draw_rows(noise, np.uint32(w0 | _ONE), w1, w2, w3)
-
-    return write
-
-
-def _make_write_rows(first: int, n: int) -> Any:
-    """Return a device function that writes n values of a state: four, and it calls the next, as `_draw_from` does."""
-    write = _make_write_normals(first, 4)
-    following = _make_write_rows(first + 4, n - 4) if n > 4 else _draw_nothing
-
-    @device_function
-    def draw_rows(noise: Any, s0: np.uint32, s1: np.uint32, s2: np.uint32, s3: np.uint32) -> None:
+    def write(noise: Any, s0: np.uint32, s1: np.uint32, s2: np.uint32, s3: np.uint32, part: int) -> None:
         w0, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
         w1, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
         w2, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
         w3, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
-        write(noise, w0, w1, w2, w3, 0)
-        following(noise, s0, s1, s2, s3)
+        write_four(noise, w0, w1, w2, w3, part)
+        following(noise, s0, s1, s2, s3, part)
 
-    return draw_rows
+    return write
 
 
 NORMALS = Draw(4, _make_write_normals)

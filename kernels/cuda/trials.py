@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from freewalk.kernels.cuda.layout import (
 )
 from freewalk.kernels.cuda.resident import make_resident
 from freewalk.kernels.cuda.scratch import Scratch
+from freewalk.kernels.cuda.tables import on_device
 from freewalk.kernels.model.network import FreeNetwork, check_mask
 from freewalk.kernels.model.noise import initial_weights
 from freewalk.kernels.model.pack import PackTrial
@@ -78,6 +80,9 @@ class DeviceTrials:
         self.evaluation_points = evaluation_points
         self.kernel_seconds = 0.0
         self.compile_seconds = 0.0
+        self._table = None if data.table is None else on_device(data.table)
+        if self._table is not None:
+            data = replace(data, argument=self._table.address)
         self._sizes = np.stack([sizes_of(trial.configuration, data, trial.seed) for trial in trials])
         start = np.stack([_start(network, trial, mask) for trial in trials])
         state = np.zeros((len(trials), N_STATES, network.n_weights))

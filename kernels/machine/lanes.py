@@ -274,6 +274,19 @@ shift_right = _make_shift("lshr")
 shift_right_signed = _make_shift("ashr")
 
 
+@intrinsic
+def shift_right_joined(typing_context: Any, high: Any, low: Any, distance: Any) -> Any:
+    """Return the low halves of the 64 bits that two u32x16 make, shifted right by any distance modulo 32."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        by = _splat(builder, u32x16, context.cast(builder, args[2], sig.args[2], types.uint32))
+        function_type = ir.FunctionType(u32x16.llvm, [u32x16.llvm] * 3)
+        function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.fshr.v{LANES}i32")
+        return builder.call(function, [args[0], args[1], by])
+
+    return u32x16(high, low, distance), codegen
+
+
 def _make_conversion(instruction: str, source: LanesType, target: LanesType) -> Any:
     @intrinsic
     def convert(typing_context: Any, a: Any) -> Any:

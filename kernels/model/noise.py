@@ -8,7 +8,8 @@ A column of the weight matrix has blocks of its own: block `column * blocks_per_
 of Gaussian noise or 128 rows of Rademacher signs. So a GPU thread that owns a column needs nobody else's words.
 
 Gaussian noise has a second generator, for speed: the four words of a block are then the state of xoshiro128++ (Blackman
-and Vigna: Scrambled linear pseudorandom number generators, ACM TOMS 47(4), 2021), whose outputs serve RUN rows.
+and Vigna: Scrambled linear pseudorandom number generators, ACM TOMS 47(4), 2021), whose outputs serve RUN rows. The
+state of zeros, which it would not leave, comes once in 2**128 blocks.
 
 This module is the obvious NumPy version in float64; the fast kernels are tested against it. NOISES below is the one
 table of the kinds of noise: a new kind is a row there and the functions that the row names.
@@ -106,9 +107,8 @@ def next_word(s0: Any, s1: Any, s2: Any, s3: Any) -> tuple[Any, Any, Any, Any, A
 
 
 def xoshiro(states: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
-    """Return the first n outputs of xoshiro128++ for (..., 4) states, (..., n); the lowest bit is set: none is 0."""
+    """Return the first n outputs of xoshiro128++ for (..., 4) states, (..., n)."""
     s0, s1, s2, s3 = np.moveaxis(states.astype(np.uint64), -1, 0)
-    s0 = s0 | np.uint64(1)
     words = []
     for _ in range(n):
         word, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
@@ -187,8 +187,7 @@ def make_write_run(compiled: Compile) -> Any:
     following, write_four = compiled(next_word), compiled(write_normals)
 
     def write_run(words: Any, out: Any, first: int, stride: int, n: int) -> None:
-        s0, s1 = np.uint64(words[0]) | np.uint64(1), np.uint64(words[1])
-        s2, s3 = np.uint64(words[2]), np.uint64(words[3])
+        s0, s1, s2, s3 = np.uint64(words[0]), np.uint64(words[1]), np.uint64(words[2]), np.uint64(words[3])
         for row in range(0, n, 4):
             w0, s0, s1, s2, s3 = following(s0, s1, s2, s3)
             w1, s0, s1, s2, s3 = following(s0, s1, s2, s3)

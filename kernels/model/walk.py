@@ -178,7 +178,8 @@ class Data:
     datapoint: Callable[..., None] | None = None
     """The plain function that it was compiled from, which CUDA kernels compile in."""
     table: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    """Memory at the address that `argument` then is, which kernels on a GPU do not reach."""
+    """Memory at the address that `argument` then is. It points nowhere outside itself: on a GPU `argument` is the
+    address of a copy."""
 
 
 class Progress(NamedTuple):

@@ -25,8 +25,9 @@ TINY = Workload(hidden=1, timesteps=2, batch_size=10)
 
 def step(name: str, workload: Workload, milliseconds: float, device: str = "cpu", kind: str = "own") -> dict[str, Any]:
     extra = {"kind": kind, "device": device, "workload": {"label": workload.label, **asdict(workload)}, "steps": 2}
-    floors = {"generator": "generator", "inference": "inference"} if name == "freewalk" else {}
+    floors = {"generator": "generator", "inference": "inference"} if name.startswith("freewalk") else {}
     extra |= {"relative_error": 1e-6, "description": "what it is", "generator": None, "inference": None} | floors
+    extra["memory"] = 7_500_000
     data = [milliseconds / 1000 * factor for factor in (0.9, 1.0, 1.2)]
     return {"name": name, "fullname": f"{device}{workload.label}{name}", "extra_info": extra, "stats": {"data": data}}
 
@@ -37,6 +38,7 @@ def row(name: str, data: list[float], group: str = "", **extra: Any) -> dict[str
 
 
 DEEP = Workload(timesteps=100, stddev=0.1)
+RANK_1 = Workload(rank=1)
 MEMORY = "memory of a step: B 100,000"
 PEAKS = ("multiply-adds", "normals", "signs", "memory read, bytes", "memory written, bytes")
 BENCHMARKS = [
@@ -48,6 +50,13 @@ BENCHMARKS = [
     step("freewalk", DEEP, 9.0),
     step("generator", DEEP, 0.9, kind="floor"),
     step("inference", DEEP, 6.3, kind="floor"),
+    step("freewalk-rademacher", RANK_1, 0.125),
+    step("freewalk", RANK_1, 0.15),
+    step("generator", RANK_1, 0.0125, kind="floor"),
+    step("inference", RANK_1, 0.1, kind="floor"),
+    step("torch-rademacher", RANK_1, 0.8, kind="peer"),
+    step("jax-rademacher", RANK_1, 1.2, kind="peer"),
+    step("freewalk-full", RANK_1, 0.4),
     step("freewalk-cuda", Workload(n_trials=3, hidden=1, timesteps=2, batch_size=10), 1.0, "cuda"),
     row("freewalk", [0.03, 0.04], group="target", target=1e-3, steps=[50, 60], rule="momentum"),
     row("freewalk", [0.001], group=MEMORY, bytes=5_000_000, batch_size=100_000, limit=None),
@@ -89,6 +98,18 @@ def test_what_goes_into_the_page_by_hand(path: Path) -> None:
     assert found["rates"].startswith("On 2 threads: multiply-adds in registers 1.5e9/s; normals 1.5e9/s; signs")
     assert cells(found["binding"], "default") == ["default", "4.35", "0.5", "70%", "20%", "noise"]
     assert cells(found["binding"], "T 100")[2:] == ["9", "10%", "70%", "the network"]
+    assert cells(found["binding"], "rank 1") == ["rank 1", "73.6", "0.125", "10%", "80%", "the network"]
+    assert cells(found["figures"], "rank 1: the full Gaussian step over that of signs")[1:5] == [
+        *("at least 4", "3.2", "3.2 to 3.2", "missed")
+    ]
+    of_peers = cells(found["figures"], "rank 1: the best peer with the same estimator over it")
+    assert of_peers[1:] == ["at least 6", "6.4", "6.4 to 6.4", "met", "torch-rademacher / freewalk-rademacher, rank 1"]
+    assert cells(found["figures"], "rank 1: two plain passes over it")[1:5] == [
+        "at least 0.75",
+        "0.8",
+        "0.8 to 0.8",
+        "met",
+    ]
     assert cells(found["memory"], "numpy") == ["numpy", "6,400", "640"]
     assert cells(found["figures"], "vectorised NumPy over the step") == [
         *("vectorised NumPy over the step", "at least 20", "25", "25 to 25", "met", "numpy / freewalk, default")
@@ -106,6 +127,8 @@ def test_the_page(path: Path) -> None:
     text = page(Run([path]), picture=True)
     assert cells(text, "freewalk", "0.5")[2:9] == ["0.475 to 0.55", "1", "1 to 1", "2,000", "2,000,000", "70%", "20%"]
     assert cells(text, "numpy", "12.5")[3] == "25"
+    assert cells(text, "freewalk", "0.15")[3] == "1.2"  # of low rank, ratios refer to signs
+    assert cells(text, "torch-rademacher", "0.8")[9] == "7.5"
     assert cells(text, "generator", "0.35")[5:7] == ["-", "-"]
     assert cells(text, "freewalk", "2", "55")[3:] == ["0.035", "0.0325 to 0.0375", "1", "momentum"]
     assert cells(text, "numpy", "-")[4] == "out of memory"

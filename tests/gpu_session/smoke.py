@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "kernels"))
-from cuda_simulation import CASES, Case, configuration_of, mask_of, network_of
+from cuda_simulation import CASES, Case, configuration_of, mask_of, network_of, uncompiled_data_of
 from device_noise import ADDRESSES, HIDDEN, NORMAL_TOLERANCE, datapoints_from, noise_error
 
 from freewalk.kernels.model.network import FreeNetwork
@@ -57,6 +57,7 @@ SMALL: dict[str, tuple[Case, str]] = {
         ("softmax", "in turn"),
         ("tanh", "side by side"),
         ("no hidden neuron", "across the GPU"),
+        ("windows of a text", "side by side"),
     )
 }
 """Between them they reach every kernel; `step by step`: the way of a GPU whose blocks cannot wait for each other."""
@@ -78,7 +79,7 @@ def data_of(case: Case) -> Data:
     from freewalk.kernels.data import datapoints
 
     datapoints.fill_arrays = partial(_fill_plainly, problem.datapoint)
-    return Data(0, problem.argument, problem.datapoint)
+    return uncompiled_data_of(case)
 
 
 def _fill_plainly(datapoint: Callable[..., None], _: int, argument: int, **how: Any) -> Any:

@@ -8,6 +8,7 @@ usage: cuda_simulation.py OUT.npz
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,7 +63,10 @@ CASES: dict[str, Case] = {
     ),
     "more datapoints than a round": Case("and", {}, 0, {"stddev": 0.3, "batch_size": 70, "timesteps": 1}, steps=1),
     "two warps": Case("and", {}, 33, {"stddev": 0.1, "batch_size": 1, "timesteps": 2}, steps=1),
+    "windows of a text": Case("characters", {}, 0, {**RAW, "timesteps": 2}),
 }
+if importlib.util.find_spec("sklearn") is not None:
+    CASES["rows of a table"] = Case("digits", {}, 0, {**RAW, "timesteps": 1}, steps=1)
 WAYS = ("side by side", "across the GPU", "in turn")
 ACROSS = ("default", "no hidden neuron", "momentum", "more datapoints than a round", "mask")
 BATCH = (
@@ -96,6 +100,15 @@ def network_of(case: Case) -> FreeNetwork:
     )
 
 
+def uncompiled_data_of(case: Case) -> Data:
+    """Return the task's data with its plain function alone: the simulator compiles nothing."""
+    problem = TASKS[case.task].problem(case.parameters)
+    if problem.load_stored is None:
+        return Data(0, problem.argument, problem.datapoint)
+    stored = problem.load_stored()
+    return Data(0, stored.address, problem.datapoint, stored.memory)
+
+
 def mask_of(case: Case) -> Any:
     """Return every third weight masked, or None."""
     network = network_of(case)
@@ -112,8 +125,7 @@ def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
     from freewalk.kernels.model.pack import PackTrial
 
     case = CASES[name]
-    problem = TASKS[case.task].problem(case.parameters)
-    data = Data(0, problem.argument, problem.datapoint)
+    data = uncompiled_data_of(case)
     trial = PackTrial(configuration_of(case), case.seed)
     trials = DeviceTrials(network_of(case), data, [trial], evaluation_points=POINTS, mask=mask_of(case))
     progress = _train(trials, way, case.steps)
@@ -128,12 +140,12 @@ def _simulate_batch(out: dict[str, Any]) -> None:
     from freewalk.kernels.model.pack import PackTrial
 
     case = CASES["default"]
-    problem, network = TASKS[case.task].problem(case.parameters), network_of(case)
+    network = network_of(case)
     broken = np.full((network.n_from, network.n_to), 0.1)
     broken[0, 0] = np.nan
     trials = [PackTrial(WalkConfiguration(**walk), seed) for seed, walk in enumerate(BATCH)]
     trials[2] = PackTrial(trials[2].configuration, 2, broken)
-    batch = CudaPack(network, Data(0, problem.argument, problem.datapoint), trials, evaluation_points=POINTS)
+    batch = CudaPack(network, uncompiled_data_of(case), trials, evaluation_points=POINTS)
     first = batch.train(1)
     batch.drop(1)
     second = batch.train(2)
@@ -151,12 +163,7 @@ def _simulate_resumed(name: str, out: dict[str, Any]) -> None:
     from freewalk.kernels.model.pack import PackTrial
 
     case = CASES[name]
-    problem = TASKS[case.task].problem(case.parameters)
-    data, network, configuration = (
-        Data(0, problem.argument, problem.datapoint),
-        network_of(case),
-        configuration_of(case),
-    )
+    data, network, configuration = uncompiled_data_of(case), network_of(case), configuration_of(case)
     options: dict[str, Any] = {"evaluation_points": POINTS, "mask": mask_of(case)}
     trial, other = PackTrial(configuration, case.seed), PackTrial(configuration, case.seed + 1)
 
@@ -197,12 +204,7 @@ def _simulate_stop(out: dict[str, Any]) -> None:
     from freewalk.kernels.model.pack import PackTrial
 
     case = CASES["momentum"]
-    problem = TASKS[case.task].problem(case.parameters)
-    data, network, configuration = (
-        Data(0, problem.argument, problem.datapoint),
-        network_of(case),
-        configuration_of(case),
-    )
+    data, network, configuration = uncompiled_data_of(case), network_of(case), configuration_of(case)
     batch = CudaPack(network, data, [PackTrial(configuration, 0)], evaluation_points=POINTS)
     batch.train(1)
     batch.request_stop()
@@ -220,13 +222,12 @@ def _simulate_nan(out: dict[str, Any]) -> None:
     from freewalk.kernels.model.pack import PackTrial
 
     case = CASES["default"]
-    problem, network = TASKS[case.task].problem(case.parameters), network_of(case)
+    network = network_of(case)
     broken = np.full((network.n_from, network.n_to), 0.1)
     broken[0, 0] = np.nan
     for way in WAYS:
         trial = PackTrial(configuration_of(case), 0, broken)
-        data = Data(0, problem.argument, problem.datapoint)
-        trials = DeviceTrials(network, data, [trial], evaluation_points=POINTS)
+        trials = DeviceTrials(network, uncompiled_data_of(case), [trial], evaluation_points=POINTS)
         out[f"nan/{way}/progress"] = np.array(_train(trials, way, 3)[0])
         out[f"nan/{way}/weights"] = trials.weights(0)
         out[f"nan/{way}/evaluation"] = np.array(trials.evaluate([0])[0])
@@ -239,8 +240,7 @@ def _simulate_scratch(out: dict[str, Any]) -> None:
     from freewalk.kernels.model.pack import PackTrial
 
     case = CASES["no hidden neuron"]
-    problem = TASKS[case.task].problem(case.parameters)
-    data = Data(0, problem.argument, problem.datapoint)
+    data = uncompiled_data_of(case)
     for way in WAYS:
         trials = [
             PackTrial(WalkConfiguration(stddev=0.3, batch_size=size, timesteps=1), size)
