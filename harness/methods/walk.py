@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from freewalk.harness.methods.gradient import OptimizerParameters
 from freewalk.harness.methods.method import Configuration, Method, Parameters, Recipe, Scalar, made
-from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, NOISES, Generator, Noise
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -51,7 +51,11 @@ class WalkParameters(OptimizerParameters, PerturbationParameters):
     )
     noise: Noise = Field(
         DEFAULT_NOISE,
-        description=f"distribution of the perturbations: {', or '.join(k.summary for k in NOISES.values())}",
+        description=f"distribution of the perturbations: {', or '.join(NOISES[k].summary for k in get_args(Noise))}",
+    )
+    generator: Generator = Field(
+        DEFAULT_GENERATOR,
+        description="of Gaussian numbers: philox, or xoshiro: other numbers in less time on a CPU",
     )
     datapoints: Literal["all"] | Count = Field(
         1,
@@ -129,7 +133,7 @@ class Walk(Method):
         Plain walks that share their noise may: both kinds of estimate are taken from it.
         """
         c = configuration
-        family = (c.noise, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
+        family = (c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
         if c.is_plain:
             return *family, None if backend.most_sharing_noise else c.sides
         return *family, c.sides, c.timesteps if c.share_data else 0  # shared data are loaded once for all

@@ -19,7 +19,7 @@ from freewalk.kernels.data.task_functions import data_words
 from freewalk.kernels.machine.jit import choice, helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, load_f32, load_u64, store
 from freewalk.kernels.model.directions import SIGNS_OF_A_BLOCK, hartley
-from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Noise, NoiseKind, Stream, key_schedule
+from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Kind, NoiseKind, Stream, key_schedule
 from freewalk.kernels.model.walk import Directions
 
 _FACTORS = np.uint64(Stream.FACTORS)
@@ -49,7 +49,7 @@ class Panels(NamedTuple):
     per_round: int  # perturbations that are kept at a time
 
 
-def factor_source(blocks: Blocks, noise_kind: Noise, rank: int, directions: Directions, seed: int) -> FactorSource:
+def factor_source(blocks: Blocks, noise_kind: Kind, rank: int, directions: Directions, seed: int) -> FactorSource:
     """Return where the numbers of a seed's perturbations come from."""
     bases = np.zeros(blocks.n_a + blocks.n_b, dtype=np.float32)
     for layer in blocks.layers:
@@ -166,7 +166,8 @@ def write_orthogonal(
     """Write rows of a layer's two bases, see `freewalk.kernels.model.directions`; return the set they are of."""
     n, m, word = layers[layer, _ROWS], layers[layer, _COLUMNS], layers[layer, _WORDS]
     of_a, of_b = (n + _SIGNS - 1) // _SIGNS, (m + _SIGNS - 1) // _SIGNS
-    set_, position = number // (n * m), number % (n * m)
+    set_: int = number // (n * m)
+    position = number % (n * m)
     w0, w1, _, _ = data_words(source.seed, _ORTHOGONAL, step, set_, word)
     row = (position % n + np.int64((np.uint64(w0) * np.uint64(n)) >> _SHIFT)) % n
     column = position % m + position // (n * m // _gcd(n, m))

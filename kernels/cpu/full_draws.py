@@ -6,7 +6,7 @@ drawn for all lanes, and gives the numbers of the rows that it serves.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from freewalk.kernels.machine.lanes import (
 )
 from freewalk.kernels.model.directions import Block, blocks_of, words_of_block
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import NOISES, Stream
+from freewalk.kernels.model.noise import NOISES, Noise, Stream
 from freewalk.kernels.model.walk import WalkConfiguration
 
 _A, _B, _COLUMNS, _ROWS, _WORDS = A, B, COLUMNS, ROWS, WORDS
@@ -184,7 +184,7 @@ def _write_lanes(first: int, step: int, indices: NDArray[np.uint64]) -> None:
         indices[lane // 2 + lane % 2 * _HALF] = np.uint64(first + lane * step)
 
 
-def _make_draw(kind: str) -> Any:
+def _make_draw(kind: Noise | Literal["orthogonal"]) -> Any:
     """Return the compiled function that writes a kind's perturbations first .. first + 15, a lane each."""
     orthogonal = kind == "orthogonal"
     keep, value, of_a_block, stream = _parts_of(kind)
@@ -224,7 +224,7 @@ def _make_draw(kind: str) -> Any:
     return draw_kind
 
 
-def _make_draw_one(kind: str) -> Any:
+def _make_draw_one(kind: Noise | Literal["orthogonal"]) -> Any:
     """Return the compiled function that writes one perturbation of a kind, sixteen columns at a time."""
     orthogonal = kind == "orthogonal"
     keep, value, of_a_block, stream = _parts_of(kind)
@@ -276,7 +276,7 @@ def _make_draw_one(kind: str) -> Any:
     return draw_kind
 
 
-def _parts_of(kind: str) -> tuple[Any, Any, int, np.uint64]:
+def _parts_of(kind: Noise | Literal["orthogonal"]) -> tuple[Any, Any, int, np.uint64]:
     """Return how words are kept and turned into numbers, the rows that a block of them serves, and their stream."""
     if kind == "orthogonal":
         return _keep_words, _sign_bits, NOISES["rademacher"].rows, _ORTHOGONAL
@@ -287,7 +287,7 @@ def _parts_of(kind: str) -> tuple[Any, Any, int, np.uint64]:
     )
 
 
-_KINDS = [*NOISES, "orthogonal"]
+_KINDS: list[Noise | Literal["orthogonal"]] = [*get_args(Noise), "orthogonal"]
 _draw_sixteen = choice([_make_draw(kind) for kind in _KINDS])
 _draw_one = choice([_make_draw_one(kind) for kind in _KINDS])
 

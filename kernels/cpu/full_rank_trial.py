@@ -8,19 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.blocks import Blocks, to_single
-from freewalk.kernels.cpu.full_draws import Units, make_lanes, make_units
+from freewalk.kernels.cpu.full_draws import make_lanes, make_units
 from freewalk.kernels.cpu.full_rank import AT_ONCE, Cut, FullMemory, FullTrials, train, train_parallel
-from freewalk.kernels.cpu.layout import Shape, Source, aligned, most_chunks
+from freewalk.kernels.cpu.layout import Source, aligned, most_chunks
 from freewalk.kernels.cpu.optimizers import Weights
-from freewalk.kernels.cpu.pack import CpuPack, walk_of
 from freewalk.kernels.cpu.shaping import SHAPING_CODES
 from freewalk.kernels.cpu.shared_pass import make_passes
 from freewalk.kernels.cpu.trainer import CpuTrainer, exercise
 from freewalk.kernels.cpu.trial import rule_of
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Progress, WalkConfiguration
 
 _PAIRS_OF_A_UNIT = 4 * LANES
@@ -137,10 +134,7 @@ def cut_of(configuration: WalkConfiguration, n_padded: int) -> Cut:
     in_turn = runs_in_turn(configuration)
     lane_groups = -(-m // LANES)
     of_a_part = min(lane_groups, _LANE_GROUPS_OF_A_PART)
-    if in_turn:
-        of_a_unit = max(1, _PAIRS_OF_A_UNIT // m)
-    else:
-        of_a_unit = LANES * max(1, _PAIRS_OF_A_UNIT // (LANES * m))
+    of_a_unit = max(1, _PAIRS_OF_A_UNIT // m) if in_turn else LANES * max(1, _PAIRS_OF_A_UNIT // (LANES * m))
     return Cut(
         datapoints=m,
         share_data=int(configuration.share_data),

@@ -17,7 +17,7 @@ from freewalk.kernels.cpu.layers import NO_LAYERS, Places, layered_part, layout_
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Noise, key_schedule
+from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Kind, key_schedule
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -142,7 +142,7 @@ def _places(shape: Shape) -> Places:
     return layout_of(LayeredNetwork(widths)).places
 
 
-def noise_source(noise: Noise, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> NoiseSource:
+def noise_source(noise: Kind, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> NoiseSource:
     """Return where a seed's unit perturbations come from; `mask` by position, (n_padded,)."""
     return NoiseSource(NOISE_CODES[noise], np.uint64(seed), key_schedule(seed), _NO_NOISE, mask)
 

@@ -95,7 +95,7 @@ class LowRankMachine:
         largest = max((w._configuration for w in walks), key=lambda c: c.batch_size)
         self._longest = max((w._shape for w in walks), key=lambda shape: shape.timesteps)
         self._blocks = blocks
-        kind = configuration.noise, rank, configuration.directions
+        kind = configuration.kind, rank, configuration.directions
         self._factors = factor_source(blocks, *kind, int(walk._seed))
         self._family = family_of(configuration)
         self._panels = make_panels(blocks, rank, perturbations_of_a_round(largest, blocks))
@@ -263,7 +263,7 @@ def perturbations_key(configuration: WalkConfiguration) -> Hashable:
     """Return what trials must have in common to be run together."""
     c = configuration
     rows = c.timesteps if c.share_data else 0  # shared data are loaded once
-    return c.noise, c.rank, c.directions, c.datapoints, c.share_data, c.sides, c.shaping, rows
+    return c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.sides, c.shaping, rows
 
 
 def compile_kernels(threads: int) -> None:

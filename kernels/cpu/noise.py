@@ -27,7 +27,7 @@ from freewalk.kernels.machine.lanes import (
     splat_u64,
     store,
 )
-from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, NOISES, ROUNDS, Noise, NoiseKind, Stream
+from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, NOISES, ROUNDS, RUN, Kind, NoiseKind, Stream
 
 _M0 = np.uint64(MULTIPLIER_0)
 _M1 = np.uint64(MULTIPLIER_1)
@@ -36,7 +36,7 @@ _32 = np.uint64(32)
 _PERTURBATIONS = np.uint64(Stream.PERTURBATIONS)
 _ONE_BITS = np.uint32(0x3F800000)
 _ZERO = np.float32(0.0)
-_ROUNDS = ROUNDS
+_ROUNDS, _RUN = ROUNDS, RUN
 _BITS = 32
 Words = tuple[U32x16, U32x16, U32x16, U32x16]
 
@@ -175,6 +175,38 @@ def store_normals(words: Words, noise: NDArray[np.float32], at: int, rows: int) 
 
 
 @inline_function
+def _next_word(s0: U32x16, s1: U32x16, s2: U32x16, s3: U32x16) -> tuple[U32x16, U32x16, U32x16, U32x16, U32x16]:
+    """Return the next output of xoshiro128++ and the state after it."""
+    total = s0 + s3
+    word = (shift_left(total, 7) | shift_right(total, 25)) + s0
+    shifted = shift_left(s1, 9)
+    s2, s3 = s2 ^ s0, s3 ^ s1
+    s1, s0 = s1 ^ s2, s0 ^ s3
+    return word, s0, s1, s2 ^ shifted, shift_left(s3, 11) | shift_right(s3, 21)
+
+
+@inline_function
+def store_run_of_normals(words: Words, noise: NDArray[np.float32], at: int, rows: int) -> None:
+    """Store a state's rows of standard normals, `rows` or as many as it serves, rounded up to a multiple of four."""
+    s0, s1, s2, s3 = words
+    for row in range(0, min(rows, _RUN), 4):
+        w0, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+        w1, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+        w2, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+        w3, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+        store_normals((w0, w1, w2, w3), noise, at + row * LANES, rows - row)
+
+
+@inline_function
+def _after_rows(words: Words, rows: int) -> Words:
+    """Return the state after so many rows of normals."""
+    s0, s1, s2, s3 = words
+    for _ in range(rows):
+        _, s0, s1, s2, s3 = _next_word(s0, s1, s2, s3)
+    return s0, s1, s2, s3
+
+
+@inline_function
 def _store_bits(word: U32x16, noise: NDArray[np.float32], at: int, rows: int) -> None:
     for _ in range(min(rows, _BITS)):
         store(noise, at, float_from_bits(shift_left(word, 31) | splat_u32(_ONE_BITS)))
@@ -193,7 +225,7 @@ def store_signs(words: Words, noise: NDArray[np.float32], at: int, rows: int) ->
 
 @inline_function
 def _from_row(words: Words, row: int) -> Words:
-    """Return the words whose first bits are those of a row."""
+    """Return the words whose first signs are those of a row."""
     w0, w1, w2, w3 = words
     for _ in range(row // _BITS):
         w0, w1, w2, w3 = w1, w2, w3, w3
@@ -208,6 +240,7 @@ def _from_row(words: Words, row: int) -> Words:
 def _make_draw(kind: NoiseKind, is_layered: bool) -> Any:
     """Return the compiled function that writes a kind's unit perturbations for sixteen datapoints."""
     store_block, rows_of_a_block = globals()[kind.cpu], kind.rows
+    skip = _from_row if kind.cpu == "store_signs" else _after_rows  # a block of four normals is never cut
 
     @helper_function
     def draw_kind(
@@ -233,9 +266,9 @@ def _make_draw(kind: NoiseKind, is_layered: bool) -> Any:
             while row < end:
                 k = row // rows_of_a_block
                 words = _words(column * per_column + k, first, step, source.round_keys)
-                skipped = row - k * rows_of_a_block  # no normals: rows come in fours
+                skipped = row - k * rows_of_a_block  # rows of normals come in fours
                 if skipped > 0:
-                    words = _from_row(words, skipped)
+                    words = skip(words, skipped)
                 here = at + (position + row - first_row) * LANES
                 store_block(words, noise, here, min(end - row, rows_of_a_block - skipped))
                 row = (k + 1) * rows_of_a_block
@@ -243,7 +276,7 @@ def _make_draw(kind: NoiseKind, is_layered: bool) -> Any:
     return draw_kind
 
 
-DRAWS: dict[Noise, Any] = {name: _make_draw(kind, is_layered=False) for name, kind in NOISES.items()}
+DRAWS: dict[Kind, Any] = {name: _make_draw(kind, is_layered=False) for name, kind in NOISES.items()}
 """By kind of noise: what writes unit perturbations of a free network as `draw` does, without a mask."""
 _LAYERED_DRAWS = [_make_draw(kind, is_layered=True) for kind in NOISES.values()]
 

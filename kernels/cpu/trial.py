@@ -42,7 +42,7 @@ class CpuWalk(CpuTrainer):
 
     def _prepare(self) -> int:
         self._rule = rule_of(self._configuration)
-        self._noise = noise_source(self._configuration.noise, int(self._seed), by_position(self._allowed, self._shape))
+        self._noise = noise_source(self._configuration.kind, int(self._seed), by_position(self._allowed, self._shape))
         self._tiling = tiling_of(self._shape, self._configuration.batch_size)
         self._sums = make_sums(self._shape, self._tiling)
         return self._tiling.n_chunks

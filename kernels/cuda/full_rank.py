@@ -34,20 +34,20 @@ from freewalk.kernels.cuda.structure import (
 )
 from freewalk.kernels.cuda.vectors import sign_blocks
 from freewalk.kernels.model.directions import SIGNS_OF_A_BLOCK
-from freewalk.kernels.model.noise import Noise, Stream
+from freewalk.kernels.model.noise import Kind, Stream
 
 _ZERO = np.float32(0.0)
 _ORTHOGONAL = np.uint32(Stream.ORTHOGONAL)
 _FLUSH = 32  # perturbations that are summed in float32 before they go into a float64
 
 
-def rows_of_a_group(noise: Noise, *, orthogonal: bool) -> int:
+def rows_of_a_group(noise: Kind, *, orthogonal: bool) -> int:
     """Return how many numbers of a column a thread draws at a time."""
     return SIGN_ROWS if orthogonal else draw_of(noise).rows
 
 
 @cache
-def make_fill(noise: Noise, *, orthogonal: bool) -> Any:
+def make_fill(noise: Kind, *, orthogonal: bool) -> Any:
     """Return a device function that draws a perturbation's numbers for a column and a group of rows."""
     n = rows_of_a_group(noise, orthogonal=orthogonal)
     _, values = make_values(noise)
@@ -166,7 +166,7 @@ def make_apply_own(room: Room) -> Any:
 
 
 @cache
-def make_accumulate_full(noise: Noise, *, orthogonal: bool) -> Any:
+def make_accumulate_full(noise: Kind, *, orthogonal: bool) -> Any:
     """Return a kernel on a grid of (owners, chunks of perturbations, slots)."""
     n = rows_of_a_group(noise, orthogonal=orthogonal)
     fill = make_fill(noise, orthogonal=orthogonal)

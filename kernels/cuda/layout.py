@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.noise import Kind
 from freewalk.kernels.model.optimizers import OPTIMIZER_CODES, RAW, cosine_steps
 from freewalk.kernels.model.walk import Data, Shaping, WalkConfiguration
 
@@ -114,7 +114,7 @@ class Spec:
     softmax: bool
     cross_entropy: bool
     tanh: bool
-    noise: Noise
+    noise: Kind
     two_sided: bool
     masked: bool
     datapoint: Callable[..., None]
@@ -157,7 +157,7 @@ def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, 
         softmax=network.softmax,
         cross_entropy=network.loss == "categorical_crossentropy",
         tanh=network.hidden_activation == "tanh",
-        noise=configuration.noise,
+        noise=configuration.kind,
         two_sided=configuration.sides == "two",
         masked=masked,
         datapoint=data.datapoint,

@@ -18,7 +18,7 @@ from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, SEED, STEP
 from freewalk.kernels.cuda.noise import draw_of, keys
 from freewalk.kernels.cuda.structure import COLUMN, COLUMN_END, ROW, ROW_END, WORDS
 from freewalk.kernels.model.directions import SIGNS_OF_A_BLOCK
-from freewalk.kernels.model.noise import NOISES, Noise, Stream
+from freewalk.kernels.model.noise import NOISES, Kind, Stream
 
 _FACTORS, _ORTHOGONAL = np.uint32(Stream.FACTORS), np.uint32(Stream.ORTHOGONAL)
 _32 = np.uint64(32)
@@ -49,7 +49,7 @@ def _greatest_common_divisor(a: int, b: int) -> int:
 
 
 @cache
-def make_draw_independent(kind: Noise) -> Any:
+def make_draw_independent(kind: Kind) -> Any:
     """Return a kernel that draws independent vectors: a thread for each block of words of each perturbation."""
     draw = draw_of(kind)
     rows, of_a_block = draw.rows, NOISES[kind].rows

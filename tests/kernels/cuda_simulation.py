@@ -18,6 +18,7 @@ from unittest import mock
 import numpy as np
 
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import Kind
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 from freewalk.tasks.registry import TASKS
 
@@ -46,6 +47,7 @@ CASES: dict[str, Case] = {
     "no hidden neuron": Case("and", {}, 0, {**RAW, "timesteps": 2}),
     "two sides": Case("xor", {}, 2, {**RAW, "timesteps": 2, "sides": "two"}),
     "rademacher": Case("xor", {}, 2, {**RAW, "timesteps": 2, "noise": "rademacher"}),
+    "xoshiro": Case("xor", {}, 2, {**RAW, "timesteps": 2, "generator": "xoshiro"}),
     "sequence output": Case("addition", {"bits": 2}, 2, {**RAW, "timesteps": 3}),
     "several outputs": Case("addition", {"bits": 3, "form": "static"}, 1, {**RAW, "timesteps": 2}),
     "softmax": Case("addition", {"bits": 3, "form": "static"}, 1, {**RAW, "timesteps": 2}, {"softmax": True}),
@@ -99,6 +101,14 @@ RESUMED = ("no hidden neuron", "momentum", "adam, cosine")
 """Cases that are also stored after their first step and go on in a batch of two, in turn and across the GPU."""
 NOISE_AT = {"seed": 2**63 + 5, "step": 2**31 + 3}
 NOISE_OF = np.array([0, 7, 2**32 - 1])
+NOISES_DRAWN: tuple[tuple[Kind, int], ...] = (
+    ("gaussian", 4),
+    ("rademacher", 4),
+    ("rademacher", 150),
+    ("gaussian-xoshiro", 4),
+    ("gaussian-xoshiro", 150),
+)
+"""Kinds of noise and hidden neurons."""
 
 
 def network_of(case: Case) -> FreeNetwork:
@@ -293,7 +303,7 @@ def _train(trials: Any, way: str, n_steps: int, places: Sequence[int] = (0,)) ->
 def _simulate_noise(out: dict[str, Any]) -> None:
     from freewalk.kernels.cuda.checks import unit_noise_on_device
 
-    for noise, hidden in (("gaussian", 4), ("rademacher", 4), ("rademacher", 150)):
+    for noise, hidden in NOISES_DRAWN:
         network = FreeNetwork(3, 1, hidden)
         out[f"noise/{noise}/{hidden}"] = unit_noise_on_device(network, datapoints=NOISE_OF, noise=noise, **NOISE_AT)  # type: ignore[arg-type]
 

@@ -22,6 +22,7 @@ from cuda_simulation import (
     FAMILY,
     NOISE_AT,
     NOISE_OF,
+    NOISES_DRAWN,
     POINTS,
     RESUMED,
     WAYS,
@@ -112,7 +113,7 @@ def test_evaluations_agree_with_the_reference(simulated: Mapping[str, Any], name
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("noise", "hidden"), [("gaussian", 4), ("rademacher", 4), ("rademacher", 150)])
+@pytest.mark.parametrize(("noise", "hidden"), NOISES_DRAWN)
 def test_the_noise_is_the_addressed_one(simulated: Mapping[str, Any], noise: Any, hidden: int) -> None:
     wanted = unit_perturbations(4 + 1 + hidden, 1 + hidden, datapoints=NOISE_OF, noise=noise, **NOISE_AT)
     np.testing.assert_allclose(simulated[f"noise/{noise}/{hidden}"], wanted, rtol=0, atol=2e-6)
