@@ -26,7 +26,7 @@ from freewalk.kernels.cpu.shared_pass import make_passes
 from freewalk.kernels.data.task_functions import fill_arrays
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.directions import blocks_of, factors
-from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise, Stream, initial_weights, unit_perturbations
+from freewalk.kernels.model.noise import DEFAULT_NOISE, Kind, Stream, initial_weights, unit_perturbations
 from freewalk.kernels.reference import reference
 
 
@@ -47,7 +47,7 @@ class Generator:
     """The walk's noise alone, drawn into the same scratch memory by the same tiles."""
 
     threads: int
-    noise: Noise = DEFAULT_NOISE
+    noise: Kind = DEFAULT_NOISE
     largest_error: float = 1e-4
 
     def check(self, workload: Workload) -> float:

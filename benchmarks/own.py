@@ -14,7 +14,7 @@ from benchmarks.peers.peer import InferringPeer, Peer, losses_error, relative_er
 from freewalk.harness.bench import PROBLEM, SEED, Loop, Steps, Workload, first_weights, walk_steps
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.machine.threads import limited_threads, usable_threads
-from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise
+from freewalk.kernels.model.noise import DEFAULT_NOISE, Kind
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Sides
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
@@ -102,7 +102,7 @@ class Own:
 
     backend: str
     threads: int | None = None
-    noise: Noise = DEFAULT_NOISE
+    noise: Kind = DEFAULT_NOISE
     sides: Sides = "one"
     always_batch: bool = False
     """Whether a single trial gets a block of the GPU alone, as it does among many."""

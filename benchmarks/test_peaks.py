@@ -15,7 +15,7 @@ from benchmarks.peak_kernels import CHAINS, multiply_adds, multiply_adds_alone, 
 from freewalk.harness.bench import DEFAULT, wall_seconds
 from freewalk.kernels.cpu.layout import aligned
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.noise import Kind
 
 GROUP = "what this processor can do"
 _SECONDS = 0.03
@@ -53,7 +53,7 @@ def test_multiply_adds(benchmark: Any, threads: int, chains: int) -> None:
 
 @threads_once_and_all
 @pytest.mark.parametrize(("noise", "quantity"), [("gaussian", "normals"), ("rademacher", "signs")])
-def test_generator(benchmark: Any, threads: int, noise: Noise, quantity: str) -> None:
+def test_generator(benchmark: Any, threads: int, noise: Kind, quantity: str) -> None:
     generator = Generator(threads, noise)
     assert generator.check(DEFAULT) <= generator.largest_error
     amount = float(DEFAULT.batch_size * DEFAULT.network.n_weights)

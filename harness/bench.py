@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.machine.threads import usable_threads
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Kind, Noise
 from freewalk.kernels.model.walk import Sides, WalkConfiguration
 from freewalk.results.statistics.cell import median, quartiles
 from freewalk.tasks.registry import TASKS
@@ -157,10 +157,12 @@ class Steps:
 
 
 def walk_steps(
-    workload: Workload, backend: Backend, *, noise: Noise = DEFAULT_NOISE, sides: Sides = "one", seed: int = SEED
+    workload: Workload, backend: Backend, *, noise: Kind = DEFAULT_NOISE, sides: Sides = "one", seed: int = SEED
 ) -> Steps:
     """Return the walk's own step of one trial, on all threads of the backend."""
-    configuration = replace(workload.configuration, noise=noise, sides=sides)
+    distribution, _, generator = noise.partition("-")
+    drawn: dict[str, Any] = {"noise": distribution, "generator": generator or DEFAULT_GENERATOR}
+    configuration = replace(workload.configuration, sides=sides, **drawn)
     walk = backend.make_walk(workload.network, configuration, PROBLEM.data(), seed=seed, evaluation_points=1)
     backend.spread(walk)
     return Steps(walk.train, lambda: [walk.weights])

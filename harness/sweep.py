@@ -23,6 +23,7 @@ from freewalk.harness.engine.choice import (
 from freewalk.harness.engine.engine import Engine
 from freewalk.harness.engine.estimate import refuse_too_large
 from freewalk.harness.methods.problem import resolve_problem
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import Scalar
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import SweepConfiguration, sweep_id
@@ -170,7 +171,8 @@ class Sweep:
     def _compile(self, trials: Sequence[Trial]) -> float:
         """Compile the kernels and the tasks' data functions, or load them from the cache; return the seconds."""
         start = time.perf_counter()
-        for cell in {trial.cell.method: trial.cell for trial in trials}.values():
+        cells = {METHODS[trial.cell.method].kernels(trial.cell.parameters): trial.cell for trial in trials}
+        for cell in cells.values():
             resolve_problem(cell.task, cell.method, cell.parameters).warm_up(backend_of(self.backend, cell.method))
         for cell in {trial.cell for trial in trials}:
             TASKS[cell.task].problem(cell.parameters).data()

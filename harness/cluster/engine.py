@@ -21,7 +21,7 @@ from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.engine.choice import by_home
 from freewalk.harness.engine.packing import works_of
 from freewalk.harness.engine.work import Work
-from freewalk.harness.methods.registered import DEFAULT_METHOD
+from freewalk.harness.methods.registered import DEFAULT_METHOD, METHODS
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Trial
 from freewalk.harness.trial.events import Event
@@ -163,5 +163,5 @@ def _kinds(pieces: Sequence[Piece]) -> list[Kind]:
     by_kind: dict[Hashable, tuple[BackendName, Cell]] = {}
     for backend, cell in cells:
         own = tuple(cell.parameters.get(name) for name in TASKS[cell.task].parameters)
-        by_kind.setdefault((backend, cell.task, cell.method, own), (backend, cell))
+        by_kind.setdefault((backend, cell.task, METHODS[cell.method].kernels(cell.parameters), own), (backend, cell))
     return [Kind(backend, cell, TaskData.of(cell)) for backend, cell in by_kind.values()]

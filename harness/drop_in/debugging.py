@@ -34,7 +34,7 @@ def tensors_of(
             seed=settings.keys.seed,
             step=step,
             datapoints=np.arange(n),
-            noise=configuration.noise,
+            noise=configuration.kind,
         )
     else:
         noise = unit_noise[:n].astype(np.float64)

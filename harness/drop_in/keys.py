@@ -12,7 +12,7 @@ from freewalk.harness.base.errors import UsageError, nearest, unknown
 from freewalk.harness.parameters.parameters import requirement
 from freewalk.harness.plan.settings import BackendChoice
 from freewalk.kernels.model.network import Activation, Loss
-from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Noise
 from freewalk.kernels.model.walk import Optimizer, Schedule, Sides, Update
 
 Rate = Callable[[int], float]
@@ -63,6 +63,7 @@ class Keys(Original):
     schedule: Schedule | None = _key(None, "cosine: the rate falls to 0 over all epochs")
     sides: Sides = _key("one", "one: compare W + D with W; two: with W - D")
     noise: Noise = _key(DEFAULT_NOISE, "distribution of the perturbations")
+    generator: Generator = _key(DEFAULT_GENERATOR, "of Gaussian perturbations: xoshiro takes less time")
     activation: Activation = _key("sigmoid", "of hidden neurons")
     architecture: Any | None = _key(None, "widths such as 3-8-2: only the weights of a layered network", "a text")
     mask: Any | None = _key(None, "(n_from, n_to) bool, False where there shall be no weight", "an array")

@@ -141,6 +141,7 @@ def _configuration(keys: Keys) -> WalkConfiguration:
             schedule_steps=keys.epochs * keys.epoch_steps,
             sides=keys.sides,
             noise=keys.noise,
+            generator=keys.generator,
         )
     except ValueError as error:
         raise UsageError(str(error).replace("stddev", "test_stddev", 1)) from None

@@ -32,7 +32,7 @@ def draw_cost(problem: ResolvedProblem) -> float:
     if walk.directions == "orthogonal":
         seconds = (of_factors + (network.n_weights if walk.rank is None else 0)) * signs
     else:
-        seconds = (network.n_weights if walk.rank is None else of_factors) * NOISES[walk.noise].seconds
+        seconds = (network.n_weights if walk.rank is None else of_factors) * NOISES[walk.kind].seconds
     return float(walk.n_perturbations * seconds)
 
 

@@ -51,7 +51,7 @@ class GradientMethod(Method):
         configuration: Any = problem.configuration
         return backend.make_descent(problem.network, configuration, problem.data(), layers=problem.layers, **given)
 
-    def warm_up(self, backend: Backend) -> None:
+    def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the method's kernels of one thread, or load them from the cache."""
         backend.warm_up(self.name)
 

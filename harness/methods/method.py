@@ -119,7 +119,11 @@ class Method(ABC):
     ) -> Trainer:
         """Return a trial at step 0; `initial` are its weights, None for a free network's by the seed."""
 
-    def warm_up(self, backend: Backend) -> None:  # noqa: B027 - many have nothing to compile
+    def kernels(self, parameters: Mapping[str, Scalar | None]) -> Hashable:
+        """Return what decides which of its kernels train a cell."""
+        return self.name
+
+    def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:  # noqa: B027 - many have nothing to compile
         """Compile what a trial needs, so that it does not count as training."""
 
     def passes(self, problem: ResolvedProblem) -> float:

@@ -77,7 +77,7 @@ class ResolvedProblem:
 
     def warm_up(self, backend: Backend) -> None:
         """Compile the kernels of a trial on one thread, and what confirms its end, or load them from the cache."""
-        self.method.warm_up(backend)
+        self.method.warm_up(self, backend)
         compile_measures()
 
     def start(

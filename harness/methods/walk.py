@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from freewalk.harness.methods.gradient import OptimizerParameters
 from freewalk.harness.methods.method import Configuration, Method, Parameters, Recipe, Scalar, made
-from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, NOISES, Generator, Noise
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -51,7 +51,11 @@ class WalkParameters(OptimizerParameters, PerturbationParameters):
     )
     noise: Noise = Field(
         DEFAULT_NOISE,
-        description=f"distribution of the perturbations: {', or '.join(k.summary for k in NOISES.values())}",
+        description=f"distribution of the perturbations: {', or '.join(NOISES[k].summary for k in get_args(Noise))}",
+    )
+    generator: Generator = Field(
+        DEFAULT_GENERATOR,
+        description="of Gaussian numbers: philox, or xoshiro: other numbers in less time on a CPU",
     )
     datapoints: Literal["all"] | Count = Field(
         1,
@@ -110,22 +114,29 @@ class Walk(Method):
         configuration: Any = problem.configuration
         return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **given)
 
-    def warm_up(self, backend: Backend) -> None:
+    def kernels(self, parameters: Mapping[str, Scalar | None]) -> Hashable:
+        """Return the name, and whether perturbations are full."""
+        return self.name, parameters.get("rank") in (None, "full")
+
+    def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
-        backend.warm_up(self.name)
+        configuration: Any = problem.configuration
+        backend.warm_up(self.name, low_rank=configuration.rank is not None)
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""
         return problem.evaluations_per_step / problem.configuration.batch_size
 
     def alike(self, configuration: Any, backend: Backend) -> Hashable:
-        """Return what perturbations are drawn and who sees which, and, unless noise is shared, how estimates are taken.
+        """Return what perturbations are drawn and who sees which, and how estimates are taken unless they may differ.
 
-        Where noise is shared, both kinds of estimate share it.
+        Plain walks that share their noise may: both kinds of estimate are taken from it.
         """
         c = configuration
-        family = (c.noise, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
-        return *family, None if backend.most_sharing_noise else c.sides
+        family = (c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
+        if c.is_plain:
+            return *family, None if backend.most_sharing_noise else c.sides
+        return *family, c.sides, c.timesteps if c.share_data else 0  # shared data are loaded once for all
 
 
 WALK = Walk()

@@ -79,6 +79,7 @@ CONDITIONS: Mapping[str, tuple[str, str]] = {
     "schedule": ("update", "normalised"),
     "momentum": ("optimizer", "momentum"),
     "noise": ("directions", "independent"),
+    "generator": ("noise", "gaussian"),
     "shaping": ("update", "normalised"),
 }
 """A parameter that applies only where another one has a certain value, or where the method has no such other."""
@@ -87,6 +88,7 @@ LATER_PARAMETERS: Mapping[str, Scalar] = {
     "architecture": FREE,
     "activation": "sigmoid",
     "pairs": 0,
+    "generator": "philox",
     "rank": "full",
     "directions": "independent",
     "datapoints": 1,

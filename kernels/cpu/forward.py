@@ -7,7 +7,7 @@ bias rows count; without a sequence output only the output columns of the last t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,17 @@ _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 
 
+class Columns(NamedTuple):
+    """Where the weights of some neurons lie, what enters them and where their activations go."""
+
+    position: int  # of the weight by which the first row enters the first neuron
+    stride: int  # from one neuron's weights to the next's
+    rows: int
+    bias: int  # from the first row's weight to one that enters by itself; 0 if there is none
+    here: int  # the first row, in the state
+    there: int  # the first neuron, in the state
+
+
 @inline_function
 def _weight(
     weights: NDArray[np.float32], noise: NDArray[np.float32] | None, at: int, scale: F32x16, position: int
@@ -32,47 +43,61 @@ def _weight(
 
 
 @inline_function
+def _first_of(
+    columns: Columns,
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    at: int,
+    scale: F32x16,
+    position: int,
+) -> F32x16:
+    """Return what a sum begins with."""
+    if columns.bias == 0:
+        return splat_f32(_ZERO)
+    return _weight(weights, noise, at, scale, position + columns.bias)
+
+
+@inline_function
 def _column(
-    shape: Shape,
+    columns: Columns,
     weights: NDArray[np.float32],
     noise: NDArray[np.float32] | None,
     at: int,
     scale: F32x16,
     state: NDArray[np.float32],
-    here: int,
-    rows: int,
     column: int,
 ) -> F32x16:
     """Return the weighted sum that enters one neuron."""
-    total = splat_f32(_ZERO)
-    position = column * shape.n_rows
-    for row in range(rows):
+    position, here = columns.position + column * columns.stride, columns.here
+    total = _first_of(columns, weights, noise, at, scale, position)
+    for row in range(columns.rows):
         total = fma(_weight(weights, noise, at, scale, position + row), load_f32(state, here + row * LANES), total)
     return total
 
 
 @inline_function
 def _four_columns(
-    shape: Shape,
+    columns: Columns,
     weights: NDArray[np.float32],
     noise: NDArray[np.float32] | None,
     at: int,
     scale: F32x16,
     state: NDArray[np.float32],
-    here: int,
-    rows: int,
     column: int,
 ) -> tuple[F32x16, F32x16, F32x16, F32x16]:
     """Return what four calls of `_column` return, with each activation loaded once and four sums in flight."""
-    n_rows = shape.n_rows
-    total_0 = total_1 = total_2 = total_3 = splat_f32(_ZERO)
-    position = column * n_rows
-    for row in range(rows):
+    stride, here = columns.stride, columns.here
+    position = columns.position + column * stride
+    total_0 = _first_of(columns, weights, noise, at, scale, position)
+    total_1 = _first_of(columns, weights, noise, at, scale, position + stride)
+    total_2 = _first_of(columns, weights, noise, at, scale, position + 2 * stride)
+    total_3 = _first_of(columns, weights, noise, at, scale, position + 3 * stride)
+    for row in range(columns.rows):
         a = load_f32(state, here + row * LANES)
         total_0 = fma(_weight(weights, noise, at, scale, position + row), a, total_0)
-        total_1 = fma(_weight(weights, noise, at, scale, position + row + n_rows), a, total_1)
-        total_2 = fma(_weight(weights, noise, at, scale, position + row + 2 * n_rows), a, total_2)
-        total_3 = fma(_weight(weights, noise, at, scale, position + row + 3 * n_rows), a, total_3)
+        total_1 = fma(_weight(weights, noise, at, scale, position + row + stride), a, total_1)
+        total_2 = fma(_weight(weights, noise, at, scale, position + row + 2 * stride), a, total_2)
+        total_3 = fma(_weight(weights, noise, at, scale, position + row + 3 * stride), a, total_3)
     return total_0, total_1, total_2, total_3
 
 
@@ -107,66 +132,59 @@ def losses_of(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.float32]
 
 @inline_function
 def _apply_columns(
-    shape: Shape,
+    columns: Columns,
     activation: Callable[[F32x16], F32x16],
     weights: NDArray[np.float32],
     noise: NDArray[np.float32] | None,
     at: int,
     scale: F32x16,
     state: NDArray[np.float32],
-    here: int,
-    there: int,
-    rows: int,
     first: int,
     end: int,
 ) -> None:
-    """Write the activations of the neurons `first` to `end`, a_{t+1}, to the state at `there`."""
+    """Write the activations of the neurons `first` to `end` to the state."""
     column = first
     while column + 4 <= end:
-        z0, z1, z2, z3 = _four_columns(shape, weights, noise, at, scale, state, here, rows, column)
-        to = there + (shape.n_input + 1 + column) * LANES
+        z0, z1, z2, z3 = _four_columns(columns, weights, noise, at, scale, state, column)
+        to = columns.there + column * LANES
         store(state, to, activation(z0))
         store(state, to + LANES, activation(z1))
         store(state, to + 2 * LANES, activation(z2))
         store(state, to + 3 * LANES, activation(z3))
         column += 4
     while column < end:
-        z = _column(shape, weights, noise, at, scale, state, here, rows, column)
-        store(state, there + (shape.n_input + 1 + column) * LANES, activation(z))
+        z = _column(columns, weights, noise, at, scale, state, column)
+        store(state, columns.there + column * LANES, activation(z))
         column += 1
 
 
 @helper_function
 def _apply_tanh_columns(
-    shape: Shape,
+    columns: Columns,
     weights: NDArray[np.float32],
     noise: NDArray[np.float32] | None,
     at: int,
     scale: np.floating[Any],
     state: NDArray[np.float32],
-    here: int,
-    there: int,
-    rows: int,
     first: int,
     end: int,
 ) -> None:
     """Do what `_apply_columns` does with tanh, in code of its own: the loops with sigmoid stay as short as they are."""
-    _apply_columns(shape, tanh, weights, noise, at, splat_f32(scale), state, here, there, rows, first, end)
+    _apply_columns(columns, tanh, weights, noise, at, splat_f32(scale), state, first, end)
 
 
-@helper_function
-def forward(
+@inline_function
+def _run_timesteps(
     shape: Shape,
-    weights: NDArray[np.float32],  # IN (n_padded,)
-    noise: NDArray[np.float32] | None,  # IN from `at`: (n_padded, LANES), or None for shared weights
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
     at: int,
-    scale: np.floating[Any],  # times noise, float32
-    x: NDArray[np.float32],  # IN (input_rows, n_input, LANES)
-    y: NDArray[np.float32],  # IN (output_rows, n_output, LANES)
-    state: NDArray[np.float32],  # SCRATCH (2, n_from, LANES)
-    outputs: NDArray[np.float32],  # OUT (output_rows, n_output, LANES)
-) -> F32x16:
-    """Run sixteen datapoints through all timesteps; return their losses."""
+    scale: np.floating[Any],
+    x: NDArray[np.float32],
+    state: NDArray[np.float32],
+    outputs: NDArray[np.float32],
+) -> None:
+    """Write what sixteen datapoints' output neurons hold when they are read."""
     scales = splat_f32(scale)
     half = shape.n_from * LANES
     first_activation = (shape.n_input + 1) * LANES
@@ -182,13 +200,61 @@ def forward(
         rows = shape.n_input + 1 if t == 0 else shape.n_from
         columns = shape.n_output if t == shape.timesteps - 1 else shape.n_to
         first_tanh = shape.n_output if shape.hidden_tanh else columns
-        _apply_columns(shape, sigmoid, weights, noise, at, scales, state, here, there, rows, 0, first_tanh)
+        places = Columns(0, shape.n_rows, rows, 0, here, there + first_activation)
+        _apply_columns(places, sigmoid, weights, noise, at, scales, state, 0, first_tanh)
         if first_tanh < columns:
-            _apply_tanh_columns(shape, weights, noise, at, scale, state, here, there, rows, first_tanh, columns)
+            _apply_tanh_columns(places, weights, noise, at, scale, state, first_tanh, columns)
         if is_read:
             y_row = min(t, shape.output_rows - 1) * shape.n_output
             for k in range(shape.n_output):
                 store(outputs, (y_row + k) * LANES, load_f32(state, there + first_activation + k * LANES))
+
+
+@helper_function
+def _run_layers(
+    shape: Shape,
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    at: int,
+    scale: np.floating[Any],
+    x: NDArray[np.float32],
+    state: NDArray[np.float32],
+    outputs: NDArray[np.float32],
+) -> None:
+    """Do what `_run_timesteps` does for a layered network: the same sums, less what is multiplied by 0."""
+    for k in range(shape.n_input):
+        store(state, k * LANES, load_f32(x, k * LANES))
+    store(state, shape.n_input * LANES, splat_f32(_ONE))
+    here, layers = 0, shape.layers
+    for k in range(len(layers)):
+        there = shape.n_from * LANES - here
+        places = Columns(layers[k, 0], layers[k, 1], layers[k, 2], layers[k, 3], here, there)
+        if shape.hidden_tanh and k + 1 < len(layers):
+            _apply_tanh_columns(places, weights, noise, at, scale, state, 0, layers[k, 4])
+        else:
+            _apply_columns(places, sigmoid, weights, noise, at, splat_f32(scale), state, 0, layers[k, 4])
+        here = there
+    for k in range(shape.n_output):
+        store(outputs, k * LANES, load_f32(state, here + k * LANES))
+
+
+@helper_function
+def forward(
+    shape: Shape,
+    weights: NDArray[np.float32],  # IN (n_padded,)
+    noise: NDArray[np.float32] | None,  # IN from `at`: (n_padded, LANES), or None for shared weights
+    at: int,
+    scale: np.floating[Any],  # times noise, float32
+    x: NDArray[np.float32],  # IN (input_rows, n_input, LANES)
+    y: NDArray[np.float32],  # IN (output_rows, n_output, LANES)
+    state: NDArray[np.float32],  # SCRATCH (2, n_from, LANES)
+    outputs: NDArray[np.float32],  # OUT (output_rows, n_output, LANES)
+) -> F32x16:
+    """Run sixteen datapoints through all timesteps; return their losses."""
+    if len(shape.layers):
+        _run_layers(shape, weights, noise, at, scale, x, state, outputs)
+    else:
+        _run_timesteps(shape, weights, noise, at, scale, x, state, outputs)
     if shape.softmax:
         softmax_in_place(shape, outputs)
     return losses_of(shape, outputs, y)

@@ -1,8 +1,9 @@
 """How the CPU kernels see a network, its data and their memory: plain tuples of numbers and arrays.
 
 A weight matrix is held column after column, each column's rows padded to a multiple of 4, so that the words of one
-Philox block serve neighbours. Position q = column * n_rows + row. Arrays over datapoints have LANES as their innermost
-axis: noise (n_weights_padded, LANES), states (rows, LANES), inputs (rows, n_input, LANES).
+Philox block serve neighbours. Position q = column * n_rows + row; `freewalk.kernels.cpu.layers` says where the weights
+of a layered network lie. Arrays over datapoints have LANES as their innermost axis: noise (n_weights_padded, LANES),
+states (rows, LANES), inputs (rows, n_input, LANES).
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.layers import NO_LAYERS, Places, layered_part, layout_of
 from freewalk.kernels.machine.lanes import LANES
+from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Noise, key_schedule
+from freewalk.kernels.model.noise import NOISE_CODES, NOISES, Kind, key_schedule
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -44,6 +47,8 @@ class Shape(NamedTuple):
     softmax: int
     cross_entropy: int
     hidden_tanh: int  # hidden neurons tanh instead of sigmoid
+    runs: NDArray[np.int64]  # (n, 4), column, first row, rows and position of rows that lie one after another
+    layers: NDArray[np.int64]  # (depth, 5), of a layered network, as in Layout; (0, 5) of a free one
 
 
 class Source(NamedTuple):
@@ -99,35 +104,60 @@ class Sums(NamedTuple):
     total: NDArray[np.float64]  # (n_padded,)
 
 
-def shape_of(network: FreeNetwork, timesteps: int) -> Shape:
-    """Return the runtime sizes of a network that runs for `timesteps`."""
+def shape_of(network: FreeNetwork, timesteps: int, mask: NDArray[np.bool_] | None = None) -> Shape:
+    """Return the runtime sizes of a network that runs for `timesteps`; of a layered one if the mask makes it that."""
+    n_rows = -(-network.n_from // 4) * 4
+    layered = layered_part(network, mask, timesteps)
+    if layered is None:
+        columns = np.arange(network.n_to)
+        runs = np.stack([columns, 0 * columns, np.full_like(columns, n_rows), columns * n_rows], axis=1)
+        layers = NO_LAYERS
+    else:
+        layers, runs, _ = layout_of(layered)
     return Shape(
         n_input=network.n_input,
         n_output=network.n_output,
         n_from=network.n_from,
         n_to=network.n_to,
-        n_rows=-(-network.n_from // 4) * 4,
+        n_rows=n_rows,
         timesteps=timesteps,
         input_rows=network.input_rows(timesteps),
         output_rows=network.output_rows(timesteps),
         softmax=int(network.softmax),
         cross_entropy=int(network.loss == "categorical_crossentropy"),
         hidden_tanh=int(network.hidden_activation == "tanh"),
+        runs=runs,
+        layers=layers,
     )
 
 
-def noise_source(noise: Noise, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> NoiseSource:
+def n_positions(shape: Shape) -> int:
+    """Return how many numbers hold a weight matrix, padding included."""
+    return int(shape.runs[-1, 2] + shape.runs[-1, 3])
+
+
+def _places(shape: Shape) -> Places:
+    """Return position, row and column of every weight of a layered network."""
+    widths = (shape.n_input, *shape.layers[:, 4].tolist())
+    return layout_of(LayeredNetwork(widths)).places
+
+
+def noise_source(noise: Kind, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> NoiseSource:
     """Return where a seed's unit perturbations come from; `mask` by position, (n_padded,)."""
     return NoiseSource(NOISE_CODES[noise], np.uint64(seed), key_schedule(seed), _NO_NOISE, mask)
 
 
 def tiling_of(shape: Shape, batch_size: int) -> Tiling:
-    """Return how a batch is cut."""
+    """Return how a batch is cut; a layered network's as that of the free one, so that results keep their bits."""
     padded = shape.n_to * shape.n_rows
     groups = max(1, min(MAX_GROUPS, _NOISE_BYTES_OF_A_TILE // (padded * LANES * 4)))
     n_tiles = -(-batch_size // (groups * LANES))
-    most_chunks = max(1, min(_MAX_CHUNKS, _PARTIAL_SUM_BYTES // (padded * 8)))
-    return Tiling(batch_size, groups, n_tiles, min(n_tiles, most_chunks))
+    return Tiling(batch_size, groups, n_tiles, min(n_tiles, most_chunks(padded)))
+
+
+def most_chunks(padded: int) -> int:
+    """Return into how many chunks a step of so many numbers to sum is cut."""
+    return max(1, min(_MAX_CHUNKS, _PARTIAL_SUM_BYTES // (padded * 8)))
 
 
 def most_bytes(shape: Shape) -> int:
@@ -146,7 +176,9 @@ def most_bytes(shape: Shape) -> int:
 
 
 def to_padded(matrix: NDArray[Scalar], shape: Shape) -> NDArray[Scalar]:
-    """Return a (n_from, n_to) matrix by position: columns one after another, padding rows zero.
+    """Return a (n_from, n_to) matrix by position; padding is zero.
+
+    A layered network has positions for its own weights alone.
 
     Raises
     ------
@@ -155,13 +187,22 @@ def to_padded(matrix: NDArray[Scalar], shape: Shape) -> NDArray[Scalar]:
     """
     if matrix.shape != (shape.n_from, shape.n_to):
         raise ValueError(f"weights must have shape {(shape.n_from, shape.n_to)}, got {matrix.shape}")
-    padded = np.zeros((shape.n_to, shape.n_rows), dtype=matrix.dtype)
-    padded[:, : shape.n_from] = matrix.T
-    return padded.reshape(-1)
+    padded = np.zeros(n_positions(shape), dtype=matrix.dtype)
+    if len(shape.layers):
+        positions, rows, columns = _places(shape)
+        padded[positions] = matrix[rows, columns]
+    else:
+        padded.reshape(shape.n_to, shape.n_rows)[:, : shape.n_from] = matrix.T
+    return padded
 
 
 def from_padded(values: NDArray[np.float64], shape: Shape) -> NDArray[np.float64]:
-    """Return the (n_from, n_to) matrix of values by position."""
+    """Return the (n_from, n_to) matrix of values by position, 0 where a layered network has no weight."""
+    if len(shape.layers):
+        positions, rows, columns = _places(shape)
+        matrix = np.zeros((shape.n_from, shape.n_to))
+        matrix[rows, columns] = values[positions]
+        return matrix
     return values.reshape(shape.n_to, shape.n_rows)[:, : shape.n_from].T.copy()
 
 
@@ -177,7 +218,7 @@ def make_workspace(shape: Shape, groups: int, workers: int) -> Workspace:
     """Allocate scratch memory for `workers` threads; independent of the batch size."""
     n_outputs = shape.output_rows * shape.n_output
     return Workspace(
-        noise=aligned(workers, groups * shape.n_to * shape.n_rows * LANES),
+        noise=aligned(workers, groups * n_positions(shape) * LANES),
         state=aligned(workers, 2 * shape.n_from * LANES),
         x=aligned(workers, shape.input_rows * shape.n_input * LANES),
         y=aligned(workers, n_outputs * LANES),
@@ -189,7 +230,7 @@ def make_workspace(shape: Shape, groups: int, workers: int) -> Workspace:
 
 def make_sums(shape: Shape, tiling: Tiling) -> Sums:
     """Allocate the partial sums of a batch."""
-    padded = shape.n_to * shape.n_rows
+    padded = n_positions(shape)
     return Sums(
         partial=np.zeros((tiling.n_chunks, padded)),
         loss=np.zeros(tiling.n_chunks),

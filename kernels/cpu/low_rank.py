@@ -78,7 +78,7 @@ class LowRankMemory(NamedTuple):
     turned: NDArray[np.float32]  # (workers, LANES * LANES)
     groups_of: NDArray[np.int64]  # (workers, vectors)
     scales: NDArray[np.float32]  # (workers, vectors)
-    scaled: NDArray[np.float32]  # (workers, rank * per_round * LANES), a panel of b times coefficients
+    scaled: NDArray[np.float32]  # (workers, 2 * rank * per_round * LANES), panels of b times coefficients
     tile: NDArray[np.float32]  # (workers, LANES * LANES)
     stop: NDArray[np.uint8]  # (1,), set from another thread to leave a step unfinished
 
@@ -302,6 +302,12 @@ def _scale_panel(
             store(scaled, (i * n_used + k) * LANES, splat_f32(coefficients[k]) * (live * row))
 
 
+@inline_function
+def _add_tile(tile_sums: NDArray[np.float32], sums: NDArray[np.float64], to: int, rows: int) -> None:
+    for q in range(rows * LANES):
+        sums[to + q] += np.float64(tile_sums[q])
+
+
 def _make_sum(rows: int) -> Any:
     """Return a function that adds the products of `rows` rows of a and a panel of b to the sums of `live` of them."""
 
@@ -321,8 +327,7 @@ def _make_sum(rows: int) -> Any:
         for k in range(n):
             tile = add_products(tile, a, at + k * LANES, load_f32(b, b_at + k * LANES))
         store_tile(tile_sums, 0, tile)
-        for q in range(live * LANES):
-            sums[to + q] += np.float64(tile_sums[q])
+        _add_tile(tile_sums, sums, to, live)
 
     return sum_rows
 
@@ -330,37 +335,71 @@ def _make_sum(rows: int) -> Any:
 _sum_sixteen, _sum_eight, _sum_four = _make_sum(16), _make_sum(8), _make_sum(4)
 
 
+@inline_function
+def _sum_two(
+    a: NDArray[np.float32],
+    at: int,
+    b: NDArray[np.float32],
+    b_at: int,
+    c_at: int,
+    n: int,
+    tile_sums: NDArray[np.float32],
+    sums: NDArray[np.float64],
+    to: int,
+    distance: int,
+    live: int,
+) -> None:
+    """Add the products of eight rows of a and two panels of b, whose sums lie at a distance: fewer loads each."""
+    tile, other = empty_tile(8), empty_tile(8)
+    for k in range(n):
+        tile = add_products(tile, a, at + k * LANES, load_f32(b, b_at + k * LANES))
+        other = add_products(other, a, at + k * LANES, load_f32(b, c_at + k * LANES))
+    store_tile(tile_sums, 0, tile)
+    _add_tile(tile_sums, sums, to, live)
+    store_tile(tile_sums, 0, other)
+    _add_tile(tile_sums, sums, to + distance, live)
+
+
 @helper_function
-def sum_panel(
+def sum_panels(
     layer: NDArray[np.int64],
     panels: Panels,
     rank: int,
     n_used: int,  # perturbations of the round
     coefficients: NDArray[np.float32],  # IN (n_used,), of the round
-    scaled: NDArray[np.float32],  # SCRATCH
+    scaled: NDArray[np.float32],  # SCRATCH (2, rank * per_round * LANES)
     tile_sums: NDArray[np.float32],  # SCRATCH (LANES * LANES,)
     first: int,  # column of the layer
+    n_panels: int,  # one or two
     is_first: bool,  # round of the step
     sums: NDArray[np.float64],  # INOUT
 ) -> None:
-    """Add coefficient times a bᵀ, summed over a round's perturbations, to the sums of a panel of weights."""
+    """Add coefficient times a bᵀ, summed over a round's perturbations, to the sums of a panel of weights, or of two."""
     rows, here = layer[_ROWS], layer[_MASTER] + first * layer[_ROWS]
-    panel = panels.b[layer[_B_PANEL] + first // LANES]
-    _scale_panel(panel, rank, panels.per_round, n_used, coefficients, layer[_COLUMNS] - first, scaled)
+    size, distance = rank * n_used * LANES, rows * LANES
+    for k in range(n_panels):
+        panel, left = panels.b[layer[_B_PANEL] + first // LANES + k], layer[_COLUMNS] - first - k * LANES
+        _scale_panel(panel, rank, panels.per_round, n_used, coefficients, left, scaled[k * size :])
     if is_first:
-        sums[here : here + rows * LANES] = 0.0
+        sums[here : here + n_panels * distance] = 0.0
     for begin in range(0, n_used, _SUMMED_AT_ONCE):  # outermost: so many rows of a panel stay in a level-1 cache
         n = min(_SUMMED_AT_ONCE, n_used - begin)
         for row in range(0, rows, LANES):
             a, to = panels.a[layer[_A_PANEL] + row // LANES], here + row * LANES
+            left = rows - row
             for i in range(rank):
                 at, b_at = (i * panels.per_round + begin) * LANES, (i * n_used + begin) * LANES
-                if rows - row > 8:
-                    _sum_sixteen(a, at, scaled, b_at, n, tile_sums, sums, to, min(LANES, rows - row))
-                elif rows - row > 4:
-                    _sum_eight(a, at, scaled, b_at, n, tile_sums, sums, to, rows - row)
+                if n_panels == 2:
+                    c_at = b_at + size
+                    for half in range(0, min(left, LANES), 8):
+                        there, live = to + half * LANES, min(8, left - half)
+                        _sum_two(a, at + half, scaled, b_at, c_at, n, tile_sums, sums, there, distance, live)
+                elif left > 8:
+                    _sum_sixteen(a, at, scaled, b_at, n, tile_sums, sums, to, min(LANES, left))
+                elif left > 4:
+                    _sum_eight(a, at, scaled, b_at, n, tile_sums, sums, to, left)
                 else:
-                    _sum_four(a, at, scaled, b_at, n, tile_sums, sums, to, rows - row)
+                    _sum_four(a, at, scaled, b_at, n, tile_sums, sums, to, left)
 
 
 @helper_function
@@ -423,10 +462,12 @@ def sum_share(
         moves = own_end == n and math.isfinite(trials.total_loss[place])
         coefficients = trials.coefficients[place, first:own_end]
         for unit in range(worker, len(units), workers):
-            layer, column = blocks.layers[units[unit, 0]], units[unit, 1]
-            sum_panel(layer, panels, rank, own_end - first, coefficients, scaled, tile, column, first == 0, sums)
+            layer, column, n_panels = blocks.layers[units[unit, 0]], units[unit, 1], units[unit, 2]
+            n_used, is_first = own_end - first, first == 0
+            sum_panels(layer, panels, rank, n_used, coefficients, scaled, tile, column, n_panels, is_first, sums)
             if moves:
-                move_panel(layer, rule, weights, sums, factor, column, step)
+                for k in range(n_panels):
+                    move_panel(layer, rule, weights, sums, factor, column + k * LANES, step)
 
 
 @helper_function
@@ -452,7 +493,7 @@ def take_steps(
     family: Family,
     trials: LowRankTrials,
     order: NDArray[np.int64],  # INOUT (n,), places of the trials that take steps, those of equal timesteps together
-    units: NDArray[np.int64],  # IN (n, 2), layer and first column of the panels of weights
+    units: NDArray[np.int64],  # IN (n, 3), layer, first column and number of some panels of weights
     memory: LowRankMemory,
     passes: Passes,
     first_step: int,

@@ -32,6 +32,7 @@ from freewalk.kernels.model.walk import Data, Progress, WalkConfiguration
 
 _PANEL_BYTES = 1 << 26  # of the vectors kept from one part of a step to the next
 _PAIRS_OF_A_ROUND = 1 << 20
+_PANELS_FOR_TWO = 6
 _GROUPS = 4  # lane groups that share what is loaded of the weights
 
 
@@ -94,12 +95,11 @@ class LowRankMachine:
         largest = max((w._configuration for w in walks), key=lambda c: c.batch_size)
         self._longest = max((w._shape for w in walks), key=lambda shape: shape.timesteps)
         self._blocks = blocks
-        kind = configuration.noise, rank, configuration.directions
+        kind = configuration.kind, rank, configuration.directions
         self._factors = factor_source(blocks, *kind, int(walk._seed))
         self._family = family_of(configuration)
         self._panels = make_panels(blocks, rank, perturbations_of_a_round(largest, blocks))
-        units = [(k, first) for k, layer in enumerate(blocks.layers) for first in range(0, layer[COLUMNS], LANES)]
-        self._units = np.array(units, dtype=np.int64)
+        self._units = _units_of(blocks)
         self._trials = _trials_of(walks, min(self._panels.per_round, largest.n_perturbations))
         for place, own in enumerate(walks):
             weights = self._trials.master, self._trials.single, self._trials.first, self._trials.second
@@ -143,6 +143,16 @@ class LowRankMachine:
                 losses,
             )
         return [Progress(int(steps[place]), float(losses[place])) for place in places]
+
+
+def _units_of(blocks: Blocks) -> NDArray[np.int64]:
+    """Return the panels of weights that a thread sums at once: two, where that leaves enough for many threads."""
+    units: list[tuple[int, int, int]] = []
+    for k, layer in enumerate(blocks.layers):
+        at_once = 2 if layer[COLUMNS] > _PANELS_FOR_TWO * LANES else 1
+        firsts = range(0, layer[COLUMNS], at_once * LANES)
+        units += [(k, first, min(at_once, -(-(layer[COLUMNS] - first) // LANES))) for first in firsts]
+    return np.array(units, dtype=np.int64)
 
 
 def family_of(configuration: WalkConfiguration) -> Family:
@@ -213,7 +223,7 @@ def _make_memory(
         turned=aligned(workers, LANES * LANES),
         groups_of=np.zeros((workers, vectors), dtype=np.int64),
         scales=np.zeros((workers, vectors), dtype=np.float32),
-        scaled=aligned(workers, rank * per_round * LANES),
+        scaled=aligned(workers, 2 * rank * per_round * LANES),
         tile=aligned(workers, LANES * LANES),
         stop=stop,
     )
@@ -253,7 +263,7 @@ def perturbations_key(configuration: WalkConfiguration) -> Hashable:
     """Return what trials must have in common to be run together."""
     c = configuration
     rows = c.timesteps if c.share_data else 0  # shared data are loaded once
-    return c.noise, c.rank, c.directions, c.datapoints, c.share_data, c.sides, c.shaping, rows
+    return c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.sides, c.shaping, rows
 
 
 def compile_kernels(threads: int) -> None:

@@ -57,7 +57,7 @@ class CpuPack:
         if not trials:
             raise ValueError("a pack needs at least one trial")
         _check_same("seed", [trial.seed for trial in trials])
-        _check_same("kind of noise", [trial.configuration.noise for trial in trials])
+        _check_same("kind of noise", [trial.configuration.kind for trial in trials])
         self.network = network
         self._stop = np.zeros(1, dtype=np.uint8)
         self._walks = self._join(network, data, trials, evaluation_points, mask)

@@ -75,6 +75,8 @@ def shape_at(shape: Shape, trials: Settings, place: int) -> Shape:
         shape.softmax,
         shape.cross_entropy,
         shape.hidden_tanh,
+        shape.runs,
+        shape.layers,
     )
 
 
@@ -153,7 +155,7 @@ def _run_tile_of_all(
     first = tile * groups * _LANES
     used = min(groups, (largest - first + _LANES - 1) // _LANES)
     for group in range(used):
-        at = group * shape.n_to * shape.n_rows * _LANES
+        at = group * trials.single.shape[1] * _LANES
         draw(shape, noise_source, first + group * _LANES, step, workspace.noise[0], at)
     loaded = 0
     for place in order:

@@ -73,7 +73,7 @@ class CpuTrainer(ABC):
         self._allowed = mask
         self._seed = np.uint64(seed)
         self._evaluation_points = evaluation_points
-        self._shape = shape_of(network, configuration.timesteps)
+        self._shape = self._make_shape()
         self._training = Source(data.address, data.argument, int(Stream.DATA), NO_ARRAY, NO_ARRAY)
         self._held_out = self._training._replace(stream=int(Stream.EVALUATION_DATA))
         start = initial_weights(network.n_from, network.n_to, seed) if initial is None else initial.astype(np.float64)
@@ -87,6 +87,9 @@ class CpuTrainer(ABC):
         self._stop = np.zeros(1, dtype=np.uint8)
         self._n_parts = self._prepare()
         self.use_threads(threads)
+
+    def _make_shape(self) -> Shape:
+        return shape_of(self.network, self._configuration.timesteps)
 
     def _arrange(self) -> tuple[Blocks, Places]:
         """Return how the network is measured: a layered one layer by layer, any other with all weights."""
@@ -200,8 +203,8 @@ class CpuTrainer(ABC):
 
 
 def by_position(mask: NDArray[np.bool_] | None, shape: Shape) -> NDArray[np.bool_]:
-    """Return a mask as the kernels hold it."""
-    return NO_MASK if mask is None else to_padded(mask, shape)
+    """Return a mask as the kernels hold it; a layered network has no weights that need one."""
+    return NO_MASK if mask is None or len(shape.layers) else to_padded(mask, shape)
 
 
 def exercise(trainer: CpuTrainer) -> None:

@@ -12,6 +12,7 @@ from freewalk.kernels.cpu.evaluate import measure_each, run_network
 from freewalk.kernels.cpu.layout import (
     MAX_GROUPS,
     NO_ARRAY,
+    Shape,
     Source,
     make_sums,
     make_workspace,
@@ -36,9 +37,12 @@ class CpuWalk(CpuTrainer):
 
     _configuration: WalkConfiguration
 
+    def _make_shape(self) -> Shape:
+        return shape_of(self.network, self._configuration.timesteps, self._allowed)
+
     def _prepare(self) -> int:
         self._rule = rule_of(self._configuration)
-        self._noise = noise_source(self._configuration.noise, int(self._seed), by_position(self._allowed, self._shape))
+        self._noise = noise_source(self._configuration.kind, int(self._seed), by_position(self._allowed, self._shape))
         self._tiling = tiling_of(self._shape, self._configuration.batch_size)
         self._sums = make_sums(self._shape, self._tiling)
         return self._tiling.n_chunks

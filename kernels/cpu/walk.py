@@ -64,7 +64,7 @@ def run_group(
 
     Lanes past the end of the batch get the coefficient 0 and no loss.
     """
-    at = group * shape.n_to * shape.n_rows * LANES
+    at = group * len(weights) * LANES
     lowered, loss = _differences(shape, rule, weights, scratch, at)
     losses_at = tiling.groups * LANES
     store(scratch.coefficients, group * LANES, lowered)

@@ -11,14 +11,14 @@ from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function
 from freewalk.kernels.cuda.noise import make_noise_kernel
 from freewalk.kernels.cuda.tables import on_device
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise, Stream
+from freewalk.kernels.model.noise import DEFAULT_NOISE, Kind, Stream
 from freewalk.kernels.model.walk import Data
 
 _THREADS = 128
 
 
 def unit_noise_on_device(
-    network: FreeNetwork, *, seed: int, step: int, datapoints: NDArray[np.integer], noise: Noise = DEFAULT_NOISE
+    network: FreeNetwork, *, seed: int, step: int, datapoints: NDArray[np.integer], noise: Kind = DEFAULT_NOISE
 ) -> NDArray[np.float32]:
     """Return what the device draws where freewalk.kernels.model.noise.unit_perturbations says what it should draw.
 

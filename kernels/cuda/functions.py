@@ -52,6 +52,20 @@ def philox(
 
 
 @device_function
+def next_word(
+    s0: np.uint32, s1: np.uint32, s2: np.uint32, s3: np.uint32
+) -> tuple[np.uint32, np.uint32, np.uint32, np.uint32, np.uint32]:
+    """Return the next output of xoshiro128++ and the state after it."""
+    total = np.uint32((np.uint64(s0) + np.uint64(s3)) & _LOW)
+    turned = np.uint32(np.uint32(total << np.uint32(7)) | (total >> np.uint32(25)))
+    word = np.uint32((np.uint64(turned) + np.uint64(s0)) & _LOW)
+    shifted = np.uint32(s1 << np.uint32(9))
+    s2, s3 = np.uint32(s2 ^ s0), np.uint32(s3 ^ s1)
+    s1, s0 = np.uint32(s1 ^ s2), np.uint32(s0 ^ s3)
+    return word, s0, s1, np.uint32(s2 ^ shifted), np.uint32(np.uint32(s3 << np.uint32(11)) | (s3 >> np.uint32(21)))
+
+
+@device_function
 def _split(x: np.float32) -> tuple[np.float32, np.float32]:
     """Return (exponent, m - 1) of a positive normal x = m * 2**exponent with m in [sqrt(1/2), sqrt(2))."""
     above = np.int32(x.view(np.int32) - _SQRT_HALF_BITS)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.functions import box_muller, philox, sign
+from freewalk.kernels.cuda.functions import box_muller, next_word, philox, sign
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function
-from freewalk.kernels.model.noise import NOISES, Noise, Stream, blocks_per_column
+from freewalk.kernels.model.noise import NOISES, RUN, Kind, Stream, blocks_per_column
 
 _PERTURBATIONS = np.uint32(Stream.PERTURBATIONS)
 
@@ -54,16 +54,35 @@ def _make_write_signs(first: int, n: int) -> Any:
     return write
 
 
+def _make_write_runs(first: int, n: int) -> Any:
+    """Four rows, of the next words of a state, and then the others, written out as by `_draw_from`."""
+    write_four = _make_write_normals(first, 4)
+    following = _make_write_runs(first + 4, n - 4) if n > 4 else _draw_nothing
+
+    @device_function
+    def write(noise: Any, s0: np.uint32, s1: np.uint32, s2: np.uint32, s3: np.uint32, part: int) -> None:
+        w0, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
+        w1, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
+        w2, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
+        w3, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
+        write_four(noise, w0, w1, w2, w3, part)
+        following(noise, s0, s1, s2, s3, part)
+
+    return write
+
+
 NORMALS = Draw(4, _make_write_normals)
 SIGNS = Draw(32, _make_write_signs)
+RUNS = Draw(RUN, _make_write_runs)
 
 
-def _draw_of(kind: Noise) -> Draw:
+def draw_of(kind: Kind) -> Draw:
+    """Return how a kind of noise is made."""
     found: Draw = globals()[NOISES[kind].cuda]
     return found
 
 
-def make_draw_column(n_rows: int, kind: Noise) -> Any:
+def make_draw_column(n_rows: int, kind: Kind) -> Any:
     """Return a device function that leaves the noise of one column's rows in a thread's own array.
 
     The number of rows, a multiple of four, is compiled in, so that the array lives in registers.
@@ -77,13 +96,13 @@ def make_draw_column(n_rows: int, kind: Noise) -> Any:
     return draw_column
 
 
-def _draw_from(row: int, n_rows: int, kind: Noise) -> Any:
+def _draw_from(row: int, n_rows: int, kind: Kind) -> Any:
     """Return a device function that draws the rows `row` .. `n_rows` - 1 of a column, given the words of their block.
 
     Each draws a part of a block and calls the next. That is a loop written out, which the compiler does not do by
     itself with so large a body: a loop that stays would put the noise into memory.
     """
-    rows, make_write = _draw_of(kind)
+    rows, make_write = draw_of(kind)
     rows_of_a_block, blocks = NOISES[kind].rows, blocks_per_column(n_rows, kind)
     block, part = row // rows_of_a_block, row % rows_of_a_block // rows
     write = make_write(row, min(rows, n_rows - row))
@@ -116,12 +135,12 @@ def _draw_nothing(*arguments: Any) -> None:
     pass
 
 
-def make_values(kind: Noise) -> Any:
+def make_values(kind: Kind) -> Any:
     """Return (rows, device function): the function leaves that many rows' noise of one column in a thread's own array.
 
     Rows begin at a multiple of the number returned; n_rows, the rows of a column, is a runtime value.
     """
-    rows, make_write = _draw_of(kind)
+    rows, make_write = draw_of(kind)
     rows_of_a_block, write = NOISES[kind].rows, make_write(0, rows)
     last_part = rows_of_a_block // rows - 1
 
@@ -138,7 +157,7 @@ def make_values(kind: Noise) -> Any:
 
 
 @cache
-def make_noise_kernel(kind: Noise) -> Any:
+def make_noise_kernel(kind: Kind) -> Any:
     """Return a kernel that writes unit perturbations, for checks: one thread for each datapoint and column."""
     rows, values = make_values(kind)
 

@@ -187,6 +187,22 @@ def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, index, value), codegen
 
 
+@intrinsic
+def store_half(typing_context: Any, array: Any, index: Any, value: Any, half: Any) -> Any:
+    """Write the first eight lanes of an f32x16, half 0, or the last eight, half 1, to `array[index : index + 8]`."""
+    if not isinstance(half, types.IntegerLiteral):
+        raise RequireLiteralValue(half)
+    order = [half.literal_value * LANES // 2 + lane for lane in range(LANES // 2)]
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        part = builder.shuffle_vector(args[2], args[2], ir.Constant(ir.VectorType(_INT32, LANES // 2), order))
+        position = context.cast(builder, args[1], sig.args[1], types.intp)
+        builder.store(part, _address(context, builder, sig.args[0], args[0], position, part.type), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, index, value, half), codegen
+
+
 # Arithmetic ----------------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +288,19 @@ def _make_shift(instruction: str) -> Any:
 shift_left = _make_shift("shl")
 shift_right = _make_shift("lshr")
 shift_right_signed = _make_shift("ashr")
+
+
+@intrinsic
+def shift_right_joined(typing_context: Any, high: Any, low: Any, distance: Any) -> Any:
+    """Return the low halves of the 64 bits that two u32x16 make, shifted right by any distance modulo 32."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        by = _splat(builder, u32x16, context.cast(builder, args[2], sig.args[2], types.uint32))
+        function_type = ir.FunctionType(u32x16.llvm, [u32x16.llvm] * 3)
+        function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.fshr.v{LANES}i32")
+        return builder.call(function, [args[0], args[1], by])
+
+    return u32x16(high, low, distance), codegen
 
 
 def _make_conversion(instruction: str, source: LanesType, target: LanesType) -> Any:

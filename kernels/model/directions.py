@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import (
     NOISES,
-    Noise,
+    Kind,
     Stream,
     counters,
     philox,
@@ -74,7 +74,7 @@ def unit_directions(
     blocks: tuple[Block, ...],
     shape: tuple[int, int],
     *,
-    noise: Noise,
+    noise: Kind,
     rank: int | None,
     directions: Directions,
     seed: int,
@@ -90,7 +90,7 @@ def unit_directions(
     shape
         (n_from, n_to) of the weight matrix.
     noise, rank, directions
-        As in `WalkConfiguration`.
+        As in `WalkConfiguration`; the kind of noise.
     seed, step
         Which trial and which weight update.
     indices
@@ -124,7 +124,7 @@ def unit_directions(
 
 
 def factors(
-    blocks: tuple[Block, ...], *, noise: Noise, rank: int, seed: int, step: int, indices: Indices
+    blocks: tuple[Block, ...], *, noise: Kind, rank: int, seed: int, step: int, indices: Indices
 ) -> tuple[Array, Array]:
     """Return the independent vectors a (K, rank, rows of all blocks) and b (K, rank, columns of all blocks)."""
     lengths = [sum(sizes) for sizes in zip(*(block.shape for block in blocks), strict=True)]

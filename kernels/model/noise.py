@@ -7,6 +7,10 @@ words and a key of two into four words of random bits. The key is the 64-bit see
 A column of the weight matrix has blocks of its own: block `column * blocks_per_column(n_from, noise) + k` serves 4 rows
 of Gaussian noise or 128 rows of Rademacher signs. So a GPU thread that owns a column needs nobody else's words.
 
+Gaussian noise has a second generator, for speed: the four words of a block are then the state of xoshiro128++ (Blackman
+and Vigna: Scrambled linear pseudorandom number generators, ACM TOMS 47(4), 2021), whose outputs serve RUN rows. The
+state of zeros, which it would not leave, comes once in 2**128 blocks.
+
 This module is the obvious NumPy version in float64; the fast kernels are tested against it. NOISES below is the one
 table of the kinds of noise: a new kind is a row there and the functions that the row names.
 """
@@ -27,6 +31,8 @@ MULTIPLIER_1 = 0xCD9E8D57
 WEYL_0 = 0x9E3779B9
 WEYL_1 = 0xBB67AE85
 ROUNDS = 10
+RUN = 64
+"""Rows that one state of xoshiro128++ serves."""
 
 
 class Stream(IntEnum):
@@ -88,6 +94,28 @@ def philox(counter: ArrayLike, seed: int) -> NDArray[np.uint32]:
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
+def next_word(s0: Any, s1: Any, s2: Any, s3: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """Return the next output of xoshiro128++ and the state after it, all uint64 below 2**32: arrays, or for Numba."""
+    low, up = np.uint64(0xFFFFFFFF), np.uint64(32)
+    turned = ((s0 + s3) & low) << np.uint64(7)
+    word = ((turned | turned >> up) + s0) & low
+    shifted = s1 << np.uint64(9) & low
+    s2, s3 = s2 ^ s0, s3 ^ s1
+    s1, s0 = s1 ^ s2, s0 ^ s3
+    turned = s3 << np.uint64(11)
+    return word, s0, s1, s2 ^ shifted, (turned | turned >> up) & low
+
+
+def xoshiro(states: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
+    """Return the first n outputs of xoshiro128++ for (..., 4) states, (..., n)."""
+    s0, s1, s2, s3 = np.moveaxis(states.astype(np.uint64), -1, 0)
+    words = []
+    for _ in range(n):
+        word, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
+        words.append(word)
+    return np.stack(words, axis=-1).astype(np.uint32)
+
+
 def counters(block: ArrayLike, datapoint: ArrayLike, step: ArrayLike, stream: Stream) -> NDArray[np.uint64]:
     """Return the (..., 4) counters of broadcast blocks, datapoints and steps."""
     parts = np.broadcast_arrays(block, datapoint, step, int(stream))
@@ -114,6 +142,12 @@ def normal_from_words(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     normals: NDArray[np.float64] = pairs.reshape(words.shape)
     return normals
+
+
+def normal_from_states(words: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Return RUN standard normals for each four words, the state of xoshiro128++; (..., 4n) to (..., RUN n)."""
+    drawn = xoshiro(words.reshape(*words.shape[:-1], -1, 4), RUN)
+    return normal_from_words(drawn.reshape(*words.shape[:-1], -1))
 
 
 def sign_from_words(words: NDArray[np.uint32]) -> NDArray[np.float64]:
@@ -145,6 +179,26 @@ def write_signs(words: Any, out: Any, first: int, stride: int, n: int) -> None:
         out[first + k * stride] = 1.0 - 2.0 * bit
 
 
+Compile = Callable[[Any], Any]
+
+
+def make_write_run(compiled: Compile) -> Any:
+    """Return what writes the first n of the RUN normals of a state, as `write_normals` does."""
+    following, write_four = compiled(next_word), compiled(write_normals)
+
+    def write_run(words: Any, out: Any, first: int, stride: int, n: int) -> None:
+        s0, s1, s2, s3 = np.uint64(words[0]), np.uint64(words[1]), np.uint64(words[2]), np.uint64(words[3])
+        for row in range(0, n, 4):
+            w0, s0, s1, s2, s3 = following(s0, s1, s2, s3)
+            w1, s0, s1, s2, s3 = following(s0, s1, s2, s3)
+            w2, s0, s1, s2, s3 = following(s0, s1, s2, s3)
+            w3, s0, s1, s2, s3 = following(s0, s1, s2, s3)
+            four = (np.uint32(w0), np.uint32(w1), np.uint32(w2), np.uint32(w3))
+            write_four(four, out, first + row * stride, stride, min(4, n - row))
+
+    return write_run
+
+
 @dataclass(frozen=True)
 class NoiseKind:
     """All that is known of a kind of noise, of mean 0 and variance 1 before stddev scales it."""
@@ -157,8 +211,9 @@ class NoiseKind:
     """A draw on one core of the processor that `freewalk.harness.methods.cost` speaks of."""
     from_words: Callable[[NDArray[np.uint32]], NDArray[np.float64]]
     """The reference: (..., 4 n) words to (..., rows n) values."""
-    write: Callable[[Any, Any, int, int, int], None]
-    """One block in float64, plain Python that Numba compiles: for the walk on any model."""
+    make_write: Callable[[Compile], Any]
+    """Given what compiles the functions that it calls, the plain Python that writes one block in float64, for Numba to
+    compile: for the walk on any model."""
     cpu: str
     """Name in freewalk.kernels.cpu.noise of the function that stores one block for sixteen datapoints."""
     cuda: str
@@ -166,17 +221,25 @@ class NoiseKind:
 
 
 Noise = Literal["gaussian", "rademacher"]
-NOISES: dict[Noise, NoiseKind] = {
-    "gaussian": NoiseKind("normal", 4, 0.65e-9, normal_from_words, write_normals, "store_normals", "NORMALS"),
-    "rademacher": NoiseKind("plus or minus stddev", 128, 0.05e-9, sign_from_words, write_signs, "store_signs", "SIGNS"),
+Generator = Literal["philox", "xoshiro"]
+Kind = Literal["gaussian", "rademacher", "gaussian-xoshiro"]
+NOISES: dict[Kind, NoiseKind] = {
+    "gaussian": NoiseKind("normal", 4, 0.65e-9, normal_from_words, lambda _: write_normals, "store_normals", "NORMALS"),
+    "rademacher": NoiseKind(
+        "plus or minus stddev", 128, 0.05e-9, sign_from_words, lambda _: write_signs, "store_signs", "SIGNS"
+    ),
+    "gaussian-xoshiro": NoiseKind(
+        "normal, by xoshiro128++", RUN, 0.45e-9, normal_from_states, make_write_run, "store_run_of_normals", "RUNS"
+    ),
 }
-"""The kinds of noise by name; the first is the default."""
-DEFAULT_NOISE: Noise = next(iter(NOISES))
-NOISE_CODES: dict[Noise, int] = {name: code for code, name in enumerate(NOISES)}
+"""The kinds of noise by name: a distribution, with another generator's name behind it."""
+DEFAULT_NOISE: Noise = "gaussian"
+DEFAULT_GENERATOR: Generator = "philox"
+NOISE_CODES: dict[Kind, int] = {name: code for code, name in enumerate(NOISES)}
 """What compiled code knows the kinds by."""
 
 
-def blocks_per_column(n_from: int, noise: Noise) -> int:
+def blocks_per_column(n_from: int, noise: Kind) -> int:
     """Return the number of blocks of a weight column with n_from rows."""
     return -(-n_from // NOISES[noise].rows)
 
@@ -188,7 +251,7 @@ def unit_perturbations(
     seed: int,
     step: int,
     datapoints: NDArray[np.integer],
-    noise: Noise = DEFAULT_NOISE,
+    noise: Kind = DEFAULT_NOISE,
 ) -> NDArray[np.float64]:
     """Return the perturbations D_b / stddev of some datapoints at one step.
 

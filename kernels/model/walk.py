@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISES, Noise
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Kind, Noise
 
 Update = Literal["raw", "normalised"]
 Optimizer = Literal["sgd", "momentum", "adam"]
@@ -84,6 +84,8 @@ class WalkConfiguration:
     """`one` compares W + D with W; `two` compares W + D with W - D."""
     noise: Noise = DEFAULT_NOISE
     """Distribution of the independent numbers that a perturbation is made of."""
+    generator: Generator = DEFAULT_GENERATOR
+    """Of Gaussian numbers: `xoshiro` takes less time, and draws others."""
     rank: int | None = None
     """Of a perturbation, a sum of so many products of two random vectors; None: every weight's own number."""
     directions: Directions = "independent"
@@ -103,8 +105,8 @@ class WalkConfiguration:
         if self.update == "normalised" and self.stddev == 0:
             raise ValueError("stddev must be above 0 with update=normalised, which divides by it")
         check_learning_rates(self, "learning_rate")
-        words = {"directions": get_args(Directions), "shaping": get_args(Shaping)}
-        check_words(self, update=get_args(Update), sides=get_args(Sides), noise=tuple(NOISES), **words)
+        words = {"directions": get_args(Directions), "shaping": get_args(Shaping), "generator": get_args(Generator)}
+        check_words(self, update=get_args(Update), sides=get_args(Sides), noise=get_args(Noise), **words)
         check_counts(self, "batch_size", "timesteps", "schedule_steps", "datapoints")
         self._check_family()
 
@@ -118,6 +120,13 @@ class WalkConfiguration:
                 f"batch_size must be a multiple of datapoints ({self.datapoints}), so that every perturbation sees"
                 f" as many; got {self.batch_size}, take {nearest}"
             )
+        if self.generator != DEFAULT_GENERATOR and self.noise != "gaussian":
+            raise ValueError(f"generator={self.generator} needs noise=gaussian, got noise={self.noise}")
+        if self.generator != DEFAULT_GENERATOR and not self.is_plain:
+            raise ValueError(
+                f"generator={self.generator} draws full perturbations, one for each datapoint: it needs rank=full,"
+                " directions=independent, datapoints=1, share_data=no and shaping=none"
+            )
         if self.shaping != "none":
             if self.update == "raw":
                 raise ValueError(f"shaping={self.shaping} needs update=normalised: it leaves no loss to step by")
@@ -126,6 +135,11 @@ class WalkConfiguration:
                     f"shaping={self.shaping} compares perturbations and needs at least 2 a step; batch_size"
                     f" {self.batch_size} with datapoints {self.datapoints} makes one"
                 )
+
+    @property
+    def kind(self) -> Kind:
+        """What its perturbations are drawn as: the row of `freewalk.kernels.model.noise.NOISES`."""
+        return self.noise if self.generator == DEFAULT_GENERATOR else "gaussian-xoshiro"
 
     @property
     def n_perturbations(self) -> int:

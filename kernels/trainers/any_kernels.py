@@ -43,7 +43,7 @@ class Pieces(NamedTuple):
     """Write the loss of each datapoint."""
 
 
-_write_block = choice([inline_function(kind.write) for kind in NOISES.values()])
+_write_block = choice([inline_function(kind.make_write(inline_function)) for kind in NOISES.values()])
 
 
 @inline_function

@@ -20,9 +20,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from freewalk.kernels.model.directions import Block, unit_directions
 from freewalk.kernels.model.noise import (
+    DEFAULT_GENERATOR,
     DEFAULT_NOISE,
     NOISE_CODES,
     NOISES,
+    Generator,
     Noise,
     Stream,
     counters,
@@ -65,7 +67,7 @@ class RandomWalk:
     n_weights
         Number of weights, or (n_from, n_to) for weights that lie row after row of a matrix. The shape decides the
         initial weights and which random number each weight gets: those of a free network of the same shape.
-    stddev, update, optimizer, learning_rate, momentum, schedule, schedule_steps, sides, noise
+    stddev, update, optimizer, learning_rate, momentum, schedule, schedule_steps, sides, noise, generator
         As for every walk, see `WalkConfiguration`; schedule_steps is where a cosine ends.
     rank, directions, shaping
         As there; a perturbation of low rank or orthogonal to others is a matrix of the shape n_weights.
@@ -104,6 +106,7 @@ class RandomWalk:
         schedule_steps: int = 1,
         sides: Sides = "one",
         noise: Noise = DEFAULT_NOISE,
+        generator: Generator = DEFAULT_GENERATOR,
         rank: int | None = None,
         directions: Directions = "independent",
         datapoints: int | Literal["all"] = 1,
@@ -139,6 +142,7 @@ class RandomWalk:
             schedule_steps=schedule_steps,
             sides=sides,
             noise=noise,
+            generator=generator,
             rank=rank,
             directions=directions,
             shaping=shaping,
@@ -268,9 +272,9 @@ class RandomWalk:
         """Return stddev squared times the estimated gradient, and the mean loss."""
         walk = self._configuration_for(len(xs))
         shaped = walk.shaping != "none"
-        weights, noise = self._weights.astype(self._dtype), NOISES[walk.noise]
+        weights, noise = self._weights.astype(self._dtype), NOISES[walk.kind]
         k, stddev, two_sided = walk.n_perturbations, walk.stddev, walk.sides == "two"
-        what = (*self.shape, NOISE_CODES[walk.noise], noise.rows, stddev, two_sided, walk.datapoints, walk.share_data)
+        what = (*self.shape, NOISE_CODES[walk.kind], noise.rows, stddev, two_sided, walk.datapoints, walk.share_data)
         step = Step(self._seed, self.step, *what)
         plus, other = np.empty(k), np.empty(k)
         of_a_piece = max(1, _DATAPOINTS_OF_A_PIECE // walk.datapoints)
@@ -307,7 +311,7 @@ class RandomWalk:
         units = unit_directions(
             (Block(np.arange(n_from), np.arange(n_to)),),
             self.shape,
-            noise=walk.noise,
+            noise=walk.kind,
             rank=walk.rank,
             directions=walk.directions,
             seed=self._seed,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu import low_rank_trial
 from freewalk.kernels.cpu.low_rank_trial import CpuLowRankPack, CpuLowRankWalk
 from freewalk.kernels.cpu.pack import CpuPack, compile_packs
 from freewalk.kernels.cpu.trainer import CpuTrainer
@@ -154,11 +155,16 @@ class Backend:
         pack: Pack = kind(network, data, trials, evaluation_points=evaluation_points, mask=mask)
         return pack
 
-    def warm_up(self, method: str = WalkConfiguration.method) -> float:
-        """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took."""
+    def warm_up(self, method: str = WalkConfiguration.method, *, low_rank: bool = False) -> float:
+        """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took.
+
+        The walk of low rank has kernels of its own.
+        """
         start = time.perf_counter()
         if method in METHODS:
             gradient_trainers.compile_kernels(method, float64=self.name == "reference")
+        elif self.name == "cpu" and low_rank:
+            low_rank_trial.compile_kernels(threads=1)
         elif self.name == "cpu":
             compile_kernels(threads=1)
             compile_packs()

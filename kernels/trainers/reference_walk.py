@@ -48,7 +48,7 @@ class ReferenceWalk(ReferenceTrainer):
         return unit_directions(
             blocks_of(self.network, self._mask),
             (self.network.n_from, self.network.n_to),
-            noise=configuration.noise,
+            noise=configuration.kind,
             rank=configuration.rank,
             directions=configuration.directions,
             seed=self._seed,

@@ -9,14 +9,14 @@ from freewalk.kernels.cpu.layout import noise_source, shape_of
 from freewalk.kernels.cpu.noise import DRAWS
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import DEFAULT_NOISE, Noise
+from freewalk.kernels.model.noise import DEFAULT_NOISE, Kind
 
 EXAMPLE = FreeNetwork(3, 2, 30, sequence_input=True)
 """The original program's example: 36 rows (no padding) and 32 columns."""
 
 
 def draw_many(
-    network: FreeNetwork, n_groups: int, *, seed: int, step: int = 0, first: int = 0, noise: Noise = DEFAULT_NOISE
+    network: FreeNetwork, n_groups: int, *, seed: int, step: int = 0, first: int = 0, noise: Kind = DEFAULT_NOISE
 ) -> NDArray[np.float32]:
     """Return what the walk draws for `n_groups` groups of sixteen datapoints, (16 * n_groups, n_from, n_to)."""
     shape = shape_of(network, 1)
@@ -29,7 +29,7 @@ def draw_many(
     return np.ascontiguousarray(by_column.transpose(0, 3, 2, 1)).reshape(-1, shape.n_from, shape.n_to)
 
 
-def draw_normals(n: int, *, seed: int, step: int = 0) -> NDArray[np.float64]:
+def draw_normals(n: int, *, seed: int, step: int = 0, noise: Kind = DEFAULT_NOISE) -> NDArray[np.float64]:
     """Return the first n standard normals of a step of the example network, datapoint by datapoint."""
     n_groups = -(-n // (EXAMPLE.n_weights * LANES))
-    return draw_many(EXAMPLE, n_groups, seed=seed, step=step).reshape(-1)[:n].astype(np.float64)
+    return draw_many(EXAMPLE, n_groups, seed=seed, step=step, noise=noise).reshape(-1)[:n].astype(np.float64)

@@ -78,7 +78,7 @@ RELATIVES: Mapping[str, Relative] = {
         {**_SPSA, "stddev": 0.001, "noise": "gaussian"},
         f"{_ALONG_TWO_SIDES}, d normal",
         "the gradient of the loss smoothed by the perturbations, without bias",
-        "none in a step; stddev and batch_size are the paper's, the learning rate is not: it is for networks of"
+        "nothing in a step; stddev and batch_size are the paper's, the learning rate is not: it is for networks of"
         " hundreds of weights, the paper's for billions",
         "S. Malladi, T. Gao, E. Nichani, A. Damian, J. D. Lee, D. Chen, S. Arora: Fine-tuning language models with just"
         " forward passes. NeurIPS 2023, arXiv:2305.17333",

@@ -34,6 +34,7 @@ BUDGET = Budget(epochs=6, steps_per_epoch=7, evaluation_points=32, target=-1.0)
 
 METHODS: dict[str, tuple[str, ...]] = {
     "walk": ("method=walk", "update=normalised", "optimizer=adam", "schedule=cosine"),
+    "walk xoshiro": ("method=walk", "generator=xoshiro"),
     "walk raw": ("method=walk", "stddev=0.5", "noise=rademacher"),
     "backprop": ("method=backprop", "optimizer=momentum"),
     "numerical": ("method=numerical",),

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import freewalk
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.text import duration, significant
 from freewalk.harness.engine import estimate as estimate_module
 from freewalk.harness.engine.estimate import Course, estimate, memory_mb, seconds_per_step
+from freewalk.harness.methods.cost import draw_cost
+from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Cell, Plan, Trial, expand
@@ -67,6 +70,53 @@ def test_a_step_costs_more_for_more_work(plan: MakePlan) -> None:
     assert seconds_per_step(cell(plan, "noise=rademacher")) < base
     ratio = seconds_per_step(cell(plan, "batch_size=3000")) / base
     assert ratio == pytest.approx(3)
+
+
+def test_a_perturbation_of_the_family_costs_what_it_draws(plan: MakePlan) -> None:
+    def draws(*specs: str) -> float:
+        one = cell(plan, *specs)
+        return draw_cost(resolve_problem(one.task, one.method, one.parameters))
+
+    full = draws("hidden=30")
+    assert draws("hidden=30", "datapoints=10") == pytest.approx(full / 10)
+    assert draws("hidden=30", "rank=1") == pytest.approx(full * (36 + 32) / (36 * 32))
+    assert draws("hidden=30", "rank=3") == pytest.approx(3 * draws("hidden=30", "rank=1"))
+    assert draws("hidden=30", "directions=orthogonal", "rank=1") < draws("hidden=30", "rank=1")
+    base = seconds_per_step(cell(plan, "hidden=30"))
+    for less in ("rank=1", "datapoints=10"):
+        assert seconds_per_step(cell(plan, "hidden=30", less)) < base
+    shared = seconds_per_step(cell(plan, "hidden=30", "rank=1", "datapoints=10", "share_data=yes"))
+    assert shared < 0.8 * seconds_per_step(cell(plan, "hidden=30", "rank=1", "datapoints=10"))
+
+
+def test_a_short_step_has_whole_perturbations(plan: MakePlan) -> None:
+    one = cell(plan, "batch_size=1000000", "datapoints=500000", "shaping=std", "hidden=300", "timesteps=100")
+    short = estimate_module._short_step(one)
+    walk = resolve_problem(short.task, short.method, short.parameters).configuration
+    assert walk.batch_size < 100_000
+    assert seconds_per_step(short) < 1.0
+
+
+def test_memory_is_that_of_the_kernels_that_run(plan: MakePlan) -> None:
+    full, low = cell(plan, "hidden=1000"), cell(plan, "hidden=1000", "rank=1", "batch_size=16")
+    assert memory_mb(low) < memory_mb(full)
+    assert memory_mb(cell(plan, "hidden=1000", "rank=1")) - memory_mb(low) == pytest.approx(984 * 2008 * 4 / 1e6)
+    many = cell(plan, "hidden=1000", "rank=64", "batch_size=1000000")
+    assert memory_mb(many) - memory_mb(low) < 70, "factors of a round, whatever the batch"
+    assert memory_mb(full, "reference") == pytest.approx(3 * 1000 * 1006 * 1002 * 8 / 1e6)
+
+
+def test_what_much_memory_takes_is_said_and_too_much_refused(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan("hidden=4096", tasks=["shifted-sums"], seeds=[0])
+    monkeypatch.setattr(estimate_module, "memory_bytes", lambda: 10**12)
+    said = estimate_module.refuse_too_large(made, CPU) or ""
+    assert re.fullmatch(r"1 trial at once: about \d\.\d GB of memory", said)
+    assert estimate_module.refuse_too_large(plan(tasks=["xor"], seeds=[0]), CPU) is None
+    monkeypatch.setattr(estimate_module, "memory_bytes", lambda: 10**9)
+    with pytest.raises(UsageError, match=r"hidden=4096 on task .* needs about \d GB of memory, this machine has 1 GB"):
+        estimate_module.refuse_too_large(made, CPU)
+    with pytest.raises(UsageError, match=r"hidden=4096, batch_size=1000 on .* fewer hidden neurons or a smaller batch"):
+        estimate_module.refuse_too_large(made, resolve_backend("reference"))
 
 
 def kinds_of_trials(plan: MakePlan) -> Plan:

@@ -7,6 +7,7 @@ import pytest
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
+from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan
 from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.noise import initial_weights
@@ -34,6 +35,37 @@ def test_a_free_network_has_the_tasks_sizes_and_every_weight(plan: MakePlan) -> 
     assert found.n_weights == (3 + 1 + 2 + 5) * (2 + 5)
     assert found.configuration == WalkConfiguration(stddev=0.5, batch_size=1000, timesteps=4)
     assert np.array_equal(found.initial_weights(3), initial_weights(11, 7, 3))
+
+
+def test_the_words_of_the_family_become_what_the_kernels_take(plan: MakePlan) -> None:
+    plain = resolved(plan, "xor", "walk").configuration
+    assert isinstance(plain, WalkConfiguration)
+    assert plain.is_plain
+    specs = ("rank=2", "datapoints=all", "share_data=yes", "batch_size=64")
+    walk = resolved(plan, "xor", "walk", *specs).configuration
+    assert isinstance(walk, WalkConfiguration)
+    assert (walk.rank, walk.datapoints, walk.share_data, walk.n_perturbations) == (2, 64, True, 1)
+    walk = resolved(plan, "xor", "walk", "directions=orthogonal", "datapoints=4", "shaping=ranks").configuration
+    assert isinstance(walk, WalkConfiguration)
+    assert (walk.rank, walk.directions, walk.datapoints, walk.shaping) == (None, "orthogonal", 4, "ranks")
+
+
+@pytest.mark.parametrize(
+    ("specs", "evaluations"),
+    [
+        ((), 2000),
+        (("sides=two",), 2000),
+        (("datapoints=10",), 2000),
+        (("datapoints=all", "sides=two"), 2000),
+        (("datapoints=10", "share_data=yes"), 1010),
+        (("datapoints=10", "share_data=yes", "sides=two"), 2000),
+        (("rank=1", "share_data=yes"), 1001),
+    ],
+)
+def test_a_step_costs_the_passes_that_it_makes(plan: MakePlan, specs: tuple[str, ...], evaluations: int) -> None:
+    found = resolved(plan, "xor", "walk", *specs)
+    assert found.evaluations_per_step == evaluations
+    assert Budget(evaluations=100_000).steps(found.evaluations_per_step) == 100_000 // evaluations
 
 
 def test_a_layered_network_is_a_masked_free_one(plan: MakePlan) -> None:

@@ -33,6 +33,7 @@ DEFAULTS = {
     "rank": "full",
     "directions": "independent",
     "noise": "gaussian",
+    "generator": "philox",
     "datapoints": 1,
     "share_data": "no",
     "shaping": "none",

@@ -82,6 +82,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "rank": "full",
         "directions": "independent",
         "noise": "gaussian",
+        "generator": "philox",
         "datapoints": 1,
         "share_data": "no",
         "shaping": "none",
@@ -110,6 +111,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "rank": "full",
         "directions": "independent",
         "noise": "gaussian",
+        "generator": "philox",
         "datapoints": 1,
         "share_data": "no",
         "shaping": "none",
@@ -187,6 +189,10 @@ def test_parameter_names_are_those_that_apply_somewhere() -> None:
             ["noise=rademacher", "directions=orthogonal"],
             "noise has no effect with directions=orthogonal; add directions=independent",
         ),
+        (
+            ["generator=xoshiro", "noise=rademacher"],
+            "generator has no effect with noise=rademacher; add noise=gaussian",
+        ),
         (["rank=1", "method=other"], "rank has no effect with method other; add method=walk"),
         (["bits=3"], "bits has no effect on xor; add a task that uses it: parity"),
         (["stddev=1", "method=other"], "stddev has no effect with method other; add method=walk"),
@@ -258,13 +264,14 @@ def test_trial_ids_name_what_decides_a_result() -> None:
         plan("update=raw", tasks=["xor"]),
         plan("architecture=2-3-1", tasks=["xor"]),
         plan("activation=tanh", tasks=["xor"]),
+        plan("generator=xoshiro", tasks=["xor"]),
         plan(tasks=["xor"], evaluations=10**6),
         plan(tasks=["xor"], evaluations=10**6 + 1),
     ]
     assert len({base} | {made.trials[0].trial_id for made in changed}) == len(changed) + 1
     assert plan(tasks=["xor"], backend="cpu").trials[0].trial_id == base
     # Written or not, what came later has no part in the name while it says how things were.
-    assert plan("architecture=free", "activation=sigmoid", tasks=["xor"]).trials[0].trial_id == base
+    assert plan("architecture=free", "activation=sigmoid", "generator=philox", tasks=["xor"]).trials[0].trial_id == base
     # Stored results are found again by these ids: a change here makes every store start over.
     text = (
         '["xor","walk",{"batch_size":1000,"hidden":30,"noise":"gaussian","sides":"one","stddev":0.01,'

@@ -6,6 +6,7 @@ mean of perturbation times loss difference, so losses off by 5 eps move it by 5 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ def cases(draw: st.DrawFn) -> Case:
         batch_size=draw(st.integers(1, 130)),
         timesteps=draw(st.integers(1, 7)),
         sides=draw(st.sampled_from(["one", "two"])),
-        noise=draw(st.sampled_from(["gaussian", "rademacher"])),
+        **draw(st.sampled_from([{"noise": "gaussian"}, {"noise": "rademacher"}, {"generator": "xoshiro"}])),
     )
     return Case(
         network,
@@ -102,7 +103,7 @@ def _check(case: Case) -> None:
 
     batch = np.arange(configuration.batch_size)
     noise = unit_perturbations(
-        network.n_from, network.n_to, seed=case.seed, step=case.step, datapoints=batch, noise=configuration.noise
+        network.n_from, network.n_to, seed=case.seed, step=case.step, datapoints=batch, noise=configuration.kind
     )
     wanted = raw_step(
         network,
@@ -141,6 +142,7 @@ SEVERAL_TILES = Case(
 HIDDEN_130 = Case(
     FreeNetwork(3, 2, 130), WalkConfiguration(stddev=0.05, batch_size=200, timesteps=3), scale=0.2, threads=2
 )
+HIDDEN_130_XOSHIRO = HIDDEN_130._replace(configuration=replace(HIDDEN_130.configuration, generator="xoshiro"))
 HIDDEN_130_SIGNS = Case(
     FreeNetwork(3, 2, 130, sequence_output=True),
     WalkConfiguration(stddev=0.05, batch_size=65, timesteps=2, noise="rademacher", sides="two"),
@@ -150,7 +152,9 @@ HIDDEN_130_SIGNS = Case(
 
 
 @pytest.mark.parametrize(
-    "case", [SEVERAL_TILES, HIDDEN_130, HIDDEN_130_SIGNS], ids=["several tiles", "130 hidden", "130 hidden, signs"]
+    "case",
+    [SEVERAL_TILES, HIDDEN_130, HIDDEN_130_SIGNS, HIDDEN_130_XOSHIRO],
+    ids=["several tiles", "130 hidden", "130 hidden, signs", "130 hidden, xoshiro"],
 )
 def test_large(case: Case) -> None:
     _check(case)

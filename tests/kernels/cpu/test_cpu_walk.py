@@ -18,7 +18,7 @@ from freewalk.kernels.cpu.evaluate import evaluate
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.data.task_functions import fill_arrays
-from freewalk.kernels.model.noise import Noise, Stream, initial_weights, unit_perturbations
+from freewalk.kernels.model.noise import Stream, initial_weights, unit_perturbations
 from freewalk.kernels.model.walk import Data, Schedule, Sides, WalkConfiguration
 from freewalk.kernels.reference import reference
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
@@ -50,17 +50,18 @@ RULES: list[dict[str, Any]] = [
     {"update": "normalised", "optimizer": "momentum", "learning_rate": 0.2, "momentum": 0.8},
     {"update": "normalised", "optimizer": "adam", "learning_rate": 0.05},
 ]
+KINDS: tuple[dict[str, Any], ...] = ({"noise": "gaussian"}, {"noise": "rademacher"}, {"generator": "xoshiro"})
 
 
 @pytest.mark.parametrize("rule", RULES, ids=["raw", "sgd", "momentum", "adam"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("sides", ["one", "two"])
-@pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "".join(*kind.values()))
 def test_ten_steps_are_those_of_the_reference(
-    data: Data, rule: dict[str, Any], schedule: Schedule, sides: Sides, noise: Noise
+    data: Data, rule: dict[str, Any], schedule: Schedule, sides: Sides, kind: dict[str, Any]
 ) -> None:
     """Updates agree to some 1e-6 of their size (float32 losses); Adam divides by small estimates, hence 1e-4."""
-    configuration = _configuration(schedule=schedule, schedule_steps=8, sides=sides, noise=noise, **rule)
+    configuration = _configuration(schedule=schedule, schedule_steps=8, sides=sides, **kind, **rule)
     cpu = _cpu_walk(configuration, data)
     judge = ReferenceWalk(cpu.network, configuration, data, seed=3, evaluation_points=50)
     start = judge.weights
@@ -131,7 +132,9 @@ def _bits(data: Data, calls: tuple[int, ...] = (30,), threads: int = 1, **change
     return walk.weights
 
 
-@pytest.mark.parametrize("rule", [RULES[0], RULES[2], RULES[3]], ids=["raw", "momentum", "adam"])
+@pytest.mark.parametrize(
+    "rule", [RULES[0], RULES[2], RULES[3], {"generator": "xoshiro"}], ids=["raw", "momentum", "adam", "xoshiro"]
+)
 @pytest.mark.parametrize("threads", [2, 3, 64])
 def test_the_bits_do_not_depend_on_the_threads(data: Data, rule: dict[str, Any], threads: int) -> None:
     before = numba.get_num_threads()
@@ -237,11 +240,11 @@ def test_zero_stddev_moves_nothing(data: Data) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=["raw", "sgd", "momentum", "adam"])
-@pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
-def test_masked_weights_stay_zero(data: Data, rule: dict[str, Any], noise: Noise) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "".join(*kind.values()))
+def test_masked_weights_stay_zero(data: Data, rule: dict[str, Any], kind: dict[str, Any]) -> None:
     network = SHIFTED_SUMS.network(5)
     mask = np.random.default_rng(0).random((network.n_from, network.n_to)) < 0.6
-    configuration = _configuration(noise=noise, **rule)
+    configuration = _configuration(**kind, **rule)
     walk = _cpu_walk(configuration, data, mask=mask)
     judge = ReferenceWalk(network, configuration, data, seed=3, evaluation_points=50, mask=mask)
     start = walk.weights

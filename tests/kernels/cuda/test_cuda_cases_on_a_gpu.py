@@ -14,6 +14,7 @@ from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cuda.device import why_unusable
 from freewalk.kernels.data.task_functions import compiled_fill, data_words, uniform
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.noise import NOISES
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Evaluation, WalkConfiguration
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
@@ -48,13 +49,13 @@ def random_datapoint(
             y[row, column] = uniform(words[0])
 
 
-@pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
+@pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("hidden", HIDDEN)
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_the_device_draws_the_addressed_noise(address: tuple[int, int, int], hidden: int, noise: str) -> None:
     seed, step, first = address
     error = noise_error(FreeNetwork(3, 2, hidden), seed, step, datapoints_from(first), noise)
-    assert error <= (NORMAL_TOLERANCE if noise == "gaussian" else 0)
+    assert error <= (0 if noise == "rademacher" else NORMAL_TOLERANCE)
 
 
 def test_a_million_normals_are_right_and_normal() -> None:
@@ -89,6 +90,9 @@ CASES = {
     "T 100": case(replace(BASE, timesteps=100)),
     "two-sided, Rademacher": case(SIGNS),
     "mask": case(MOMENTUM, masked=True),
+    "xoshiro": case(replace(MOMENTUM, generator="xoshiro")),
+    "xoshiro, hidden 63, mask": case(replace(BASE, generator="xoshiro"), 63, masked=True),
+    "xoshiro, hidden 150": case(replace(BASE, generator="xoshiro", sides="two", batch_size=60), 150, judge=CpuWalk),
     "hidden 254": case(replace(BASE, batch_size=60), 254, judge=CpuWalk),
     "xor, static": case(replace(MOMENTUM, timesteps=3), task="xor"),
     "softmax, cross-entropy, static": case(BASE, network=STATIC),

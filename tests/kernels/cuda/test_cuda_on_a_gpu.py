@@ -15,7 +15,7 @@ from drawing import EXAMPLE, draw_many
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cuda.device import why_unusable
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import unit_perturbations
+from freewalk.kernels.model.noise import NOISES, unit_perturbations
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.tasks.registry import TASKS
@@ -33,8 +33,8 @@ def _batch_size(hidden: int, size: int) -> int:
     return size // 8 if EMULATED and hidden > 45 else size
 
 
-def _case(hidden: int) -> Case:
-    walk = {**WALK, "batch_size": _batch_size(hidden, 500), "timesteps": 4, "learning_rate": 0.05}
+def _case(hidden: int, **more: Any) -> Case:
+    walk = {**WALK, **more, "batch_size": _batch_size(hidden, 500), "timesteps": 4, "learning_rate": 0.05}
     return Case("shifted-sums", {}, hidden, walk, steps=3)
 
 
@@ -52,7 +52,13 @@ def _cpu_walk(case: Case) -> CpuWalk:
     return CpuWalk(network_of(case), configuration_of(case), data, **options)
 
 
-@pytest.mark.parametrize("case", [*CASES.values(), *map(_case, SHAPES)], ids=[*CASES, *map(str, SHAPES)])
+RUNS_OF = {"xoshiro, two runs in registers": 62, "xoshiro, three runs": 150}
+RUNS = [_case(hidden, generator="xoshiro") for hidden in RUNS_OF.values()]
+
+
+@pytest.mark.parametrize(
+    "case", [*CASES.values(), *map(_case, SHAPES), *RUNS], ids=[*CASES, *map(str, SHAPES), *map(str, RUNS_OF)]
+)
 def test_a_trial_across_the_gpu_moves_as_on_the_cpu(case: Case) -> None:
     gpu, cpu = _cuda_walk(case), _cpu_walk(case)
     before = cpu.weights
@@ -95,7 +101,7 @@ def test_the_same_bits_twice_and_in_pieces(hidden: int) -> None:
     assert first.evaluate() == second.evaluate() == second.evaluate()
 
 
-@pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
+@pytest.mark.parametrize("noise", NOISES)
 def test_the_device_draws_the_addressed_noise(noise: Any) -> None:
     from freewalk.kernels.cuda.checks import unit_noise_on_device
 

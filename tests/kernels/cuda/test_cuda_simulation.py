@@ -19,8 +19,10 @@ from cuda_simulation import (
     ACROSS,
     BATCH,
     CASES,
+    FAMILY,
     NOISE_AT,
     NOISE_OF,
+    NOISES_DRAWN,
     POINTS,
     RESUMED,
     WAYS,
@@ -64,7 +66,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
 
 
 def _reference(name: str) -> ReferenceWalk:
-    case = CASES[name]
+    case = (CASES | {f"family/{name}": case for name, case in FAMILY.items()})[name]
     data = TASKS[case.task].problem(case.parameters).data()
     return ReferenceWalk(
         network_of(case), configuration_of(case), data, seed=case.seed, evaluation_points=POINTS, mask=mask_of(case)
@@ -89,6 +91,20 @@ def test_steps_agree_with_the_reference(simulated: Mapping[str, Any], name: str,
     _assert_same_step(simulated[f"{name}/{way}/weights"], walk, before)
 
 
+@pytest.mark.parametrize("name", [f"family/{name}" for name in FAMILY])
+def test_other_perturbations_agree_with_the_reference(simulated: Mapping[str, Any], name: str) -> None:
+    walk = _reference(name)
+    before = walk.weights
+    wanted = walk.train(2)
+    found = Progress(*simulated[f"{name}/progress"])
+    assert found.steps == wanted.steps
+    assert_close(found.loss, wanted.loss, atol=1e-6)
+    change = walk.weights - before
+    assert np.abs(change).max() > 0
+    np.testing.assert_allclose(simulated[f"{name}/weights"] - before, change, rtol=0, atol=1e-4 * np.abs(change).max())
+    np.testing.assert_allclose(simulated[f"{name}/evaluation"], walk.evaluate(), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", list(CASES))
 def test_evaluations_agree_with_the_reference(simulated: Mapping[str, Any], name: str) -> None:
     walk = _reference(name)
@@ -97,7 +113,7 @@ def test_evaluations_agree_with_the_reference(simulated: Mapping[str, Any], name
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("noise", "hidden"), [("gaussian", 4), ("rademacher", 4), ("rademacher", 150)])
+@pytest.mark.parametrize(("noise", "hidden"), NOISES_DRAWN)
 def test_the_noise_is_the_addressed_one(simulated: Mapping[str, Any], noise: Any, hidden: int) -> None:
     wanted = unit_perturbations(4 + 1 + hidden, 1 + hidden, datapoints=NOISE_OF, noise=noise, **NOISE_AT)
     np.testing.assert_allclose(simulated[f"noise/{noise}/{hidden}"], wanted, rtol=0, atol=2e-6)

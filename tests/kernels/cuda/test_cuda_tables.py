@@ -136,7 +136,8 @@ def test_a_table_is_copied_once_and_goes_with_its_last_trial() -> None:
     def trials(data: Data) -> Any:
         return DeviceTrials(FreeNetwork(2, 2, 3, softmax=True), data, [PackTrial(WALK, 0)], evaluation_points=1)
 
-    data, other = (rings(rows).problem({}).data() for rows in (100, 150))
+    # sizes of their own: what compiled kernels for another test may still hold its tables
+    data, other = (rings(rows).problem({}).data() for rows in (101, 151))
     tables = data.table, other.table
     with mock.patch.object(cuda, "to_device", noting):
         one, two, three = trials(data), trials(data), trials(other)

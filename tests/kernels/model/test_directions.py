@@ -8,7 +8,7 @@ import pytest
 from freewalk.kernels.model.directions import blocks_of, pairs_of_rows, unit_directions
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import NOISES, Noise
+from freewalk.kernels.model.noise import NOISES, Kind
 from freewalk.kernels.model.walk import Directions
 
 FREE = FreeNetwork(2, 1, 4)
@@ -21,7 +21,7 @@ def _draw(
     n: int,
     *,
     rank: int | None,
-    noise: Noise = "gaussian",
+    noise: Kind = "gaussian",
     directions: Directions = "independent",
     layered: bool = False,
 ) -> np.ndarray:
@@ -36,7 +36,7 @@ def _draw(
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("layered", [False, True])
 def test_perturbations_of_low_rank_are_uncorrelated_of_variance_1_and_of_that_rank(
-    noise: Noise, rank: int, layered: bool
+    noise: Kind, rank: int, layered: bool
 ) -> None:
     n = 20_000
     drawn = _draw(n, rank=rank, noise=noise, layered=layered)

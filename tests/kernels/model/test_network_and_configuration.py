@@ -51,6 +51,11 @@ def test_a_network_that_cannot_be(change: dict[str, Any], message: str) -> None:
         ({"batch_size": 2**32}, r"batch_size must be below 2\*\*32"),
         ({"timesteps": 0}, "timesteps must be at least 1, got 0"),
         ({"schedule_steps": 0}, "schedule_steps must be at least 1, got 0"),
+        ({"generator": "dice"}, "generator must be one of philox, xoshiro, got 'dice'"),
+        (
+            {"generator": "xoshiro", "noise": "rademacher"},
+            "generator=xoshiro needs noise=gaussian, got noise=rademacher",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_be(change: dict[str, Any], message: str) -> None:

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import normal_from_words, philox
+from freewalk.kernels.model.noise import NOISES, Kind, philox
 
 N = 1_000_000
 SEEDS = (0, 1, 2, 3, 2**32, 2**63 + 1)
 SMALLEST_P = 0.001
+GAUSSIANS: tuple[Kind, ...] = ("gaussian", "gaussian-xoshiro")
 Normals = NDArray[np.float64]
 
 
-@pytest.fixture(scope="module")
-def samples() -> dict[int, Normals]:
-    return {seed: draw_normals(N, seed=seed) for seed in SEEDS}
+@pytest.fixture(scope="module", params=GAUSSIANS)
+def samples(request: pytest.FixtureRequest) -> dict[int, Normals]:
+    return {seed: draw_normals(N, seed=seed, noise=request.param) for seed in SEEDS}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -92,9 +93,10 @@ def _assert_uncorrelated(a: Normals, b: Normals) -> None:
         assert abs(np.corrcoef(left, right)[0, 1]) < 4 / np.sqrt(len(a))
 
 
-def test_neighbours_do_not_correlate() -> None:
+@pytest.mark.parametrize("kind", GAUSSIANS)
+def test_neighbours_do_not_correlate(kind: Kind) -> None:
     def normals(seed: int = 17, step: int = 4, first: int = 0) -> Normals:
-        return draw_many(EXAMPLE, 48, seed=seed, step=step, first=first).astype(np.float64)
+        return draw_many(EXAMPLE, 48, seed=seed, step=step, first=first, noise=kind).astype(np.float64)
 
     z = normals()
     for distance in (1, 2, 8, 16):  # 2: the even and odd vectors of a group; 16: the next group
@@ -108,10 +110,11 @@ def test_neighbours_do_not_correlate() -> None:
     _assert_uncorrelated(z, normals(first=2**20))
 
 
-def test_all_weights_of_a_perturbation_are_pairwise_uncorrelated() -> None:
+@pytest.mark.parametrize("kind", GAUSSIANS)
+def test_all_weights_of_a_perturbation_are_pairwise_uncorrelated(kind: Kind) -> None:
     """The 1,128 correlations of 48 weights over 65,536 datapoints: none beyond 5, their squares sum as chi²."""
     network = FreeNetwork(1, 2, 4)  # 8 rows, 6 columns
-    z = draw_many(network, 4096, seed=23).reshape(-1, network.n_weights).astype(np.float64)
+    z = draw_many(network, 4096, seed=23, noise=kind).reshape(-1, network.n_weights).astype(np.float64)
     scores = np.corrcoef(z.T)[np.triu_indices(network.n_weights, 1)] * np.sqrt(len(z))
     assert np.abs(scores).max() < 5
     assert SMALLEST_P < stats.chi2.sf((scores**2).sum(), len(scores)) < 1 - SMALLEST_P
@@ -133,8 +136,9 @@ def test_signs_are_balanced_and_pairwise_independent(seed: int) -> None:
     assert abs(neighbours) < 4 * np.sqrt(signs[1:].size)
 
 
-def test_the_reference_normals_are_normal_too() -> None:
-    counters = np.zeros((N // 4, 4), dtype=np.uint64)
-    counters[:, 1] = np.arange(N // 4)
-    z = normal_from_words(philox(counters, 31)).ravel()
+@pytest.mark.parametrize("kind", GAUSSIANS)
+def test_the_reference_normals_are_normal_too(kind: Kind) -> None:
+    counters = np.zeros((N // NOISES[kind].rows, 4), dtype=np.uint64)
+    counters[:, 1] = np.arange(len(counters))
+    z = NOISES[kind].from_words(philox(counters, 31)).ravel()
     assert stats.kstest(z, "norm").pvalue > SMALLEST_P

@@ -16,7 +16,7 @@ from freewalk.kernels.data import task_functions as data
 from freewalk.kernels.machine.jit import helper_function
 from freewalk.kernels.model import noise
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import Noise, Stream
+from freewalk.kernels.model.noise import Kind, Stream
 
 KNOWN_ANSWERS = [
     # counter, key, output: Random123's kat_vectors for philox4x32, 10 rounds
@@ -28,6 +28,8 @@ KNOWN_ANSWERS = [
         (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
     ),
 ]
+XOSHIRO = (641, 1573767, 3222811527, 3517856514, 836907274, 4247214768, 3867114732, 1355841295, 495546011, 621204420)
+"""xoshiro128++ from the state 1, 2, 3, 4, by the reference implementation; rand_xoshiro tests these."""
 _data_words = data.data_words
 ODD_SIZES = [
     FreeNetwork(1, 1, 0),  # 3 rows: one padding row
@@ -59,6 +61,10 @@ def test_key_schedule_starts_with_the_seed_and_adds_the_weyl_constants() -> None
     keys = noise.key_schedule(0xFFFFFFFF_00000001)
     assert keys[:4].tolist() == [1, 0xFFFFFFFF, 1 + 0x9E3779B9, 0xBB67AE84]
     assert keys.max() < 2**32
+
+
+def test_xoshiro_known_answers() -> None:
+    assert tuple(noise.xoshiro(np.array([1, 2, 3, 4], dtype=np.uint32), len(XOSHIRO)).tolist()) == XOSHIRO
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
@@ -96,19 +102,23 @@ def test_vector_signs_are_the_reference_signs(network: FreeNetwork, seed: int, s
 
 @pytest.mark.parametrize("network", ODD_SIZES, ids=lambda network: f"{network.n_from}x{network.n_to}")
 @pytest.mark.parametrize(("seed", "step", "first"), ADDRESSES)
-def test_vector_normals_are_the_reference_normals(network: FreeNetwork, seed: int, step: int, first: int) -> None:
+@pytest.mark.parametrize("kind", ["gaussian", "gaussian-xoshiro"])
+def test_vector_normals_are_the_reference_normals(
+    network: FreeNetwork, seed: int, step: int, first: int, kind: Kind
+) -> None:
     """Other integers would be off by about 1; the bound is that of test_functions, radii near 0 included."""
-    found = draw_many(network, 1, seed=seed, step=step, first=first)
+    found = draw_many(network, 1, seed=seed, step=step, first=first, noise=kind)
     wanted = noise.unit_perturbations(
-        network.n_from, network.n_to, seed=seed, step=step, datapoints=np.arange(first, first + 16)
+        network.n_from, network.n_to, seed=seed, step=step, datapoints=np.arange(first, first + 16), noise=kind
     )
     assert_close(found, wanted, atol=3e-5, k=2)
     assert np.median(np.abs(found - wanted)) < EPS
 
 
-def test_a_later_group_draws_what_it_draws_alone() -> None:
-    together = draw_many(EXAMPLE, 3, seed=5, step=2, first=32)
-    alone = draw_many(EXAMPLE, 1, seed=5, step=2, first=64)
+@pytest.mark.parametrize("kind", noise.NOISES)
+def test_a_later_group_draws_what_it_draws_alone(kind: Kind) -> None:
+    together = draw_many(EXAMPLE, 3, seed=5, step=2, first=32, noise=kind)
+    alone = draw_many(EXAMPLE, 1, seed=5, step=2, first=64, noise=kind)
     np.testing.assert_array_equal(together[32:], alone)
 
 
@@ -124,7 +134,7 @@ def _draw(shape: Shape, kind: int, mask: NDArray[np.bool_], given: NDArray[np.fl
 
 
 @pytest.mark.parametrize("name", noise.NOISES)
-def test_masked_weights_are_not_perturbed_and_the_others_keep_their_noise(name: Noise) -> None:
+def test_masked_weights_are_not_perturbed_and_the_others_keep_their_noise(name: Kind) -> None:
     network = FreeNetwork(2, 1, 4)
     mask = np.arange(network.n_weights).reshape(network.n_from, network.n_to) % 3 > 0
     drawn = _draw(shape_of(network, 1), noise.NOISE_CODES[name], mask, np.zeros((0, 0, 0), np.float32))

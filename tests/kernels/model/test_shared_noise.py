@@ -19,7 +19,6 @@ from freewalk.kernels.cpu.pack import CpuPack
 from freewalk.kernels.cpu.together import train_together
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import Noise
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Optimizer, Schedule, Sides, Update, WalkConfiguration
 from freewalk.tasks.registry import TASKS
@@ -82,16 +81,19 @@ def assert_as_alone(
         assert (walk.weights != starts[place]).any()
 
 
-@pytest.mark.parametrize("noise", get_args(Noise))
-def test_trials_that_differ_in_everything_else(noise: Noise) -> None:
-    assert_as_alone(SUMS.network(5), SUMS.data(), [replace(c, noise=noise) for c in MIXED])
+KINDS = ({"noise": "gaussian"}, {"noise": "rademacher"}, {"generator": "xoshiro"})
 
 
-@pytest.mark.parametrize("noise", get_args(Noise))
-def test_masked_trials(noise: Noise) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_trials_that_differ_in_everything_else(kind: dict[str, Any]) -> None:
+    assert_as_alone(SUMS.network(5), SUMS.data(), [replace(c, **kind) for c in MIXED])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_masked_trials(kind: dict[str, Any]) -> None:
     network = SUMS.network(5)
     mask = np.random.default_rng(1).random((network.n_from, network.n_to)) < 0.6
-    assert_as_alone(network, SUMS.data(), [replace(c, noise=noise) for c in MIXED], mask=mask)
+    assert_as_alone(network, SUMS.data(), [replace(c, **kind) for c in MIXED], mask=mask)
 
 
 def test_sequences_in_and_out() -> None:
@@ -239,6 +241,7 @@ def test_trials_that_cannot_share_their_noise_are_refused() -> None:
     for other, message in (
         (PackTrial(BASE, SEED + 1), "must agree in seed, got 5 and 6"),
         (PackTrial(replace(BASE, noise="rademacher"), SEED), "in kind of noise, got gaussian and rademacher"),
+        (PackTrial(replace(BASE, generator="xoshiro"), SEED), "in kind of noise, got gaussian and gaussian-xoshiro"),
         (PackTrial(BASE, SEED, state=later.state()), "in step, got 0 and 3"),
         (PackTrial(replace(BASE, update="normalised"), SEED, state=later.state()), "optimizer raw, this one has"),
     ):

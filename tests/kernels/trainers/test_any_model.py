@@ -53,7 +53,11 @@ def batch(n: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float6
     return rng.normal(size=(n, 3)), rng.random((n, 2))
 
 
-@pytest.mark.parametrize("noise", ["gaussian", "rademacher"])
+@pytest.mark.parametrize(
+    "kind",
+    [{"noise": "gaussian"}, {"noise": "rademacher"}, {"generator": "xoshiro"}],
+    ids=lambda kind: "".join(*kind.values()),
+)
 @pytest.mark.parametrize(
     "options",
     [
@@ -64,14 +68,16 @@ def batch(n: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float6
     ],
     ids=["raw", "two sides", "momentum", "adam cosine"],
 )
-def test_it_takes_the_steps_of_the_free_network(noise: Any, options: dict[str, Any]) -> None:
+def test_it_takes_the_steps_of_the_free_network(kind: dict[str, Any], options: dict[str, Any]) -> None:
     x, y = batch(100)  # more than one piece
-    walk = RandomWalk(free_network_loss, SHAPE, stddev=0.05, noise=noise, seed=7, threads=2, **options)
+    options = options | kind
+    walk = RandomWalk(free_network_loss, SHAPE, stddev=0.05, seed=7, threads=2, **options)
     weights = initial_weights(*SHAPE, 7)
-    configuration = WalkConfiguration(stddev=0.05, batch_size=100, timesteps=TIMESTEPS, noise=noise, **options)
+    configuration = WalkConfiguration(stddev=0.05, batch_size=100, timesteps=TIMESTEPS, **options)
     optimizer = make_optimizer(configuration)
     for step in range(3):
-        unit = unit_perturbations(*SHAPE, seed=7, step=step, datapoints=np.arange(100), noise=noise)
+        drawn = np.arange(100)
+        unit = unit_perturbations(*SHAPE, seed=7, step=step, datapoints=drawn, noise=configuration.kind)
         estimate = reference.gradient_estimate(NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, sides=configuration.sides)
         raw = configuration.update == "raw"
         weights = weights - (estimate if raw else optimizer.change(estimate / 0.05**2, step))

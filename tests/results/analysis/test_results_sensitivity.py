@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from freewalk.results.analysis.sensitivity import PENALTY, sensitivity
+from freewalk.results.analysis.sensitivity import PENALTY, _spread, sensitivity
 from freewalk.results.files.export import write_csv
 from freewalk.results.schema.report_schema import SENSITIVITY, SENSITIVITY_COLUMNS
 from freewalk.results.statistics.variance import interaction, main_effect, unexplained_share
@@ -210,6 +210,11 @@ def test_a_parameter_whose_best_value_depends_on_another_is_found(trials_table: 
     assert pair["best_value"] == "0.03: 4; 0.3: 4; 2.0: 32"
     assert pair["n_values"] == 6
     assert math.isnan(pair["fold"])
+
+
+def test_values_are_told_in_their_order_numbers_first() -> None:
+    levels = ["full", "10", "2", "1", "4"]
+    assert [levels[place] for place in _spread(levels)] == ["1", "2", "10", "full"]
 
 
 def test_tasks_and_methods_apart_and_values_as_text(trials_table: Tables) -> None:

@@ -14,7 +14,7 @@ from freewalk.results.report.comparing import seeds_needed, shared_values
 from freewalk.results.report.effects import effects_of
 from freewalk.results.report.headline import headline, overall
 from freewalk.results.report.outcomes import endings, error_groups
-from freewalk.results.report.subject import Task, split_tasks, varied_parameters
+from freewalk.results.report.subject import Task, ordered_values, split_tasks, varied_parameters
 
 
 def tasks_of(fate: Fate, **options: Any) -> list[Task]:
@@ -324,3 +324,9 @@ def test_parameters_that_act_together_are_named_with_the_best_of_each() -> None:
     assert "the best timesteps is 4 where stddev is 0.1, 4 where stddev is 0.5 and 32 where stddev is 2." in said(
         answer(task)
     )
+
+
+def test_numbers_that_stand_among_words_come_first_and_by_size() -> None:
+    assert ordered_values(["full", "10", "2", "full", None, "1"]) == ["1", "2", "10", "full"]
+    assert ordered_values([0.1, math.nan, 0.01]) == [0.01, 0.1]
+    assert ordered_values(["raw", "normalised"]) == ["raw", "normalised"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from freewalk.results.tables.frames import sorting_key
 from freewalk.results.tables.selection import LONGEST, ExpressionError, column_name, select
 
 TABLE = pd.DataFrame(
@@ -16,6 +17,7 @@ TABLE = pd.DataFrame(
         "loss": [0.5, float("inf"), float("nan"), 0.25],
         "reached": pd.array([True, False, None, True], dtype="boolean"),
         "param_stddev": [0.1, 0.2, 0.3, 0.4],
+        "param_rank": pd.array(["full", "1", "10", "2"], dtype="string"),
     }
 )
 
@@ -58,10 +60,24 @@ TABLE = pd.DataFrame(
         ("seed < 99999999999999999999999999", [0, 1, 2]),
         ("  seed == 1  ", [0]),
         ("name > 'a'", [1, 3]),
+        ("rank == 1", [1]),
+        ("rank == '1'", [1]),
+        ("rank == 1.0", [1]),
+        ("rank != 1", [0, 2, 3]),
+        ("rank in [2, 'full']", [0, 3]),
+        ("rank <= 2", [1, 3]),
+        ("3 < rank", [2]),
+        ("rank == 'full' or rank > 9", [0, 2]),
     ],
 )
 def test_what_an_expression_finds(expression: str, rows: list[int]) -> None:
     assert select(TABLE, expression).index.tolist() == rows
+
+
+def test_numbers_among_words_sort_by_size_before_the_words() -> None:
+    ordered = TABLE.sort_values(["param_rank", "name"], key=sorting_key)
+    assert ordered["param_rank"].tolist() == ["1", "2", "10", "full"]
+    assert TABLE.sort_values("name", key=sorting_key, ascending=False)["name"].tolist()[:3] == ["d", "b", "a"]
 
 
 # Whatever would let an expression do more than look at values, and what merely makes no sense.
