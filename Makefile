@@ -30,7 +30,8 @@ test-slow: $(VENV)/.installed-dev ## the tests that take longest, one at a time:
 	$(BIN)/python -m pytest -m slow
 
 test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
-	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu $(addprefix tests/kernels/cuda/test_cuda_,on_a_gpu.py tables.py)
+	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu \
+		$(addprefix tests/kernels/cuda/test_cuda_,on_a_gpu.py tables.py family_on_a_gpu.py)
 
 test-python: dist ## a good part of the tests on another Python: PYTHON=python3.13; AGE=oldest: oldest dependencies
 	.ci/interpreter $(PYTHON) $(AGE)

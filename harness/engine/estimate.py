@@ -34,6 +34,9 @@ _SECONDS_PER_TRIAL = 0.004
 # Arrays of the size of the activations, and of the matrix of weights, that a layered trial holds at once.
 _ACTIVATION_ARRAYS = 4
 _WEIGHT_ARRAYS = 10
+# Of a walk of low rank, at its start; what lasts is half of it.
+_BYTES_OF_A_WEIGHT = 100
+_MOST_BYTES_OF_FACTORS = 1 << 26
 _REMEDIES = {
     "hidden": "fewer hidden neurons",
     "architecture": "fewer hidden neurons",
@@ -97,8 +100,8 @@ def memory_mb(cell: Cell, backend: BackendName = "cpu") -> float:
     """Return the memory of one trial of a cell on a backend, in MB.
 
     Noise of a tile, partial sums, and what a backward pass has to know of every timestep, whatever the batch size; but
-    where a step takes matrix products, activations of the whole batch; of perturbations of low rank, all factors of a
-    step; and NumPy holds a matrix of weights for each pair of a perturbation and a datapoint.
+    where a step takes matrix products, activations of the whole batch; of perturbations of low rank, factors; and NumPy
+    holds a matrix of weights for each pair of a perturbation and a datapoint.
     """
     problem = resolve_problem(cell.task, cell.method, cell.parameters)
     network, configuration = problem.network, problem.configuration
@@ -108,15 +111,16 @@ def memory_mb(cell: Cell, backend: BackendName = "cpu") -> float:
         activations = _ACTIVATION_ARRAYS * configuration.batch_size * sum(problem.layers.widths)
         return 8 * (activations + _WEIGHT_ARRAYS * network.n_weights) / 1e6
     through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * problem.method.keeps_timesteps
-    return (most_bytes(shape_of(network, problem.timesteps)) + through_time + _bytes_of_factors(problem)) / 1e6
+    if problem.method.draws_noise and getattr(configuration, "rank", None) is not None:
+        return _bytes_of_low_rank(problem) / 1e6
+    return (most_bytes(shape_of(network, problem.timesteps)) + through_time) / 1e6
 
 
-def _bytes_of_factors(problem: ResolvedProblem) -> int:
-    """Return the memory of a step's factors of low rank, in single precision."""
+def _bytes_of_low_rank(problem: ResolvedProblem) -> int:
+    """Return the memory of a walk of low rank: its weights, while they are set up, and factors in single precision."""
     walk: Any = problem.configuration
-    if not problem.method.draws_noise or walk.rank is None:
-        return 0
-    return int(walk.n_perturbations * walk.rank * (problem.network.n_from + problem.network.n_to) * 4)
+    factors = walk.n_perturbations * walk.rank * (problem.network.n_from + problem.network.n_to) * 4
+    return int(_BYTES_OF_A_WEIGHT * problem.network.n_weights + min(factors, _MOST_BYTES_OF_FACTORS))
 
 
 def refuse_too_large(plan: Plan, backend: Backend) -> str | None:

@@ -128,13 +128,15 @@ class Walk(Method):
         return problem.evaluations_per_step / problem.configuration.batch_size
 
     def alike(self, configuration: Any, backend: Backend) -> Hashable:
-        """Return what perturbations are drawn and who sees which, and, unless noise is shared, how estimates are taken.
+        """Return what perturbations are drawn and who sees which, and how estimates are taken unless they may differ.
 
-        Where noise is shared, both kinds of estimate share it.
+        Plain walks that share their noise may: both kinds of estimate are taken from it.
         """
         c = configuration
         family = (c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
-        return *family, None if backend.most_sharing_noise else c.sides
+        if c.is_plain:
+            return *family, None if backend.most_sharing_noise else c.sides
+        return *family, c.sides, c.timesteps if c.share_data else 0  # shared data are loaded once for all
 
 
 WALK = Walk()

@@ -37,6 +37,7 @@ class FactorSource(NamedTuple):
     rank: int
     seed: np.uint64
     round_keys: NDArray[np.uint64]  # (20,)
+    n_a: int  # rows of all layers
     bases: NDArray[np.float32]  # (n_a + n_b,), cas of each layer's rows, then of its columns, see `hartley`
 
 
@@ -55,7 +56,7 @@ def factor_source(blocks: Blocks, noise_kind: Kind, rank: int, directions: Direc
         bases[layer[A] : layer[A] + layer[ROWS]] = hartley(layer[ROWS])
         bases[blocks.n_a + layer[B] : blocks.n_a + layer[B] + layer[COLUMNS]] = hartley(layer[COLUMNS])
     kind = NOISE_CODES[noise_kind] if directions == "independent" else len(NOISE_CODES)
-    return FactorSource(kind, rank, np.uint64(seed), key_schedule(seed), bases)
+    return FactorSource(kind, rank, np.uint64(seed), key_schedule(seed), blocks.n_a, bases)
 
 
 def make_panels(blocks: Blocks, rank: int, per_round: int) -> Panels:
@@ -123,8 +124,9 @@ def _write_basis_row(
     step: int,
     word: int,
     sign: np.floating[Any],
-    out: NDArray[np.float32],  # OUT from `at`: every sixteenth number
+    out: NDArray[np.float32],  # OUT from `at`, a number every `stride`
     at: int,
+    stride: int,
 ) -> None:
     """Write sign times a row of a basis, with the signs of its set from the block of words `word` on."""
     w0 = w1 = w2 = w3 = np.uint32(0)
@@ -135,7 +137,7 @@ def _write_basis_row(
         k = p % _SIGNS // 32
         bits = w0 if k == 0 else w1 if k == 1 else w2 if k == 2 else w3
         value = bases[base + angle] * sign
-        out[at + p * LANES] = -value if (bits >> np.uint32(p & 31)) & np.uint32(1) else value
+        out[at + p * stride] = -value if (bits >> np.uint32(p & 31)) & np.uint32(1) else value
         angle += row
         if angle >= n:
             angle -= n
@@ -146,6 +148,38 @@ def _gcd(n: int, m: int) -> int:
     while m:
         n, m = m, n % m
     return n
+
+
+@helper_function
+def write_orthogonal(
+    source: FactorSource,
+    layers: NDArray[np.int64],
+    layer: int,
+    number: int,  # of the product of two vectors, in its step
+    step: int,
+    a: NDArray[np.float32],  # OUT from `a_at`, a number every `stride`
+    a_at: int,
+    b: NDArray[np.float32],  # OUT from `b_at`, a number every `stride`
+    b_at: int,
+    stride: int,
+) -> int:
+    """Write rows of a layer's two bases, see `freewalk.kernels.model.directions`; return the set they are of."""
+    n, m, word = layers[layer, _ROWS], layers[layer, _COLUMNS], layers[layer, _WORDS]
+    of_a, of_b = (n + _SIGNS - 1) // _SIGNS, (m + _SIGNS - 1) // _SIGNS
+    set_: int = number // (n * m)
+    position = number % (n * m)
+    w0, w1, _, _ = data_words(source.seed, _ORTHOGONAL, step, set_, word)
+    row = (position % n + np.int64((np.uint64(w0) * np.uint64(n)) >> _SHIFT)) % n
+    column = position % m + position // (n * m // _gcd(n, m))
+    column = (column + np.int64((np.uint64(w1) * np.uint64(m)) >> _SHIFT)) % m
+    words = data_words(source.seed, _ORTHOGONAL, step, set_, word + 1 + of_a + of_b + position // _SIGNS)
+    k = position % _SIGNS // 32
+    bits = words[0] if k == 0 else words[1] if k == 1 else words[2] if k == 2 else words[3]
+    sign = -_ONE if (bits >> np.uint32(position & 31)) & np.uint32(1) else _ONE
+    first_a, first_b = layers[layer, _A], source.n_a + layers[layer, _B]
+    _write_basis_row(source.bases, first_a, n, row, source, set_, step, word + 1, _ONE, a, a_at, stride)
+    _write_basis_row(source.bases, first_b, m, column, source, set_, step, word + 1 + of_a, sign, b, b_at, stride)
+    return set_
 
 
 @helper_function
@@ -161,28 +195,15 @@ def _draw_orthogonal(
     b: NDArray[np.float32],
 ) -> None:
     """Write rows of bases, as `freewalk.kernels.model.directions.orthogonal_factors` says."""
-    for layer in blocks.layers:
-        n, m, word = layer[_ROWS], layer[_COLUMNS], layer[_WORDS]
-        of_a, of_b = (n + _SIGNS - 1) // _SIGNS, (m + _SIGNS - 1) // _SIGNS
-        common = n * m // _gcd(n, m)
+    layers = blocks.layers
+    for layer in range(len(layers)):
         for pair in range(groups * LANES):
-            index = (first + pair) // datapoints
             for i in range(source.rank):
-                number = index * source.rank + i
-                set_, position = number // (n * m), number % (n * m)
-                w0, w1, _, _ = data_words(source.seed, _ORTHOGONAL, step, set_, word)
-                row = (position % n + np.int64((np.uint64(w0) * np.uint64(n)) >> _SHIFT)) % n
-                column = position % m + position // common
-                column = (column + np.int64((np.uint64(w1) * np.uint64(m)) >> _SHIFT)) % m
-                words = data_words(source.seed, _ORTHOGONAL, step, set_, word + 1 + of_a + of_b + position // _SIGNS)
-                k = position % _SIGNS // 32
-                bits = words[0] if k == 0 else words[1] if k == 1 else words[2] if k == 2 else words[3]
-                sign = -_ONE if (bits >> np.uint32(position & 31)) & np.uint32(1) else _ONE
+                number = (first + pair) // datapoints * source.rank + i
                 vector, lane = pair // LANES * source.rank + i, pair % LANES
-                at = (vector * blocks.a_stride + layer[_A]) * LANES + lane
-                _write_basis_row(source.bases, layer[_A], n, row, source, set_, step, word + 1, _ONE, a, at)
-                at, base = (vector * blocks.b_stride + layer[_B]) * LANES + lane, blocks.n_a + layer[_B]
-                _write_basis_row(source.bases, base, m, column, source, set_, step, word + 1 + of_a, sign, b, at)
+                a_at = (vector * blocks.a_stride + layers[layer, _A]) * LANES + lane
+                b_at = (vector * blocks.b_stride + layers[layer, _B]) * LANES + lane
+                write_orthogonal(source, layers, layer, number, step, a, a_at, b, b_at, LANES)
 
 
 _draw_numbers = choice([*(_make_draw(kind) for kind in NOISES.values()), _draw_orthogonal])

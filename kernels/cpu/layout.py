@@ -152,8 +152,12 @@ def tiling_of(shape: Shape, batch_size: int) -> Tiling:
     padded = shape.n_to * shape.n_rows
     groups = max(1, min(MAX_GROUPS, _NOISE_BYTES_OF_A_TILE // (padded * LANES * 4)))
     n_tiles = -(-batch_size // (groups * LANES))
-    most_chunks = max(1, min(_MAX_CHUNKS, _PARTIAL_SUM_BYTES // (padded * 8)))
-    return Tiling(batch_size, groups, n_tiles, min(n_tiles, most_chunks))
+    return Tiling(batch_size, groups, n_tiles, min(n_tiles, most_chunks(padded)))
+
+
+def most_chunks(padded: int) -> int:
+    """Return into how many chunks a step of so many numbers to sum is cut."""
+    return max(1, min(_MAX_CHUNKS, _PARTIAL_SUM_BYTES // (padded * 8)))
 
 
 def most_bytes(shape: Shape) -> int:
@@ -172,7 +176,9 @@ def most_bytes(shape: Shape) -> int:
 
 
 def to_padded(matrix: NDArray[Scalar], shape: Shape) -> NDArray[Scalar]:
-    """Return a (n_from, n_to) matrix by position; padding is zero, and what a layered network has no weight for left out.
+    """Return a (n_from, n_to) matrix by position; padding is zero.
+
+    A layered network has positions for its own weights alone.
 
     Raises
     ------

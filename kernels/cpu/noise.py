@@ -103,20 +103,56 @@ def _before_the_last_round(
 
 
 @inline_function
-def words_of(block: int, even: U64x8, odd: U64x8, step: int, stream: np.uint64, keys: NDArray[np.uint64]) -> Words:
-    """Return the four words of one block of a stream for sixteen indices, those of even lanes and those of odd ones.
-
-    The last round is made of the words of all sixteen, for which half the operations do.
-    """
-    where, when = np.uint64(block), np.uint64(step)
-    even_0, even_c1, even_1, even_c3 = _before_the_last_round(where, even, when, stream, keys)
-    odd_0, odd_c1, odd_1, odd_c3 = _before_the_last_round(where, odd, when, stream, keys)
+def _last_round(
+    even: tuple[U64x8, U64x8, U64x8, U64x8], odd: tuple[U64x8, U64x8, U64x8, U64x8], keys: NDArray[np.uint64]
+) -> Words:
+    even_0, even_c1, even_1, even_c3 = even
+    odd_0, odd_c1, odd_1, odd_c3 = odd
     key_0, key_1 = splat_u32(np.uint32(keys[2 * _ROUNDS - 2])), splat_u32(np.uint32(keys[2 * _ROUNDS - 1]))
     return (
         interleave_high_halves(even_1, odd_1) ^ interleave_low_halves(even_c1, odd_c1) ^ key_0,
         interleave_low_halves(even_1, odd_1),
         interleave_high_halves(even_0, odd_0) ^ interleave_low_halves(even_c3, odd_c3) ^ key_1,
         interleave_low_halves(even_0, odd_0),
+    )
+
+
+@inline_function
+def words_of(block: int, even: U64x8, odd: U64x8, step: int, stream: np.uint64, keys: NDArray[np.uint64]) -> Words:
+    """Return the four words of one block of a stream for sixteen indices, those of even lanes and those of odd ones.
+
+    The last round is made of the words of all sixteen, for which half the operations do.
+    """
+    where, when = np.uint64(block), np.uint64(step)
+    return _last_round(
+        _before_the_last_round(where, even, when, stream, keys),
+        _before_the_last_round(where, odd, when, stream, keys),
+        keys,
+    )
+
+
+@inline_function
+def _all_but_the_last_round(
+    blocks: U64x8, index: np.uint64, step: np.uint64, stream: np.uint64, keys: NDArray[np.uint64]
+) -> tuple[U64x8, U64x8, U64x8, U64x8]:
+    """Return what `_before_the_last_round` does, of as many blocks of one index."""
+    low = splat_u64(_LOW)
+    c0, c1, c2, c3 = blocks, splat_u64(index), splat_u64(step), splat_u64(stream)
+    for r in range(_ROUNDS - 1):
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, keys, r)
+    return (c0 & low) * splat_u64(_M0), c1, (c2 & low) * splat_u64(_M1), c3
+
+
+@inline_function
+def words_of_blocks(
+    even: U64x8, odd: U64x8, index: int, step: int, stream: np.uint64, keys: NDArray[np.uint64]
+) -> Words:
+    """Return the four words of sixteen blocks of a stream for one index, those of even lanes and those of odd ones."""
+    which, when = np.uint64(index), np.uint64(step)
+    return _last_round(
+        _all_but_the_last_round(even, which, when, stream, keys),
+        _all_but_the_last_round(odd, which, when, stream, keys),
+        keys,
     )
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.functions import sigmoid, tanh
-from freewalk.kernels.cpu.tiles import WIDE, add_products, empty_tile, store_tile
+from freewalk.kernels.cpu.tiles import WIDE, add_products, add_scaled, empty_tile, perturbed_factors, store_tile
 from freewalk.kernels.machine.jit import helper_function, inline_function
-from freewalk.kernels.machine.lanes import LANES, load_f32, store
+from freewalk.kernels.machine.lanes import LANES, F32x16, load_f32, store
 
 BLOCK = 8
 """Columns of a product that are computed together."""
@@ -80,6 +80,53 @@ def multiply(
             a, out_a = a + stride, out_a + out_stride
             group += 1
         block += _BLOCK
+
+
+@helper_function
+def multiply_individual(
+    factors: NDArray[np.float32],  # IN from `first`: (blocks, n_rows, BLOCK)
+    first: int,
+    n_rows: int,
+    noise: NDArray[np.float32],  # IN from `noise_at`, in the order of factors: (n, LANES)
+    noise_at: int,
+    scale: F32x16,
+    vectors: NDArray[np.float32],  # IN from `at`, a group every `stride`: (rows, LANES)
+    at: int,
+    stride: int,
+    rows: int,
+    out: NDArray[np.float32],  # OUT from `to`, a group every `out_stride`: (columns padded to a block, LANES)
+    to: int,
+    out_stride: int,
+    columns: int,
+    groups: int,
+) -> None:
+    """Do what `multiply` does with a matrix for each lane, factors + scale * noise, the same for all groups."""
+    for block in range(0, columns, _BLOCK):
+        factor = first + block * n_rows
+        a, out_a = at, to + block * LANES
+        group = 0
+        while _WIDE and group + 2 <= groups:
+            tile_a, tile_b = empty_tile(8), empty_tile(8)
+            b, out_b = a + stride, out_a + out_stride
+            for row in range(rows):
+                k = factor + row * _BLOCK
+                own = perturbed_factors(8, factors, k, noise, noise_at + k * LANES, scale)
+                tile_a = add_scaled(tile_a, own, load_f32(vectors, a + row * LANES))
+                tile_b = add_scaled(tile_b, own, load_f32(vectors, b + row * LANES))
+            store_tile(out, out_a, tile_a)
+            store_tile(out, out_b, tile_b)
+            a, out_a = b + stride, out_b + out_stride
+            group += 2
+        while group < groups:
+            for part in range(0, _BLOCK, _PART):
+                tile = empty_tile(_PART)
+                for row in range(rows):
+                    k = factor + row * _BLOCK + part
+                    own = perturbed_factors(_PART, factors, k, noise, noise_at + k * LANES, scale)
+                    tile = add_scaled(tile, own, load_f32(vectors, a + row * LANES))
+                store_tile(out, out_a + part * LANES, tile)
+            a, out_a = a + stride, out_a + out_stride
+            group += 1
 
 
 @inline_function

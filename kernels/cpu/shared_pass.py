@@ -16,7 +16,7 @@ from freewalk.kernels.cpu.blocks import COLUMNS, ROWS, SINGLE, A, B, Blocks
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
 from freewalk.kernels.cpu.functions import sigmoid, tanh
 from freewalk.kernels.cpu.layout import Shape, aligned
-from freewalk.kernels.cpu.products import activate, copy_vectors, multiply
+from freewalk.kernels.cpu.products import activate, copy_vectors, multiply, multiply_individual
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, fma, load_f32, splat_f32, store
 
@@ -139,6 +139,8 @@ def _apply(
     groups_of: NDArray[np.int64],
     scales: NDArray[np.float32],
     rank: int,
+    noise: NDArray[np.float32] | None,
+    noise_at: int,
     rows: int,
     columns: int,
     here: int,  # in a vector's part of the state: what enters
@@ -150,9 +152,16 @@ def _apply(
     vectors = len(groups_of)
     size = 2 * blocks.n_state_rows * LANES
     state = passes.state
-    multiply(single, of_layer[_SINGLE], of_layer[_ROWS], state, here, size, rows, state, there, size, columns, vectors)
+    first, n_rows = of_layer[_SINGLE], of_layer[_ROWS]
+    if noise is None:
+        multiply(single, first, n_rows, state, here, size, rows, state, there, size, columns, vectors)
+    else:
+        scale = splat_f32(scales[0])
+        multiply_individual(
+            single, first, n_rows, noise, noise_at, scale, state, here, size, rows, state, there, size, columns, vectors
+        )
     for v in range(vectors):
-        if scales[v] != _ZERO:
+        if noise is None and scales[v] != _ZERO:
             a = (groups_of[v] * rank * blocks.a_stride + of_layer[_A]) * LANES
             b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
             a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
@@ -171,6 +180,8 @@ def _run_free(
     groups_of: NDArray[np.int64],
     scales: NDArray[np.float32],
     rank: int,
+    noise: NDArray[np.float32] | None,
+    noise_at: int,
 ) -> None:
     vectors = len(groups_of)
     half = blocks.n_state_rows * LANES
@@ -187,7 +198,10 @@ def _run_free(
         rows = shape.n_input + 1 if t == 0 else shape.n_from
         columns = n if t == shape.timesteps - 1 else shape.n_to
         first_tanh = n if shape.hidden_tanh else columns
-        _apply(blocks, 0, single, passes, groups_of, scales, rank, rows, columns, here, there, first_tanh)
+        _apply(
+            blocks, 0, single, passes, groups_of, scales, rank, noise, noise_at,
+            rows, columns, here, there, first_tanh,
+        )  # fmt: skip
         if t == shape.timesteps - 1 or shape.output_rows > 1:
             y_row = min(t, shape.output_rows - 1) * n
             for v in range(vectors):
@@ -203,6 +217,8 @@ def _run_layers(
     groups_of: NDArray[np.int64],
     scales: NDArray[np.float32],
     rank: int,
+    noise: NDArray[np.float32] | None,
+    noise_at: int,
 ) -> None:
     """Run a layered network; rows lie in the matrix's order: inputs and bias, later bias and neurons."""
     vectors, last = len(groups_of), len(blocks.layers) - 1
@@ -219,13 +235,41 @@ def _run_layers(
         there = half - here + LANES
         rows, columns = blocks.layers[layer, _ROWS], blocks.layers[layer, _COLUMNS]
         first_tanh = 0 if shape.hidden_tanh and layer < last else columns
-        _apply(blocks, layer, single, passes, groups_of, scales, rank, rows, columns, here, there, first_tanh)
+        _apply(
+            blocks, layer, single, passes, groups_of, scales, rank, noise, noise_at,
+            rows, columns, here, there, first_tanh,
+        )  # fmt: skip
         if layer == 0:
             for v in range(vectors):
                 store(state, v * 2 * half, splat_f32(_ONE))
     for v in range(vectors):
         from_here = v * 2 * half + (half if last & 1 == 0 else 0) + LANES
         copy_vectors(state, from_here, passes.outputs, v * n * LANES, n)
+
+
+@inline_function
+def _run(
+    shape: Shape,
+    blocks: Blocks,
+    single: NDArray[np.float32],
+    passes: Passes,
+    groups_of: NDArray[np.int64],
+    scales: NDArray[np.float32],
+    rank: int,
+    noise: NDArray[np.float32] | None,
+    noise_at: int,
+) -> None:
+    if blocks.is_layered:
+        _run_layers(shape, blocks, single, passes, groups_of, scales, rank, noise, noise_at)
+    else:
+        _run_free(shape, blocks, single, passes, groups_of, scales, rank, noise, noise_at)
+    n = shape.output_rows * shape.n_output * LANES
+    for v in range(len(groups_of)):
+        outputs = passes.outputs[v * n : (v + 1) * n]
+        y = passes.y[groups_of[v] * n : (groups_of[v] + 1) * n]
+        if shape.softmax:
+            softmax_in_place(shape, outputs)
+        store(passes.losses, v * LANES, losses_of(shape, outputs, y))
 
 
 @helper_function
@@ -239,14 +283,19 @@ def run_passes(
     rank: int,
 ) -> None:
     """Run vectors of sixteen datapoints through the network; leave their outputs and losses."""
-    if blocks.is_layered:
-        _run_layers(shape, blocks, single, passes, groups_of, scales, rank)
-    else:
-        _run_free(shape, blocks, single, passes, groups_of, scales, rank)
-    n = shape.output_rows * shape.n_output * LANES
-    for v in range(len(groups_of)):
-        outputs = passes.outputs[v * n : (v + 1) * n]
-        y = passes.y[groups_of[v] * n : (groups_of[v] + 1) * n]
-        if shape.softmax:
-            softmax_in_place(shape, outputs)
-        store(passes.losses, v * LANES, losses_of(shape, outputs, y))
+    _run(shape, blocks, single, passes, groups_of, scales, rank, None, 0)
+
+
+@helper_function
+def run_individual(
+    shape: Shape,
+    blocks: Blocks,
+    single: NDArray[np.float32],  # IN, see `freewalk.kernels.cpu.blocks`
+    passes: Passes,  # INOUT, of one worker, with the datapoints of its lane groups
+    groups_of: NDArray[np.int64],  # IN (vectors,), the lane group of each vector
+    scales: NDArray[np.float32],  # IN (vectors,), all the same: times the noise
+    noise: NDArray[np.float32],  # IN from `noise_at`, in the order of `single`: (n, LANES)
+    noise_at: int,
+) -> None:
+    """Do what `run_passes` does with weights of its own for each lane, single + scale * noise."""
+    _run(shape, blocks, single, passes, groups_of, scales, 0, noise, noise_at)

@@ -94,6 +94,39 @@ def add_products(typing_context: Any, tile: Any, factors: Any, index: Any, vecto
 
 
 @intrinsic
+def perturbed_factors(
+    typing_context: Any, count: Any, factors: Any, index: Any, noise: Any, noise_index: Any, scale: Any
+) -> Any:
+    """Return a tile of factors[index + k] + scale * v_k, rounded once, for vectors v_k one after another in `noise`."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise RequireLiteralValue(count)
+    tile = types.UniTuple(f32x16, count.literal_value)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data, at = _data_and_index(context, builder, sig, args, 1)
+        noise_data, noise_at = _data_and_index(context, builder, sig, args, 3)
+        vectors = [_vector_at(builder, noise_data, noise_at, k * LANES) for k in range(tile.count)]
+        made = [
+            _fma(builder, args[5], builder.load(vector, align=4), _splat_at(builder, data, at, k))
+            for k, vector in enumerate(vectors)
+        ]
+        return context.make_tuple(builder, tile, made)
+
+    return tile(count, factors, index, noise, noise_index, scale), codegen
+
+
+@intrinsic
+def add_scaled(typing_context: Any, tile: Any, factors: Any, vector: Any) -> Any:
+    """Return tile[k] + factors[k] * vector for every k of two tiles, rounded once each."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pairs = zip(_unpacked(builder, args[1], tile.count), _unpacked(builder, args[0], tile.count), strict=True)
+        return context.make_tuple(builder, tile, [_fma(builder, factor, args[2], total) for factor, total in pairs])
+
+    return tile(tile, factors, vector), codegen
+
+
+@intrinsic
 def add_outer_product(typing_context: Any, tile: Any, a: Any, a_index: Any, b: Any, b_index: Any) -> Any:
     """Return tile[side * j + i] + a_i * b_j for vectors a_i and b_j that lie one after another in two arrays.
 

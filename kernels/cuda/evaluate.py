@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from freewalk.kernels.cuda.forward import make_layer, make_loss, make_read
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
 from freewalk.kernels.cuda.layout import ARGUMENT, SEED, TIMESTEPS, Spec
 from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.model.walk import Evaluation
 
 _ZERO, _HALF, _INFINITY = np.float32(0.0), np.float32(0.5), np.float32(np.inf)
 _HELD_OUT = np.uint32(Stream.EVALUATION_DATA)
@@ -149,3 +151,27 @@ SIGNATURE = types.void(
     types.int64,
 )
 """Of the kernel."""
+
+
+def evaluation_of(measures: NDArray[np.float64], extremes: NDArray[np.float32], n_datapoints: int) -> Evaluation:
+    """Put together what the blocks of one trial have measured, in their order.
+
+    Parameters
+    ----------
+    measures
+        (blocks, N_MEASURES).
+    extremes
+        (blocks, 2, n): the lowest and the highest value of each output.
+    """
+    loss, bits, rows = (sum(measures[:, column]) for column in (LOSS, BITS, ROWS))
+    found, classes = (sum(measures[:, column]) for column in (FOUND, CLASSES))
+    is_blank = bool(measures[:, NOT_A_NUMBER].any())
+    spread = (extremes[:, 1].max(axis=0) - extremes[:, 0].min(axis=0)).max()
+    return Evaluation(
+        loss=loss / n_datapoints,
+        bit_accuracy=bits / (n_datapoints * extremes.shape[2]),
+        row_accuracy=rows / n_datapoints,
+        max_error=math.nan if is_blank else float(measures[:, LARGEST].max()),
+        output_spread=math.nan if is_blank else float(spread),
+        accuracy=found / classes if classes else math.nan,
+    )

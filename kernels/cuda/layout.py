@@ -7,7 +7,7 @@ neighbouring words. Nothing of size batch x weights exists.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Kind
 from freewalk.kernels.model.optimizers import OPTIMIZER_CODES, RAW, cosine_steps
-from freewalk.kernels.model.walk import Data, WalkConfiguration
+from freewalk.kernels.model.walk import Data, Shaping, WalkConfiguration
 
-TIMESTEPS, BATCH_SIZE, KIND, COSINE_STEPS, SEED, STEP, ARGUMENT = range(7)
-"""Columns of a trial's sizes; COSINE_STEPS is 0 for a constant learning rate, SEED the bits of the unsigned seed."""
-N_SIZES = 7
+TIMESTEPS, BATCH_SIZE, KIND, COSINE_STEPS, SEED, STEP, ARGUMENT, DATAPOINTS, SHARED, SHAPING = range(10)
+"""Columns of a trial's sizes; COSINE_STEPS is 0 for a constant learning rate, SEED the bits of the unsigned seed,
+DATAPOINTS those of a perturbation, SHARED 1 if all perturbations share theirs, SHAPING a code."""
+N_SIZES = 10
+SHAPING_CODES: dict[Shaping, int] = {"none": 0, "std": 1, "ranks": 2}
 STDDEV, LEARNING_RATE, MOMENTUM = range(3)
 """Columns of a trial's numbers."""
 N_NUMBERS = 3
@@ -31,6 +33,8 @@ STEPS_DONE, LOSS = range(2)
 """Columns of a trial's results."""
 N_RESULTS = 2
 
+INDEX = np.uint64
+"""Type of an index in a hot loop: of a signed one Numba asks whether it is negative, which costs more than the load."""
 WARP = 32
 MOST_RESIDENT_ROWS = 72
 """Weights of a column, up to which one thread keeps a column's noise and sums in registers."""
@@ -64,6 +68,41 @@ OTHER_SHAPES = (
 
 
 @dataclass(frozen=True)
+class Family:
+    """What the kernels of perturbations other than the plain ones are compiled for, besides."""
+
+    rank: int
+    """Products of two vectors that make a perturbation; 0: every weight has a number of its own."""
+    orthogonal: bool
+    clean_apart: bool
+    """Whether the unperturbed losses of a step are found once, because all perturbations share them."""
+    pairs: int
+    """Pairs of a perturbation and a datapoint that a block runs together."""
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether perturbations are made of vectors, which are drawn before they are used."""
+        return self.rank > 0 or self.orthogonal
+
+
+_PAIRS = 8
+"""Of a block: each weight that it loads serves them all. More would leave multiprocessors idle at usual batch sizes."""
+
+
+def family_of(configuration: WalkConfiguration) -> Family | None:
+    """Return what a configuration needs compiled in beside the network; None for a plain one."""
+    if configuration.is_plain:
+        return None
+    pairs = min(_PAIRS, 1 << (configuration.datapoints - 1).bit_length())  # of one perturbation, where it is full
+    return Family(
+        rank=configuration.rank or 0,
+        orthogonal=configuration.directions == "orthogonal",
+        clean_apart=configuration.share_data and configuration.sides == "one",
+        pairs=pairs if configuration.rank is None else _PAIRS,
+    )
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a walk's kernels are compiled for."""
 
@@ -79,6 +118,8 @@ class Spec:
     two_sided: bool
     masked: bool
     datapoint: Callable[..., None]
+    family: Family | None = None
+    """None for plain perturbations."""
 
     @property
     def n_from(self) -> int:
@@ -88,7 +129,13 @@ class Spec:
     @property
     def is_resident(self) -> bool:
         """Whether a thread can keep a whole column's noise in registers."""
-        return self.n_from <= MOST_RESIDENT_ROWS and self.n_to <= MOST_RESIDENT_COLUMNS
+        return self.family is None and self.n_from <= MOST_RESIDENT_ROWS and self.n_to <= MOST_RESIDENT_COLUMNS
+
+
+def family_in(spec: Spec) -> Family:
+    """Return the family of a spec whose perturbations are not plain."""
+    assert spec.family is not None
+    return spec.family
 
 
 def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, *, masked: bool) -> Spec:
@@ -114,7 +161,26 @@ def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, 
         two_sided=configuration.sides == "two",
         masked=masked,
         datapoint=data.datapoint,
+        family=family_of(configuration),
     )
+
+
+def common_spec(network: FreeNetwork, configurations: Sequence[WalkConfiguration], data: Data, *, masked: bool) -> Spec:
+    """Return what the kernels of several walks are compiled for.
+
+    Raises
+    ------
+    ValueError
+        As `spec_of`, or if the walks differ in what is compiled in, or in what chooses it.
+    """
+    specs = {spec_of(network, configuration, data, masked=masked) for configuration in configurations}
+    if len(specs) != 1:
+        names = ("noise", "sides", "rank", "directions", "datapoints", "share_data", "shaping")
+        differing = [name for name in names if len({getattr(given, name) for given in configurations}) > 1]
+        raise ValueError(
+            f"trials of one pack must agree in what is compiled in; these differ in {', '.join(differing)}"
+        )
+    return specs.pop()
 
 
 def sizes_of(configuration: WalkConfiguration, data: Data, seed: int) -> NDArray[np.int64]:
@@ -126,6 +192,9 @@ def sizes_of(configuration: WalkConfiguration, data: Data, seed: int) -> NDArray
     sizes[COSINE_STEPS] = cosine_steps(configuration)
     sizes[SEED] = np.uint64(seed).view(np.int64)
     sizes[ARGUMENT] = data.argument
+    sizes[DATAPOINTS] = configuration.datapoints
+    sizes[SHARED] = configuration.share_data
+    sizes[SHAPING] = SHAPING_CODES[configuration.shaping]
     return sizes
 
 

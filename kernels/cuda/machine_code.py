@@ -78,7 +78,11 @@ def cost_of_all(specs: dict[str, Spec], shape: LaunchShape = DEFAULT_SHAPE) -> I
 
 def _kernels_of(spec: Spec, shape: LaunchShape) -> Iterator[tuple[str, Any, Any]]:
     from freewalk.kernels.cuda import evaluate, general, resident
+    from freewalk.kernels.cuda.family import family_kernels
 
+    if spec.family is not None:
+        yield from family_kernels(spec, spec.n_to)
+        return
     if spec.is_resident:
         kernels: Any = resident.make_resident(spec, shape)
         signatures = resident.SIGNATURES
@@ -165,6 +169,12 @@ def networks() -> dict[str, Spec]:
         "hidden 254": spec(254),
         "hidden 1022, rademacher": spec(1022, noise="rademacher"),
         "hidden 1022": spec(1022),
+        "hidden 30, rank 1": spec(30, rank=1),
+        "hidden 254, rank 1": spec(254, rank=1),
+        "hidden 254, rank 1, two sides": spec(254, rank=1, sides="two", noise="rademacher"),
+        "hidden 254, mask, rank 1, shared data": spec(254, masked=True, rank=1, datapoints=8, share_data=True),
+        "hidden 254, 8 datapoints": spec(254, datapoints=8),
+        "hidden 254, orthogonal": spec(254, directions="orthogonal"),
     }
 
 

@@ -76,7 +76,8 @@ SIGNS = Draw(32, _make_write_signs)
 RUNS = Draw(RUN, _make_write_runs)
 
 
-def _draw_of(kind: Kind) -> Draw:
+def draw_of(kind: Kind) -> Draw:
+    """Return how a kind of noise is made."""
     found: Draw = globals()[NOISES[kind].cuda]
     return found
 
@@ -101,7 +102,7 @@ def _draw_from(row: int, n_rows: int, kind: Kind) -> Any:
     Each draws a part of a block and calls the next. That is a loop written out, which the compiler does not do by
     itself with so large a body: a loop that stays would put the noise into memory.
     """
-    rows, make_write = _draw_of(kind)
+    rows, make_write = draw_of(kind)
     rows_of_a_block, blocks = NOISES[kind].rows, blocks_per_column(n_rows, kind)
     block, part = row // rows_of_a_block, row % rows_of_a_block // rows
     write = make_write(row, min(rows, n_rows - row))
@@ -139,7 +140,7 @@ def make_values(kind: Kind) -> Any:
 
     Rows begin at a multiple of the number returned; n_rows, the rows of a column, is a runtime value.
     """
-    rows, make_write = _draw_of(kind)
+    rows, make_write = draw_of(kind)
     rows_of_a_block, write = NOISES[kind].rows, make_write(0, rows)
     last_part = rows_of_a_block // rows - 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from freewalk.kernels.cuda import general, resident
 from freewalk.kernels.cuda.clock import device_seconds
 from freewalk.kernels.cuda.device import gpu
 from freewalk.kernels.cuda.evaluate import make_evaluate
+from freewalk.kernels.cuda.family import FamilyPlan, family_kernels
 from freewalk.kernels.cuda.general import JUDGES, make_general
 from freewalk.kernels.cuda.jit import SIMULATED, cuda
 from freewalk.kernels.cuda.layout import (
@@ -32,12 +33,13 @@ from freewalk.kernels.cuda.layout import (
     TIMESTEPS,
     WARP,
     LaunchShape,
+    common_spec,
     numbers_of,
     sizes_of,
-    spec_of,
 )
 from freewalk.kernels.cuda.resident import make_resident
 from freewalk.kernels.cuda.scratch import Scratch
+from freewalk.kernels.cuda.slots import shared_launches
 from freewalk.kernels.cuda.tables import on_device
 from freewalk.kernels.model.network import FreeNetwork, check_mask
 from freewalk.kernels.model.noise import initial_weights
@@ -57,7 +59,7 @@ class DeviceTrials:
     Raises
     ------
     ValueError
-        If the trials differ in what is compiled in: noise and sides.
+        If the trials differ in what is compiled in.
     """
 
     def __init__(
@@ -71,11 +73,9 @@ class DeviceTrials:
         shape: LaunchShape = DEFAULT_SHAPE,
     ) -> None:
         check_mask(network, mask)
-        specs = {spec_of(network, trial.configuration, data, masked=mask is not None) for trial in trials}
-        if len(specs) != 1:
-            raise ValueError("trials of one pack must agree in noise and sides")
         self.network = network
-        self.spec = specs.pop()
+        self._configurations = [trial.configuration for trial in trials]
+        self.spec = common_spec(network, self._configurations, data, masked=mask is not None)
         self.shape = shape
         self.evaluation_points = evaluation_points
         self.kernel_seconds = 0.0
@@ -94,8 +94,9 @@ class DeviceTrials:
         self._mask = cuda.to_device(flat)
         self._scratch = Scratch()
         self._stopped: set[int] = set()  # by a loss that is not finite
-        self._configurations = [trial.configuration for trial in trials]
         self._allowed = mask
+        timesteps = int(self._sizes[:, TIMESTEPS].max())
+        self._family = FamilyPlan(network, self.spec, mask, timesteps) if self.spec.family is not None else None
         for place, trial in enumerate(trials):
             if trial.state is not None:
                 self.restore(place, trial.state)
@@ -141,17 +142,24 @@ class DeviceTrials:
         if SIMULATED:
             return
         start = time.perf_counter()
-        make_evaluate(self.spec, self._threads).compile(measuring.SIGNATURE.args)
-        if not self.spec.is_resident:
-            kernels: Any = make_general(self.spec, self._threads)
-            names, signatures = tuple(general.SIGNATURES), general.SIGNATURES
-        else:
-            kernels, signatures = make_resident(self.spec, self.shape), resident.SIGNATURES
-            across = ("train_one",) if _grids_can_meet() else ("sum_step", "move_step")
-            names = ("train_trials",) if side_by_side else across
-        for name in names:
-            getattr(kernels, name).compile(signatures[name].args)
+        self._evaluate_kernel.compile(measuring.SIGNATURE.args)
+        for kernel, signature in self._training_kernels(side_by_side=side_by_side):
+            kernel.compile(signature.args)
         self.compile_seconds += time.perf_counter() - start
+
+    def _training_kernels(self, *, side_by_side: bool) -> Iterator[tuple[Any, Any]]:
+        """Yield the kernels that training needs, and their signatures."""
+        if self._family is not None:
+            ranks = any(given.shaping == "ranks" for given in self._configurations)
+            for _, kernel, signature in family_kernels(self.spec, self._family.widest, ranks=ranks):
+                yield kernel, signature
+        elif self.spec.is_resident:
+            across = ("train_one",) if _grids_can_meet() else ("sum_step", "move_step")
+            for name in ("train_trials",) if side_by_side else across:
+                yield getattr(make_resident(self.spec, self.shape), name), resident.SIGNATURES[name]
+        else:
+            for name, signature in general.SIGNATURES.items():
+                yield getattr(make_general(self.spec, self._threads), name), signature
 
     def train_side_by_side(self, order: Sequence[int], n_steps: int) -> list[Progress]:
         """Train trials of a small network, a block each, in one launch."""
@@ -190,10 +198,17 @@ class DeviceTrials:
         return self._progress([0], results.copy_to_host())
 
     def train_in_turn(self, order: Sequence[int], n_steps: int) -> list[Progress]:
-        """Train trials of a network of any size, each with the whole GPU, one after another."""
+        """Train trials of a network of any size, each with the whole GPU, one after another.
+
+        Those whose perturbations are not plain share it instead, as many as memory has room for.
+        """
         results = self._scratch.sent("results", np.zeros((len(self._sizes), N_RESULTS)))
 
         def launch() -> None:
+            if self._family is not None:
+                for slots in shared_launches(self._family, order, self._sizes, self._trials(), self._scratch):
+                    slots.take_steps(n_steps, results)
+                return
             for trial in order:
                 self._launch_steps(trial, n_steps, results)
 
@@ -236,37 +251,26 @@ class DeviceTrials:
         measures = self._scratch.array("measures", (trials, blocks, measuring.N_MEASURES), np.float64)
         n_outputs = y.shape[2] * network.n_output
         extremes = self._scratch.array("extremes", (trials, blocks, 2, n_outputs))
-        kernel = make_evaluate(self.spec, threads)
+        kernel = self._evaluate_kernel
         sizes, _, _, single, mask = self._trials()
         sent = self._scratch.sent("order", np.asarray(order, np.int32))
         kernel[(blocks, trials), threads](
             sent, sizes, single, mask, x, y, activations, measures, extremes, self.evaluation_points
         )
-        found, limits = measures.copy_to_host(), extremes.copy_to_host()
-        return [self._evaluation(trial, found[k], limits[k]) for k, trial in enumerate(order)]
+        found, limits, n = measures.copy_to_host(), extremes.copy_to_host(), self.evaluation_points
+        rows = [network.output_rows(int(self._sizes[trial, TIMESTEPS])) for trial in order]
+        return [
+            measuring.evaluation_of(found[k], limits[k, :, :, : rows[k] * network.n_output], n) for k in range(trials)
+        ]
+
+    @property
+    def _evaluate_kernel(self) -> Any:
+        return make_evaluate(replace(self.spec, family=None), self._threads)
 
     @property
     def _threads(self) -> int:
         """Threads of a block that runs one datapoint."""
         return min(_GENERAL_THREADS, -(-self.network.n_to // WARP) * WARP)
-
-    def _evaluation(self, trial: int, measures: NDArray[np.float64], extremes: NDArray[np.float32]) -> Evaluation:
-        """Put together what the blocks of one trial have measured, in their order."""
-        timesteps = int(self._sizes[trial, TIMESTEPS])
-        n_outputs = self.network.output_rows(timesteps) * self.network.n_output
-        loss, bits, rows = (sum(measures[:, column]) for column in (measuring.LOSS, measuring.BITS, measuring.ROWS))
-        found, classes = (sum(measures[:, column]) for column in (measuring.FOUND, measuring.CLASSES))
-        is_blank = bool(measures[:, measuring.NOT_A_NUMBER].any())
-        spread = (extremes[:, 1, :n_outputs].max(axis=0) - extremes[:, 0, :n_outputs].min(axis=0)).max()
-        n = self.evaluation_points
-        return Evaluation(
-            loss=loss / n,
-            bit_accuracy=bits / (n * n_outputs),
-            row_accuracy=rows / n,
-            max_error=math.nan if is_blank else float(measures[:, measuring.LARGEST].max()),
-            output_spread=math.nan if is_blank else float(spread),
-            accuracy=found / classes if classes else math.nan,
-        )
 
     def _trials(self) -> tuple[Any, ...]:
         return self._scratch.sent("sizes", self._sizes), self._numbers, self._state, self._single, self._mask

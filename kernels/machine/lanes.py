@@ -187,6 +187,22 @@ def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, index, value), codegen
 
 
+@intrinsic
+def store_half(typing_context: Any, array: Any, index: Any, value: Any, half: Any) -> Any:
+    """Write the first eight lanes of an f32x16, half 0, or the last eight, half 1, to `array[index : index + 8]`."""
+    if not isinstance(half, types.IntegerLiteral):
+        raise RequireLiteralValue(half)
+    order = [half.literal_value * LANES // 2 + lane for lane in range(LANES // 2)]
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        part = builder.shuffle_vector(args[2], args[2], ir.Constant(ir.VectorType(_INT32, LANES // 2), order))
+        position = context.cast(builder, args[1], sig.args[1], types.intp)
+        builder.store(part, _address(context, builder, sig.args[0], args[0], position, part.type), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, index, value, half), codegen
+
+
 # Arithmetic ----------------------------------------------------------------------------------------------------------
 
 

@@ -122,6 +122,11 @@ class WalkConfiguration:
             )
         if self.generator != DEFAULT_GENERATOR and self.noise != "gaussian":
             raise ValueError(f"generator={self.generator} needs noise=gaussian, got noise={self.noise}")
+        if self.generator != DEFAULT_GENERATOR and not self.is_plain:
+            raise ValueError(
+                f"generator={self.generator} draws full perturbations, one for each datapoint: it needs rank=full,"
+                " directions=independent, datapoints=1, share_data=no and shaping=none"
+            )
         if self.shaping != "none":
             if self.update == "raw":
                 raise ValueError(f"shaping={self.shaping} needs update=normalised: it leaves no loss to step by")

@@ -17,7 +17,8 @@ wait $warm
 parallel=$(python3 -c 'import xdist; print("-n 10")' 2> /dev/null)
 (
   timeout 170 python3 -m pytest -q -m gpu $parallel -p no:cacheprovider --tb=short tests/kernels/cuda/test_cuda_on_a_gpu.py \
-    tests/kernels/cuda/test_cuda_cases_on_a_gpu.py tests/kernels/cuda/test_cuda_tables.py
+    tests/kernels/cuda/test_cuda_cases_on_a_gpu.py tests/kernels/cuda/test_cuda_tables.py \
+    tests/kernels/cuda/test_cuda_family_on_a_gpu.py
   echo "exit $?"
 ) > "$OUT/pytest.txt" 2>&1 &
 (

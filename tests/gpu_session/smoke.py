@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "kernels"))
-from cuda_simulation import CASES, Case, configuration_of, mask_of, network_of, uncompiled_data_of
+from cuda_simulation import CASES, FAMILY, Case, configuration_of, mask_of, network_of, uncompiled_data_of
 from device_noise import ADDRESSES, HIDDEN, NORMAL_TOLERANCE, datapoints_from, noise_error
 
 from freewalk.kernels.model.network import FreeNetwork
@@ -59,7 +59,7 @@ SMALL: dict[str, tuple[Case, str]] = {
         ("no hidden neuron", "across the GPU"),
         ("windows of a text", "side by side"),
     )
-}
+} | {f"{name}, in turn": (case, "in turn") for name, case in FAMILY.items()}
 """Between them they reach every kernel; `step by step`: the way of a GPU whose blocks cannot wait for each other."""
 RAW = {"stddev": 0.1, "batch_size": 4, "timesteps": 4}
 LARGE: dict[str, tuple[Case, str]] = {
@@ -67,6 +67,11 @@ LARGE: dict[str, tuple[Case, str]] = {
     "example, side by side": (Case("shifted-sums", {}, 30, RAW, steps=3), "side by side"),
     "hidden 62, side by side": (Case("shifted-sums", {}, 62, RAW, steps=3), "side by side"),
     "hidden 254, in turn": (Case("shifted-sums", {}, 254, RAW, steps=3), "in turn"),
+    "hidden 254, rank 1": (Case("shifted-sums", {}, 254, RAW | {"rank": 1}, steps=3), "in turn"),
+    "hidden 254, 8 datapoints": (
+        Case("shifted-sums", {}, 254, RAW | {"datapoints": 8, "batch_size": 8}, steps=3),
+        "in turn",
+    ),
 }
 """For a GPU alone: the simulator would take minutes."""
 
@@ -103,7 +108,7 @@ def run_case(case: Case, way: str) -> Result:
     if way == "step by step":
         module._grids_can_meet = lambda: False
     begin = time.perf_counter()
-    other = PackTrial(replace(configuration, stddev=0.05, batch_size=3), case.seed + 1)
+    other = PackTrial(replace(configuration, stddev=0.05, batch_size=3 * configuration.datapoints), case.seed + 1)
     trials = [PackTrial(configuration, case.seed), *([other] if way == "side by side" else [])]
 
     def train(*parts: int) -> tuple[Any, Any, Any]:
@@ -148,13 +153,16 @@ def _largest_difference(found: Evaluation, wanted: Evaluation) -> float:
 
 def _compiled_twice(device: Any) -> list[str]:
     """Name the kernels whose arrays did not fit the signature that was compiled: right, but a first call pays twice."""
+    from freewalk.kernels.cuda.family import family_kernels
     from freewalk.kernels.cuda.general import make_general
     from freewalk.kernels.cuda.resident import make_resident
 
     spec, threads = device.spec, device._threads
     kernels = [make_resident(spec, device.shape)] if spec.is_resident else []
-    used = [*kernels, make_general(spec, threads)]
+    used = [*kernels, make_general(spec, threads)] if spec.family is None else []
     counts = {name: len(getattr(k, "overloads", ())) for group in used for name, k in group._asdict().items()}
+    if spec.family is not None:
+        counts = {name: len(getattr(k, "overloads", ())) for name, k, _ in family_kernels(spec, device._family.widest)}
     return [f"{name} compiled {n} times" for name, n in counts.items() if n > 1]
 
 

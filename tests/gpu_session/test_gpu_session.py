@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import launches
+import perturbations
 import pytest
 import smoke
 import summary
@@ -24,7 +25,7 @@ from freewalk.results.schema.schema import TRIAL_COLUMNS
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SCRIPTS = ("setup.sh", "check.sh", "time.sh")
-OWN = ("smoke.py", "launches.py", "summary.py")
+OWN = ("smoke.py", "launches.py", "perturbations.py", "summary.py")
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
 needs_numba_cuda = pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed (extra cuda13 or cuda12)"
@@ -67,6 +68,17 @@ def test_a_launch_shape_is_timed(tmp_path: Path, trials: str) -> None:
     assert row["shape"] == "8 warps a block, any registers"
     assert row["trials"] == int(trials)
     assert row["us"] > 0
+
+
+@needs_numba_cuda
+def test_every_kind_of_perturbation_is_timed(tmp_path: Path) -> None:
+    rows = ["hidden 254: orthogonal", "hidden 254: one perturbation a step", "hidden 30, 132 trials: rank 1, signs"]
+    chosen = [word for name in rows for word in ("--row", name)]
+    done = _simulated(tmp_path, "tests/gpu_session/perturbations.py", *chosen)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "perturbations.json").read_text(encoding="utf-8"))
+    assert [row["row"] for row in found] == rows
+    assert all(0 < row["us"] <= row["us_here"] for row in found)
 
 
 def _commands(script: str) -> Iterator[list[str]]:
@@ -122,6 +134,8 @@ def test_every_command_of_the_scripts_exists(script: str, command: list[str], tm
             smoke.make_parser().parse_args(rest)
         case "tests/gpu_session/launches.py":
             launches.make_parser().parse_args(rest)
+        case "tests/gpu_session/perturbations.py":
+            perturbations.make_parser().parse_args(rest)
         case "tests/gpu_session/summary.py":
             inspect.signature(summary.sweeps).bind(*rest)
         case "pytest":

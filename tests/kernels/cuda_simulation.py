@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 
@@ -67,6 +67,28 @@ CASES: dict[str, Case] = {
 }
 if importlib.util.find_spec("sklearn") is not None:
     CASES["rows of a table"] = Case("digits", {}, 0, {**RAW, "timesteps": 1}, steps=1)
+FAMILY: dict[str, Case] = {
+    "rank 1": Case("xor", {}, 3, {**NORMALISED, "timesteps": 2, "rank": 1, "optimizer": "adam"}),
+    "rank 2, signs, two sides, shared data": Case(
+        "shifted-sums",
+        {},
+        2,
+        {**NORMALISED, "rank": 2, "noise": "rademacher", "sides": "two", "datapoints": 2, "share_data": True}
+        | {"timesteps": 3, "batch_size": 18, "shaping": "ranks"},
+    ),
+    "rank 1, mask, std": Case(
+        "xor",
+        {},
+        3,
+        {**NORMALISED, "timesteps": 2, "rank": 1, "shaping": "std", "share_data": True, "batch_size": 5},
+        masked=True,
+    ),
+    "3 datapoints": Case("addition", {"bits": 2}, 2, {**RAW, "timesteps": 2, "datapoints": 3, "batch_size": 15}),
+    "orthogonal, mask": Case(
+        "xor", {}, 3, {**NORMALISED, "timesteps": 2, "directions": "orthogonal", "batch_size": 20}, masked=True
+    ),
+}
+"""Trials whose perturbations are not plain; they have ways of their own."""
 WAYS = ("side by side", "across the GPU", "in turn")
 ACROSS = ("default", "no hidden neuron", "momentum", "more datapoints than a round", "mask")
 BATCH = (
@@ -133,6 +155,21 @@ def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
     out[f"{name}/{way}/progress"] = np.array(progress[0])
     if way == "side by side":
         out[f"{name}/evaluation"] = np.array(trials.evaluate([0])[0])
+
+
+def _simulate_family(name: str, out: dict[str, Any]) -> None:
+    """The second of two trials that share launches."""
+    from freewalk.kernels.cuda.walk import CudaPack
+    from freewalk.kernels.model.pack import PackTrial
+
+    case = FAMILY[name]
+    configuration = configuration_of(case)
+    other = replace(configuration, batch_size=2 * configuration.datapoints, timesteps=1)
+    trials = [PackTrial(other, case.seed + 1), PackTrial(configuration, case.seed)]
+    pack = CudaPack(network_of(case), uncompiled_data_of(case), trials, evaluation_points=POINTS, mask=mask_of(case))
+    out[f"family/{name}/progress"] = np.array(pack.train(case.steps)[1])
+    out[f"family/{name}/weights"] = pack.weights(1)
+    out[f"family/{name}/evaluation"] = np.array(pack.evaluate([1])[0])
 
 
 def _simulate_batch(out: dict[str, Any]) -> None:
@@ -280,6 +317,8 @@ def main(path: str) -> None:
             left_out = (way == "across the GPU" and name not in ACROSS) or (way == "in turn" and name == "two warps")
             if not left_out:
                 _simulate(name, way, out)
+    for name in FAMILY:
+        _simulate_family(name, out)
     _simulate_batch(out)
     for name in RESUMED:
         _simulate_resumed(name, out)

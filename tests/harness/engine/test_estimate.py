@@ -99,8 +99,10 @@ def test_a_short_step_has_whole_perturbations(plan: MakePlan) -> None:
 
 def test_memory_is_that_of_the_kernels_that_run(plan: MakePlan) -> None:
     full, low = cell(plan, "hidden=1000"), cell(plan, "hidden=1000", "rank=1", "batch_size=16")
-    assert memory_mb(low) == pytest.approx(memory_mb(full), rel=0.01)
+    assert memory_mb(low) < memory_mb(full)
     assert memory_mb(cell(plan, "hidden=1000", "rank=1")) - memory_mb(low) == pytest.approx(984 * 2008 * 4 / 1e6)
+    many = cell(plan, "hidden=1000", "rank=64", "batch_size=1000000")
+    assert memory_mb(many) - memory_mb(low) < 70, "factors of a round, whatever the batch"
     assert memory_mb(full, "reference") == pytest.approx(3 * 1000 * 1006 * 1002 * 8 / 1e6)
 
 

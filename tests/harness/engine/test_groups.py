@@ -142,6 +142,21 @@ def test_the_results_are_those_of_threads(plan: MakePlan, specs: tuple[str, ...]
     assert found == results(list(Engine(ALONE, SHORT).run(trials)))
 
 
+@pytest.mark.parametrize(
+    "specs",
+    [
+        ("timesteps=2,3", "optimizer=momentum,adam", "batch_size=4,20"),
+        ("sides=one,two", "noise=gaussian,rademacher", "batch_size=4"),
+        ("share_data=yes", "datapoints=2", "timesteps=2,3", "batch_size=8", "shaping=none,std,ranks"),
+        ("directions=orthogonal", "datapoints=1,4,all", "batch_size=8"),
+        ("architecture=2-3-1", "sides=one,two", "batch_size=4"),
+    ],
+)
+def test_walks_of_low_rank_have_the_results_of_trials_alone(plan: MakePlan, specs: tuple[str, ...]) -> None:
+    trials = plan("rank=1", "stddev=0.1,0.5", *specs, tasks=["xor"], seeds=[0]).trials
+    assert results(list(Engine(CPU, SHORT).run(trials))) == results(list(Engine(ALONE, SHORT).run(trials)))
+
+
 def test_trials_of_one_network_share_launches_and_others_do_not(plan: MakePlan) -> None:
     backend = Together()
     run(backend, trials_of(plan, 2, "hidden=3,4", "stddev=0.1,0.2", "timesteps=2,3"))

@@ -19,6 +19,7 @@ from cuda_simulation import (
     ACROSS,
     BATCH,
     CASES,
+    FAMILY,
     NOISE_AT,
     NOISE_OF,
     NOISES_DRAWN,
@@ -65,7 +66,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
 
 
 def _reference(name: str) -> ReferenceWalk:
-    case = CASES[name]
+    case = (CASES | {f"family/{name}": case for name, case in FAMILY.items()})[name]
     data = TASKS[case.task].problem(case.parameters).data()
     return ReferenceWalk(
         network_of(case), configuration_of(case), data, seed=case.seed, evaluation_points=POINTS, mask=mask_of(case)
@@ -88,6 +89,20 @@ def test_steps_agree_with_the_reference(simulated: Mapping[str, Any], name: str,
     assert found.steps == wanted.steps == CASES[name].steps
     assert_close(found.loss, wanted.loss, atol=1e-6)
     _assert_same_step(simulated[f"{name}/{way}/weights"], walk, before)
+
+
+@pytest.mark.parametrize("name", [f"family/{name}" for name in FAMILY])
+def test_other_perturbations_agree_with_the_reference(simulated: Mapping[str, Any], name: str) -> None:
+    walk = _reference(name)
+    before = walk.weights
+    wanted = walk.train(2)
+    found = Progress(*simulated[f"{name}/progress"])
+    assert found.steps == wanted.steps
+    assert_close(found.loss, wanted.loss, atol=1e-6)
+    change = walk.weights - before
+    assert np.abs(change).max() > 0
+    np.testing.assert_allclose(simulated[f"{name}/weights"] - before, change, rtol=0, atol=1e-4 * np.abs(change).max())
+    np.testing.assert_allclose(simulated[f"{name}/evaluation"], walk.evaluate(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", list(CASES))
