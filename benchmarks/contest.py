@@ -56,7 +56,7 @@ class Outcome:
     error: float | None = None
     """Of an update, relative."""
     memory: int | None = None
-    """Bytes that its process held at most in the rounds, beyond what it held before it started."""
+    """Bytes that its process held at most in the rounds, beyond what it held after a tiny step."""
     absent: str = ""
     """Why it could not take part."""
     wrong: str = ""
@@ -119,7 +119,7 @@ class Contest:
             if not outcome.error <= allowed:
                 outcome.wrong = f"relative error {outcome.error:.1e} of an update, {allowed:.0e} is allowed"
                 return None
-            process.ask("rest")
+            process.ask("settle", workload)
             loop = process.start(workload)
             plan = calibrate(loop, effort)
             process.ask("forget")

@@ -218,25 +218,21 @@ class _Server:
         self.start(replace(workload, batch_size=_TINY_BATCH))
         self.measure(self._started().steps_at_once)
         self.close()
-        self.rest()
         self.forget()
+        with suppress(OSError):
+            self._base = status_bytes("VmRSS")
 
-    def rest(self) -> None:
-        """Give back what is free, and count memory from here on; where the system shows none, do nothing."""
+    def forget(self) -> None:
+        """Give back what is free, as what compiling took, and forget the peak (proc(5)), where the system lets us."""
         gc.collect()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
         if trim is not None:
             trim(0)
         with suppress(OSError):
-            self._base = status_bytes("VmRSS")
-
-    def forget(self) -> None:
-        """Forget the peak (proc(5)), as that of compiling."""
-        with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def growth(self) -> int | None:
-        """Return how much more memory than after `rest` was resident at most since `forget`, in bytes."""
+        """Return the bytes that were resident at most since `forget` beyond those after `settle`; None if unknown."""
         return None if self._base is None else max(0, status_bytes("VmHWM") - self._base)
 
     def limit(self, more: int) -> None:

@@ -45,10 +45,13 @@ _PEERS = {
     ("evox", 1): (_COLOURS[5], "2", "evox, rank-1 normals"),
 }
 """Colour, marker and words by name and rank."""
-_NAMED = (OURS, None), (f"{OURS}-{SIGNS}", 1)
-"""Whose points bear the workload's name."""
+_NAMED: dict[tuple[str, int | None], dict[str, Any]] = {
+    (OURS, None): {"xytext": (9, -2)},
+    (f"{OURS}-{SIGNS}", 1): {"xytext": (0, -9), "ha": "center", "rotation": 90},
+}
+"""Whose points bear the workload's name, and where."""
 _NORMAL_BYTES, _READS = 4, 2
-_LEFT, _RIGHT, _CLOSE = 1.2, 250_000.0, 1.15
+_LEFT, _RIGHT, _CLOSE = 1.2, 250_000.0, 1.2
 _METADATA = {"Date": None, "Creator": "freewalk"}
 
 
@@ -149,16 +152,23 @@ def _scatter(axes: Any, found: Sequence[Point]) -> None:
             if key in _OWN:
                 look = {"s": 58, "zorder": 3, "edgecolors": "white"}
             axes.scatter(*xy, color=color, marker=marker, label=words, **look)
-    for group in _neighbours([point for point in found if (point.implementation, point.rank) in _NAMED]):
-        axes.annotate(
-            "\n".join(point.workload for point in group),
-            (max(point.work for point in group), float(np.median([point.rate for point in group])) / 1e9),
-            xytext=(9, -2),
-            textcoords="offset points",
-            va="top",
-            fontsize=8,
-            color=_INK,
-        )
+    for key, place in _NAMED.items():
+        for group in _neighbours([point for point in found if (point.implementation, point.rank) == key]):
+            axes.annotate(
+                "\n".join(map(_name, group)),
+                (max(point.work for point in group), float(np.median([point.rate for point in group])) / 1e9),
+                textcoords="offset points",
+                va="top",
+                fontsize=8,
+                color=_INK,
+                **place,
+            )
+
+
+def _name(point: Point) -> str:
+    """Return a workload's name; of rank 1 only the main ones have room for it."""
+    parts = [part for part in point.workload.split(", ") if part != "rank 1"]
+    return "" if len(parts) > 1 and point.rank else ", ".join(parts) or "default"
 
 
 def _neighbours(found: Sequence[Point]) -> list[list[Point]]:

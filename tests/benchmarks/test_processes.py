@@ -115,6 +115,21 @@ def test_trials_of_one_seed_and_of_seeds_of_their_own(contest: Contest) -> None:
     assert all(len(outcome.seconds) == 4 for outcome in found.values())
 
 
+def test_rank_1_beside_full_rank_and_what_each_holds(contest: Contest) -> None:
+    """20,000 datapoints: 5.1 MB of full noise, of rank 1 a quarter of it; freewalk's stays small."""
+    workload = replace(SMALL, batch_size=20_000, rank=1)
+    names = ["freewalk-rademacher", "numpy-rademacher", "freewalk-full", "generator-rademacher", "inference"]
+    found = contest.run("cpu", workload, names, EFFORT)
+    assert all(outcome.error is not None and outcome.error < 1e-4 for outcome in found.values())
+    ours, theirs = found["freewalk-rademacher"].memory, found["numpy-rademacher"].memory
+    assert ours is not None
+    assert theirs is not None
+    assert 1_000_000 < theirs < 20_000_000
+    assert ours < theirs
+    assert taking_part("cpu", replace(DEFAULT, rank=1))[0] == "freewalk"
+    assert "freewalk-full" not in taking_part("cpu", Workload(hidden=254, timesteps=100, rank=1))
+
+
 def test_one_that_died_is_wrong_once_and_hired_again(contest: Contest) -> None:
     run(contest, "numpy")
     contest._processes["numpy"]._process.terminate()
@@ -142,7 +157,9 @@ class FakeProcess:
         if self._name == "jax":
             raise contests.Unavailable("not installed here")
 
-    def ask(self, message: str, workload: Workload) -> tuple[float, float]:
+    def ask(self, message: str, *_: object) -> Any:
+        if message == "growth":
+            return 7
         return {"numpy": 0.01, "torch": math.nan}.get(self._name, 1e-6), 1e-4
 
     def start(self, workload: Workload) -> Any:
@@ -168,6 +185,7 @@ def test_what_cannot_be_timed_says_why(contest: Contest, monkeypatch: pytest.Mon
     names = ("freewalk", "numpy", "torch", "jax", "evosax", "torch-func", "jax-rbg")
     found = run(contest, *names)
     assert found["freewalk"].seconds == [pytest.approx(0.001)] * 4
+    assert (found["freewalk"].memory, found["numpy"].memory) == (7, None)
     assert found["numpy"].wrong == "relative error 1.0e-02 of an update, 1e-04 is allowed"
     assert found["torch"].wrong.startswith("relative error nan")
     assert (found["jax"].absent, found["evosax"].absent) == ("not installed here", "out of memory")
