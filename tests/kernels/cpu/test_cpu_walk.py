@@ -275,9 +275,9 @@ def test_a_layered_network_is_a_mask(data: Data) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "".join(*kind.values()))
-def test_layers_draw_the_rows_that_they_have(data: Data, kind: dict[str, Any]) -> None:
+def test_layers_draw_the_rows_that_they_have(kind: dict[str, Any]) -> None:
     """Layers begin in the middle of a block of signs and of a run of normals, and reach beyond both."""
-    layered = LayeredNetwork((3, 9, 150, 70, 2))
+    layered, data = LayeredNetwork((2, 9, 150, 70, 1)), TASKS["xor"].problem({}).data()
     network, mask = layered.free_network, layered.mask
     configuration = _configuration(batch_size=20, timesteps=4, **kind)
     options: dict[str, Any] = {"seed": 3, "evaluation_points": 50, "mask": mask}
