@@ -121,7 +121,7 @@ class Walk(Method):
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
         configuration: Any = problem.configuration
-        backend.warm_up(self.name, low_rank=configuration.rank is not None)
+        backend.warm_up(self.name, configuration)
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""
