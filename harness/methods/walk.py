@@ -136,7 +136,8 @@ class Walk(Method):
         family = (c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
         if c.is_plain:
             return *family, None if backend.most_sharing_noise else c.sides
-        return *family, c.sides, c.timesteps if c.share_data else 0  # shared data are loaded once for all
+        rows = c.timesteps if c.share_data else 0  # shared data are loaded once for all
+        return *family, c.sides, rows, c.batch_size if c.rank is None else 0  # which decides how a full step is cut
 
 
 WALK = Walk()
