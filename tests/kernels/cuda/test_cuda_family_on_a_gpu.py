@@ -68,7 +68,6 @@ def trials_of(shared: dict[str, Any], *others: dict[str, Any]) -> list[PackTrial
 
 ADAM = {"optimizer": "adam", "learning_rate": 0.05}
 SIGNS = {"noise": "rademacher"}
-XOSHIRO = {"generator": "xoshiro"}
 ORTHOGONAL = {"directions": "orthogonal"}
 TWO = {"sides": "two"}
 SHARED = {"share_data": True}
@@ -130,16 +129,6 @@ PACKS: dict[str, tuple[FreeNetwork, Any, list[PackTrial]]] = {
             {"datapoints": 6, **RANKS},
             {"datapoints": 8, "timesteps": 4},
         ),
-    ),
-    "full, xoshiro, a mask, runs of rows": (
-        replace(FREE, n_hidden=70),
-        some_mask(replace(FREE, n_hidden=70)),
-        trials_of({**XOSHIRO, "batch_size": 6}, {"datapoints": 3}, {"datapoints": 2, **SHARED, **STD}),
-    ),
-    "rank 2, xoshiro": (
-        replace(FREE, n_hidden=70),
-        None,
-        trials_of({**XOSHIRO, "rank": 2, "batch_size": 6}, {}, {"datapoints": 3, **RANKS}),
     ),
     "full, two sides, ranks, a mask": (FREE, some_mask(FREE), trials_of(TWO | RANKS, {}, {**SHARED, "timesteps": 4})),
     "orthogonal, layers": (
