@@ -30,6 +30,7 @@ _OTHER_STEP = "evosax"
 _PEERS = tuple(
     name for name, one in IMPLEMENTATIONS.items() if (one.kind, one.device) == ("peer", "cpu") and name != _OTHER_STEP
 )
+_ARRAYS = tuple(name for name in _PEERS if name.startswith(("jax", "torch")))
 _OF_SIGNS = tuple(name for name in _PEERS if name.endswith(SIGNS))
 """The peers with the estimator of rank 1."""
 _SIGNS = f"{_OURS}-{SIGNS}"
@@ -50,14 +51,8 @@ class Figure(NamedTuple):
 
 FIGURES = (
     Figure("vectorised NumPy over the step", 20, True, "default", ("numpy",), _OURS),
-    Figure(
-        "the best of JAX and PyTorch over the step",
-        12,
-        True,
-        "default",
-        tuple(name for name in _PEERS if name.startswith(("jax", "torch"))),
-        _OURS,
-    ),
+    Figure("the best of JAX and PyTorch over the step", 12, True, "default", _ARRAYS, _OURS),
+    Figure("the same over the step with xoshiro", 12, True, "default", _ARRAYS, f"{_OURS}-gaussian-xoshiro"),
     Figure("the step over its noise alone", 1.5, False, "default", (_OURS,), "generator"),
     Figure("the step over its noise alone, 1 thread", 1.5, False, "default", _ONE[:1], _ONE[1]),
     Figure("NumPy's normals over the generator's, a core", 6, True, "default", ("numpy-normals",), _ONE[1]),

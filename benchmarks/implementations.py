@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from benchmarks.floors import Generator, Inference, NumpyNormals
 from benchmarks.own import FromPeer, OfFullRank, OfOneSeed, Own, PeersPasses
@@ -133,7 +133,8 @@ def _own() -> dict[str, Implementation]:
         for noise, drawn in NOISES.items():
             usual = noise == DEFAULT_NOISE
             kind, signs = f"-{noise}" * (not usual), f", noise {drawn.summary}" * (not usual)
-            takes = ("alone" if usual else "default") if few else "of any rank"
+            many = "of any rank" if noise in get_args(Noise) else "alone"
+            takes = ("alone" if usual else "default") if few else many
             for side in sides:
                 entries[f"freewalk{few}{kind}{'-two' * (side == 'two')}"] = Implementation(
                     _maker(Own, "cpu", threads, noise, side),

@@ -126,7 +126,7 @@ def test_rank_1_beside_full_rank_and_what_each_holds(contest: Contest) -> None:
     assert theirs is not None
     assert 1_000_000 < theirs < 20_000_000
     assert ours < theirs
-    assert taking_part("cpu", replace(DEFAULT, rank=1))[0] == "freewalk"
+    assert not [name for name in taking_part("cpu", replace(DEFAULT, rank=1)) if "xoshiro" in name]
     assert "freewalk-full" not in taking_part("cpu", Workload(hidden=254, timesteps=100, rank=1))
 
 
