@@ -102,7 +102,7 @@ class Sweep:
         self.whole = self.configuration, self.plan
         choice = self.configuration.backend
         refuse_methods_without_kernels(choice, self.configuration.methods)
-        self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice, self.plan.cells)
+        self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice)
         self._needed = refuse_too_large(self.plan, self.backend)
         warn_of_targets(self.plan.cells)
 

@@ -89,7 +89,7 @@ def command(
         raise UsageError("stddev=0 estimates no gradient; give one above 0")
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")
-    chosen = backend_for(backend, method, [trial.cell])
+    chosen = backend_for(backend, method)
     refuse_too_large(Plan((trial.cell,), (trial,), 0), chosen)
     check = check_cell(problem, chosen, seed=trial.seed, samples=samples, initial=initial)
     facts = {

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.engine import Engine
-from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.methods.registered import METHODS
-from freewalk.harness.methods.walk import WALK
 from freewalk.harness.plan.budget import Budget
-from freewalk.harness.plan.plan import Cell, Plan, Trial
+from freewalk.harness.plan.plan import Plan, Trial
 from freewalk.harness.plan.settings import BACKENDS
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.cuda.device import there_may_be_a_gpu, why_unusable
 from freewalk.kernels.machine.threads import usable_threads
-from freewalk.kernels.model.walk import WalkConfiguration
-
-_KINDS = ("rank", "directions", "datapoints", "share_data", "shaping")
-"""The walk's parameters that may need kernels of their own."""
 
 
 def engines_for(
@@ -52,35 +46,22 @@ def by_home(
         yield home, whole, own
 
 
-def usable_backend(name: str, cells: Iterable[Cell] = ()) -> Backend:
-    """Return the backend of that name for cells.
+def usable_backend(name: str) -> Backend:
+    """Return the backend of that name.
 
     Raises
     ------
     UsageError
-        If it cannot be used on this machine, or not for these cells.
+        If it cannot be used on this machine.
     """
     try:
         usable_threads()
     except ValueError as error:
         raise UsageError(str(error)) from None
-    cells = tuple(cells)
     try:
-        backend = resolve_backend(name)
-        for configuration in _walks(cells):
-            backend.refuse_without_kernels(configuration)
+        return resolve_backend(name)
     except ValueError as error:
         raise UsageError(f"--backend {name}: {error}") from None
-    return backend
-
-
-def _walks(cells: Iterable[Cell]) -> Iterator[WalkConfiguration]:
-    """Yield a configuration of each kind of walk, as kernels tell them apart."""
-    kinds = {tuple(cell.parameters.get(name) for name in _KINDS): cell for cell in cells if cell.method == WALK.name}
-    for cell in kinds.values():
-        configuration = resolve_problem(cell.task, cell.method, cell.parameters).configuration
-        assert isinstance(configuration, WalkConfiguration)
-        yield configuration
 
 
 def backend_of(backend: Backend, method: str) -> Backend:
@@ -88,7 +69,7 @@ def backend_of(backend: Backend, method: str) -> Backend:
     return backend if METHODS[method].runs_on_gpus or not backend.most_in_a_pack else resolve_backend("cpu")
 
 
-def backend_for(name: str, method: str, cells: Iterable[Cell] = ()) -> Backend:
+def backend_for(name: str, method: str) -> Backend:
     """Return where a method runs on the backend of that name.
 
     Raises
@@ -100,7 +81,7 @@ def backend_for(name: str, method: str, cells: Iterable[Cell] = ()) -> Backend:
     if name not in BACKENDS:
         raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")
     refuse_methods_without_kernels(name, [method])
-    return backend_of(usable_backend(name, cells), method)
+    return backend_of(usable_backend(name), method)
 
 
 def note_of(backend: Backend) -> str | None:

@@ -121,7 +121,7 @@ class Walk(Method):
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
         configuration: Any = problem.configuration
-        backend.warm_up(self.name, low_rank=configuration.rank is not None)
+        backend.warm_up(self.name, configuration)
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""
@@ -136,7 +136,8 @@ class Walk(Method):
         family = (c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
         if c.is_plain:
             return *family, None if backend.most_sharing_noise else c.sides
-        return *family, c.sides, c.timesteps if c.share_data else 0  # shared data are loaded once for all
+        rows = c.timesteps if c.share_data else 0  # shared data are loaded once for all
+        return *family, c.sides, rows, c.batch_size if c.rank is None else 0  # which decides how a full step is cut
 
 
 WALK = Walk()

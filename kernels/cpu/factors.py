@@ -6,7 +6,7 @@ orders, the second as panels of sixteen rows or columns.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,17 @@ class FactorSource(NamedTuple):
     round_keys: NDArray[np.uint64]  # (20,)
     n_a: int  # rows of all layers
     bases: NDArray[np.float32]  # (n_a + n_b,), cas of each layer's rows, then of its columns, see `hartley`
+
+
+class Bases(Protocol):
+    """Where orthogonal perturbations come from, whatever their rank; see `FactorSource`."""
+
+    @property
+    def seed(self) -> np.uint64: ...  # noqa: D102
+    @property
+    def n_a(self) -> int: ...  # noqa: D102
+    @property
+    def bases(self) -> NDArray[np.float32]: ...  # noqa: D102
 
 
 class Panels(NamedTuple):
@@ -119,7 +130,7 @@ def _write_basis_row(
     base: int,
     n: int,
     row: int,
-    source: FactorSource,
+    source: Bases,
     set_: int,
     step: int,
     word: int,
@@ -152,7 +163,7 @@ def _gcd(n: int, m: int) -> int:
 
 @helper_function
 def write_orthogonal(
-    source: FactorSource,
+    source: Bases,
     layers: NDArray[np.int64],
     layer: int,
     number: int,  # of the product of two vectors, in its step
@@ -162,7 +173,7 @@ def write_orthogonal(
     b: NDArray[np.float32],  # OUT from `b_at`, a number every `stride`
     b_at: int,
     stride: int,
-) -> int:
+) -> Any:
     """Write rows of a layer's two bases, see `freewalk.kernels.model.directions`; return the set they are of."""
     n, m, word = layers[layer, _ROWS], layers[layer, _COLUMNS], layers[layer, _WORDS]
     of_a, of_b = (n + _SIGNS - 1) // _SIGNS, (m + _SIGNS - 1) // _SIGNS

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.blocks import COLUMNS, ROWS, SINGLE, WORDS, A, B, Blocks, layers_in_order
-from freewalk.kernels.cpu.factors import FactorSource, factor_source, write_orthogonal
+from freewalk.kernels.cpu.factors import factor_source, write_orthogonal
 from freewalk.kernels.cpu.functions import box_muller
 from freewalk.kernels.cpu.noise import Words, words_of, words_of_blocks
 from freewalk.kernels.cpu.products import BLOCK
@@ -45,12 +45,17 @@ _ZERO = np.float32(0.0)
 _LANES = LANES
 _HALF = LANES // 2
 ORTHOGONAL = len(NOISES)
+Kind = Noise | Literal["orthogonal"]
 
 
 class Units(NamedTuple):
     """Where full perturbations come from, and where they go; blocks of weights as in `Blocks.layers`."""
 
-    factors: FactorSource  # its kind says what is drawn; a and b are those of orthogonal perturbations
+    kind: int  # one of NOISE_CODES, or their number for orthogonal perturbations
+    seed: np.uint64
+    round_keys: NDArray[np.uint64]  # (20,)
+    n_a: int  # rows of all blocks
+    bases: NDArray[np.float32]  # as in FactorSource
     n_from: int
     blocks: NDArray[np.int64]  # (n_blocks, 9), layers, or the blocks that a mask of another kind makes
     rows: NDArray[np.int64]  # (n_a,) of the matrix
@@ -95,8 +100,13 @@ def make_units(
         i, j = np.nonzero(~mask)  # type: ignore[operator]
         dead = row_at[i] + column_at[j]
     own = blocks._replace(layers=table, n_a=len(rows), n_b=len(columns))
+    source = factor_source(own, configuration.noise, 1, configuration.directions, seed)
     return Units(
-        factor_source(own, configuration.noise, 1, configuration.directions, seed),
+        source.kind,
+        source.seed,
+        source.round_keys,
+        source.n_a,
+        source.bases,
         network.n_from,
         table,
         rows,
@@ -121,7 +131,7 @@ def _table_of(numbered: tuple[Block, ...]) -> NDArray[np.int64]:
 
 def make_lanes(units: Units, workers: int) -> Lanes:
     """Allocate scratch memory for `workers` threads."""
-    n_a, n_b = (len(values) if units.factors.kind == ORTHOGONAL else 0 for values in (units.rows, units.columns))
+    n_a, n_b = (len(values) if units.kind == ORTHOGONAL else 0 for values in (units.rows, units.columns))
     return Lanes(
         np.zeros((workers, LANES), dtype=np.uint64),
         np.zeros((workers, 6 * LANES), dtype=np.float32),
@@ -184,7 +194,7 @@ def _write_lanes(first: int, step: int, indices: NDArray[np.uint64]) -> None:
         indices[lane // 2 + lane % 2 * _HALF] = np.uint64(first + lane * step)
 
 
-def _make_draw(kind: Noise | Literal["orthogonal"]) -> Any:
+def _make_draw(kind: Kind) -> Any:
     """Return the compiled function that writes a kind's perturbations first .. first + 15, a lane each."""
     orthogonal = kind == "orthogonal"
     keep, value, of_a_block, stream = _parts_of(kind)
@@ -192,7 +202,7 @@ def _make_draw(kind: Noise | Literal["orthogonal"]) -> Any:
 
     @helper_function
     def draw_kind(units: Units, step: int, first: int, lanes: Lanes, out: NDArray[np.float32], at: int) -> None:
-        keys, indices, scratch, a, b = units.factors.round_keys, lanes.indices, lanes.words, lanes.a, lanes.b
+        keys, indices, scratch, a, b = units.round_keys, lanes.indices, lanes.words, lanes.a, lanes.b
         rows, columns, blocks = units.rows, units.columns, units.blocks
         row_at, column_at = units.row_at, units.column_at
         _write_lanes(first, 1, indices)
@@ -204,7 +214,7 @@ def _make_draw(kind: Noise | Literal["orthogonal"]) -> Any:
                 word += 1 + of_a_column + (m + of_a_block - 1) // of_a_block + (n * m + of_a_block - 1) // of_a_block
                 for lane in range(_LANES):
                     at_a, at_b = first_a * _LANES + lane, first_b * _LANES + lane
-                    set_ = write_orthogonal(units.factors, blocks, block, first + lane, step, a, at_a, b, at_b, _LANES)
+                    set_ = write_orthogonal(units, blocks, block, first + lane, step, a, at_a, b, at_b, _LANES)
                     indices[lane // 2 + lane % 2 * _HALF] = np.uint64(set_)
             even, odd = load_u64(indices, 0), load_u64(indices, _HALF)
             for j in range(m):
@@ -224,7 +234,7 @@ def _make_draw(kind: Noise | Literal["orthogonal"]) -> Any:
     return draw_kind
 
 
-def _make_draw_one(kind: Noise | Literal["orthogonal"]) -> Any:
+def _make_draw_one(kind: Kind) -> Any:
     """Return the compiled function that writes one perturbation of a kind, sixteen columns at a time."""
     orthogonal = kind == "orthogonal"
     keep, value, of_a_block, stream = _parts_of(kind)
@@ -232,7 +242,7 @@ def _make_draw_one(kind: Noise | Literal["orthogonal"]) -> Any:
 
     @helper_function
     def draw_kind(units: Units, step: int, index: int, lanes: Lanes, out: NDArray[np.float32]) -> None:
-        keys, indices, scratch, a, b = units.factors.round_keys, lanes.indices, lanes.words, lanes.a, lanes.b
+        keys, indices, scratch, a, b = units.round_keys, lanes.indices, lanes.words, lanes.a, lanes.b
         rows, columns, blocks = units.rows, units.columns, units.blocks
         row_at, column_at = units.row_at, units.column_at
         for block in range(len(blocks)):
@@ -241,7 +251,7 @@ def _make_draw_one(kind: Noise | Literal["orthogonal"]) -> Any:
             if orthogonal:
                 of_a_column, word = (n + of_a_block - 1) // of_a_block, blocks[block, _WORDS]
                 word += 1 + of_a_column + (m + of_a_block - 1) // of_a_block + (n * m + of_a_block - 1) // of_a_block
-                which = write_orthogonal(units.factors, blocks, block, index, step, a, first_a, b, first_b, 1)
+                which = write_orthogonal(units, blocks, block, index, step, a, first_a, b, first_b, 1)
             for j in range(0, m, _LANES):
                 left = min(_LANES, m - j)
                 for lane in range(_LANES):  # those beyond the last column draw its numbers, and get zeros
@@ -276,18 +286,15 @@ def _make_draw_one(kind: Noise | Literal["orthogonal"]) -> Any:
     return draw_kind
 
 
-def _parts_of(kind: Noise | Literal["orthogonal"]) -> tuple[Any, Any, int, np.uint64]:
+def _parts_of(kind: Kind) -> tuple[Any, Any, int, np.uint64]:
     """Return how words are kept and turned into numbers, the rows that a block of them serves, and their stream."""
     if kind == "orthogonal":
         return _keep_words, _sign_bits, NOISES["rademacher"].rows, _ORTHOGONAL
-    return (
-        *{"gaussian": (_keep_normals, _normal), "rademacher": (_keep_words, _sign)}[kind],
-        NOISES[kind].rows,
-        _PERTURBATIONS,
-    )
+    keep, value = {"gaussian": (_keep_normals, _normal), "rademacher": (_keep_words, _sign)}[kind]
+    return keep, value, NOISES[kind].rows, _PERTURBATIONS
 
 
-_KINDS: list[Noise | Literal["orthogonal"]] = [*get_args(Noise), "orthogonal"]
+_KINDS: list[Kind] = [*get_args(Noise), "orthogonal"]
 _draw_sixteen = choice([_make_draw(kind) for kind in _KINDS])
 _draw_one = choice([_make_draw_one(kind) for kind in _KINDS])
 
@@ -302,7 +309,7 @@ def draw_sixteen(
     at: int,
 ) -> None:
     """Write the unit perturbations first .. first + 15, a lane each; zero where a mask allows no weight."""
-    _draw_sixteen(units.factors.kind, units, step, first, lanes, out, at)
+    _draw_sixteen(units.kind, units, step, first, lanes, out, at)
     dead = units.dead
     for k in range(len(dead)):
         store(out, at + dead[k] * _LANES, splat_f32(_ZERO))
@@ -317,7 +324,7 @@ def draw_one(
     out: NDArray[np.float32],  # OUT (n_padded,)
 ) -> None:
     """Write one unit perturbation; zero where a mask allows no weight."""
-    _draw_one(units.factors.kind, units, step, index, lanes, out)
+    _draw_one(units.kind, units, step, index, lanes, out)
     dead = units.dead
     for k in range(len(dead)):
         out[dead[k]] = _ZERO

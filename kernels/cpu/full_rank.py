@@ -281,9 +281,7 @@ def _run_side_by_side(
             continue
         own, groups = shape_at(shape, trials, place), (n_used + _LANES - 1) // _LANES
         if own.timesteps != loaded:  # the order lets trials of equal timesteps share their datapoints
-            _load_side_by_side(
-                own, source, units.factors.seed, cut, step, first, cut.of_a_unit // _LANES, memory, passes
-            )
+            _load_side_by_side(own, source, units.seed, cut, step, first, cut.of_a_unit // _LANES, memory, passes)
             loaded = own.timesteps
         coefficients[:] = _ZERO
         for group in range(groups):
@@ -357,7 +355,7 @@ def _run_in_turn(
             if own.timesteps != loaded:
                 datapoint = begin if cut.share_data else k * cut.datapoints + begin
                 groups = (n + _LANES - 1) // _LANES
-                _load_in_a_row(own, source, units.factors.seed, step, datapoint, groups, passes)
+                _load_in_a_row(own, source, units.seed, step, datapoint, groups, passes)
                 loaded = own.timesteps
             single, scale = trials.single[place], np.float32(trials.numbers[place, 0])
             _perturb(single, memory.noise, scale, memory.perturbed)
@@ -548,7 +546,7 @@ def take_steps(
         if cut.share_data:
             for worker in numba.prange(workers):
                 _run_base(
-                    shape, blocks, source, units.factors.seed, cut, trials, going_on, memory, passes, step, worker,
+                    shape, blocks, source, units.seed, cut, trials, going_on, memory, passes, step, worker,
                     workers,
                 )  # fmt: skip
         for visit in range(1 if cut.shaping == _NONE else 2):

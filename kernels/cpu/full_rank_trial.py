@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,14 @@ from freewalk.kernels.cpu.full_draws import make_lanes, make_units
 from freewalk.kernels.cpu.full_rank import AT_ONCE, Cut, FullMemory, FullTrials, train, train_parallel
 from freewalk.kernels.cpu.layout import Source, aligned, most_chunks
 from freewalk.kernels.cpu.optimizers import Weights
+from freewalk.kernels.cpu.pack import CpuPack, walk_of
 from freewalk.kernels.cpu.shaping import SHAPING_CODES
 from freewalk.kernels.cpu.shared_pass import make_passes
 from freewalk.kernels.cpu.trainer import CpuTrainer, exercise
 from freewalk.kernels.cpu.trial import rule_of
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, Progress, WalkConfiguration
 
 _PAIRS_OF_A_UNIT = 4 * LANES
@@ -74,16 +76,16 @@ class FullRankMachine:
         self._blocks = walk._blocks
         self._longest = max((w._shape for w in walks), key=lambda shape: shape.timesteps)
         self._units = make_units(walk.network, walk._allowed, walk._blocks, configuration, int(walk._seed))
-        self._cut = cut_of(configuration, walk._places.n_padded)
-        self._trials = _trials_of(walks, self._cut)
+        self.cut = cut_of(configuration, walk._places.n_padded)
+        self._trials = _trials_of(walks, self.cut)
         for place, own in enumerate(walks):
             own._weights = _weights_at(self._trials, place)
         largest = max(w._configuration.n_perturbations for w in walks)
-        self.n_parts = min(self._cut.n_chunks, -(-largest // self._cut.of_a_unit) * self._cut.parts)
+        self.n_parts = min(self.cut.n_chunks, -(-largest // self.cut.of_a_unit) * self.cut.parts)
 
     def allocate(self, workers: int, stop: NDArray[np.uint8]) -> None:
         """Make the scratch memory of so many threads."""
-        cut, n_padded, shape = self._cut, self._trials.single.shape[1], self._longest
+        cut, n_padded, shape = self.cut, self._trials.single.shape[1], self._longest
         n_trials = len(self._trials.timesteps)
         stored = 1 if workers == 1 else cut.n_chunks
         self._trials = self._trials._replace(partial=np.zeros((n_trials, stored, n_padded)))
@@ -114,7 +116,7 @@ class FullRankMachine:
                 self._blocks,
                 source,
                 self._units,
-                self._cut,
+                self.cut,
                 self._trials,
                 np.array(by_timesteps, dtype=np.int64),
                 self._memory,
@@ -134,13 +136,13 @@ def cut_of(configuration: WalkConfiguration, n_padded: int) -> Cut:
     in_turn = runs_in_turn(configuration)
     lane_groups = -(-m // LANES)
     of_a_part = min(lane_groups, _LANE_GROUPS_OF_A_PART)
-    of_a_unit = max(1, _PAIRS_OF_A_UNIT // m) if in_turn else LANES * max(1, _PAIRS_OF_A_UNIT // (LANES * m))
+    at_least = 1 if in_turn else LANES
     return Cut(
         datapoints=m,
         share_data=int(configuration.share_data),
         shaping=SHAPING_CODES[configuration.shaping],
         in_turn=int(in_turn),
-        of_a_unit=of_a_unit,
+        of_a_unit=max(at_least, _PAIRS_OF_A_UNIT // m // at_least * at_least),
         parts=-(-lane_groups // of_a_part) if in_turn else 1,
         of_a_part=of_a_part,
         n_chunks=most_chunks(n_padded),
@@ -187,6 +189,46 @@ def _trials_of(walks: Sequence[CpuFullRankWalk], cut: Cut) -> FullTrials:
 def _weights_at(trials: FullTrials, place: int) -> Weights:
     """Return a trial's weights as views of the arrays of all."""
     return Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
+
+
+class CpuFullRankPack(CpuPack):
+    """Walks of one seed and one network with full perturbations of any kind. Parameters as for `CpuPack`.
+
+    Those that are cut alike, and agree in directions, draw their perturbations once; the others take turns.
+
+    Raises
+    ------
+    ValueError
+        If the trials differ in seed, step or kind of noise, or a state does not fit its trial.
+    """
+
+    def _join(
+        self,
+        network: FreeNetwork,
+        data: Data,
+        trials: Sequence[PackTrial],
+        evaluation_points: int,
+        mask: NDArray[np.bool_] | None,
+    ) -> Sequence[CpuTrainer]:
+        walks = [walk_of(CpuFullRankWalk, network, data, trial, evaluation_points, mask) for trial in trials]
+        alike: dict[Hashable, list[int]] = {}
+        for place, walk in enumerate(walks):
+            key = walk._machine.cut, walk._configuration.directions, walk._blocks.is_layered
+            alike.setdefault(key, []).append(place)
+        self._parts = [(places, FullRankMachine([walks[place] for place in places])) for places in alike.values()]
+        for _, machine in self._parts:
+            machine.allocate(1, self._stop)
+        self._training = walks[0]._training
+        return walks
+
+    def _run(self, places: Sequence[int], n_steps: int) -> list[Progress]:
+        done: dict[int, Progress] = {}
+        for of_part, machine in self._parts:
+            own = [place for place in places if place in of_part]
+            step = self._walks[own[0]].step if own else 0
+            run = machine.run([of_part.index(place) for place in own], step, n_steps, self._training)
+            done |= zip(own, run, strict=True)
+        return [done[place] for place in places]
 
 
 def compile_kernels(threads: int) -> None:

@@ -12,13 +12,13 @@ from freewalk.kernels.cpu.blocks import COLUMNS, Blocks, Places, from_master, ma
 from freewalk.kernels.cpu.factors import factor_source, make_panels
 from freewalk.kernels.cpu.layout import Shape, Source, aligned
 from freewalk.kernels.cpu.low_rank import (
-    SUMMED_AT_ONCE,
     Family,
     LowRankMemory,
     LowRankTrials,
     train,
     train_parallel,
 )
+from freewalk.kernels.cpu.low_rank_sums import SUMMED_AT_ONCE
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.cpu.pack import CpuPack, walk_of
 from freewalk.kernels.cpu.shaping import SHAPING_CODES

@@ -67,7 +67,7 @@ def passes_of(passes: Passes, worker: int) -> Passes:
     )
 
 
-@helper_function
+@inline_function
 def _write_dots(
     a: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (rows, LANES)
     at: int,
@@ -96,7 +96,7 @@ def _write_dots(
         store(dots, i * LANES, splat_f32(scale) * ((d0 + d1) + (d2 + d3)))
 
 
-@helper_function
+@inline_function
 def _activate_perturbed(
     b: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (columns, LANES)
     at: int,

@@ -33,7 +33,13 @@ MEASURES = ("loss", "bit_accuracy", "row_accuracy", "max_error", "accuracy")
 
 
 class CpuWalk(CpuTrainer):
-    """One walk on the CPU. Parameters as for `CpuTrainer`."""
+    """One plain walk on the CPU. Parameters as for `CpuTrainer`.
+
+    Raises
+    ------
+    ValueError
+        If the configuration is not plain.
+    """
 
     _configuration: WalkConfiguration
 
@@ -41,6 +47,8 @@ class CpuWalk(CpuTrainer):
         return shape_of(self.network, self._configuration.timesteps, self._allowed)
 
     def _prepare(self) -> int:
+        if not self._configuration.is_plain:
+            raise ValueError(f"the plain walk has no kernels for {self._configuration}")
         self._rule = rule_of(self._configuration)
         self._noise = noise_source(self._configuration.kind, int(self._seed), by_position(self._allowed, self._shape))
         self._tiling = tiling_of(self._shape, self._configuration.batch_size)

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cuda.family import THREADS, FamilyPlan, family_kernels
-from freewalk.kernels.cuda.jit import cuda
+from freewalk.kernels.cuda.launching import OFFSET, Launch, prepare, take_steps
 from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, SHAPING, SHAPING_CODES
 from freewalk.kernels.cuda.room import Room
 from freewalk.kernels.cuda.scratch import Scratch
 from freewalk.kernels.cuda.shaping import JUDGES
 
 _MOST_BYTES = 1 << 30  # of trials that share launches, unless one needs more
-_STEPS_OF_A_LAUNCH = 1024  # queued before the host waits
 
 
 def shared_launches(
@@ -53,7 +52,7 @@ class Slots:
         scratch: Scratch,
     ) -> None:
         self._plan, self._n_slots, self._trials = plan, len(order), trials
-        self._kernels = {name: kernel for name, kernel, _ in family_kernels(plan.spec, plan.widest)}
+        self._kernels = {name: given for name, *given in family_kernels(plan.spec, plan.widest)}
         of_these, array = sizes[list(order)], scratch.array
         pairs, self._datapoints = (int(of_these[:, column].max()) for column in (BATCH_SIZE, DATAPOINTS))
         self._n = n = int((of_these[:, BATCH_SIZE] // of_these[:, DATAPOINTS]).max())
@@ -75,67 +74,67 @@ class Slots:
 
     def take_steps(self, n_steps: int, results: Any) -> None:
         """Queue the launches of some steps; those after a loss that is not finite do nothing."""
-        for k in range(n_steps):
-            self._step(k, results)
-            if (k + 1) % _STEPS_OF_A_LAUNCH == 0:
-                cuda.synchronize()
+        take_steps(list(self._launches(results)), n_steps)
 
-    def _step(self, offset: int, results: Any) -> None:
-        plan, slots = self._plan, self._n_slots
+    def _launches(self, results: Any) -> Iterator[Launch]:
+        """Yield the launches of a step."""
+        plan, n = self._plan, self._n
         sizes, numbers, state, single, mask = self._trials
-        rounds = [(begin, min(begin + plan.most, self._n)) for begin in range(0, self._n, plan.most)]
+        rounds = [(begin, min(begin + plan.most, n)) for begin in range(0, n, plan.most)]
+        weighed = (self._values, self._coefficients, results)
         if plan.family.clean_apart:
-            self._run("clean", plan.clean_room, offset, 0, 1, results)
+            yield self._run("clean", plan.clean_room, 0, 1, results)
         for begin, end in rounds:
-            self._draw(offset, begin, end)
-            self._run("losses", plan.room, offset, begin, end, results)
-        weighed = self._values, self._coefficients, results
-        self._kernels["judge"][slots, JUDGES](self._order, sizes, numbers, self._found, *weighed, offset)
+            yield from self._draw(begin, end)
+            yield self._run("losses", plan.room, begin, end, results)
+        yield self._prepare("judge", self._n_slots, JUDGES, sizes, numbers, self._found, *weighed, OFFSET)
         if self._ranks:
-            self._kernels["rank"][self._grid(self._n), THREADS](self._order, sizes, numbers, *weighed)
+            yield self._prepare("rank", self._grid(n), THREADS, sizes, numbers, *weighed)
         for begin, end in rounds:
             if len(rounds) > 1:
-                self._draw(offset, begin, end)
-            self._accumulate(offset, begin, end, results)
-        moved = (state, single, mask, results, self._partial)
-        grid, cut = self._grid(plan.network.n_weights), (plan.most_chunks, plan.most)
-        self._kernels["finish"][grid, THREADS](self._order, sizes, numbers, *moved, offset, plan.family.rank, *cut)
+                yield from self._draw(begin, end)
+            yield self._accumulate(begin, end, results)
+        moved, cut = (state, single, mask, results, self._partial), (plan.most_chunks, plan.most)
+        grid = self._grid(plan.network.n_weights)
+        yield self._prepare("finish", grid, THREADS, sizes, numbers, *moved, OFFSET, plan.family.rank, *cut)
+
+    def _prepare(self, name: str, grid: Any, threads: int, *arguments: Any) -> Launch:
+        kernel, signature = self._kernels[name]
+        return prepare(kernel, signature, grid, threads, (self._order, *arguments))
 
     def _grid(self, n: int) -> tuple[int, int]:
         return -(-n // THREADS), self._n_slots
 
-    def _draw(self, offset: int, begin: int, end: int) -> None:
-        plan, rank, given = self._plan, max(1, self._plan.family.rank), (self._order, self._trials[0])
-        if "draw" not in self._kernels:
-            return
-        draw, n = self._kernels["draw"], end - begin
+    def _draw(self, begin: int, end: int) -> Iterator[Launch]:
+        """Yield what draws the vectors of some perturbations, if they are made of vectors."""
+        plan, rank, sizes = self._plan, max(1, self._plan.family.rank), self._trials[0]
+        items = (end - begin) * rank
         if plan.family.orthogonal:
-            grid = self._grid(n * rank * (plan.n_rows + plan.n_columns))
-            draw[grid, THREADS](*given, plan.blocks, *plan.places, self._vectors, offset, begin, end, rank)
-        else:
-            grid = self._grid(n * rank * plan.words)
-            draw[grid, THREADS](*given, self._vectors, offset, begin, end, rank, plan.n_rows, plan.n_columns)
+            grid = self._grid(items * (plan.n_rows + plan.n_columns))
+            given = (plan.blocks, *plan.places, self._vectors)
+            yield self._prepare("draw", grid, THREADS, sizes, *given, OFFSET, begin, end, rank)
+        elif plan.family.rank:
+            lengths = plan.n_rows, plan.n_columns
+            grid = self._grid(items * plan.words)
+            yield self._prepare("draw", grid, THREADS, sizes, self._vectors, OFFSET, begin, end, rank, *lengths)
 
-    def _run(self, name: str, room: Room, offset: int, begin: int, end: int, results: Any) -> None:
-        """Run the pairs of some perturbations, or without any the datapoints that all share."""
-        own_tiles = room.perturbed and room.rank == 0
+    def _run(self, name: str, room: Room, begin: int, end: int, results: Any) -> Launch:
+        """Return what runs the pairs of some perturbations, or without any the datapoints that all share."""
         n, tiles = end - begin, -(-self._datapoints // room.pairs)
-        grid = min(self._blocks, n * tiles if own_tiles else -(-n * self._datapoints // room.pairs)), self._n_slots
+        shares_weights = not room.perturbed or room.rank > 0
+        wanted = -(-n * self._datapoints // room.pairs) if shares_weights else n * tiles
         sizes, numbers, _, single, _ = self._trials
-        plan, scratch = self._plan, (self._x, self._y, self._room)
-        given = (self._order, sizes, numbers, single, plan.blocks, plan.lists, self._vectors)
-        self._kernels[name][grid, room.threads](*given, *scratch, self._found, results, offset, begin, end)
+        given = (sizes, numbers, single, self._plan.blocks, self._plan.lists, self._vectors)
+        scratch = (self._x, self._y, self._room)
+        grid = min(self._blocks, wanted), self._n_slots
+        return self._prepare(name, grid, room.threads, *given, *scratch, self._found, results, OFFSET, begin, end)
 
-    def _accumulate(self, offset: int, begin: int, end: int, results: Any) -> None:
+    def _accumulate(self, begin: int, end: int, results: Any) -> Launch:
+        """Return what adds up some perturbations, each times its coefficient."""
         plan, network = self._plan, self._plan.network
-        given, cut = (self._order, self._trials[0]), (plan.most_chunks, plan.most)
-        to = self._vectors, self._coefficients, results, self._partial
-        kernel = self._kernels["accumulate"][
-            (plan.part_blocks, self._partial.shape[1], self._n_slots), plan.part_threads
-        ]
+        added = (self._vectors, self._coefficients, results, self._partial)
+        grid, cut = (plan.part_blocks, self._partial.shape[1], self._n_slots), (plan.most_chunks, plan.most)
+        given: tuple[Any, ...] = (plan.blocks, plan.lists, plan.parts, *added, OFFSET, begin, end, network.n_from)
         if plan.family.rank:
-            kernel(*given, plan.lists, plan.parts, *to, begin, end, plan.family.rank, network.n_to, *cut)
-        else:
-            kernel(
-                *given, plan.blocks, plan.lists, plan.parts, *to, offset, begin, end, network.n_from, network.n_to, *cut
-            )
+            given = (plan.lists, plan.parts, *added, begin, end, plan.family.rank)
+        return self._prepare("accumulate", grid, plan.part_threads, self._trials[0], *given, network.n_to, *cut)

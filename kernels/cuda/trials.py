@@ -19,6 +19,7 @@ from freewalk.kernels.cuda.evaluate import make_evaluate
 from freewalk.kernels.cuda.family import FamilyPlan, family_kernels
 from freewalk.kernels.cuda.general import JUDGES, make_general
 from freewalk.kernels.cuda.jit import SIMULATED, cuda
+from freewalk.kernels.cuda.launching import OFFSET, prepare, take_steps
 from freewalk.kernels.cuda.layout import (
     BATCH_SIZE,
     DEFAULT_SHAPE,
@@ -50,7 +51,6 @@ from freewalk.kernels.model.walk import Data, Evaluation, Progress, State
 _MOMENTS = (FIRST, SECOND)
 _GENERAL_THREADS = 64 if SIMULATED else 256
 _EVALUATION_BLOCKS = 64  # of one trial, at most
-_STEPS_OF_A_LAUNCH = 1024  # queued before the host waits, on the way of many launches a step
 
 
 class DeviceTrials:
@@ -230,17 +230,16 @@ class DeviceTrials:
         partial = self._scratch.array("partial", (chunks, network.n_weights), np.float64)
         sizes, numbers, state, single, mask = self._trials()
         mover_blocks = -(-network.n_weights // _GENERAL_THREADS)
-        for k in range(n_steps):
-            kernels.differences[blocks, threads](
-                sizes, numbers, single, mask, x, y, activations, lowered, losses, results, trial, k
-            )
-            kernels.judge[1, JUDGES](sizes, losses, results, trial, k)
-            kernels.accumulate[(owner_blocks, chunks), _GENERAL_THREADS](sizes, lowered, results, partial, trial, k)
-            kernels.finish[mover_blocks, _GENERAL_THREADS](
-                sizes, numbers, state, single, mask, results, partial, trial, k
-            )
-            if (k + 1) % _STEPS_OF_A_LAUNCH == 0:
-                cuda.synchronize()
+        losing = (sizes, numbers, single, mask, x, y, activations, lowered, losses, results, trial, OFFSET)
+        moving = (sizes, numbers, state, single, mask, results, partial, trial, OFFSET)
+        given: tuple[tuple[str, Any, int, tuple[Any, ...]], ...] = (
+            ("differences", blocks, threads, losing),
+            ("judge", 1, JUDGES, (sizes, losses, results, trial, OFFSET)),
+            ("accumulate", (owner_blocks, chunks), _GENERAL_THREADS, (sizes, lowered, results, partial, trial, OFFSET)),
+            ("finish", mover_blocks, _GENERAL_THREADS, moving),
+        )
+        launches = [prepare(getattr(kernels, name), general.SIGNATURES[name], *rest) for name, *rest in given]
+        take_steps(launches, n_steps)
 
     def evaluate(self, order: Sequence[int]) -> list[Evaluation]:
         """Measure trials on held-out data."""

@@ -106,12 +106,14 @@ class CudaWalk(_OnDevice):
 class CudaPack(_OnDevice):
     """Trials of one network side by side, a block each: own seed, standard deviation, batch size, timesteps and rule.
 
-    Networks too large for that take turns with the whole GPU.
+    Networks too large for that take turns with the whole GPU. Trials whose perturbations are not plain share the
+    launches of a step instead.
 
     Raises
     ------
     ValueError
-        If the trials differ in noise or sides, which are compiled in.
+        If the trials differ in what is compiled in: noise, sides, rank, directions, whether data are shared where that
+        saves passes, and how many of a full perturbation's datapoints run together.
     """
 
     def __init__(

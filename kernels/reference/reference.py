@@ -186,13 +186,14 @@ def gradient_estimate(
         means: Array = every.mean(axis=1)
         return means
 
-    slopes = shaped(losses_at(1), losses_at(0) if sides == "one" else losses_at(-1), stddev, sides, share_data, shaping)
-    result: Array = (perturbations * (stddev * slopes)[:, None, None]).mean(axis=0)
+    other = losses_at(0 if sides == "one" else -1)
+    weighing = shaped(losses_at(1), other, stddev, sides, share_data, shaping)
+    result: Array = (perturbations * weighing[:, None, None]).mean(axis=0)
     return result
 
 
 def shaped(plus: Array, other: Array, stddev: float, sides: Sides, share_data: bool, shaping: Shaping) -> Array:
-    """Return the (K,) numbers that weigh unit perturbations in an estimate of the gradient.
+    """Return the (K,) numbers that weigh unit perturbations in an estimate of the gradient, times stddev.
 
     none:   the slopes: over stddev, the loss at plus less that at the centre, or half of it less that at minus
     std:    the slopes over their standard deviation (K - 1 below); 0 if that is 0: FZOO (Dang et al., 2025)
@@ -207,15 +208,15 @@ def shaped(plus: Array, other: Array, stddev: float, sides: Sides, share_data: b
     """
     difference = plus - other if sides == "one" else (plus - other) / 2
     if shaping == "none":
-        return difference / stddev
+        return difference
     if shaping == "std":
         deviation = difference.std(ddof=1)
-        return difference / deviation if deviation > 0 else np.zeros_like(difference)
+        return stddev * difference / deviation if deviation > 0 else np.zeros_like(difference)
     if sides == "one":
-        return centred_ranks(difference)
+        return stddev * centred_ranks(difference)
     both = [plus, other] if share_data else [difference, -difference]
     up, down = np.split(centred_ranks(np.concatenate(both)), 2)
-    half: Array = (up - down) / 2
+    half: Array = stddev * (up - down) / 2
     return half
 
 

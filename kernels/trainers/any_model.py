@@ -291,7 +291,7 @@ class RandomWalk:
 
         totals, seen = zip(*pool.map(compare, pieces), strict=True)
         if shaped:
-            weighing = stddev * reference.shaped(plus, other, stddev, walk.sides, walk.share_data, walk.shaping)
+            weighing = reference.shaped(plus, other, stddev, walk.sides, walk.share_data, walk.shaping)
             totals = tuple(pool.map(add, pieces))
         estimate: Array = sum(totals, np.zeros(len(weights)))
         return estimate / k, sum(seen) / k

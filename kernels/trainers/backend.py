@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu import low_rank_trial
+from freewalk.kernels.cpu import full_rank_trial, low_rank_trial
+from freewalk.kernels.cpu.full_rank_trial import CpuFullRankPack, CpuFullRankWalk
 from freewalk.kernels.cpu.low_rank_trial import CpuLowRankPack, CpuLowRankWalk
 from freewalk.kernels.cpu.pack import CpuPack, compile_packs
 from freewalk.kernels.cpu.trainer import CpuTrainer
@@ -64,28 +65,21 @@ class Backend:
         ValueError
             If this backend has no kernels for the configuration, or something does not fit.
         """
-        self.refuse_without_kernels(configuration)
         options: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points}
         walk: Trainer = self._trainers(configuration)[0](
             network, configuration, data, mask=mask, initial=initial, **options
         )
         return walk
 
-    def refuse_without_kernels(self, configuration: WalkConfiguration) -> None:
-        """Raise ValueError if this backend has no kernels for a walk."""
-        has_kernels = configuration.is_plain or (self.name == "cpu" and configuration.rank is not None)
-        if self.name != "reference" and not has_kernels:
-            raise ValueError(
-                f"backend {self.name} has no kernels for other rank, directions, datapoints, share_data and shaping"
-                " than full, independent, 1, no and none; give --backend reference"
-            )
-
     def _trainers(self, configuration: WalkConfiguration | None) -> tuple[Any, Any]:
         """Return what trains one walk, and what trains a pack, if there is anything."""
         if self.name != "cpu":
             return ReferenceWalk, None
-        is_full = configuration is None or configuration.rank is None
-        return (CpuWalk, CpuPack) if is_full else (CpuLowRankWalk, CpuLowRankPack)
+        if configuration is None or configuration.is_plain:
+            return CpuWalk, CpuPack
+        if configuration.rank is None:
+            return CpuFullRankWalk, CpuFullRankPack
+        return CpuLowRankWalk, CpuLowRankPack
 
     def make_descent(
         self,
@@ -142,29 +136,27 @@ class Backend:
         Raises
         ------
         ValueError
-            If trials that would share their noise differ in seed, step or kind of noise, a state does not fit, or this
-            backend has no kernels for one of them.
+            If trials that would share their noise differ in seed, step or kind of noise, or a state does not fit.
         NotImplementedError
             If this backend has no packs.
         """
-        for trial in trials:
-            self.refuse_without_kernels(trial.configuration)
         kind = self._trainers(trials[0].configuration if trials else None)[1]
         if kind is None:
             raise NotImplementedError(f"backend {self.name} runs trials one by one")
         pack: Pack = kind(network, data, trials, evaluation_points=evaluation_points, mask=mask)
         return pack
 
-    def warm_up(self, method: str = WalkConfiguration.method, *, low_rank: bool = False) -> float:
+    def warm_up(self, method: str = WalkConfiguration.method, configuration: WalkConfiguration | None = None) -> float:
         """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took.
 
-        The walk of low rank has kernels of its own.
+        Walks other than the plain one, which goes without a configuration, have kernels of their own.
         """
         start = time.perf_counter()
         if method in METHODS:
             gradient_trainers.compile_kernels(method, float64=self.name == "reference")
-        elif self.name == "cpu" and low_rank:
-            low_rank_trial.compile_kernels(threads=1)
+        elif self.name == "cpu" and configuration is not None and not configuration.is_plain:
+            own = full_rank_trial if configuration.rank is None else low_rank_trial
+            own.compile_kernels(threads=1)
         elif self.name == "cpu":
             compile_kernels(threads=1)
             compile_packs()

@@ -86,9 +86,10 @@ def test_every_command_describes_every_option(harness: Harness, name: str) -> No
 def test_the_epilog_of_sweep_knows_every_key(harness: Harness) -> None:
     from freewalk.harness.parameters.parameters import AXIS_KEYS
     from freewalk.harness.parameters.presets import preset_names
+    from freewalk.harness.parameters.presets.relatives import RELATIVES
 
     text = harness("sweep", "--help").out
-    for word in (*AXIS_KEYS, *preset_names(), "range(a,b,s)", "linspace(a,b,n)", "logspace(a,b,n)", "130"):
+    for word in (*AXIS_KEYS, *preset_names(), *RELATIVES, "range(a,b,s)", "linspace(a,b,n)", "logspace(a,b,n)", "130"):
         assert word in text
 
 

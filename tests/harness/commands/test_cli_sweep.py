@@ -420,7 +420,11 @@ def test_original_is_the_original_programs_configuration(plan: Callable[..., Pla
         "stddev": 0.01,
         "update": "raw",
         "sides": "one",
+        "rank": "full",
+        "directions": "independent",
         "noise": "gaussian",
+        "datapoints": 1,
+        "share_data": "no",
     }
     configuration = resolve(["original"], registry=BuiltInRegistry())
     assert (configuration.steps_per_epoch, configuration.epochs) == (400, 10_000)

@@ -82,10 +82,6 @@ def problem_of(plan: MakePlan, name: str, *specs: str) -> ResolvedProblem:
 def first_step(problem: ResolvedProblem, backend: str) -> tuple[Array, Array, Array, Loss]:
     """Return the weights before and after a step, the perturbations, and the loss of the data that all of them see."""
     chosen, walk, network = resolve_backend(backend), problem.configuration, problem.network
-    try:
-        chosen.refuse_without_kernels(walk)  # type: ignore[arg-type]
-    except ValueError as error:
-        pytest.skip(str(error))
     trainer = problem.start(chosen, seed=SEED, evaluation_points=1)
     before = trainer.weights
     trainer.train(1)

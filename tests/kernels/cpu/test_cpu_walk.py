@@ -18,6 +18,7 @@ from freewalk.kernels.cpu.evaluate import evaluate
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cpu.walk import train, train_parallel
 from freewalk.kernels.data.task_functions import fill_arrays
+from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.noise import Stream, initial_weights, unit_perturbations
 from freewalk.kernels.model.walk import Data, Schedule, Sides, WalkConfiguration
 from freewalk.kernels.reference import reference
@@ -271,6 +272,20 @@ def test_a_layered_network_is_a_mask(data: Data) -> None:
 
     outputs = sigmoid(sigmoid(x[:, 0] @ w[:3, 2:] + w[3, 2:]) @ w[6:, :2] + w[3, :2])
     assert walk.evaluate().loss == pytest.approx(((outputs - y) ** 2).sum(axis=1).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "".join(*kind.values()))
+def test_layers_draw_the_rows_that_they_have(kind: dict[str, Any]) -> None:
+    """Layers begin in the middle of a block of signs and of a run of normals, and reach beyond both."""
+    layered, data = LayeredNetwork((2, 9, 150, 70, 1)), TASKS["xor"].problem({}).data()
+    network, mask = layered.free_network, layered.mask
+    configuration = _configuration(batch_size=20, timesteps=4, **kind)
+    options: dict[str, Any] = {"seed": 3, "evaluation_points": 50, "mask": mask}
+    walk, judge = (made(network, configuration, data, **options) for made in (CpuWalk, ReferenceWalk))
+    start = judge.weights
+    walk.train(2)
+    judge.train(2)
+    assert_close(walk.weights, judge.weights, atol=1e-4 * largest_difference(judge.weights, start))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,6 @@ def _check(configuration: WalkConfiguration, steps: int = 3, **options: Any) -> 
 
 KINDS: list[dict[str, Any]] = [
     *({"noise": noise} for noise in get_args(Noise)),
-    {"generator": "xoshiro"},
     {"directions": "orthogonal"},
 ]
 

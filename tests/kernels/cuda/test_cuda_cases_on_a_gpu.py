@@ -109,6 +109,16 @@ CASES = {
     "addition, sequences": case(
         replace(MOMENTUM, timesteps=6), task="addition", parameters={"form": "sequence", "bits": 4}
     ),
+    "rank 1, B 3,000, ranks": case(replace(MOMENTUM, rank=1, batch_size=3000, shaping="ranks"), tolerance=1e-3),
+    "rank 1, signs, T 100": case(replace(MOMENTUM, rank=1, noise="rademacher", timesteps=100)),
+    "rank 1, two sides, hidden 254": case(replace(SIGNS, rank=1, batch_size=60), 254),
+    "rank 3, hidden 1,024": case(replace(MOMENTUM, rank=3, batch_size=20), 1024, steps=2),
+    "8 datapoints, hidden 254": case(replace(MOMENTUM, datapoints=8, batch_size=160), 254),
+    "a perturbation a step, two sides": case(replace(SIGNS, datapoints=2000, batch_size=2000)),
+    "orthogonal, shared data, std": case(
+        replace(MOMENTUM, directions="orthogonal", share_data=True, datapoints=5, batch_size=1500, shaping="std")
+    ),
+    "orthogonal, rank 2, mask": case(replace(MOMENTUM, directions="orthogonal", rank=2, batch_size=900), masked=True),
 }
 """Between them they reach every branch of the kernels."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -225,6 +226,16 @@ def test_a_trial_stops_at_a_loss_that_is_not_finite_and_the_others_go_on() -> No
     assert bad.steps == 1
     assert np.isnan(bad.loss)
     assert np.count_nonzero(pack.weights(1) == 0.1) == broken.size - 1
+
+
+def test_arguments_of_launches_are_made_once() -> None:
+    """Otherwise the host takes ten times as long as a small network's step: parts of numba-cuda have other names."""
+    from freewalk.kernels.cuda.launching import _Prepared
+
+    network, mask, trials = PACKS["rank 1"]
+    with mock.patch.object(_Prepared, "__call__", autospec=True, side_effect=_Prepared.__call__) as launch:
+        make_pack(network, mask, trials).train(2)
+    assert launch.call_count == 2 * len({"draw", "losses", "judge", "rank", "accumulate", "finish"})
 
 
 def test_a_pack_says_what_its_trials_must_agree_in() -> None:

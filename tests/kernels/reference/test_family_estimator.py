@@ -70,10 +70,6 @@ def estimates(setup: Setup, backend: str, n: int, **options: Any) -> Array:
     shared = {"update": "normalised", "learning_rate": RATE, "sides": "two", "share_data": True}
     walk = WalkConfiguration(timesteps=setup.timesteps, **shared, **options)
     chosen = resolve_backend(backend)
-    try:
-        chosen.refuse_without_kernels(walk)
-    except ValueError as error:
-        pytest.skip(str(error))
     data = Data(int(compiled_fill(one_datapoint).address), 0, one_datapoint)
     given: dict[str, Any] = {"seed": 5, "evaluation_points": 1, "mask": setup.mask, "initial": setup.weights}
     trainer = chosen.make_walk(setup.network, walk, data, **given)
