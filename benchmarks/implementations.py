@@ -59,7 +59,7 @@ WORKLOADS: Mapping[Device, tuple[Workload, ...]] = {
 """The most telling first."""
 _MOST_REFERENCE_NORMALS = 4_000_000
 _TIMED_IN_FULL = ((30, 4), (126, 4), (254, 4), (1024, 4), (30, 20), (30, 100))
-"""Hidden neurons and timesteps where full perturbations are timed beside those of rank 1: a step takes seconds at most."""
+"""Hidden neurons and timesteps where full perturbations are timed beside those of rank 1: elsewhere they take long."""
 
 
 class Competitor(Protocol):
