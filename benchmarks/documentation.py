@@ -175,14 +175,15 @@ _STEP_HEADINGS = (
     *("noise alone", "two passes", "MB", "error", "what"),
 )
 _EXPLANATION = (
-    "A step of 3-30-2, T 4, B 1,000, one trial, stddev 0.01 (0.1 where T is larger), unless the heading says otherwise;"
-    " all trials of a workload count together. Medians of rounds that visit each implementation in turn, each in a"
-    " process of its own. *times freewalk*: median over rounds of the quotient. *noise alone*: time of drawing the"
-    " step's noise and nothing else, as a share of the step's; *two passes*: the same of two forward passes without"
-    " noise by the same program, the share of pure inference. *MB*: the largest resident size while it was timed,"
-    " beyond that after a tiny step; what JAX's compiler leaves behind blurs it by tens of MB. *error*:"
-    " of an update, or of what a floor makes, against the reference; checked before timing. Of rank 1, *times freewalk* refers to its step with signs; what is called *full* draws a number"
-    " for every weight all the same, and is another estimator."
+    "A step of 3-30-2, T 4, B 1,000, one trial, stddev 0.01 (0.1 where T is larger), unless the heading says"
+    " otherwise; all trials of a workload count together. Medians of rounds that visit each implementation in turn,"
+    " each in a process of its own. *times freewalk*: median over rounds of the quotient. *noise alone*: time of"
+    " drawing the step's noise and nothing else, as a share of the step's; *two passes*: the same of two forward"
+    " passes without noise by the same program, the share of pure inference. *MB*: the largest resident size while it"
+    " was timed, beyond that after a tiny step; what JAX's compiler leaves behind blurs it by tens of MB. *error*: of"
+    " an update, or of what a floor makes, against the reference; checked before timing. Of rank 1, *times freewalk*"
+    " refers to its step with signs; what is called *full* draws a number for every weight all the same, and is"
+    " another estimator."
 )
 
 
