@@ -33,8 +33,8 @@ EPILOG = """\b
 \b
 Keys: task, method, architecture, hidden, timesteps, activation, batch_size,
 stddev, update, optimizer, learning_rate, momentum, schedule, sides, rank,
-directions, noise, datapoints, share_data, shaping, backward_cost, predictor,
-predictor_learning_rate, bits, form, pairs, length, delay, source.
+directions, noise, generator, datapoints, share_data, shaping, backward_cost,
+predictor, predictor_learning_rate, bits, form, pairs, length, delay, source.
 Methods: walk, backprop, numerical, synthetic.
 
 \b

@@ -13,7 +13,7 @@ from freewalk.harness.base.environment import memory_bytes
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.keys import Keys, read_keys
 from freewalk.harness.methods.walk import WALK
-from freewalk.kernels.cpu.layout import most_bytes, shape_of
+from freewalk.kernels.cpu.layout import most_bytes
 from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.model.walk import Optimizer, WalkConfiguration
@@ -112,7 +112,7 @@ def settings_of(config: Mapping[str, Any], more: Mapping[str, Any]) -> Settings:
 def _refuse_too_large(network: FreeNetwork, keys: Keys) -> None:
     """Raise UsageError if a step needs more memory than this machine has, before any of it is asked for."""
     available = memory_bytes()
-    needed = most_bytes(shape_of(network, keys.timesteps))
+    needed = most_bytes(network, keys.timesteps)
     if keys.backend == "reference":
         needed = _REFERENCE_ARRAYS * keys.batch_size * network.n_weights * 8
     if available is not None and needed > available:

@@ -23,7 +23,7 @@ from freewalk.harness.plan.plan import Cell, Plan, Trial
 from freewalk.harness.trial.trial import start_trial
 from freewalk.harness.trial.watch import peak_memory_mb
 from freewalk.kernels.backend import Backend, BackendName
-from freewalk.kernels.cpu.layout import most_bytes, shape_of
+from freewalk.kernels.cpu.layout import most_bytes
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.layered import parse_architecture
 from freewalk.kernels.model.walk import Trainer
@@ -113,7 +113,7 @@ def memory_mb(cell: Cell, backend: BackendName = "cpu") -> float:
     through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * problem.method.keeps_timesteps
     if problem.method.draws_noise and getattr(configuration, "rank", None) is not None:
         return _bytes_of_low_rank(problem) / 1e6
-    return (most_bytes(shape_of(network, problem.timesteps)) + through_time) / 1e6
+    return (most_bytes(network, problem.timesteps) + through_time) / 1e6
 
 
 def _bytes_of_low_rank(problem: ResolvedProblem) -> int:

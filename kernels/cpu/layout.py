@@ -104,9 +104,13 @@ class Sums(NamedTuple):
     total: NDArray[np.float64]  # (n_padded,)
 
 
+def _padded_rows(network: FreeNetwork) -> int:
+    return -(-network.n_from // 4) * 4
+
+
 def shape_of(network: FreeNetwork, timesteps: int, mask: NDArray[np.bool_] | None = None) -> Shape:
     """Return the runtime sizes of a network that runs for `timesteps`; of a layered one if the mask makes it that."""
-    n_rows = -(-network.n_from // 4) * 4
+    n_rows = _padded_rows(network)
     layered = layered_part(network, mask, timesteps)
     if layered is None:
         columns = np.arange(network.n_to)
@@ -149,7 +153,10 @@ def noise_source(noise: Kind, seed: int, mask: NDArray[np.bool_] = NO_MASK) -> N
 
 def tiling_of(shape: Shape, batch_size: int) -> Tiling:
     """Return how a batch is cut; a layered network's as that of the free one, so that results keep their bits."""
-    padded = shape.n_to * shape.n_rows
+    return _tiling(shape.n_to * shape.n_rows, batch_size)
+
+
+def _tiling(padded: int, batch_size: int) -> Tiling:
     groups = max(1, min(MAX_GROUPS, _NOISE_BYTES_OF_A_TILE // (padded * LANES * 4)))
     n_tiles = -(-batch_size // (groups * LANES))
     return Tiling(batch_size, groups, n_tiles, min(n_tiles, most_chunks(padded)))
@@ -160,18 +167,19 @@ def most_chunks(padded: int) -> int:
     return max(1, min(_MAX_CHUNKS, _PARTIAL_SUM_BYTES // (padded * 8)))
 
 
-def most_bytes(shape: Shape) -> int:
-    """Return the memory of a walk on one thread, in bytes.
+def most_bytes(network: FreeNetwork, timesteps: int) -> int:
+    """Return the memory of a walk on one thread, in bytes, also for networks that no memory holds.
 
     Noise of a tile, partial sums of the largest batch, weights, and sixteen datapoints, twice: held-out ones beside
     those of training.
     """
-    padded = shape.n_to * shape.n_rows
-    tiling = tiling_of(shape, _LARGEST_BATCH)
+    padded = network.n_to * _padded_rows(network)
+    tiling = _tiling(padded, _LARGEST_BATCH)
     noise = tiling.groups * padded * LANES * 4
     sums = (tiling.n_chunks + 1) * padded * 8
     weights = padded * (3 * 8 + 4)
-    columns = 2 * shape.n_from + shape.input_rows * shape.n_input + 2 * shape.output_rows * shape.n_output
+    inputs, outputs = network.input_rows(timesteps) * network.n_input, network.output_rows(timesteps) * network.n_output
+    columns = 2 * network.n_from + inputs + 2 * outputs
     return noise + sums + weights + 2 * columns * LANES * 4
 
 

@@ -56,9 +56,8 @@ class _Prepared:
 
     def __init__(self, compiled: Any, configured: Any, arguments: Sequence[Any]) -> None:
         from cuda.core import LaunchConfig  # type: ignore[import-not-found, import-untyped, unused-ignore]
-        from numba.cuda import dispatcher
 
-        self._dispatcher, self._stream = dispatcher, configured.stream
+        self._dispatcher, self._stream = cuda.dispatcher, configured.stream
         self._kept: list[Any] = [arguments]
         self._offset = ctypes.c_int64()
         self._ready: list[Any] = []

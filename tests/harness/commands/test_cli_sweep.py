@@ -423,6 +423,7 @@ def test_original_is_the_original_programs_configuration(plan: Callable[..., Pla
         "rank": "full",
         "directions": "independent",
         "noise": "gaussian",
+        "generator": "philox",
         "datapoints": 1,
         "share_data": "no",
     }
