@@ -323,7 +323,7 @@ def test_a_nan_output_is_the_largest_error() -> None:
     """Infinite weights from both inputs of XOR: NaN for the rows 00, 01 and 10 (0 * inf), a number for the row 11."""
     network = XOR.network(0)
     walk = CpuWalk(network, _configuration(timesteps=1), XOR.data(), seed=0, evaluation_points=4)
-    walk._weights.single[:2] = np.inf
+    walk._weights.master[:2] = np.inf
     measured = walk.evaluate()
     assert math.isnan(measured.loss)
     assert math.isnan(measured.max_error)
