@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.layout import Shape, aligned
 from freewalk.kernels.cpu.products import BLOCK
-from freewalk.kernels.machine.jit import helper_function
+from freewalk.kernels.machine.jit import helper_function, kernel
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.directions import Block, blocks_of, words_of_block
 from freewalk.kernels.model.network import FreeNetwork
@@ -138,7 +138,7 @@ def from_master(values: NDArray[np.float64], places: Places, shape: Shape) -> ND
     return matrix.reshape(shape.n_from, shape.n_to)
 
 
-@helper_function
+@kernel
 def write_single(blocks: Blocks, master: NDArray[np.float64], single: NDArray[np.float32]) -> None:
     """Copy all weights from the one order to the other."""
     for layer in blocks.layers:

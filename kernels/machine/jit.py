@@ -6,6 +6,7 @@ have the same bits on every machine with FMA, and NaN and infinity stay visible.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -14,6 +15,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.ccallback import CFunc
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.sigutils import normalize_signature
 
 from freewalk.kernels.machine.cache import MachineCodeCache
@@ -23,15 +26,71 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "fastmath": False}
 
 
+class _WithoutAddresses:
+    """What generates machine code, for functions that have no address that an environment could be written to."""
+
+    def __init__(self, codegen: Any) -> None:
+        self._codegen = codegen
+
+    def set_env(self, env_name: str, env: Any) -> None:
+        """Leave it: kernels use their own."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codegen, name)
+
+
+class _OfAHelper(JITCodeLibrary):  # type: ignore[misc]
+    """What a helper compiles to: LLVM's code, that kernels take into their own and optimise with it.
+
+    Numba would optimise it alone, and again with each helper that calls it, once for every level of calls, and make
+    machine code of it that nothing runs: more than half of the time that a kernel takes to compile.
+    """
+
+    @property
+    def codegen(self) -> Any:
+        return _WithoutAddresses(self._codegen)
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Return what raises TypeError where Python calls a helper."""
+        address = ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value
+        assert address is not None
+        return address
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+
+class _HelperCompiler(Compiler):  # type: ignore[misc]
+    def define_pipelines(self) -> Any:
+        """Return Numba's pipelines, whose code goes into a library of a helper."""
+        state = self.state
+        if state.library is None:
+            state.library = _OfAHelper(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
+_OF_HELPERS: dict[str, Any] = {
+    **_OPTIONS,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _HelperCompiler,
+}
+
+
 def inline_function(function: F) -> F:
     """Compile a helper that is inlined into the kernels that call it; never cached on its own."""
-    compiled: F = numba.njit(forceinline=True, **_OPTIONS)(function)
+    compiled: F = numba.njit(forceinline=True, **_OF_HELPERS)(function)
     return compiled
 
 
 def helper_function(function: F) -> F:
     """Compile a helper that the kernels call, too large to inline; cached with its callers."""
-    compiled: F = numba.njit(**_OPTIONS)(function)
+    compiled: F = numba.njit(**_OF_HELPERS)(function)
     return compiled
 
 
