@@ -16,7 +16,6 @@ from freewalk.kernels.machine.lanes import LANES
 
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)
-_NO_STEP = np.int64(0)  # a literal 0 would be compiled for by itself
 _GROUPS, _SCALES = np.array([0, 1]), np.zeros(2, dtype=np.float32)
 
 
@@ -74,7 +73,7 @@ def _find_classes(
     return found, present
 
 
-@helper_function
+@inline_function
 def _run_two(
     shape: Shape,
     blocks: Blocks,
@@ -117,7 +116,7 @@ def evaluate(
     loss, largest = 0.0, _ZERO
     bits, rows, found, present = 0, 0, 0, 0
     for first in range(0, n_datapoints, 2 * LANES):
-        for k in range(_run_two(shape, blocks, source, seed, _NO_STEP, first, n_datapoints, single, passes)):
+        for k in range(_run_two(shape, blocks, source, seed, 0, first, n_datapoints, single, passes)):
             outputs, y = passes.outputs[k // LANES * n * LANES :], passes.y[k // LANES * n * LANES :]
             loss += passes.losses[k]
             right, error = _measure_lane(n, k % LANES, outputs, y, lowest, highest)
@@ -179,7 +178,7 @@ def run_network(
     passes = passes_of(memory, 0)
     n_datapoints, n = all_outputs.shape
     for first in range(0, n_datapoints, 2 * LANES):
-        for k in range(_run_two(shape, blocks, source, seed, _NO_STEP, first, n_datapoints, single, passes)):
+        for k in range(_run_two(shape, blocks, source, seed, 0, first, n_datapoints, single, passes)):
             all_losses[first + k] = passes.losses[k]
             for j in range(n):
                 all_outputs[first + k, j] = passes.outputs[(k // LANES * n + j) * LANES + k % LANES]

@@ -21,7 +21,6 @@ from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, fma, load_f32, splat_f32, store
 
 _A, _B, _COLUMNS, _ROWS, _SINGLE = A, B, COLUMNS, ROWS, SINGLE
-_FIRST = np.int64(0)  # a literal 0 would be compiled for by itself
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
@@ -200,7 +199,7 @@ def _run_free(
         columns = n if t == shape.timesteps - 1 else shape.n_to
         first_tanh = n if shape.hidden_tanh else columns
         _apply(
-            blocks, _FIRST, single, passes, groups_of, scales, rank, noise, noise_at,
+            blocks, 0, single, passes, groups_of, scales, rank, noise, noise_at,
             rows, columns, here, there, first_tanh,
         )  # fmt: skip
         if t == shape.timesteps - 1 or shape.output_rows > 1:
@@ -228,7 +227,7 @@ def _run_layers(
     state = passes.state
     for v in range(vectors):
         here = v * 2 * half
-        _enter(shape, passes.x, groups_of[v], _FIRST, state, here)
+        _enter(shape, passes.x, groups_of[v], 0, state, here)
         store(state, here + shape.n_input * LANES, splat_f32(_ONE))
         store(state, here + half, splat_f32(_ONE))
     for layer in range(last + 1):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from freewalk.kernels.data.task_functions import data_words
-from freewalk.kernels.machine.jit import choice, helper_function, inline_function
+from freewalk.kernels.machine.jit import choice, inline_function, uncached_kernel
 from freewalk.kernels.model.noise import NOISES, Stream
 
 _PERTURBATIONS = int(Stream.PERTURBATIONS)
@@ -61,7 +61,7 @@ def _perturb(step: Any, perturbation: int, out: Any) -> None:
 @cache
 def pieces_of(plain_or_compiled: Any) -> Pieces:
     """Compile what walks on a loss."""
-    loss = plain_or_compiled if hasattr(plain_or_compiled, "py_func") else helper_function(plain_or_compiled)
+    loss = plain_or_compiled if hasattr(plain_or_compiled, "py_func") else uncached_kernel(plain_or_compiled)
 
     @inline_function
     def mean_loss(step: Any, weights: Any, xs: Any, ys: Any, k: int) -> float:
@@ -77,7 +77,7 @@ def pieces_of(plain_or_compiled: Any) -> Pieces:
         for q in range(len(weights)):
             out[q] = weights[q] + stddev * noise[q]
 
-    @helper_function
+    @uncached_kernel
     def compare(
         step: Any, weights: Any, xs: Any, ys: Any, first: int, last: int, given: Any, plus: Any, other: Any, total: Any
     ) -> float:
@@ -104,7 +104,7 @@ def pieces_of(plain_or_compiled: Any) -> Pieces:
                 total[q] += step.stddev * noise[q] * difference
         return seen
 
-    @helper_function
+    @uncached_kernel
     def add(step: Any, first: int, last: int, given: Any, weighing: Any, total: Any) -> None:
         noise = np.empty(len(total), np.float64)
         for k in range(first, last):
@@ -115,7 +115,7 @@ def pieces_of(plain_or_compiled: Any) -> Pieces:
             for q in range(len(total)):
                 total[q] += step.stddev * noise[q] * weighing[k]
 
-    @helper_function
+    @uncached_kernel
     def losses(weights: Any, xs: Any, ys: Any, out: Any) -> None:
         for b in range(len(out)):
             out[b] = loss(weights, xs[b], ys[b])

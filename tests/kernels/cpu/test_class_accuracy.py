@@ -7,10 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.evaluate import _find_classes
+from freewalk.kernels.machine.jit import kernel
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.trainers.reference_trainer import class_accuracy
 
 NAN = np.nan
+find_classes = kernel(_find_classes.py_func)  # Python cannot call a helper
 CASES = [
     # outputs and targets of the rows of one datapoint; classes found, rows with a class
     ([[0.1, 0.9]], [[0, 1]], 1, 1),
@@ -37,7 +39,7 @@ def test_the_kernel_and_numpy_find_the_same_classes(
     outputs: list[list[float]], targets: list[list[float]], found: int, present: int
 ) -> None:
     n = len(outputs[0])
-    assert _find_classes(len(outputs), n, 3, lanes(outputs), lanes(targets)) == (found, present)
+    assert find_classes(len(outputs), n, 3, lanes(outputs), lanes(targets)) == (found, present)
     share = class_accuracy(np.array([outputs]), np.array([targets]))
     assert share == found / present if present else np.isnan(share)
 
