@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from freewalk.kernels.data.task_functions import data_words
-from freewalk.kernels.machine.jit import inline_function
+from freewalk.kernels.machine.jit import data_function
 from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.bits import lowest_bits
 from freewalk.tasks.task import Problem, Task, check_form
@@ -22,7 +22,7 @@ _EVALUATION = np.uint32(Stream.EVALUATION_DATA)
 _FRESH, _CHOICE, _FIXED = range(3)  # blocks of words: of a fresh pair, of a choice among fixed pairs, of a fixed pair
 
 
-@inline_function
+@data_function
 def _summands(seed: int, stream: Any, step: Any, index: Any, bits: int, pairs: int) -> tuple[np.int64, np.int64]:
     """Return two numbers below 2**(bits - 1): a fresh pair, or one of the fixed pairs.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from freewalk.kernels.machine.jit import inline_function
+from freewalk.kernels.machine.jit import data_function
 from freewalk.tasks.bits import random_bit
 from freewalk.tasks.task import Problem, Task
 
@@ -27,7 +27,7 @@ _DELAY_MASK = (1 << _LENGTH_SHIFT) - 1
 _LONGEST = 2**20
 
 
-@inline_function
+@data_function
 def _symbol(seed: int, stream: int, step: int, index: int, k: int) -> np.int64:
     """Return symbol k of a datapoint: three random bits."""
     b0, b1 = random_bit(seed, stream, step, index, 3 * k), random_bit(seed, stream, step, index, 3 * k + 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from freewalk.kernels.machine.jit import inline_function
+from freewalk.kernels.machine.jit import data_function
 from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.bits import random_bit
 from freewalk.tasks.task import Problem, Task, check_form
@@ -17,7 +17,7 @@ _MOST_ENUMERATED = 10  # up to 1,024 patterns, a measurement shows every one
 _SCRAMBLE = np.int64(0x9E3779B1)  # odd, so that multiples modulo a power of two visit every pattern
 
 
-@inline_function
+@data_function
 def _bit(seed: int, stream: int, step: int, datapoint: int, bits: int, k: int) -> np.int64:
     """Return bit k of a datapoint: random, or in a measurement over few patterns that of the datapoint's own number."""
     if stream == _EVALUATION and bits <= _MOST_ENUMERATED:

@@ -20,7 +20,7 @@ from numba import config, types
 from numpy.typing import NDArray
 
 from freewalk.kernels.data.task_functions import data_words
-from freewalk.kernels.machine.jit import inline_function
+from freewalk.kernels.machine.jit import data_function
 from freewalk.kernels.machine.lanes import intrinsic
 from freewalk.kernels.model.noise import Stream
 
@@ -52,25 +52,25 @@ _load_float32 = _load(ir.FloatType(), types.float32, ctypes.c_float)
 _load_int64 = _load(ir.IntType(64), types.int64, ctypes.c_int64)
 
 
-@inline_function
+@data_function
 def float_at(address: int, k: int) -> np.floating[Any]:
     """Return float32 number k of those at an address."""
     return _load_float32(address, k)  # type: ignore[no-any-return]
 
 
-@inline_function
+@data_function
 def whole_at(address: int, k: int) -> int:
     """Return int64 number k of those at an address."""
     return _load_int64(address, k)  # type: ignore[no-any-return]
 
 
-@inline_function
+@data_function
 def drawn(word: np.uint32, n: int) -> int:
     """Return a number in 0..n-1 made of a random word: its share of 2**32, times n."""
     return np.int64((np.uint64(word) * np.uint64(n)) >> _SHIFT)  # type: ignore[return-value]
 
 
-@inline_function
+@data_function
 def first_row(seed: int, stream: Any, step: int, index: int, address: int, window: int) -> int:
     """Return the row at which a datapoint begins, the first of `window` or, if that is 0, one alone.
 

@@ -23,7 +23,7 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, types
 
-from freewalk.kernels.machine.jit import c_function, inline_function
+from freewalk.kernels.machine.jit import c_function, data_function
 from freewalk.kernels.machine.lanes import LANES, intrinsic
 from freewalk.kernels.model.noise import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, WEYL_0, WEYL_1
 
@@ -100,7 +100,7 @@ def call_fill(
     return signature, codegen
 
 
-@inline_function
+@data_function
 def data_words(
     seed: int | np.unsignedinteger[Any], stream: int, step: int, datapoint: int, block: int
 ) -> tuple[np.uint32, np.uint32, np.uint32, np.uint32]:
@@ -121,7 +121,7 @@ def data_words(
     return np.uint32(c0), np.uint32(c1), np.uint32(c2), np.uint32(c3)
 
 
-@inline_function
+@data_function
 def uniform(word: np.uint32) -> np.floating[Any]:
     """Return the float32 in [0, 1) that the top 24 bits of a word give."""
     return np.float32(word >> _UNIFORM_SHIFT) * _UNIFORM_SCALE
@@ -155,7 +155,7 @@ def compiled_fill(datapoint: Callable[..., None]) -> Any:
     name = f"{datapoint.__module__}.{datapoint.__qualname__}".replace(".", "_")
     fill = FunctionType(
         _fill.__code__.replace(co_name=name, co_qualname=name),
-        {**globals(), "_datapoint": inline_function(datapoint)},
+        {**globals(), "_datapoint": data_function(datapoint)},
         name,
     )
     # only of our own files is it known that nothing but their text decides what they compile to

@@ -88,6 +88,12 @@ def inline_function(function: F) -> F:
     return compiled
 
 
+def data_function(function: F) -> F:
+    """Compile a helper of functions that make data: inlined, and called from Python too, where these are."""
+    compiled: F = numba.njit(forceinline=True, **_OPTIONS)(function)
+    return compiled
+
+
 def helper_function(function: F) -> F:
     """Compile a helper that the kernels call, too large to inline; cached with its callers."""
     compiled: F = numba.njit(**_OF_HELPERS)(function)
