@@ -83,7 +83,7 @@ _OF_HELPERS: dict[str, Any] = {
 
 
 def inline_function(function: F) -> F:
-    """Compile a helper that is inlined into the kernels that call it; never cached on its own."""
+    """Compile a helper that is inlined into the kernels that call it, not cached on its own, not called from Python."""
     compiled: F = numba.njit(forceinline=True, **_OF_HELPERS)(function)
     return compiled
 
@@ -95,7 +95,7 @@ def data_function(function: F) -> F:
 
 
 def helper_function(function: F) -> F:
-    """Compile a helper that the kernels call, too large to inline; cached with its callers."""
+    """Compile a helper that the kernels call, too large to inline; cached with its callers, not called from Python."""
     compiled: F = numba.njit(**_OF_HELPERS)(function)
     return compiled
 

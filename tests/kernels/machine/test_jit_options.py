@@ -62,6 +62,17 @@ def test_no_fast_math_anywhere() -> None:
             assert "fastmath" not in path.read_text(encoding="utf-8"), path
 
 
+@pytest.mark.parametrize("decorate", [jit.helper_function, jit.inline_function])
+def test_a_helper_is_for_kernels_alone(decorate: Any) -> None:
+    """Its code is optimised with theirs: Numba would do that once for every level of calls."""
+    helper = decorate(lambda x: 2 * x)
+    with pytest.raises(TypeError):
+        helper(1)
+    assert jit.uncached_kernel(lambda x: helper(x) + 1)(3) == 7
+    for name in ("_optimize_final_module", "_finalize_final_module", "get_pointer_to_function", "codegen"):
+        assert hasattr(jit.JITCodeLibrary, name), f"Numba calls {name} no more: helpers are compiled as all else"
+
+
 # Machine code -------------------------------------------------------------------------------------
 
 NETWORK = FreeNetwork(3, 2, 6, sequence_input=True)
