@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.full_draws import make_lanes, make_units
-from freewalk.kernels.cpu.full_rank import AT_ONCE, Cut, FullMemory, FullTrials, train, train_parallel
+from freewalk.kernels.cpu.full_layout import AT_ONCE, Cut, FullMemory, FullTrials
+from freewalk.kernels.cpu.full_rank import train, train_parallel
 from freewalk.kernels.cpu.layout import Source, aligned, most_chunks
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.cpu.pack import CpuPack, walk_of

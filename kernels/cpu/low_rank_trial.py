@@ -11,13 +11,8 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.blocks import COLUMNS, Blocks, Places, from_master, make_blocks, to_master, write_single
 from freewalk.kernels.cpu.factors import factor_source, make_panels
 from freewalk.kernels.cpu.layout import Shape, Source, aligned
-from freewalk.kernels.cpu.low_rank import (
-    Family,
-    LowRankMemory,
-    LowRankTrials,
-    train,
-    train_parallel,
-)
+from freewalk.kernels.cpu.low_rank import train, train_parallel
+from freewalk.kernels.cpu.low_rank_layout import Family, LowRankMemory, LowRankTrials
 from freewalk.kernels.cpu.low_rank_sums import SUMMED_AT_ONCE
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.cpu.pack import CpuPack, walk_of
