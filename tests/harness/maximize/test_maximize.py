@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from freewalk import NNRndTraining, SavedWeights, UsageError, load, maximize
 from freewalk.harness.maximize.box import Box
 from freewalk.harness.maximize.corners import best_corner
 from freewalk.harness.maximize.goal import Goal
+from freewalk.harness.maximize.search import _at_bounds
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.reference import reference
 
@@ -199,6 +201,17 @@ def test_every_corner_is_tried_where_they_are_few(seed: int) -> None:
     assert (corner.exhaustive, corner.tried) == (True, 8192)
     assert corner.x.tolist() == corners[int(outputs.argmax())].tolist()
     assert corner.value == pytest.approx(outputs.max())
+
+
+@pytest.mark.parametrize(("missed_by", "binds"), [(0.0, False), (1e-6, False), (-1e-6, False), (0.1, True)])
+def test_a_bound_binds_where_a_value_is_missed(missed_by: float, binds: bool) -> None:
+    """The last digits of a value that is met differ between processors, and with them where it would get better."""
+    network = FreeNetwork(2, 1, 0)
+    goal = Goal(network, np.array([[1.0], [1.0], [0.0], [0.0]]), 0, 1, 1.0)
+    x = np.array([0.4, 1.0])
+    wanted = replace(goal, target=float(goal.outputs(x[None])[0]) + missed_by)
+    (edge,) = _at_bounds(wanted, box_of(2), x)
+    assert edge.binds == binds
 
 
 @pytest.mark.parametrize("slope", [1.0, -1.0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import pandas as pd
 import pytest
 
 import freewalk
-from freewalk.harness.engine import choice as engines
 from freewalk.harness.methods import problem
 from freewalk.harness.methods.problem import resolve_problem
-from freewalk.harness.plan.plan import Cell, fill
+from freewalk.harness.plan.plan import fill
 from freewalk.harness.trial.measures import measure_test_part
-from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.tasks import from_arrays, register
-from freewalk.tasks.registry import TASKS, unregister
+from freewalk.tasks.registry import unregister
 
 SMALL: dict[str, Any] = {"seeds": "0:2", "epochs": 2, "steps_per_epoch": 3}
 TEXT = "the quick brown fox jumps over the lazy dog, and again. " * 8
@@ -114,19 +111,6 @@ def test_a_missing_package_is_named_with_its_install_line(
     wanted = f"task '{task}' needs {package}, which is not here; install it with: pip install {package}"
     assert wanted in refused("sweep", "--task", task)
     assert wanted in refused("train", "--task", task)
-
-
-def test_stored_data_go_wherever_others_go(rings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = resolve_backend("cpu")
-    gpu = replace(cpu, name="cuda", most_in_a_pack=8)
-    monkeypatch.setattr(engines, "resolve_backend", lambda name: cpu if name == "cpu" else gpu)
-
-    def found(name: str, *tasks: str) -> Backend:
-        cells = [Cell(task, "walk", fill("walk", {}, TASKS[task].parameters)) for task in tasks]
-        return engines.usable_backend(name, cells)
-
-    assert found("auto", "xor", "rings") == found("cuda", "rings") == gpu
-    assert found("cpu", "rings") == cpu
 
 
 def test_digits_are_learned_by_three_methods() -> None:
