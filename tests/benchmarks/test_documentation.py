@@ -183,7 +183,7 @@ def test_from_pytest_benchmark_to_a_page(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     steps = {one.name: one for one in Run([path]).steps}
-    assert {*steps} == {"generator", "generator-rademacher", "inference"}
+    assert {*steps} == {"generator", "generator-rademacher", "generator-gaussian-xoshiro", "inference"}
     assert all(len(one.seconds) == 3 for one in steps.values())
     assert main([str(path), "--page", str(tmp_path / "page.md")]) == 0
     assert cells((tmp_path / "page.md").read_text(), "inference")[1] != "-"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from test_jit_options import LIBRARY_CALL, _host_has, needs_avx2, needs_avx512
@@ -17,6 +18,7 @@ from freewalk.kernels.cpu.pack import CpuPack
 from freewalk.kernels.cpu.together import _run_tile_of_all
 from freewalk.kernels.cpu.trial import CpuWalk
 from freewalk.kernels.cpu.walk import run_chunk
+from freewalk.kernels.machine import jit
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.tasks.registry import TASKS
@@ -46,10 +48,11 @@ def assembly() -> dict[str, str]:
     return dict(zip(LOOPS, (alone, together), strict=True))
 
 
-def _assembly_of_call(dispatcher: Any, *arguments: Any) -> str:
-    """Call a function and return the code that ran: other tests may have had it compiled for other types as well."""
-    dispatcher(*arguments)
-    return str(dispatcher.inspect_asm(tuple(map(dispatcher.typeof_pyval, arguments))))
+def _assembly_of_call(helper: Any, *arguments: Any) -> str:
+    """Call a helper as if it were a kernel, and return the code that ran."""
+    compiled = numba.njit(**jit._OPTIONS)(helper.py_func)
+    compiled(*arguments)
+    return str(compiled.inspect_asm(compiled.signatures[0]))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
