@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.blocks import A_PANEL, B_PANEL, COLUMNS, MASTER, ROWS, write_rows
 from freewalk.kernels.cpu.factors import Panels
 from freewalk.kernels.cpu.optimizers import Rule, Weights, descend_between
-from freewalk.kernels.cpu.tiles import add_products, empty_tile, store_tile
+from freewalk.kernels.cpu.tiles import WIDE, add_products, empty_tile, store_tile
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, load_f32, splat_f32, store
 from freewalk.kernels.model.optimizers import RAW
 
 _ROWS, _COLUMNS, _MASTER, _A_PANEL, _B_PANEL = ROWS, COLUMNS, MASTER, A_PANEL, B_PANEL
-_RAW = RAW
+_RAW, _WIDE = RAW, WIDE
 SUMMED_AT_ONCE = 256
 """Products that are added in float32 before they go into a float64."""
 _SUMMED_AT_ONCE = SUMMED_AT_ONCE
@@ -128,7 +128,12 @@ def sum_panels(
             left = rows - row
             for i in range(rank):
                 at, b_at = (i * panels.per_round + begin) * LANES, (i * n_used + begin) * LANES
-                if n_panels == 2:
+                if not _WIDE:  # four rows are what the registers hold
+                    for k in range(n_panels):
+                        for part in range(0, min(left, LANES), 4):
+                            there, live = to + k * distance + part * LANES, min(4, left - part)
+                            _sum_four(a, at + part, scaled, b_at + k * size, n, tile_sums, sums, there, live)
+                elif n_panels == 2:
                     c_at = b_at + size
                     for half in range(0, min(left, LANES), 8):
                         there, live = to + half * LANES, min(8, left - half)
