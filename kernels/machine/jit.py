@@ -125,14 +125,14 @@ def checked_function(function: F) -> F:
 
 
 def uncached_kernel(function: F) -> F:
-    """Compile an entry point with functions of a user's own, whose edits no cache would notice."""
+    """Compile an entry point that no cache keeps: one with functions of a user's own, whose edits none would notice."""
     compiled: F = numba.njit(**_OPTIONS)(function)
     return compiled
 
 
 def kernel(function: F) -> F:
     """Compile an entry point: releases the GIL, runs on one thread, `prange` loops too, cached on disk."""
-    return _cached(numba.njit(**_OPTIONS)(function), function, Path(function.__code__.co_filename).parent)
+    return _cached(uncached_kernel(function), function, Path(function.__code__.co_filename).parent)
 
 
 def parallel_kernel(function: F) -> F:

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu import noise as compiled
 from freewalk.kernels.cpu.layout import noise_source, shape_of
-from freewalk.kernels.machine.jit import kernel
+from freewalk.kernels.machine.jit import uncached_kernel
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import DEFAULT_NOISE, Kind
 
-draw = kernel(compiled.draw.py_func)
-DRAWS = {kind: kernel(of_kind.py_func) for kind, of_kind in compiled.DRAWS.items()}
+draw = uncached_kernel(compiled.draw.py_func)
+DRAWS = {kind: uncached_kernel(of_kind.py_func) for kind, of_kind in compiled.DRAWS.items()}
 
 EXAMPLE = FreeNetwork(3, 2, 30, sequence_input=True)
 """The original program's example: 36 rows (no padding) and 32 columns."""

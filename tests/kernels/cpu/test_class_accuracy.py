@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.evaluate import _find_classes
-from freewalk.kernels.machine.jit import kernel
+from freewalk.kernels.machine.jit import uncached_kernel
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.trainers.reference_trainer import class_accuracy
 
 NAN = np.nan
-find_classes = kernel(_find_classes.py_func)  # Python cannot call a helper
+find_classes = uncached_kernel(_find_classes.py_func)  # Python cannot call a helper
 CASES = [
     # outputs and targets of the rows of one datapoint; classes found, rows with a class
     ([[0.1, 0.9]], [[0, 1]], 1, 1),

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu import functions
-from freewalk.kernels.machine.jit import kernel
+from freewalk.kernels.machine.jit import uncached_kernel
 from freewalk.kernels.machine.lanes import LANES, bits_of, load_f32, store
 from freewalk.kernels.model.noise import normal_from_words
 
@@ -22,25 +22,25 @@ LARGEST_NORMAL = np.sqrt(-2 * np.log(2.0**-31))
 _exp, _sigmoid, _log, _box_muller = functions.exp, functions.sigmoid, functions.log, functions.box_muller
 
 
-@kernel
+@uncached_kernel
 def _map_exp(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     for i in range(0, len(x), _LANES):
         store(out, i, _exp(load_f32(x, i)))
 
 
-@kernel
+@uncached_kernel
 def _map_sigmoid(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     for i in range(0, len(x), _LANES):
         store(out, i, _sigmoid(load_f32(x, i)))
 
 
-@kernel
+@uncached_kernel
 def _map_log(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     for i in range(0, len(x), _LANES):
         store(out, i, _log(load_f32(x, i)))
 
 
-@kernel
+@uncached_kernel
 def _map_box_muller(
     radius: NDArray[np.float32], angle: NDArray[np.float32], first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> None:

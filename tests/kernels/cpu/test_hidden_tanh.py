@@ -14,7 +14,7 @@ from tolerance import EPS, assert_close, largest_difference
 
 from freewalk.kernels.cpu.functions import tanh
 from freewalk.kernels.cpu.trial import run_on_arrays
-from freewalk.kernels.machine.jit import kernel
+from freewalk.kernels.machine.jit import uncached_kernel
 from freewalk.kernels.machine.lanes import LANES, load_f32, store
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import unit_perturbations
@@ -24,7 +24,7 @@ from freewalk.kernels.reference import reference
 _LANES = LANES
 
 
-@kernel
+@uncached_kernel
 def _apply(values: NDArray[np.float32]) -> None:
     for at in range(0, len(values), _LANES):
         store(values, at, tanh(load_f32(values, at)))

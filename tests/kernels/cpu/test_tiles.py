@@ -23,14 +23,14 @@ from freewalk.kernels.cpu.tiles import (
     empty_tile,
     store_tile,
 )
-from freewalk.kernels.machine.jit import kernel
+from freewalk.kernels.machine.jit import uncached_kernel
 from freewalk.kernels.machine.lanes import LANES, load_f32, store, sum_of_lanes
 
 HOST = binding.get_host_cpu_features()
 _LANES = LANES
 
 
-@kernel
+@uncached_kernel
 def _columns(factors: NDArray[np.float32], vectors: NDArray[np.float32], rows: int, out: NDArray[np.float32]) -> None:
     tile = empty_tile(8)
     for row in range(rows):
@@ -38,7 +38,7 @@ def _columns(factors: NDArray[np.float32], vectors: NDArray[np.float32], rows: i
     store_tile(out, 0, tile)
 
 
-@kernel
+@uncached_kernel
 def _outer(a: NDArray[np.float32], b: NDArray[np.float32], n: int, totals: NDArray[np.float64]) -> None:
     tile = empty_tile(16)
     for k in range(n):
@@ -46,7 +46,7 @@ def _outer(a: NDArray[np.float32], b: NDArray[np.float32], n: int, totals: NDArr
     add_sums_of_lanes(totals, 0, tile)
 
 
-@kernel
+@uncached_kernel
 def _quarters(a: NDArray[np.float32], b: NDArray[np.float32], n: int, totals: NDArray[np.float64]) -> None:
     for j in range(0, 4, 2):
         for i in range(0, 4, 2):
@@ -56,13 +56,13 @@ def _quarters(a: NDArray[np.float32], b: NDArray[np.float32], n: int, totals: ND
             add_sums_of_lanes(totals, j * 4 + i, tile)
 
 
-@kernel
+@uncached_kernel
 def _sums(vectors: NDArray[np.float32], totals: NDArray[np.float64]) -> None:
     for k in range(16):
         totals[k] += sum_of_lanes(load_f32(vectors, k * _LANES))
 
 
-@kernel
+@uncached_kernel
 def _product(a: NDArray[np.float32], b: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     for j in range(4):
         for i in range(4):
@@ -97,7 +97,7 @@ def test_lanes_are_added_in_halves() -> None:
     np.testing.assert_array_equal(found, wanted)
 
 
-@kernel
+@uncached_kernel
 def _row(vectors: NDArray[np.float32], factors: NDArray[np.float32], n: int, totals: NDArray[np.float64]) -> None:
     for first in range(0, 16, 4):
         tile = empty_tile(4)

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from llvmlite import binding
@@ -82,7 +81,7 @@ LIBRARY_CALL = re.compile(
 )
 
 
-@numba.njit(**jit._OPTIONS)  # a kernel from the cache cannot be inspected
+@jit.uncached_kernel  # one from the cache cannot be inspected
 def _run_forward(
     shape: Shape,
     weights: NDArray[np.float32],
@@ -106,7 +105,7 @@ def _assembly(dispatcher: Any) -> str:
 def assembly() -> dict[str, str]:
     shape = shape_of(NETWORK, 3)
     work = make_workspace(shape, 1, 1)
-    draw = numba.njit(**jit._OPTIONS)(DRAWS["gaussian"].py_func)
+    draw = jit.uncached_kernel(DRAWS["gaussian"].py_func)
     draw(shape, noise_source("gaussian", 0), 0, 0, work.noise[0], 0)
     weights, losses = np.zeros(shape.n_to * shape.n_rows, np.float32), np.zeros(LANES, np.float32)
     _run_forward(shape, weights, work.noise[0], work.x[0], work.y[0], work.state[0], work.outputs[0], losses)

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from test_jit_options import LIBRARY_CALL, _host_has, needs_avx2, needs_avx512
@@ -50,7 +49,7 @@ def assembly() -> dict[str, str]:
 
 def _assembly_of_call(helper: Any, *arguments: Any) -> str:
     """Call a helper as if it were a kernel, and return the code that ran."""
-    compiled = numba.njit(**jit._OPTIONS)(helper.py_func)
+    compiled = jit.uncached_kernel(helper.py_func)
     compiled(*arguments)
     return str(compiled.inspect_asm(compiled.signatures[0]))
 

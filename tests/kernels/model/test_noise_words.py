@@ -12,7 +12,7 @@ from tolerance import EPS, assert_close
 
 from freewalk.kernels.cpu.layout import NoiseSource, Shape, from_padded, shape_of, to_padded
 from freewalk.kernels.data import task_functions as data
-from freewalk.kernels.machine.jit import kernel
+from freewalk.kernels.machine.jit import uncached_kernel
 from freewalk.kernels.model import noise
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Kind, Stream
@@ -39,7 +39,7 @@ ODD_SIZES = [
 ADDRESSES = [(0, 0, 0), (7, 3, 16), (2**64 - 1, 2**32 - 1, 2**32 - 16), (0x1234_5678_9ABC_DEF0, 12_345, 1_000_000)]
 
 
-@kernel
+@uncached_kernel
 def _words_of(seed: int, stream: int, step: int, datapoint: int, block: int) -> tuple[Any, Any, Any, Any]:
     return _data_words(seed, stream, step, datapoint, block)
 
