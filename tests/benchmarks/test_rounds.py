@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.contest import clock, replay
 from freewalk.harness import bench
 from freewalk.harness.bench import DEFAULT, Effort, Plan, Workload, beside_numpy, calibrate, interleave, spread
 from freewalk.kernels.backend import resolve_backend
@@ -95,3 +96,19 @@ def test_the_walk_beside_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     for low, middle, high in row[1:]:
         assert 0 < low <= middle <= high
     assert row.ratio[1] == pytest.approx(row.numpy_milliseconds[1] / row.milliseconds[1], rel=2)
+
+
+def test_who_ran_out_of_memory_leaves_the_times_of_the_others_alone() -> None:
+    class Rounds:
+        def pedantic(self, work: Any, rounds: int) -> None:
+            self.seconds = []
+            for _ in range(rounds):
+                start = clock()
+                work()
+                self.seconds.append(clock() - start)
+
+    out_of_memory, next_one = Rounds(), Rounds()
+    replay(out_of_memory, [float("nan")])
+    replay(next_one, [0.25, 0.5])
+    assert np.isnan(out_of_memory.seconds).all()
+    assert next_one.seconds == [0.25, 0.5]
