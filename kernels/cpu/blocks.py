@@ -142,25 +142,24 @@ def from_master(values: NDArray[np.float64], places: Places, shape: Shape) -> ND
 def write_single(blocks: Blocks, master: NDArray[np.float64], single: NDArray[np.float32]) -> None:
     """Copy all weights from the one order to the other."""
     for layer in blocks.layers:
-        n = layer[_ROWS]
         for first in range(0, layer[_COLUMNS], LANES):
-            write_rows(layer, master, single, first, 0, n)
+            write_panel(layer, master, single, first)
 
 
 @helper_function
-def write_rows(
+def write_panel(
     layer: NDArray[np.int64],
     master: NDArray[np.float64],  # IN
     single: NDArray[np.float32],  # OUT
     first: int,  # column of the layer, a multiple of sixteen
-    begin: int,  # row
-    end: int,
 ) -> None:
-    """Copy some rows of one panel of weights."""
+    """Copy one panel of weights."""
     n = layer[_ROWS]
     here = layer[_MASTER] + first * n
+    panel = master[here : here + n * LANES]
     for half in range(0, min(LANES, layer[_COLUMNS] - first), _BLOCK):
         there = layer[_SINGLE] + (first + half) * n
-        for row in range(begin, end):
+        block = single[there : there + n * _BLOCK]
+        for row in range(n):
             for k in range(_BLOCK):
-                single[there + row * _BLOCK + k] = np.float32(master[here + row * LANES + half + k])
+                block[row * _BLOCK + k] = np.float32(panel[row * LANES + half + k])

@@ -19,7 +19,7 @@ from freewalk.kernels.cpu.full_draws import Lanes, Units, draw_one, draw_sixteen
 from freewalk.kernels.cpu.full_layout import Cut, FullMemory, FullTrials, memory_of
 from freewalk.kernels.cpu.full_passes import add_multiple, run_base, run_in_turn, run_side_by_side
 from freewalk.kernels.cpu.layout import Shape, Source
-from freewalk.kernels.cpu.optimizers import Weights, descend_between
+from freewalk.kernels.cpu.optimizers import Weights, descend, part_of
 from freewalk.kernels.cpu.shaping import NONE, shape_losses
 from freewalk.kernels.cpu.shared_pass import Passes, passes_of
 from freewalk.kernels.cpu.together import rule_at
@@ -143,25 +143,19 @@ def _move_share(
     for place in order:
         if not math.isfinite(trials.loss[place]):
             continue
-        rule, total, n = rule_at(trials, place), trials.total[place], trials.perturbations[place]
+        rule, total, n = rule_at(trials, place), trials.total[place, begin:end], trials.perturbations[place]
         if trials.partial.shape[1] > 1:
-            total[begin:end] = 0.0
+            total[:] = 0.0
             for chunk in range(min(cut.n_chunks, _units_of(cut, most))):
-                partial = trials.partial[place, chunk]
-                for q in range(begin, end):
+                partial = trials.partial[place, chunk, begin:end]
+                for q in range(len(total)):
                     total[q] += partial[q]
         weights = Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
         factor = 1.0 / n
         if cut.shaping == _NONE:
             factor /= cut.datapoints
             factor = factor * rule.stddev if rule.kind == _RAW else factor / rule.stddev
-        if rule.kind == _RAW:
-            for q in range(begin, end):
-                weights.master[q] -= factor * total[q]
-        else:
-            descend_between(rule, weights, total, factor, step, begin, end)
-        for q in range(begin, end):
-            weights.single[q] = np.float32(weights.master[q])
+        descend(rule, part_of(weights, begin, end), total, factor, step)
 
 
 def take_steps(

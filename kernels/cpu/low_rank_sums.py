@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.blocks import A_PANEL, B_PANEL, COLUMNS, MASTER, ROWS, write_rows
+from freewalk.kernels.cpu.blocks import A_PANEL, B_PANEL, COLUMNS, MASTER, ROWS, write_panel
 from freewalk.kernels.cpu.factors import Panels
-from freewalk.kernels.cpu.optimizers import Rule, Weights, descend_between
+from freewalk.kernels.cpu.optimizers import Rule, Weights, move_masters, part_of
 from freewalk.kernels.cpu.tiles import WIDE, add_products, empty_tile, store_tile
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, load_f32, splat_f32, store
-from freewalk.kernels.model.optimizers import RAW
 
 _ROWS, _COLUMNS, _MASTER, _A_PANEL, _B_PANEL = ROWS, COLUMNS, MASTER, A_PANEL, B_PANEL
-_RAW, _WIDE = RAW, WIDE
+_WIDE = WIDE
 SUMMED_AT_ONCE = 256
 """Products that are added in float32 before they go into a float64."""
 _SUMMED_AT_ONCE = SUMMED_AT_ONCE
@@ -160,9 +159,5 @@ def move_panel(
     rows = layer[_ROWS]
     begin = layer[_MASTER] + first * rows
     end = begin + rows * LANES
-    if rule.kind == _RAW:
-        for q in range(begin, end):
-            weights.master[q] -= factor * sums[q]
-    else:
-        descend_between(rule, weights, sums, factor, step, begin, end)
-    write_rows(layer, weights.master, weights.single, first, 0, rows)
+    move_masters(rule, part_of(weights, begin, end), sums[begin:end], factor, step)
+    write_panel(layer, weights.master, weights.single, first)

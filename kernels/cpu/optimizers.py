@@ -13,6 +13,7 @@ from freewalk.kernels.model.optimizers import OPTIMIZER_CODES, RAW, OptimizerSet
 
 _rate_at, _corrections = inline_function(optimizers.rate_at), inline_function(optimizers.corrections)
 _direction = inline_function(optimizers.direction)
+_RAW = RAW
 
 
 class Rule(NamedTuple):
@@ -48,25 +49,38 @@ def make_rule(settings: OptimizerSettings, *, raw: bool = False, stddev: float =
 
 
 @inline_function
-def descend_between(
-    rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int, begin: int, end: int
-) -> None:
-    """Move the master weights of some positions down the gradient g = factor * sums, in place."""
+def part_of(weights: Weights, begin: int, end: int) -> Weights:
+    """Return the weights of some positions, as views.
+
+    A loop from 0 over such a view is compiled to vectors; one from `begin` is not, as an index could be negative there.
+    """
+    return Weights(
+        weights.master[begin:end], weights.single[begin:end], weights.first[begin:end], weights.second[begin:end]
+    )
+
+
+@inline_function
+def move_masters(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
+    """Move the master weights down the gradient factor * sums, or by the raw rule's step of as much, in place."""
+    master, first, second = weights.master, weights.first, weights.second
+    if rule.kind == _RAW:
+        for q in range(len(sums)):
+            master[q] -= factor * sums[q]
+        return
     rate = _rate_at(rule.learning_rate, rule.cosine_steps, step)
     correction_1, correction_2 = _corrections(rule.kind, step)
-    first, second = weights.first, weights.second
-    for q in range(begin, end):
-        g = factor * sums[q]
-        change = _direction(rule.kind, rule.momentum, g, first, second, q, correction_1, correction_2)
-        weights.master[q] -= rate * change
+    for q in range(len(sums)):
+        change = _direction(rule.kind, rule.momentum, factor * sums[q], first, second, q, correction_1, correction_2)
+        master[q] -= rate * change
 
 
 @inline_function
 def descend(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
-    """Move the weights down the gradient g = factor * sums, in place."""
-    descend_between(rule, weights, sums, factor, step, 0, len(sums))
+    """Do what `move_masters` does, and round the weights that the network computes with."""
+    move_masters(rule, weights, sums, factor, step)
+    master, single = weights.master, weights.single
     for q in range(len(sums)):
-        weights.single[q] = np.float32(weights.master[q])
+        single[q] = np.float32(master[q])
 
 
 @helper_function
@@ -78,10 +92,5 @@ def move(rule: Rule, weights: Weights, total: NDArray[np.float64], batch_size: i
 
     raw: W += stddev * total / B. Otherwise down the gradient g = -total / (B stddev).
     """
-    if rule.kind == RAW:
-        factor = rule.stddev / batch_size
-        for q in range(len(total)):
-            weights.master[q] += factor * total[q]
-            weights.single[q] = np.float32(weights.master[q])
-    else:
-        descend(rule, weights, total, -1.0 / (batch_size * rule.stddev), step)
+    factor = -rule.stddev / batch_size if rule.kind == _RAW else -1.0 / (batch_size * rule.stddev)
+    descend(rule, weights, total, factor, step)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -140,6 +141,38 @@ def mask_of(case: Case) -> Any:
 def configuration_of(case: Case) -> WalkConfiguration:
     """Return the case's configuration."""
     return WalkConfiguration(**case.walk)
+
+
+class _FirstComes(dict[Any, Any]):
+    """The simulator's shared arrays of a block: between looking for one and adding it, no other thread may look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._adding = threading.Lock()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self._adding.acquire()
+        if key in self:
+            self._adding.release()
+            return self[key]
+        return default
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self._adding.release()
+
+
+def _share_each_array_once() -> None:
+    """Keep two threads of a block from making the same shared array twice, which the simulator lets happen."""
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared  # type: ignore[import-untyped]
+
+    begin = FakeCUDAShared.__init__
+
+    def begin_with_lock(self: Any, size: int) -> None:
+        begin(self, size)
+        self._allocations = _FirstComes()
+
+    FakeCUDAShared.__init__ = begin_with_lock
 
 
 def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
@@ -311,6 +344,7 @@ def _simulate_noise(out: dict[str, Any]) -> None:
 def main(path: str) -> None:
     """Simulate every case in every way."""
     sys.setswitchinterval(5e-4)  # the simulator polls its threads, and would do so for most of the time
+    _share_each_array_once()
     out: dict[str, Any] = {}
     for name in CASES:
         for way in WAYS:

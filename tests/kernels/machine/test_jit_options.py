@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 
 import freewalk
 from freewalk.kernels.cpu import forward as forward_module
+from freewalk.kernels.cpu.blocks import COLUMNS, ROWS
 from freewalk.kernels.cpu.layout import Shape, make_workspace, noise_source, shape_of
+from freewalk.kernels.cpu.low_rank_sums import move_panel
 from freewalk.kernels.cpu.noise import DRAWS
+from freewalk.kernels.cpu.optimizers import Weights, make_rule
 from freewalk.kernels.machine import jit
 from freewalk.kernels.machine.lanes import LANES, store
+from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.network import FreeNetwork
 
 PACKAGE = Path(freewalk.__file__).parent
@@ -159,6 +163,21 @@ def test_square_roots_and_products_use_512_bits(assembly: dict[str, str]) -> Non
     text = assembly["noise"]
     assert re.search(r"vsqrtps\s.*zmm|vrsqrt14ps\s.*zmm", text)
     assert all("zmm" in line for line in re.findall(r"vpmuludq\s.*", text))
+
+
+@needs_avx2
+def test_a_part_of_the_weights_moves_in_vectors() -> None:
+    """Adam's roots of a panel: an index that could be negative would leave them one at a time."""
+    rows = 40
+    n = rows * LANES
+    layer = np.zeros(9, dtype=np.int64)
+    layer[[ROWS, COLUMNS]] = rows, LANES
+    rule = make_rule(DescentConfiguration("backprop", batch_size=1, timesteps=1, optimizer="adam"))
+    weights = Weights(np.zeros(n), np.zeros(n, np.float32), np.zeros(n), np.zeros(n))
+    move = jit.uncached_kernel(move_panel.py_func)
+    move(layer, rule, weights, np.ones(n), 0.1, 0, 0)
+    assert re.search(r"vsqrtpd\s.*[yz]mm", _assembly(move))
+    assert weights.single.all()
 
 
 # The cache ----------------------------------------------------------------------------------------
