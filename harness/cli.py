@@ -186,7 +186,7 @@ def _one_line(error: click.ClickException, arguments: list[str]) -> str:
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
         takes = error.ctx.command.get_params(error.ctx) if error.ctx else []  # --help among them
-        known = [option for parameter in takes for option in parameter.opts]
+        known = [name for parameter in takes if isinstance(parameter, click.Option) for name in parameter.opts]
         hint = _parameter_hint(error, arguments) or nearest(error.option_name, known)
         message = f"no option {error.option_name}{hint}"
     return f"{message.rstrip('.')}; see {command} --help"

@@ -124,6 +124,7 @@ def test_version(harness: Harness) -> None:
         (["swep"], "no command 'swep'", "did you mean 'sweep'?"),
         (["zzz"], "no command 'zzz'", f"there are: {', '.join(cli.COMMANDS)}"),
         (["--jsn"], "no option --jsn", "harness --help"),
+        (["presets", "--nam"], "no option --nam;", "see harness presets --help"),
         (["tasks", "--jsno"], "no option --jsno", "did you mean '--json'?"),
         (["info", "extra"], "extra", "harness info --help"),
         (["sweep", "--grid"], "'--grid' requires an argument", "--help"),
