@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import roofline
 from benchmarks.implementations import IMPLEMENTATIONS, OURS, SIGNS, WORKLOADS
-from benchmarks.operations import gpu_floor
+from benchmarks.operations import gpu_floor, live_activations, live_multiply_adds
 from benchmarks.runs import Run, Spread, Step, quotient
 from benchmarks.test_memory import HUGE, LIMIT
 from benchmarks.test_target import TARGET
@@ -79,6 +79,8 @@ FIGURES_AT_RANK_1 = tuple(
     for label, all_wanted in _AT_RANK_1.items()
     if (wanted := all_wanted[place]) is not None
 )
+_DEEP = ("T 100, rank 1", "T 100")
+_PRODUCTS_AT_LEAST = 0.6
 _RATIO_TO_ORIGINAL = 1e5
 
 
@@ -111,10 +113,8 @@ def percent(found: Spread | None) -> str:
 def figure_table(run: Run) -> str:
     """Return what was wanted beside what was found."""
     headings = ("figure", "wanted", "found", "quartiles", "verdict", "how")
-    return table(
-        headings,
-        [*(_figure(figure, run) for figure in FIGURES + FIGURES_AT_RANK_1), *_memory_figures(run), _original(run)],
-    )
+    quotients = [_figure(figure, run) for figure in FIGURES + FIGURES_AT_RANK_1]
+    return table(headings, [*quotients, _products_of_passes(run), *_memory_figures(run), _original(run)])
 
 
 def _line(words: str, wanted: float, at_least: bool, found: float | None, quartiles: str, how: str) -> tuple[str, ...]:
@@ -136,6 +136,22 @@ def _figure(figure: Figure, run: Run) -> tuple[str, ...]:
     if figure.above == _PEERS and (other := quotient(there.get(_OTHER_STEP), there[figure.below])):
         how += f"; {_OTHER_STEP}, with half the noise and passes, {other[1]:.3g}"
     return _line(*figure[:3], found[1], between(found), how)
+
+
+def _products_of_passes(run: Run) -> tuple[str, ...]:
+    """Return what share of the processor's rate the products of plain passes reach, without the sigmoids' time."""
+    words = "T 100: multiply-adds of plain passes over those in registers, sigmoids counted apart"
+    passes_of = [run.samples("cpu", label).get("inference") for label in _DEEP]
+    step = passes_of[0] or passes_of[1]
+    best = {peak.quantity: peak.best for peak in run.peaks if peak.threads == max(one.threads for one in run.peaks)}
+    if step is None or "sigmoids" not in best:
+        return _line(words, _PRODUCTS_AT_LEAST, True, None, "", "")
+    passes, shape = 2 * step.workload.batch_size, (step.workload.network, step.workload.timesteps)
+    apart = passes * live_activations(*shape) / best["sigmoids"]
+    least = passes * live_multiply_adds(*shape) / best["multiply-adds"]
+    shares = spread([least / (seconds - apart) for seconds in step.seconds])
+    how = f"inference, {step.workload.label}, less {1000 * apart:.3g} of {1000 * step.median:.3g} ms for sigmoids"
+    return _line(words, _PRODUCTS_AT_LEAST, True, shares[1], between(shares), how)
 
 
 def _memory_figures(run: Run) -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Small kernels that do nothing but one thing: multiply-adds in registers, reading memory, writing it."""
+"""Small kernels that do nothing but one thing: multiply-adds in registers, sigmoids, reading memory, writing it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.products import activate
 from freewalk.kernels.machine.jit import helper_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
 
@@ -49,6 +50,18 @@ def multiply_adds(chains: int, n: int, out: NDArray[np.float32]) -> None:
             _four_chains(n, out[worker])
         else:
             _twelve_chains(n, out[worker])
+
+
+@parallel_kernel
+def sigmoids(
+    values: NDArray[np.float32],  # INOUT (workers, n * LANES)
+    passes: int,
+) -> None:
+    """Replace each row by its sigmoids, as a pass does with weighted sums, on a thread of its own."""
+    columns = values.shape[1] // LANES
+    for worker in numba.prange(len(values)):
+        for _ in range(passes):
+            activate(values[worker], 0, columns, columns)
 
 
 @helper_function

@@ -1,4 +1,4 @@
-"""What this processor can do at most: multiply-adds, normals, signs, bytes of memory a second."""
+"""What this processor can do at most: multiply-adds, sigmoids, normals, signs, bytes of memory a second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.floors import Generator
 from benchmarks.implementations import MANY
-from benchmarks.peak_kernels import CHAINS, multiply_adds, multiply_adds_alone, read_memory, write_memory
+from benchmarks.peak_kernels import CHAINS, multiply_adds, multiply_adds_alone, read_memory, sigmoids, write_memory
 from freewalk.harness.bench import DEFAULT, wall_seconds
 from freewalk.kernels.cpu.layout import aligned
 from freewalk.kernels.machine.lanes import LANES
@@ -49,6 +49,15 @@ def test_multiply_adds(benchmark: Any, threads: int, chains: int) -> None:
     how = f"{chains} chains in registers"
     rate(benchmark, lambda n: run(chains, n * _MULTIPLY_ADDS, out), amount, "multiply-adds", threads, how)
     assert np.allclose(out[:, LANES:], 2.0 * chains)
+
+
+@threads_once_and_all
+def test_sigmoids(benchmark: Any, threads: int) -> None:
+    values = aligned(threads, DEFAULT.network.n_to * LANES)
+    how = "of a layer in the cache, by the walk's function"
+    rate(benchmark, lambda n: sigmoids(values, n), values.size, "sigmoids", threads, how)
+    fixed = values[0, 0]  # where the sigmoid of a number is the number
+    assert np.allclose(values, 1 / (1 + np.exp(-fixed)))
 
 
 @threads_once_and_all
