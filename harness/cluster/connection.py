@@ -164,6 +164,7 @@ class Cluster:
                     asyncio.run_coroutine_threadsafe(self._close(), self.loop).result(10)
                 with suppress(TimeoutError):
                     asyncio.run_coroutine_threadsafe(_end_all_others(_SECONDS_TO_CLOSE), self.loop).result(10)
+                self.loop.set_exception_handler(_say_nothing)
                 self.loop.call_soon_threadsafe(self.loop.stop)
                 self._thread.join()
                 self.loop.close()
@@ -269,6 +270,10 @@ class Cluster:
         if self.local is not None:
             self.local.close()
         await self._on_exit_of_loop.aclose()
+
+
+def _say_nothing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave unsaid what a future of Dask failed with that nobody asked, and that is found after the last line."""
 
 
 async def _end_all_others(seconds: float) -> None:

@@ -1,9 +1,11 @@
 """Sweeps on Dask workers: the same tables as on threads, who takes part, and what is refused."""
 
+import gc
 import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -318,3 +320,22 @@ def test_a_demanded_gpu_that_is_not_there_is_one_line(harness: Harness, tiny: tu
     result = harness("sweep", *tiny, "--backend", "cuda", "--workers", 1, "--out", "out")
     assert result.code == 2
     assert result.err.splitlines()[-1].startswith("harness: error: --backend cuda: no worker has a GPU: ")
+
+
+def test_what_nobody_asked_a_future_is_not_said_after_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Dask leaves futures that failed, and the interpreter finds them when the sweep's last line is out."""
+    left = []
+
+    async def fail(self: Cluster) -> None:
+        self.members = SimpleNamespace(by_address={})  # type: ignore[assignment]
+        left.append(self.loop.create_future())
+        left[0].set_exception(TimeoutError("Timeout"))
+
+    monkeypatch.setattr(Cluster, "_open", fail)
+    with Cluster("tcp://127.0.0.1:1"):
+        pass
+    left.clear()
+    gc.collect()
+    assert not caplog.records
