@@ -164,15 +164,16 @@ class _FirstComes(dict[Any, Any]):
 
 def _share_each_array_once() -> None:
     """Keep two threads of a block from making the same shared array twice, which the simulator lets happen."""
-    from numba.cuda.simulator.kernelapi import FakeCUDAShared  # type: ignore[import-untyped]
+    from freewalk.kernels.cuda.jit import cuda
 
-    begin = FakeCUDAShared.__init__
+    shared = cuda.simulator.kernelapi.FakeCUDAShared
+    begin = shared.__init__
 
     def begin_with_lock(self: Any, size: int) -> None:
         begin(self, size)
         self._allocations = _FirstComes()
 
-    FakeCUDAShared.__init__ = begin_with_lock
+    shared.__init__ = begin_with_lock
 
 
 def _simulate(name: str, way: str, out: dict[str, Any]) -> None:
