@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.model import optimizers
-from freewalk.kernels.model.optimizers import OPTIMIZER_CODES, RAW, OptimizerSettings, cosine_steps
+from freewalk.kernels.model.optimizers import ADAM, MOMENTUM, OPTIMIZER_CODES, RAW, SGD, OptimizerSettings, cosine_steps
 
 _rate_at, _corrections = inline_function(optimizers.rate_at), inline_function(optimizers.corrections)
 _direction = inline_function(optimizers.direction)
-_RAW = RAW
+_RAW, _SGD, _MOMENTUM, _ADAM = RAW, SGD, MOMENTUM, ADAM
 
 
 class Rule(NamedTuple):
@@ -60,18 +60,29 @@ def part_of(weights: Weights, begin: int, end: int) -> Weights:
 
 
 @inline_function
+def _move_by(kind: int, rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
+    """Move the master weights by one kind of rule: a loop without a branch becomes vectors in every compiler."""
+    rate = _rate_at(rule.learning_rate, rule.cosine_steps, step)
+    correction_1, correction_2 = _corrections(kind, step)
+    master, first, second = weights.master, weights.first, weights.second
+    for q in range(len(sums)):
+        change = _direction(kind, rule.momentum, factor * sums[q], first, second, q, correction_1, correction_2)
+        master[q] -= rate * change
+
+
+@inline_function
 def move_masters(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
     """Move the master weights down the gradient factor * sums, or by the raw rule's step of as much, in place."""
-    master, first, second = weights.master, weights.first, weights.second
+    master = weights.master
     if rule.kind == _RAW:
         for q in range(len(sums)):
             master[q] -= factor * sums[q]
-        return
-    rate = _rate_at(rule.learning_rate, rule.cosine_steps, step)
-    correction_1, correction_2 = _corrections(rule.kind, step)
-    for q in range(len(sums)):
-        change = _direction(rule.kind, rule.momentum, factor * sums[q], first, second, q, correction_1, correction_2)
-        master[q] -= rate * change
+    elif rule.kind == _SGD:
+        _move_by(_SGD, rule, weights, sums, factor, step)
+    elif rule.kind == _MOMENTUM:
+        _move_by(_MOMENTUM, rule, weights, sums, factor, step)
+    else:
+        _move_by(_ADAM, rule, weights, sums, factor, step)
 
 
 @inline_function
