@@ -143,12 +143,11 @@ def _products_of_passes(run: Run) -> tuple[str, ...]:
     words = "T 100: multiply-adds of plain passes over those in registers, sigmoids counted apart"
     passes_of = [run.samples("cpu", label).get("inference") for label in _DEEP]
     step = passes_of[0] or passes_of[1]
-    best = {peak.quantity: peak.best for peak in run.peaks if peak.threads == max(one.threads for one in run.peaks)}
-    if step is None or "sigmoids" not in best:
+    if step is None or "sigmoids" not in run.rates:
         return _line(words, _PRODUCTS_AT_LEAST, True, None, "", "")
     passes, shape = 2 * step.workload.batch_size, (step.workload.network, step.workload.timesteps)
-    apart = passes * live_activations(*shape) / best["sigmoids"]
-    least = passes * live_multiply_adds(*shape) / best["multiply-adds"]
+    apart = passes * live_activations(*shape) / run.rates["sigmoids"]
+    least = passes * live_multiply_adds(*shape) / run.rates["multiply-adds"]
     shares = spread([least / (seconds - apart) for seconds in step.seconds])
     how = f"inference, {step.workload.label}, less {1000 * apart:.3g} of {1000 * step.median:.3g} ms for sigmoids"
     return _line(words, _PRODUCTS_AT_LEAST, True, shares[1], between(shares), how)
@@ -355,7 +354,7 @@ _RATES: Mapping[str, str] = {
 
 def parts(run: Run) -> dict[str, str]:
     """Return what goes between the marks of docs/performance.md."""
-    found, limits = run.machine, roofline.rates(run.peaks)
+    found, limits = run.machine, roofline.rates(run)
     rates = "; ".join(f"{name} {limits[key] / 1e9:.3g}e9/s" for key, name in _RATES.items())
     free = [_taken(row)[:3] for row in run.having("bytes") if row["extra_info"]["limit"] is None]
     return {

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from benchmarks.implementations import OURS as OURS_OF
 from benchmarks.implementations import SIGNS
 from benchmarks.operations import live_multiply_adds
-from benchmarks.runs import Peak, Run
+from benchmarks.runs import Run
 from freewalk.results.report.palette import LIGHT
 
 OURS = OURS_OF["cpu"]
@@ -82,10 +82,9 @@ def points(run: Run) -> list[Point]:
     return found
 
 
-def rates(peaks: Sequence[Peak]) -> dict[str, float]:
+def rates(run: Run) -> dict[str, float]:
     """Return the best rates of all threads: peak, normals, signs, and normals that pass through memory."""
-    most = max(peak.threads for peak in peaks)
-    best = {peak.quantity: peak.best for peak in peaks if peak.threads == most}
+    best = run.rates
     seconds = _NORMAL_BYTES / best["memory written, bytes"] + _READS * _NORMAL_BYTES / best["memory read, bytes"]
     return {
         "peak": best["multiply-adds"],
@@ -97,7 +96,7 @@ def rates(peaks: Sequence[Peak]) -> dict[str, float]:
 
 def draw(run: Run) -> Figure:
     """Return the picture."""
-    found, limits = points(run), rates(run.peaks)
+    found, limits = points(run), rates(run)
     figure = Figure(figsize=(9, 5.6), facecolor="white")
     axes = figure.add_axes((0.085, 0.11, 0.62, 0.80))
     work = np.geomspace(_LEFT, _RIGHT, 200)

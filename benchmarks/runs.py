@@ -75,6 +75,12 @@ class Run:
         """Return who took part in a workload."""
         return {step.name: step for step in self.steps if (step.device, step.workload.label) == (device, label)}
 
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """What the processor does at most a second on all threads, by quantity."""
+        most = max((peak.threads for peak in self.peaks), default=0)
+        return {peak.quantity: peak.best for peak in self.peaks if peak.threads == most}
+
     def base(self, step: Step) -> Step | None:
         """Return what a step's ratios refer to: freewalk's, of low rank with signs, or its trials alone."""
         there = self.samples(step.device, step.workload.label)

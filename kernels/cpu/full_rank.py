@@ -19,10 +19,10 @@ from freewalk.kernels.cpu.full_draws import Lanes, Units, draw_one, draw_sixteen
 from freewalk.kernels.cpu.full_layout import Cut, FullMemory, FullTrials, memory_of
 from freewalk.kernels.cpu.full_passes import add_multiple, run_base, run_in_turn, run_side_by_side
 from freewalk.kernels.cpu.layout import Shape, Source
-from freewalk.kernels.cpu.optimizers import Weights, descend, part_of
+from freewalk.kernels.cpu.optimizers import descend, part_of
 from freewalk.kernels.cpu.shaping import NONE, shape_losses
 from freewalk.kernels.cpu.shared_pass import Passes, passes_of
-from freewalk.kernels.cpu.together import rule_at
+from freewalk.kernels.cpu.together import rule_at, weights_at
 from freewalk.kernels.cpu.walk import accumulate
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES
@@ -150,12 +150,11 @@ def _move_share(
                 partial = trials.partial[place, chunk, begin:end]
                 for q in range(len(total)):
                     total[q] += partial[q]
-        weights = Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
         factor = 1.0 / n
         if cut.shaping == _NONE:
             factor /= cut.datapoints
             factor = factor * rule.stddev if rule.kind == _RAW else factor / rule.stddev
-        descend(rule, part_of(weights, begin, end), total, factor, step)
+        descend(rule, part_of(weights_at(trials, place), begin, end), total, factor, step)
 
 
 def take_steps(

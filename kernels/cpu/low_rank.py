@@ -20,10 +20,10 @@ from freewalk.kernels.cpu.layout import Shape, Source
 from freewalk.kernels.cpu.low_rank_layout import Family, LowRankMemory, LowRankTrials
 from freewalk.kernels.cpu.low_rank_passes import load_shared, run_base, run_share
 from freewalk.kernels.cpu.low_rank_sums import move_panel, sum_panels
-from freewalk.kernels.cpu.optimizers import Rule, Weights
+from freewalk.kernels.cpu.optimizers import Rule
 from freewalk.kernels.cpu.shaping import NONE, shape_losses
 from freewalk.kernels.cpu.shared_pass import Passes
-from freewalk.kernels.cpu.together import rule_at, shape_at
+from freewalk.kernels.cpu.together import rule_at, shape_at, weights_at
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.optimizers import RAW
@@ -97,7 +97,7 @@ def sum_share(
             continue
         rule, sums = rule_at(trials, place), trials.sums[place]
         factor = _factor_of(rule, family, rank, trials.batch_sizes[place])
-        weights = Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
+        weights = weights_at(trials, place)
         moves = own_end == n and math.isfinite(trials.total_loss[place])
         coefficients = trials.coefficients[place, first:own_end]
         for unit in range(worker, len(units), workers):

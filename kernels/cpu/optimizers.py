@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.machine.jit import helper_function, inline_function
+from freewalk.kernels.machine.jit import choice, helper_function, inline_function
 from freewalk.kernels.model import optimizers
 from freewalk.kernels.model.optimizers import ADAM, MOMENTUM, OPTIMIZER_CODES, RAW, SGD, OptimizerSettings, cosine_steps
 
 _rate_at, _corrections = inline_function(optimizers.rate_at), inline_function(optimizers.corrections)
 _direction = inline_function(optimizers.direction)
-_RAW, _SGD, _MOMENTUM, _ADAM = RAW, SGD, MOMENTUM, ADAM
+_RAW = RAW
 
 
 class Rule(NamedTuple):
@@ -60,29 +60,34 @@ def part_of(weights: Weights, begin: int, end: int) -> Weights:
 
 
 @inline_function
-def _move_by(kind: int, rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
-    """Move the master weights by one kind of rule: a loop without a branch becomes vectors in every compiler."""
-    rate = _rate_at(rule.learning_rate, rule.cosine_steps, step)
-    correction_1, correction_2 = _corrections(kind, step)
-    master, first, second = weights.master, weights.first, weights.second
+def _move_raw(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
+    master = weights.master
     for q in range(len(sums)):
-        change = _direction(kind, rule.momentum, factor * sums[q], first, second, q, correction_1, correction_2)
-        master[q] -= rate * change
+        master[q] -= factor * sums[q]
+
+
+def _make_move(kind: int) -> Any:
+    """Return a function that moves by one kind of rule: a loop without a branch becomes vectors in every compiler."""
+
+    @inline_function
+    def move_by(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
+        rate = _rate_at(rule.learning_rate, rule.cosine_steps, step)
+        correction_1, correction_2 = _corrections(kind, step)
+        master, first, second = weights.master, weights.first, weights.second
+        for q in range(len(sums)):
+            change = _direction(kind, rule.momentum, factor * sums[q], first, second, q, correction_1, correction_2)
+            master[q] -= rate * change
+
+    return move_by
+
+
+_move_by_kind = choice([_move_raw, *(_make_move(kind) for kind in (SGD, MOMENTUM, ADAM))])  # RAW is 0, and so on
 
 
 @inline_function
 def move_masters(rule: Rule, weights: Weights, sums: NDArray[np.float64], factor: float, step: int) -> None:
     """Move the master weights down the gradient factor * sums, or by the raw rule's step of as much, in place."""
-    master = weights.master
-    if rule.kind == _RAW:
-        for q in range(len(sums)):
-            master[q] -= factor * sums[q]
-    elif rule.kind == _SGD:
-        _move_by(_SGD, rule, weights, sums, factor, step)
-    elif rule.kind == _MOMENTUM:
-        _move_by(_MOMENTUM, rule, weights, sums, factor, step)
-    else:
-        _move_by(_ADAM, rule, weights, sums, factor, step)
+    _move_by_kind(rule.kind, rule, weights, sums, factor, step)
 
 
 @inline_function

@@ -8,7 +8,7 @@ sums are made of its own tiles in its own order.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,12 @@ def rule_at(trials: Settings, place: int) -> Rule:
     kind, two_sided, cosine_steps = trials.choices[place]
     stddev, learning_rate, momentum = trials.numbers[place]
     return Rule(kind, stddev, two_sided, learning_rate, momentum, cosine_steps)
+
+
+@inline_function
+def weights_at(trials: Any, place: int) -> Weights:
+    """Return the weights and moments of one of some trials, whatever else these hold."""
+    return Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
 
 
 @inline_function
@@ -174,8 +180,7 @@ def _finish_step(trials: Trials, place: int, step: int) -> float:
     batch_size = trials.tilings[place, 0]
     loss: float = trials.total_loss[place] / batch_size
     if math.isfinite(loss):
-        weights = Weights(trials.master[place], trials.single[place], trials.first[place], trials.second[place])
-        move(rule_at(trials, place), weights, trials.total[place], batch_size, step)
+        move(rule_at(trials, place), weights_at(trials, place), trials.total[place], batch_size, step)
     return loss
 
 
