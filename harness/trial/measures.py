@@ -82,6 +82,6 @@ def output_signal(
         outputs = reference.read_outputs(network, after)
         read = after[:, :, : network.n_output] if network.sequence_output else after[:, -1, : network.n_output]
         target = reference.dense_targets(network, y)
-        signal = float(np.abs(output_deltas(network.loss, network.softmax, read, outputs, target)).sum())
-        error = float(np.abs(outputs - target).sum())
+        signal = float(np.abs(output_deltas(network, read, outputs, target)).sum())
+        error = float(np.nansum(np.abs(outputs - target)))
     return signal / error if error > 0 else math.nan

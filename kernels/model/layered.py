@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.model.descent import Predictor, n_features
-from freewalk.kernels.model.network import Activation, FreeNetwork, Loss
+from freewalk.kernels.model.network import Activation, FreeNetwork, Loss, OutputActivation
 from freewalk.kernels.model.noise import initial_uniforms
 
 Array = NDArray[np.float64]
@@ -57,9 +57,11 @@ class LayeredNetwork:
     widths: tuple[int, ...]
     """Inputs, hidden layers in order, outputs."""
     hidden_activation: Activation = "sigmoid"
-    """Of the hidden layers; outputs are always sigmoid."""
+    """Of the hidden layers."""
+    output_activation: OutputActivation = "sigmoid"
+    """Of the last layer."""
     softmax: bool = False
-    """Whether a softmax over the outputs follows the sigmoid."""
+    """Whether a softmax over the outputs follows their activation."""
     loss: Loss = "mean_squared_error"
 
     def __post_init__(self) -> None:
@@ -92,6 +94,7 @@ class LayeredNetwork:
             softmax=self.softmax,
             loss=self.loss,
             hidden_activation=self.hidden_activation,
+            output_activation=self.output_activation,
         )
 
     @property

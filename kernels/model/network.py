@@ -1,7 +1,8 @@
-"""The free network: its sizes, its options and its initial weights."""
+"""The free network: its sizes and its options."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Loss = Literal["mean_squared_error", "categorical_crossentropy"]
-Activation = Literal["sigmoid", "tanh"]
+Activation = Literal["sigmoid", "tanh", "relu", "linear"]
+OutputActivation = Literal["sigmoid", "linear"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,17 @@ class FreeNetwork:
     sequence_output: bool = False
     """Whether the output is read at every timestep; otherwise only after the last."""
     softmax: bool = False
-    """Whether a softmax over the outputs follows the sigmoid."""
+    """Whether a softmax over the outputs follows their activation."""
     loss: Loss = "mean_squared_error"
-    """`mean_squared_error` is the sum of squares over outputs and timesteps; the name comes from the original."""
+    """`mean_squared_error` is the sum of squares over outputs and timesteps; the name comes from the original. A target
+    that is NaN does not count."""
     hidden_activation: Activation = "sigmoid"
-    """Of the hidden neurons; output neurons are always sigmoid."""
+    """Of the hidden neurons."""
+    output_activation: OutputActivation = "sigmoid"
+    """Of the output neurons; `linear` with `softmax` is a softmax on logits."""
+    leak: float = 1.0
+    """How much of a hidden neuron's activation is new at each timestep, a <- (1 - leak) a + leak f(z): one over its
+    time constant in timesteps (Jaeger et al., Neural Networks 20, 2007). Output neurons keep nothing."""
 
     def __post_init__(self) -> None:
         for name, least in (("n_input", 1), ("n_output", 1), ("n_hidden", 0)):
@@ -46,8 +54,16 @@ class FreeNetwork:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.loss not in get_args(Loss):
             raise ValueError(f"unknown loss {self.loss!r}")
-        if self.hidden_activation not in get_args(Activation):
-            raise ValueError(f"hidden_activation must be sigmoid or tanh, got {self.hidden_activation!r}")
+        for name, words in (
+            ("hidden_activation", get_args(Activation)),
+            ("output_activation", get_args(OutputActivation)),
+        ):
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name} must be one of {', '.join(words)}, got {getattr(self, name)!r}")
+        if self.loss == "categorical_crossentropy" and self.output_activation == "linear" and not self.softmax:
+            raise ValueError("categorical_crossentropy needs outputs between 0 and 1: sigmoid ones, or a softmax")
+        if not (math.isfinite(self.leak) and 0 < self.leak <= 1):
+            raise ValueError(f"leak must be above 0 and at most 1, got {self.leak}")
 
     @property
     def n_from(self) -> int:

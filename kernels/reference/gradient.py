@@ -1,22 +1,24 @@
 """Exact gradients of the free network in NumPy float64, by backpropagation through time: the judge's counterpart.
 
-Shapes as in `freewalk.kernels.reference.reference`. With z_t the weighted sums of timestep t, a_{t+1} = f(z_t) and
-u_t = [x_t, 1, a_t]:
+Shapes as in `freewalk.kernels.reference.reference`. With z_t the weighted sums of timestep t, u_t = [x_t, 1, a_t] and
+a_{t+1} = k a_t + (1 - k) f(z_t), where k is what a neuron keeps:
 
-    delta_t = (W_a delta_{t+1} + dL/da_{t+1}) f'(z_t)        dL/dW = sum over t of u_t' delta_t
+    e_t = W_a delta_t + k e_{t+1} + dL/da_t        delta_t = (1 - k) f'(z_t) e_{t+1}        dL/dW = sum of u_t' delta_t
 
-where W_a are the rows of W that a_t enters by. (Werbos, Backpropagation through time: what it does and how to do it,
-1990.)
+where e_t is the derivative of the loss by a_t and W_a are the rows of W that a_t enters by. (Werbos, Backpropagation
+through time: what it does and how to do it, 1990.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.model.network import FreeNetwork, Loss, check_mask
+from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.network import Activation, FreeNetwork, check_mask
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.reference import Array
 
@@ -57,28 +59,52 @@ def loss_gradient(
     n = network.n_output
     at_outputs = np.zeros((*after.shape[:2], n))
     read = np.s_[:] if network.sequence_output else np.s_[-1]
-    at_outputs[:, read] = output_deltas(network.loss, network.softmax, after[:, read, :n], outputs, target)
+    at_outputs[:, read] = output_deltas(network, after[:, read, :n], outputs, target)
 
     gradient = np.zeros((network.n_from, network.n_to))
-    arriving = np.zeros((len(after), network.n_to))
+    arriving, keep = np.zeros((len(after), network.n_to)), reference.kept(network)
     for t in range(timesteps - 1, -1, -1):
-        delta = arriving * slopes(network, after[:, t])
+        delta = arriving * timestep_slopes(network, entering[t], after[:, t])
         delta[:, :n] += at_outputs[:, t]
         gradient += entering[t].T @ delta
-        arriving = delta @ weights[network.n_input + 1 :].T
+        arriving = delta @ weights[network.n_input + 1 :].T + keep * arriving
     gradient /= len(after)
     return loss, gradient if mask is None else gradient * mask
 
 
+SLOPES: Mapping[Activation, Callable[[Array], Array]] = {
+    "sigmoid": lambda a: a * (1 - a),
+    "tanh": lambda a: 1 - a * a,
+    "relu": lambda a: (a > 0).astype(a.dtype),
+    "linear": np.ones_like,
+}
+"""f'(z) of activations a = f(z), by name; that of relu is 0 at 0."""
+
+
 def slopes(network: FreeNetwork, a: Array) -> Array:
-    """Return f'(z) of activations a = f(z), (..., n_to): a (1 - a) for sigmoid, 1 - a**2 for tanh."""
-    n = network.n_output if network.hidden_activation == "tanh" else network.n_to
-    return np.concatenate([a[..., :n] * (1 - a[..., :n]), 1 - a[..., n:] ** 2], axis=-1)
+    """Return f'(z) of activations a = f(z), (..., n_to)."""
+    n = network.n_output
+    of_outputs, of_hidden = SLOPES[network.output_activation], SLOPES[network.hidden_activation]
+    return np.concatenate([of_outputs(a[..., :n]), of_hidden(a[..., n:])], axis=-1)
+
+
+def timestep_slopes(network: FreeNetwork, entering: Array, after: Array) -> Array:
+    """Return the derivative of a timestep's activations by its own weighted sums, (B, n_to): (1 - k) f'(z).
+
+    Parameters
+    ----------
+    entering, after
+        (B, n_from) and (B, n_to): what entered the layer, and the activations after it.
+    """
+    if network.leak == 1:
+        return slopes(network, after)
+    keep = reference.kept(network)
+    fired = (after - keep * entering[:, network.n_input + 1 :]) / (1 - keep)
+    return (1 - keep) * slopes(network, fired)
 
 
 def output_deltas(
-    loss: Loss,
-    softmax: bool,
+    network: FreeNetwork | LayeredNetwork,
     activations: NDArray[Any],
     outputs: NDArray[Any],
     target: NDArray[Any],
@@ -87,29 +113,33 @@ def output_deltas(
 
     Parameters
     ----------
+    network
+        Whose loss and output activation count.
     activations
-        (..., n_output) sigmoid activations of the output neurons, at the timesteps that are read.
+        (..., n_output) activations of the output neurons, at the timesteps that are read.
     outputs
         (..., n_output), their softmax if there is one, else the same.
     target
-        (..., n_output).
+        (..., n_output), NaN where an output does not count.
 
     Returns
     -------
-    (..., n_output). With s = a (1 - a): 2 (o - y) s, and -y (1 - a) for the cross-entropy -y log a, which needs no
-    division by a small output; after a softmax o (g - sum g o) s with g = dL/do, which for the cross-entropy is
-    (o sum y - y) s.
+    (..., n_output). With s the activation's slope, a (1 - a) or 1: 2 (o - y) s, and -y (1 - a) for the cross-entropy
+    -y log a, which needs no division by a small output; after a softmax o (g - sum g o) s with g = dL/do, which for the
+    cross-entropy is (o sum y - y) s.
     """
-    slope = activations * (1 - activations)
+    slope = SLOPES[network.output_activation](activations)
+    counts = ~np.isnan(target)
     deltas: NDArray[Any]
-    if loss == "categorical_crossentropy":
-        if softmax:
-            deltas = (outputs * target.sum(axis=-1, keepdims=True) - target) * slope
+    if network.loss == "categorical_crossentropy":
+        wanted = np.where(counts, target, 0)
+        if network.softmax:
+            deltas = (outputs * wanted.sum(axis=-1, keepdims=True) - wanted) * slope
         else:
-            deltas = -target * (1 - activations)
+            deltas = -wanted * (1 - activations)
         return deltas
-    by_output = 2 * (outputs - target)
-    if softmax:
+    by_output = np.where(counts, 2 * (outputs - target), 0)
+    if network.softmax:
         by_output = outputs * (by_output - (by_output * outputs).sum(axis=-1, keepdims=True))
     deltas = by_output * slope
     return deltas

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.reference import reference
-from freewalk.kernels.reference.gradient import slopes
+from freewalk.kernels.reference.gradient import SLOPES, timestep_slopes
 from freewalk.kernels.reference.reference import Array
 
 
@@ -21,9 +21,9 @@ class Level(NamedTuple):
     """One output of B datapoints on a scale without ends, which does not saturate with the output."""
 
     level: Array
-    """(B,): the weighted sum z of the output's neuron, whose sigmoid is the output; log(output) with a softmax."""
+    """(B,): the weighted sum z of the output's neuron, whose activation is the output; log(output) with a softmax."""
     output: Array
-    """(B,) in (0, 1)."""
+    """(B,), in (0, 1) unless it is linear."""
     gradient: Array
     """Derivative of each datapoint's level by its own inputs, shaped like them."""
 
@@ -55,19 +55,21 @@ def level_gradient(
         level = np.log(outputs[:, output])
         at_sums[:] = -outputs
         at_sums[:, output] += 1
-        at_sums *= activations * (1 - activations)
+        at_sums *= SLOPES[network.output_activation](activations)
     else:
         outputs = activations
         level = entering[-1] @ weights[:, output]
         at_sums[:, output] = 1
-    gradient = _by_input(network, weights, x, after, at_sums) if by_input else np.zeros(0)
+    gradient = _by_input(network, weights, x, entering, after, at_sums) if by_input else np.zeros(0)
     return Level(level, outputs[:, output], gradient)
 
 
-def _by_input(network: FreeNetwork, weights: Array, x: NDArray[Any], after: Array, at_sums: Array) -> Array:
+def _by_input(
+    network: FreeNetwork, weights: Array, x: NDArray[Any], entering: list[Array], after: Array, at_sums: Array
+) -> Array:
     """Send the derivative by the output neurons' last weighted sums, (B, n_output), back to the inputs."""
     gradient = np.zeros(x.shape)
-    delta = np.zeros((len(x), network.n_to))
+    delta, arriving, keep = np.zeros((len(x), network.n_to)), np.zeros((len(x), network.n_to)), reference.kept(network)
     delta[:, : network.n_output] = at_sums
     into_x, into_a = weights[: network.n_input].T, weights[network.n_input + 1 :].T
     for t in range(after.shape[1] - 1, -1, -1):
@@ -76,5 +78,6 @@ def _by_input(network: FreeNetwork, weights: Array, x: NDArray[Any], after: Arra
         else:
             gradient += delta @ into_x
         if t:
-            delta = (delta @ into_a) * slopes(network, after[:, t - 1])
+            arriving = delta @ into_a + keep * arriving
+            delta = arriving * timestep_slopes(network, entering[t - 1], after[:, t - 1])
     return gradient

@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import Activation
-from freewalk.kernels.reference.gradient import output_deltas
-from freewalk.kernels.reference.reference import sigmoid, softmax
+from freewalk.kernels.reference.gradient import SLOPES, output_deltas
+from freewalk.kernels.reference.reference import ACTIVATIONS, softmax
 
 Array = NDArray[Any]  # float32 or float64
 Through = Callable[[Activation, Array, Array], Array]
@@ -57,13 +57,12 @@ def set_parameters(network: LayeredNetwork, parameters: Parameters, matrix: NDAr
 
 def activate(activation: Activation, z: Array) -> Array:
     """Return the activations of weighted sums."""
-    return np.tanh(z) if activation == "tanh" else sigmoid(z)
+    return ACTIVATIONS[activation](z)
 
 
 def slope(activation: Activation, a: Array) -> Array:
     """Return f'(z) of activations a = f(z)."""
-    result: Array = 1 - a * a if activation == "tanh" else a * (1 - a)
-    return result
+    return SLOPES[activation](a)
 
 
 def through(activation: Activation, arriving: Array, a: Array) -> Array:
@@ -72,13 +71,13 @@ def through(activation: Activation, arriving: Array, a: Array) -> Array:
     A sigmoid's as (arriving a) (1 - a), in which order the first addition program multiplies: its trace is met to the
     last bit.
     """
-    result: Array = arriving * slope(activation, a) if activation == "tanh" else arriving * a * (1 - a)
+    result: Array = arriving * a * (1 - a) if activation == "sigmoid" else arriving * slope(activation, a)
     return result
 
 
 def activation_of(network: LayeredNetwork, layer: int) -> Activation:
-    """Return the activation of a layer: the last is always sigmoid."""
-    return network.hidden_activation if layer < network.depth - 1 else "sigmoid"
+    """Return the activation of a layer: the last has that of outputs."""
+    return network.hidden_activation if layer < network.depth - 1 else network.output_activation
 
 
 def forward_layers(network: LayeredNetwork, parameters: Parameters, x: Array) -> list[Array]:
@@ -97,8 +96,8 @@ def outputs_of(network: LayeredNetwork, last: Array) -> Array:
 def last_deltas(network: LayeredNetwork, last: Array, y: Array) -> Array:
     """Return the derivative of each datapoint's loss by the weighted sums of the output neurons, (B, n_output)."""
     if network.loss == "mean_squared_error" and not network.softmax:
-        return through("sigmoid", 2 * (last - y), last)
-    return output_deltas(network.loss, network.softmax, last, outputs_of(network, last), y)
+        return through(network.output_activation, np.where(np.isnan(y), 0, 2 * (last - y)), last)
+    return output_deltas(network, last, outputs_of(network, last), y)
 
 
 def layer_deltas(

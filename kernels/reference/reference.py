@@ -7,13 +7,13 @@ datapoint. Inputs x: (B, n_input) static, (B, T, n_input) sequence, or (B, T) in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.network import Activation, FreeNetwork
 
 Array = NDArray[np.float64]
 Update = Literal["raw", "normalised"]
@@ -66,27 +66,43 @@ def softmax(z: Array) -> Array:
     return result
 
 
+ACTIVATIONS: Mapping[Activation, Callable[[Array], Array]] = {
+    "sigmoid": sigmoid,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0.0),
+    "linear": lambda z: z,
+}
+"""f(z) by name."""
+
+
 def activate(network: FreeNetwork, z: Array) -> Array:
-    """Return the activations of weighted sums (..., n_to): sigmoid for outputs, the network's own for hidden ones."""
-    if network.hidden_activation == "sigmoid":
-        return sigmoid(z)
+    """Return f(z) of weighted sums (..., n_to), outputs and hidden neurons by the activation of each."""
     n = network.n_output
-    return np.concatenate([sigmoid(z[..., :n]), np.tanh(z[..., n:])], axis=-1)
+    of_outputs, of_hidden = ACTIVATIONS[network.output_activation], ACTIVATIONS[network.hidden_activation]
+    return np.concatenate([of_outputs(z[..., :n]), of_hidden(z[..., n:])], axis=-1)
+
+
+def kept(network: FreeNetwork) -> Array:
+    """Return how much of its activation each neuron keeps from timestep to timestep, (n_to,): 1 - leak if hidden."""
+    share = np.full(network.n_to, 1 - network.leak)
+    share[: network.n_output] = 0.0
+    return share
 
 
 def run(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: int) -> tuple[list[Array], Array]:
     """Return what enters the layer at each timestep, T of (B, n_from), and the activations after each, (B, T, n_to).
 
-    a_0 = 0, a_{t+1} = f([x_t, 1, a_t] @ W)
+    a_0 = 0, a_{t+1} = k a_t + (1 - k) f([x_t, 1, a_t] @ W), where k is what `kept` returns
     """
     inputs = dense_inputs(network, x)
-    a = np.zeros((len(inputs), network.n_to))
+    a, keep = np.zeros((len(inputs), network.n_to)), kept(network)
     one = np.ones((len(inputs), 1))
     entering, after = [], []
     for t in range(timesteps):
         x_t = inputs[:, t] if network.sequence_input else inputs
         entering.append(np.concatenate([x_t, one, a], axis=1))
-        a = activate(network, (entering[-1][:, None, :] @ weights)[:, 0, :])
+        fired = activate(network, (entering[-1][:, None, :] @ weights)[:, 0, :])
+        a = fired if network.leak == 1 else keep * a + (1 - keep) * fired
         after.append(a)
     return entering, np.stack(after, axis=1)
 
@@ -109,14 +125,15 @@ def forward(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: in
 
 
 def losses(network: FreeNetwork, outputs: Array, y: NDArray[Any]) -> Array:
-    """Return the (B,) losses: the sum over outputs and timesteps of (o - y)**2, or of -y log(o)."""
+    """Return the (B,) losses: the sum over outputs and timesteps of (o - y)**2, or of -y log(o), but where y is NaN."""
     target = dense_targets(network, y)
     if network.loss == "mean_squared_error":
         each = (outputs - target) ** 2
     else:
         with np.errstate(divide="ignore"):  # 0 log(0) counts as 0, any other log(0) as it is: infinite
             each = -target * np.log(np.where(target == 0, 1.0, outputs))
-    total: Array = each.reshape(len(each), -1).sum(axis=1)
+    counted = np.where(np.isnan(target), 0.0, each)
+    total: Array = counted.reshape(len(each), -1).sum(axis=1)
     return total
 
 

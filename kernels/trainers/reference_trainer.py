@@ -135,14 +135,15 @@ class ReferenceTrainer(ABC):
 
 
 def measure(network: FreeNetwork, outputs: NDArray[Any], y: NDArray[Any]) -> Evaluation:
-    """Return the measures of outputs, shapes as in freewalk.kernels.reference."""
+    """Return the measures of outputs, shapes as in freewalk.kernels.reference, without those whose target is NaN."""
+    counts = ~np.isnan(y)
     right = (outputs > 0.5) == (y > 0.5)
     spread = (outputs.max(axis=0) - outputs.min(axis=0)).max()
     return Evaluation(
         loss=float(reference.losses(network, outputs, y).mean()),
-        bit_accuracy=float(right.mean()),
-        row_accuracy=float(right.reshape(len(right), -1).all(axis=1).mean()),
-        max_error=float(np.abs(outputs - y).max()),
+        bit_accuracy=float(right[counts].mean()) if counts.any() else math.nan,
+        row_accuracy=float((right | ~counts).reshape(len(right), -1).all(axis=1).mean()),
+        max_error=float(np.abs(outputs - y)[counts].max(initial=0.0)),
         output_spread=float(spread),
         accuracy=class_accuracy(outputs, y),
     )
@@ -150,6 +151,7 @@ def measure(network: FreeNetwork, outputs: NDArray[Any], y: NDArray[Any]) -> Eva
 
 def class_accuracy(outputs: NDArray[Any], y: NDArray[Any]) -> float:
     """Return the share of classes found, as `Evaluation.accuracy` says; outputs and y (..., n_output)."""
+    y = np.where(np.isnan(y), -np.inf, y)
     has_class = y.max(axis=-1) > 0.5
     found = (outputs.argmax(axis=-1) == y.argmax(axis=-1)) & ~np.isnan(outputs).any(axis=-1)
     return float(found[has_class].mean()) if has_class.any() else math.nan

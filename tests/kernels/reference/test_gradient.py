@@ -13,11 +13,13 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk.kernels.model.layered import LayeredNetwork
-from freewalk.kernels.model.network import Activation, FreeNetwork, Loss
+from freewalk.kernels.model.network import Activation, FreeNetwork, Loss, OutputActivation
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.gradient import loss_gradient
 
 FLOOR = 3e-10
+BOUNDED = ("sigmoid", "tanh")
+"""Others grow with every timestep, and with them the rounding of the loss."""
 
 
 def _problem(
@@ -27,7 +29,7 @@ def _problem(
     x_rows = (timesteps,) if network.sequence_input else ()
     y_rows = (timesteps,) if network.sequence_output else ()
     return (
-        random.uniform(-1.5, 1.5, (network.n_from, network.n_to)),
+        random.uniform(-1, 1, (network.n_from, network.n_to)) * (1.5 if network.hidden_activation in BOUNDED else 0.6),
         random.uniform(-1, 1, (batch, *x_rows, network.n_input)),
         random.uniform(0, 1, (batch, *y_rows, network.n_output)),
     )
@@ -72,6 +74,48 @@ def test_free_networks(
         hidden_activation=activation,
     )
     _check(network, *_problem(network, timesteps, batch=3), timesteps)
+
+
+@pytest.mark.parametrize(
+    ("softmax", "loss"), [(False, "mean_squared_error"), *((True, loss) for loss in get_args(Loss))]
+)
+@pytest.mark.parametrize("sequence_output", [False, True])
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_linear_outputs(activation: Activation, sequence_output: bool, softmax: bool, loss: Loss) -> None:
+    network = FreeNetwork(
+        2, 3, 2, sequence_output=sequence_output, softmax=softmax, loss=loss,
+        hidden_activation=activation, output_activation="linear",
+    )  # fmt: skip
+    _check(network, *_problem(network, 4), 4)
+
+
+@pytest.mark.parametrize("leak", [0.05, 0.7])
+@pytest.mark.parametrize("sequence_output", [False, True])
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_leaky_neurons(activation: Activation, sequence_output: bool, leak: float) -> None:
+    network = FreeNetwork(
+        2, 1, 3, sequence_input=True, sequence_output=sequence_output, hidden_activation=activation, leak=leak
+    )
+    _check(network, *_problem(network, 6), 6)
+
+
+@pytest.mark.parametrize("output", get_args(OutputActivation))
+@pytest.mark.parametrize(
+    ("softmax", "loss"), [(False, "mean_squared_error"), *((True, loss) for loss in get_args(Loss))]
+)
+def test_targets_that_do_not_count(softmax: bool, loss: Loss, output: OutputActivation) -> None:
+    network = FreeNetwork(2, 3, 2, sequence_output=True, softmax=softmax, loss=loss, output_activation=output)
+    weights, x, y = _problem(network, 4)
+    y[:, :2] = np.nan
+    y[0, 2, 1] = np.nan
+    _check(network, weights, x, y, 4)
+
+
+def test_a_mean_over_what_counts() -> None:
+    """One error of 0.5 in the only output that counts."""
+    network = FreeNetwork(1, 2, 0, sequence_output=True, output_activation="linear")
+    outputs, y = np.zeros((1, 2, 2)), np.array([[[np.nan, np.nan], [np.nan, 0.5]]])
+    assert reference.losses(network, outputs, y).tolist() == [0.25]
 
 
 @pytest.mark.parametrize("softmax", [False, True])

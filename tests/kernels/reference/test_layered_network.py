@@ -127,7 +127,7 @@ def test_what_is_no_layered_network() -> None:
     with pytest.raises(ValueError, match="of at least 1"):
         LayeredNetwork((3, 0, 1))
     with pytest.raises(ValueError, match="hidden_activation"):
-        LayeredNetwork((3, 1), hidden_activation="relu")  # type: ignore[arg-type]
+        LayeredNetwork((3, 1), hidden_activation="gelu")  # type: ignore[arg-type]
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:
