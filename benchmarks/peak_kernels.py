@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.functions import SIGMOID
 from freewalk.kernels.cpu.products import activate
 from freewalk.kernels.machine.jit import helper_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
@@ -61,7 +62,7 @@ def sigmoids(
     columns = values.shape[1] // LANES
     for worker in numba.prange(len(values)):
         for _ in range(passes):
-            activate(values[worker], 0, columns, columns)
+            activate(SIGMOID, values[worker], 0, columns)
 
 
 @helper_function

@@ -33,18 +33,23 @@ def _measure_lane(
     y: NDArray[np.float32],  # IN (n, LANES)
     lowest: NDArray[np.float32],  # INOUT (n,)
     highest: NDArray[np.float32],  # INOUT (n,)
-) -> tuple[int, np.floating[Any]]:
-    """Return (outputs on their target's side of 1/2, largest error) of one datapoint; NaN is never right."""
-    right = 0
+) -> tuple[int, int, np.floating[Any]]:
+    """Return (outputs whose target is a number, those on its side of 1/2, largest error) of one datapoint.
+
+    An output that is NaN is never right.
+    """
+    counted, right = 0, 0
     largest = _ZERO
     for k in range(n):
         output = outputs[k * LANES + lane]
         target = y[k * LANES + lane]
-        right += (output > _HALF) == (target > _HALF) and output == output
-        largest = _larger(largest, abs(output - target))
+        if target == target:
+            counted += 1
+            right += (output > _HALF) == (target > _HALF) and output == output
+            largest = _larger(largest, abs(output - target))
         lowest[k] = -_larger(-lowest[k], -output)
         highest[k] = _larger(highest[k], output)
-    return right, largest
+    return counted, right, largest
 
 
 @helper_function
@@ -65,7 +70,7 @@ def _find_classes(
             is_number = is_number and outputs[k * LANES + lane] == outputs[k * LANES + lane]
             if outputs[k * LANES + lane] > outputs[chosen * LANES + lane]:
                 chosen = k
-            if y[k * LANES + lane] > y[wanted * LANES + lane]:
+            if y[k * LANES + lane] > y[wanted * LANES + lane] or y[wanted * LANES + lane] != y[wanted * LANES + lane]:
                 wanted = k
         if y[wanted * LANES + lane] > _HALF:
             present += 1
@@ -114,20 +119,22 @@ def evaluate(
     lowest[:] = np.inf
     highest[:] = -np.inf
     loss, largest = 0.0, _ZERO
-    bits, rows, found, present = 0, 0, 0, 0
+    bits, all_bits, rows, found, present = 0, 0, 0, 0, 0
     for first in range(0, n_datapoints, 2 * LANES):
         for k in range(_run_two(shape, blocks, source, seed, 0, first, n_datapoints, single, passes)):
             outputs, y = passes.outputs[k // LANES * n * LANES :], passes.y[k // LANES * n * LANES :]
             loss += passes.losses[k]
-            right, error = _measure_lane(n, k % LANES, outputs, y, lowest, highest)
+            counted, right, error = _measure_lane(n, k % LANES, outputs, y, lowest, highest)
             bits += right
-            rows += right == n
+            all_bits += counted
+            rows += right == counted
             largest = _larger(largest, error)
             of_lane, classes = _find_classes(shape.output_rows, shape.n_output, k % LANES, outputs, y)
             found += of_lane
             present += classes
     accuracy = found / present if present else np.nan
-    return loss / n_datapoints, bits / (n_datapoints * n), rows / n_datapoints, float(largest), accuracy
+    bit_accuracy = bits / all_bits if all_bits else np.nan
+    return loss / n_datapoints, bit_accuracy, rows / n_datapoints, float(largest), accuracy
 
 
 @kernel
@@ -153,12 +160,12 @@ def measure_each(
     for first in range(first_datapoint, end, 2 * LANES):
         for k in range(_run_two(shape, blocks, source, seed, step, first, end, single, passes)):
             outputs, y = passes.outputs[k // LANES * n * LANES :], passes.y[k // LANES * n * LANES :]
-            right, largest = _measure_lane(n, k % LANES, outputs, y, lowest, highest)
+            counted, right, largest = _measure_lane(n, k % LANES, outputs, y, lowest, highest)
             found, present = _find_classes(shape.output_rows, shape.n_output, k % LANES, outputs, y)
             row = measures[first - first_datapoint + k]
             row[0] = passes.losses[k]
-            row[1] = right / n
-            row[2] = right == n
+            row[1] = right / counted if counted else np.nan
+            row[2] = right == counted
             row[3] = largest
             row[4] = found / present if present else np.nan
 

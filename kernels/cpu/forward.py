@@ -12,11 +12,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.functions import exp, log, sigmoid, tanh
+from freewalk.kernels.cpu.functions import SIGMOID, exp, log, sigmoid
 from freewalk.kernels.cpu.layout import Shape
+from freewalk.kernels.cpu.products import activate_columns, leak_into
 from freewalk.kernels.machine.jit import helper_function, inline_function
-from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, load_splat_f32, splat_f32, store
+from freewalk.kernels.machine.lanes import (
+    LANES,
+    F32x16,
+    at_least,
+    choose_if_numbers,
+    fma,
+    load_f32,
+    load_splat_f32,
+    splat_f32,
+    store,
+)
 
+_SIGMOID = SIGMOID
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 
@@ -103,12 +115,16 @@ def _four_columns(
 
 @inline_function
 def softmax_in_place(shape: Shape, outputs: NDArray[np.float32]) -> None:
-    """Replace each row of outputs by its softmax; sigmoid outputs lie in [0, 1], so no maximum is subtracted."""
+    """Replace each row of outputs by its softmax; of sigmoids, which lie in [0, 1], no maximum is subtracted."""
     for row in range(shape.output_rows):
         here = row * shape.n_output * LANES
-        total = splat_f32(_ZERO)
+        total, highest = splat_f32(_ZERO), splat_f32(_ZERO)
+        if shape.of_outputs != _SIGMOID:
+            highest = load_f32(outputs, here)
+            for k in range(1, shape.n_output):
+                highest = at_least(highest, load_f32(outputs, here + k * LANES))
         for k in range(shape.n_output):
-            e = exp(load_f32(outputs, here + k * LANES))
+            e = exp(load_f32(outputs, here + k * LANES) - highest)
             store(outputs, here + k * LANES, e)
             total = total + e
         for k in range(shape.n_output):
@@ -117,15 +133,15 @@ def softmax_in_place(shape: Shape, outputs: NDArray[np.float32]) -> None:
 
 @inline_function
 def losses_of(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.float32]) -> F32x16:
-    """Return the losses of sixteen datapoints."""
-    total = splat_f32(_ZERO)
+    """Return the losses of sixteen datapoints; a target that is NaN does not count."""
+    total, zero = splat_f32(_ZERO), splat_f32(_ZERO)
     for k in range(shape.output_rows * shape.n_output):
         output = load_f32(outputs, k * LANES)
         target = load_f32(y, k * LANES)
         if shape.cross_entropy:
-            total = total - target * log(output)
+            total = total - choose_if_numbers(target, target, target, zero) * log(output)
         else:
-            difference = output - target
+            difference = choose_if_numbers(target, target, output - target, zero)
             total = fma(difference, difference, total)
     return total
 
@@ -139,11 +155,10 @@ def _apply_columns(
     at: int,
     scale: F32x16,
     state: NDArray[np.float32],
-    first: int,
     end: int,
 ) -> None:
-    """Write the activations of the neurons `first` to `end` to the state."""
-    column = first
+    """Write the activations of the first `end` neurons to the state."""
+    column = 0
     while column + 4 <= end:
         z0, z1, z2, z3 = _four_columns(columns, weights, noise, at, scale, state, column)
         to = columns.there + column * LANES
@@ -158,19 +173,27 @@ def _apply_columns(
         column += 1
 
 
+@inline_function
+def _unchanged(z: F32x16) -> F32x16:
+    return z
+
+
 @helper_function
-def _apply_tanh_columns(
+def _apply_others(
     columns: Columns,
+    of_outputs: int,
+    of_hidden: int,
     weights: NDArray[np.float32],
     noise: NDArray[np.float32] | None,
     at: int,
     scale: np.floating[Any],
     state: NDArray[np.float32],
-    first: int,
     end: int,
+    first_hidden: int,
 ) -> None:
-    """Do what `_apply_columns` does with tanh, in code of its own: the loops with sigmoid stay as short as they are."""
-    _apply_columns(columns, tanh, weights, noise, at, splat_f32(scale), state, first, end)
+    """Do what `_apply_columns` does with any activations, in code of its own, so that loops with sigmoid stay short."""
+    _apply_columns(columns, _unchanged, weights, noise, at, splat_f32(scale), state, end)
+    activate_columns(of_outputs, of_hidden, state, columns.there, end, first_hidden)
 
 
 @inline_function
@@ -199,11 +222,15 @@ def _run_timesteps(
         is_read = t == shape.timesteps - 1 or shape.output_rows > 1
         rows = shape.n_input + 1 if t == 0 else shape.n_from
         columns = shape.n_output if t == shape.timesteps - 1 else shape.n_to
-        first_tanh = shape.n_output if shape.hidden_tanh else columns
         places = Columns(0, shape.n_rows, rows, 0, here, there + first_activation)
-        _apply_columns(places, sigmoid, weights, noise, at, scales, state, 0, first_tanh)
-        if first_tanh < columns:
-            _apply_tanh_columns(places, weights, noise, at, scale, state, first_tanh, columns)
+        if shape.of_outputs == _SIGMOID and shape.of_hidden == _SIGMOID:
+            _apply_columns(places, sigmoid, weights, noise, at, scales, state, columns)
+        else:
+            of_outputs, of_hidden = shape.of_outputs, shape.of_hidden
+            _apply_others(places, of_outputs, of_hidden, weights, noise, at, scale, state, columns, shape.n_output)
+        if shape.leak != _ONE:
+            hidden = first_activation + shape.n_output * LANES
+            leak_into(shape.leak, state, there + hidden, here + hidden, columns - shape.n_output, t == 0)
         if is_read:
             y_row = min(t, shape.output_rows - 1) * shape.n_output
             for k in range(shape.n_output):
@@ -229,10 +256,11 @@ def _run_layers(
     for k in range(len(layers)):
         there = shape.n_from * LANES - here
         places = Columns(layers[k, 0], layers[k, 1], layers[k, 2], layers[k, 3], here, there)
-        if shape.hidden_tanh and k + 1 < len(layers):
-            _apply_tanh_columns(places, weights, noise, at, scale, state, 0, layers[k, 4])
+        activation = shape.of_hidden if k + 1 < len(layers) else shape.of_outputs
+        if activation == _SIGMOID:
+            _apply_columns(places, sigmoid, weights, noise, at, splat_f32(scale), state, layers[k, 4])
         else:
-            _apply_columns(places, sigmoid, weights, noise, at, splat_f32(scale), state, 0, layers[k, 4])
+            _apply_others(places, activation, activation, weights, noise, at, scale, state, layers[k, 4], 0)
         here = there
     for k in range(shape.n_output):
         store(outputs, k * LANES, load_f32(state, here + k * LANES))

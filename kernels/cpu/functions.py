@@ -12,6 +12,7 @@ from freewalk.kernels.machine.lanes import (
     at_most,
     bits_of,
     choose_by_bit,
+    choose_if_above,
     float_from_bits,
     fma,
     shift_left,
@@ -23,7 +24,11 @@ from freewalk.kernels.machine.lanes import (
     sqrt,
 )
 from freewalk.kernels.model import polynomials
+from freewalk.kernels.model.network import Activation
 
+ACTIVATION_CODES: dict[Activation, int] = {"sigmoid": 0, "tanh": 1, "relu": 2, "linear": 3}
+"""How the kernels know an activation."""
+SIGMOID, TANH, RELU, LINEAR = range(4)
 _E2, _E3, _E4, _E5, _E6 = (np.float32(c) for c in polynomials.EXP)
 _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (np.float32(c) for c in polynomials.LOG)
 _S0, _S1, _S2, _S3 = (np.float32(c) for c in polynomials.SINE)
@@ -75,6 +80,20 @@ def sigmoid(x: F32x16) -> F32x16:
 def tanh(x: F32x16) -> F32x16:
     """Return tanh(x) = 2 sigmoid(2x) - 1, to an eps of 1: near 0 the absolute error is small, not the relative one."""
     return fma(splat_f32(_TWO), sigmoid(x + x), splat_f32(-_ONE))
+
+
+@inline_function
+def slope(activation: int, a: F32x16) -> F32x16:
+    """Return f'(z) of an activation a = f(z): a (1 - a), for tanh (1 + a) (1 - a), for relu 0 at 0, for linear 1."""
+    one = splat_f32(_ONE)
+    if activation == SIGMOID:
+        return a * (one - a)
+    if activation == TANH:
+        return (a + one) * (one - a)
+    if activation == RELU:
+        zero = splat_f32(_ZERO)
+        return choose_if_above(a, zero, one, zero)
+    return one
 
 
 @inline_function

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.cpu.functions import ACTIVATION_CODES
 from freewalk.kernels.cpu.layers import NO_LAYERS, Places, layered_part, layout_of
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.layered import LayeredNetwork
@@ -46,7 +47,9 @@ class Shape(NamedTuple):
     output_rows: int
     softmax: int
     cross_entropy: int
-    hidden_tanh: int  # hidden neurons tanh instead of sigmoid
+    of_hidden: int  # one of ACTIVATION_CODES
+    of_outputs: int
+    leak: np.float32  # of hidden neurons
     runs: NDArray[np.int64]  # (n, 4), column, first row, rows and position of rows that lie one after another
     layers: NDArray[np.int64]  # (depth, 5), of a layered network, as in Layout; (0, 5) of a free one
 
@@ -129,7 +132,9 @@ def shape_of(network: FreeNetwork, timesteps: int, mask: NDArray[np.bool_] | Non
         output_rows=network.output_rows(timesteps),
         softmax=int(network.softmax),
         cross_entropy=int(network.loss == "categorical_crossentropy"),
-        hidden_tanh=int(network.hidden_activation == "tanh"),
+        of_hidden=ACTIVATION_CODES[network.hidden_activation],
+        of_outputs=ACTIVATION_CODES[network.output_activation],
+        leak=np.float32(network.leak),
         runs=runs,
         layers=layers,
     )

@@ -34,6 +34,10 @@ class Memory(NamedTuple):
 
     entering: NDArray[np.float32]  # (workers, T * groups * rows.entering * LANES), u
     deltas: NDArray[np.float32]  # (workers, T * groups * rows.deltas * LANES)
+    slopes: NDArray[np.float32]  # (workers, T * groups * rows.deltas * LANES) with a leak, which hides f(z); or none
+    kept: NDArray[
+        np.float32
+    ]  # (workers, groups * rows.deltas * LANES) with a leak, dL/da of the next timestep; or none
     last: NDArray[np.float32]  # (workers, groups * BLOCKs of n_output * LANES), activations after the last timestep
     x: NDArray[np.float32]  # (workers, input_rows * n_input * LANES)
     y: NDArray[np.float32]  # (workers, groups * rows.outputs * LANES)
@@ -60,9 +64,12 @@ def make_memory(shape: Shape, groups: int, workers: int) -> Memory:
     """Allocate scratch memory for `workers` threads, independent of the batch size."""
     rows = rows_of(shape)
     last = -(-shape.n_output // BLOCK) * BLOCK
+    leaky = groups * int(shape.leak != 1)
     return Memory(
         entering=aligned(workers, shape.timesteps * groups * rows.entering * LANES),
         deltas=aligned(workers, shape.timesteps * groups * rows.deltas * LANES),
+        slopes=aligned(workers, shape.timesteps * leaky * rows.deltas * LANES),
+        kept=aligned(workers, leaky * rows.deltas * LANES),
         last=aligned(workers, groups * last * LANES),
         x=aligned(workers, shape.input_rows * shape.n_input * LANES),
         y=aligned(workers, groups * rows.outputs * LANES),
@@ -91,6 +98,8 @@ def row_of_memory(memory: Memory, worker: int) -> Memory:
     return Memory(
         memory.entering[worker],
         memory.deltas[worker],
+        memory.slopes[worker],
+        memory.kept[worker],
         memory.last[worker],
         memory.x[worker],
         memory.y[worker],

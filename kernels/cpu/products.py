@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.functions import sigmoid, tanh
+from freewalk.kernels.cpu.functions import RELU, SIGMOID, TANH, sigmoid, tanh
 from freewalk.kernels.cpu.tiles import WIDE, add_products, add_scaled, empty_tile, perturbed_factors, store_tile
 from freewalk.kernels.machine.jit import helper_function, inline_function
-from freewalk.kernels.machine.lanes import LANES, F32x16, load_f32, store
+from freewalk.kernels.machine.lanes import LANES, F32x16, at_least, fma, load_f32, splat_f32, store
 
 BLOCK = 8
 """Columns of a product that are computed together."""
 _BLOCK = BLOCK
 _WIDE = WIDE
+_SIGMOID, _TANH, _RELU = SIGMOID, TANH, RELU
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _PART = BLOCK if WIDE else BLOCK // 2
 
 
@@ -129,13 +133,49 @@ def multiply_individual(
             group += 1
 
 
+@helper_function
+def activate(activation: int, values: NDArray[np.float32], at: int, n: int) -> None:
+    """Replace the weighted sums of n neurons by their activations."""
+    if activation == _SIGMOID:
+        for k in range(n):
+            store(values, at + k * LANES, sigmoid(load_f32(values, at + k * LANES)))
+    elif activation == _TANH:
+        for k in range(n):
+            store(values, at + k * LANES, tanh(load_f32(values, at + k * LANES)))
+    elif activation == _RELU:
+        for k in range(n):
+            store(values, at + k * LANES, at_least(load_f32(values, at + k * LANES), splat_f32(_ZERO)))
+
+
 @inline_function
-def activate(values: NDArray[np.float32], at: int, columns: int, first_tanh: int) -> None:
-    """Replace the weighted sums of neurons by their activations: sigmoid, and tanh from the neuron `first_tanh` on."""
-    for column in range(min(first_tanh, columns)):
-        store(values, at + column * LANES, sigmoid(load_f32(values, at + column * LANES)))
-    for column in range(first_tanh, columns):
-        store(values, at + column * LANES, tanh(load_f32(values, at + column * LANES)))
+def activate_columns(
+    of_outputs: int, of_hidden: int, values: NDArray[np.float32], at: int, columns: int, first_hidden: int
+) -> None:
+    """Replace the weighted sums of neurons by their activations; hidden neurons begin with `first_hidden`."""
+    if of_outputs == of_hidden:
+        activate(of_hidden, values, at, columns)
+    else:
+        outputs = min(first_hidden, columns)
+        activate(of_outputs, values, at, outputs)
+        activate(of_hidden, values, at + outputs * LANES, columns - outputs)
+
+
+@inline_function
+def leak_into(
+    leak: np.floating[Any],
+    values: NDArray[np.float32],  # INOUT from `at`: what neurons would show without a leak, (n, LANES)
+    at: int,
+    before: int,  # activations of the timestep before, in the same array
+    n: int,
+    first: bool,  # the first timestep, before which there was nothing
+) -> None:
+    """Let neurons keep 1 - leak of what they were."""
+    new, keep = splat_f32(leak), splat_f32(_ONE - leak)
+    for k in range(n):
+        value = new * load_f32(values, at + k * LANES)
+        if not first:
+            value = fma(keep, load_f32(values, before + k * LANES), value)
+        store(values, at + k * LANES, value)
 
 
 @inline_function

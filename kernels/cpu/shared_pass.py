@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.blocks import COLUMNS, ROWS, SINGLE, A, B, Blocks
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
-from freewalk.kernels.cpu.functions import sigmoid, tanh
+from freewalk.kernels.cpu.functions import SIGMOID, sigmoid
 from freewalk.kernels.cpu.layout import Shape, aligned
-from freewalk.kernels.cpu.products import activate, copy_vectors, multiply, multiply_individual
+from freewalk.kernels.cpu.products import activate_columns, copy_vectors, leak_into, multiply, multiply_individual
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, fma, load_f32, splat_f32, store
 
 _A, _B, _COLUMNS, _ROWS, _SINGLE = A, B, COLUMNS, ROWS, SINGLE
+_SIGMOID = SIGMOID
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
@@ -103,7 +104,9 @@ def _activate_perturbed(
     stride: int,
     rank: int,
     columns: int,
-    first_tanh: int,
+    first_hidden: int,
+    of_outputs: int,
+    of_hidden: int,
     dots: NDArray[np.float32],  # IN (rank, LANES)
     sums: NDArray[np.float32],  # INOUT from `to`: (columns, LANES)
     to: int,
@@ -115,12 +118,15 @@ def _activate_perturbed(
             z = load_f32(sums, to + column * LANES)
             store(sums, to + column * LANES, fma(load_f32(b, first + column * LANES), dot, z))
     dot, first = load_f32(dots, (rank - 1) * LANES), at + (rank - 1) * stride
-    for column in range(min(columns, first_tanh)):
-        z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
-        store(sums, to + column * LANES, sigmoid(z))
-    for column in range(first_tanh, columns):
-        z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
-        store(sums, to + column * LANES, tanh(z))
+    if of_outputs == _SIGMOID and of_hidden == _SIGMOID:
+        for column in range(columns):
+            z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
+            store(sums, to + column * LANES, sigmoid(z))
+    else:
+        for column in range(columns):
+            z = fma(load_f32(b, first + column * LANES), dot, load_f32(sums, to + column * LANES))
+            store(sums, to + column * LANES, z)
+        activate_columns(of_outputs, of_hidden, sums, to, columns, first_hidden)
 
 
 @inline_function
@@ -132,6 +138,8 @@ def _enter(shape: Shape, x: NDArray[np.float32], group: int, t: int, state: NDAr
 
 @helper_function
 def _apply(
+    of_outputs: int,
+    of_hidden: int,
     blocks: Blocks,
     layer: int,
     single: NDArray[np.float32],
@@ -145,7 +153,7 @@ def _apply(
     columns: int,
     here: int,  # in a vector's part of the state: what enters
     there: int,  # and where the activations go
-    first_tanh: int,
+    first_hidden: int,  # of its neurons
 ) -> None:
     """Apply a layer to every vector."""
     of_layer = blocks.layers[layer]
@@ -166,9 +174,11 @@ def _apply(
             b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
             a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
             _write_dots(passes.a, a, a_size, rank, rows, state, v * size + here, scales[v], dots)
-            _activate_perturbed(passes.b, b, b_size, rank, columns, first_tanh, dots, state, v * size + there)
+            _activate_perturbed(
+                passes.b, b, b_size, rank, columns, first_hidden, of_outputs, of_hidden, dots, state, v * size + there
+            )
         else:
-            activate(state, v * size + there, columns, first_tanh)
+            activate_columns(of_outputs, of_hidden, state, v * size + there, columns, first_hidden)
 
 
 @helper_function
@@ -197,11 +207,15 @@ def _run_free(
             _enter(shape, passes.x, groups_of[v], t, state, v * 2 * half + here)
         rows = shape.n_input + 1 if t == 0 else shape.n_from
         columns = n if t == shape.timesteps - 1 else shape.n_to
-        first_tanh = n if shape.hidden_tanh else columns
         _apply(
-            blocks, 0, single, passes, groups_of, scales, rank, noise, noise_at,
-            rows, columns, here, there, first_tanh,
+            shape.of_outputs, shape.of_hidden, blocks, 0, single, passes, groups_of, scales, rank, noise, noise_at,
+            rows, columns, here, there, n,
         )  # fmt: skip
+        if shape.leak != _ONE:
+            hidden = first_activation + n * LANES
+            for v in range(vectors):
+                before, after = v * 2 * half + here + hidden, v * 2 * half + half - here + hidden
+                leak_into(shape.leak, state, after, before, columns - n, t == 0)
         if t == shape.timesteps - 1 or shape.output_rows > 1:
             y_row = min(t, shape.output_rows - 1) * n
             for v in range(vectors):
@@ -234,10 +248,10 @@ def _run_layers(
         here = (layer & 1) * half
         there = half - here + LANES
         rows, columns = blocks.layers[layer, _ROWS], blocks.layers[layer, _COLUMNS]
-        first_tanh = 0 if shape.hidden_tanh and layer < last else columns
+        activation = shape.of_hidden if layer < last else shape.of_outputs
         _apply(
-            blocks, layer, single, passes, groups_of, scales, rank, noise, noise_at,
-            rows, columns, here, there, first_tanh,
+            activation, activation, blocks, layer, single, passes, groups_of, scales, rank, noise, noise_at,
+            rows, columns, here, there, 0,
         )  # fmt: skip
         if layer == 0:
             for v in range(vectors):

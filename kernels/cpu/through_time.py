@@ -5,8 +5,9 @@ weighted sums, delta_t:
 
     a_{t+1} = f(u_t W)        delta_t = (W_a delta_{t+1} + dL/da_{t+1}) f'
 
-where W_a are the rows of W that a_t enters by. Work that reaches nothing is left out: at the first timestep a_t is 0,
-so only the input and bias rows count; without a sequence output the last timestep has deltas at the outputs alone.
+where W_a are the rows of W that a_t enters by; `freewalk.kernels.reference.gradient` says it with a leak. Work that
+reaches nothing is left out: at the first timestep a_t is 0, so only the input and bias rows count; without a sequence
+output the last timestep has deltas at the outputs alone.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
+from freewalk.kernels.cpu.functions import slope
 from freewalk.kernels.cpu.layout import Shape
 from freewalk.kernels.cpu.memory import SIDE, Blocked, Memory, Rows, whole_blocks
-from freewalk.kernels.cpu.products import activate, copy_vectors, multiply
+from freewalk.kernels.cpu.products import activate, activate_columns, copy_vectors, leak_into, multiply
 from freewalk.kernels.machine.jit import helper_function, inline_function
-from freewalk.kernels.machine.lanes import LANES, F32x16, fma, load_f32, splat_f32, store
+from freewalk.kernels.machine.lanes import LANES, F32x16, choose_if_numbers, fma, load_f32, splat_f32, store
 
 _ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 _SIDE = SIDE
@@ -39,26 +41,43 @@ def enter(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int) -> 
 
 
 @helper_function
+def _leak(shape: Shape, rows: Rows, memory: Memory, t: int, group: int, groups: int) -> None:
+    """Keep the slopes of a timestep's hidden neurons, times the leak, and let them keep of what they were."""
+    n_output, leak = shape.n_output, splat_f32(shape.leak)
+    after = ((t + 1) * groups + group) * rows.entering * LANES + (shape.n_input + 1) * LANES
+    to = (t * groups + group) * rows.deltas * LANES
+    for column in range(n_output, shape.n_to):
+        fired = load_f32(memory.entering, after + column * LANES)
+        store(memory.slopes, to + column * LANES, leak * slope(shape.of_hidden, fired))
+    first = after + n_output * LANES
+    before = first - groups * rows.entering * LANES
+    leak_into(shape.leak, memory.entering, first, before, shape.n_to - n_output, t == 0)
+
+
+@helper_function
 def run_forward(shape: Shape, rows: Rows, blocked: Blocked, memory: Memory, groups: int) -> None:
     """Run the groups of a tile through all timesteps, keeping what enters each."""
     entering = memory.entering
     stride = rows.entering * LANES
     first_activation = (shape.n_input + 1) * LANES
     factors, n_from = blocked.forward, shape.n_from
-    first_tanh = shape.n_output if shape.hidden_tanh else shape.n_to
+    of_outputs, of_hidden = shape.of_outputs, shape.of_hidden
     for t in range(shape.timesteps - 1):
         here, there = t * groups * stride, (t + 1) * groups * stride + first_activation
         n = shape.n_input + 1 if t == 0 else n_from
         multiply(factors, 0, n_from, entering, here, stride, n, entering, there, stride, shape.n_to, groups)
         for group in range(groups):
-            activate(entering, there + group * stride, shape.n_to, first_tanh)
+            activate_columns(of_outputs, of_hidden, entering, there + group * stride, shape.n_to, shape.n_output)
+        if shape.leak != _ONE:
+            for group in range(groups):
+                _leak(shape, rows, memory, t, group, groups)
     t = shape.timesteps - 1
     n = shape.n_input + 1 if t == 0 else n_from
     last_stride = whole_blocks(shape.n_output) * LANES
     here = t * groups * stride
     multiply(factors, 0, n_from, entering, here, stride, n, memory.last, 0, last_stride, shape.n_output, groups)
     for group in range(groups):
-        activate(memory.last, group * last_stride, shape.n_output, shape.n_output)
+        activate(of_outputs, memory.last, group * last_stride, shape.n_output)
 
 
 @inline_function
@@ -67,25 +86,29 @@ def _output_delta(shape: Shape, a: F32x16, o: F32x16, target: F32x16, total: F32
 
     `total` is what `_softmax_total` returns for the timestep.
     """
-    one = splat_f32(_ONE)
+    one, zero = splat_f32(_ONE), splat_f32(_ZERO)
     if shape.cross_entropy:
+        target = choose_if_numbers(target, target, target, zero)
         if shape.softmax:
-            return (o * total - target) * (a * (one - a))
+            return (o * total - target) * slope(shape.of_outputs, a)
         return target * (a - one)
-    by_output = splat_f32(_TWO) * (o - target)
+    by_output = choose_if_numbers(target, target, splat_f32(_TWO) * (o - target), zero)
     if shape.softmax:
         by_output = o * (by_output - total)
-    return by_output * (a * (one - a))
+    return by_output * slope(shape.of_outputs, a)
 
 
 @inline_function
 def _softmax_total(shape: Shape, outputs: NDArray[np.float32], y: NDArray[np.float32], at: int) -> F32x16:
     """Return the sum over outputs that a softmax brings in: of y for the cross-entropy, else of 2 (o - y) o."""
-    total = splat_f32(_ZERO)
+    total, zero = splat_f32(_ZERO), splat_f32(_ZERO)
     if shape.softmax:
         for k in range(at, at + shape.n_output * LANES, LANES):
             o, target = load_f32(outputs, k), load_f32(y, k)
-            total = total + target if shape.cross_entropy else fma(splat_f32(_TWO) * (o - target), o, total)
+            if shape.cross_entropy:
+                total = total + choose_if_numbers(target, target, target, zero)
+            else:
+                total = fma(choose_if_numbers(target, target, splat_f32(_TWO) * (o - target), zero), o, total)
     return total
 
 
@@ -119,12 +142,37 @@ def read_group(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int
 
 
 @inline_function
-def _slope(shape: Shape, a: F32x16, column: int) -> F32x16:
-    """Return f'(z) of an activation a = f(z): a (1 - a), or for tanh (1 + a) (1 - a)."""
-    one = splat_f32(_ONE)
-    if shape.hidden_tanh and column >= shape.n_output:
-        return (a + one) * (one - a)
-    return a * (one - a)
+def _times_slopes(
+    activation: int,
+    entering: NDArray[np.float32],  # IN from `activations`: (n, LANES)
+    activations: int,
+    deltas: NDArray[np.float32],  # INOUT from `at`: (n, LANES)
+    at: int,
+    n: int,
+) -> None:
+    """Multiply what arrives at n neurons by their slopes."""
+    for k in range(n):
+        a = load_f32(entering, activations + k * LANES)
+        store(deltas, at + k * LANES, load_f32(deltas, at + k * LANES) * slope(activation, a))
+
+
+@inline_function
+def _times_leaky_slopes(
+    shape: Shape,
+    memory: Memory,
+    kept: int,  # where what arrived at them at the timestep after is kept
+    at: int,  # of the neurons' deltas, and of their slopes
+    n: int,
+    last: bool,  # whether nothing arrived at the timestep after
+) -> None:
+    """Add what n neurons kept to what arrives, and multiply it by their slopes."""
+    keep = splat_f32(_ONE - shape.leak)
+    for k in range(n):
+        arriving = load_f32(memory.deltas, at + k * LANES)
+        if not last:
+            arriving = fma(keep, load_f32(memory.kept, kept + k * LANES), arriving)
+        store(memory.kept, kept + k * LANES, arriving)
+        store(memory.deltas, at + k * LANES, arriving * load_f32(memory.slopes, at + k * LANES))
 
 
 @helper_function
@@ -144,11 +192,13 @@ def run_backward(shape: Shape, rows: Rows, blocked: Blocked, memory: Memory, gro
         n = shape.n_output if t + 1 == last else shape.n_to
         multiply(blocked.backward, 0, shape.n_to, deltas, there, size, n, deltas, here, size, shape.n_to, groups)
         for group in range(groups):
-            activations = ((t + 1) * groups + group) * stride + (shape.n_input + 1) * LANES
-            for column in range(shape.n_to):
-                at = here + group * size + column * LANES
-                a = load_f32(entering, activations + column * LANES)
-                store(deltas, at, load_f32(deltas, at) * _slope(shape, a, column))
+            activations, at = ((t + 1) * groups + group) * stride + (shape.n_input + 1) * LANES, here + group * size
+            first, n_hidden = shape.n_output * LANES, shape.n_to - shape.n_output
+            _times_slopes(shape.of_outputs, entering, activations, deltas, at, shape.n_output)
+            if shape.leak == _ONE:
+                _times_slopes(shape.of_hidden, entering, activations + first, deltas, at + first, n_hidden)
+            else:
+                _times_leaky_slopes(shape, memory, group * size + first, at + first, n_hidden, t + 1 == last)
             if shape.output_rows > 1:
                 y = targets_of(rows, memory, group)
                 for column in range(shape.n_output):

@@ -74,7 +74,9 @@ def shape_at(shape: Shape, trials: Settings, place: int) -> Shape:
         trials.output_rows[place],
         shape.softmax,
         shape.cross_entropy,
-        shape.hidden_tanh,
+        shape.of_hidden,
+        shape.of_outputs,
+        shape.leak,
         shape.runs,
         shape.layers,
     )

@@ -249,6 +249,21 @@ at_most = _make_clamp(">")
 at_least = _make_clamp("<")
 
 
+def _make_choice(comparison: str) -> Any:
+    @intrinsic
+    def choose(typing_context: Any, a: Any, b: Any, if_true: Any, if_false: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(comparison, args[0], args[1]), args[2], args[3])
+
+        return if_true(a, b, if_true, if_false), codegen
+
+    return choose
+
+
+choose_if_above = _make_choice(">")
+choose_if_numbers = _make_choice("ord")
+
+
 @intrinsic
 def sum_of_lanes(typing_context: Any, a: Any) -> Any:
     """Return the float32 sum of the lanes, added in halves: 8 + 8, 4 + 4, 2 + 2, 1 + 1."""
