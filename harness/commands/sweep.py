@@ -31,10 +31,11 @@ EPILOG = """\b
   a TOML file             as the sweep.toml that every sweep leaves
 
 \b
-Keys: task, method, architecture, hidden, timesteps, activation, batch_size,
-stddev, update, optimizer, learning_rate, momentum, schedule, sides, rank,
-directions, noise, generator, datapoints, share_data, shaping, backward_cost,
-predictor, predictor_learning_rate, bits, form, pairs, length, delay, source.
+Keys: task, method, architecture, hidden, timesteps, activation, output, leak,
+init_scale, batch_size, stddev, update, optimizer, learning_rate, momentum,
+schedule, sides, rank, directions, noise, generator, datapoints, share_data,
+shaping, backward_cost, predictor, predictor_learning_rate, bits, form, pairs,
+length, delay, source.
 Methods: walk, backprop, numerical, synthetic.
 
 \b

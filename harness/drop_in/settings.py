@@ -191,13 +191,7 @@ def _layers(network: FreeNetwork, keys: Keys) -> tuple[NDArray[np.bool_], tuple[
     for name, wanted in zip(names, expected, strict=True):
         if (given := getattr(keys, name)) != wanted:
             raise UsageError(f"configuration key 'architecture' {text!r} needs {name}={wanted}, got {given}")
-    return _layered(network, widths).mask, widths
-
-
-def _layered(network: FreeNetwork, widths: tuple[int, ...]) -> LayeredNetwork:
-    return LayeredNetwork(
-        widths, hidden_activation=network.hidden_activation, softmax=network.softmax, loss=network.loss
-    )
+    return LayeredNetwork.part_of(network, widths).mask, widths
 
 
 def _initial(
@@ -208,7 +202,7 @@ def _initial(
 ) -> NDArray[np.float64] | None:
     """Return the weights to start from; None for those that the seed gives a free network."""
     if keys.weights is None:
-        return None if widths is None else _layered(network, widths).initial_weights(keys.seed)
+        return None if widths is None else LayeredNetwork.part_of(network, widths).initial_weights(keys.seed)
     try:
         weights = np.asarray(keys.weights, dtype=np.float64)
         check_initial(network, weights)

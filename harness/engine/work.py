@@ -284,7 +284,7 @@ def _make_pack(work: Work, problems: Sequence[ResolvedProblem], budget: Budget, 
         PackTrial(
             own.configuration,
             trial.seed,
-            None if own.layers is None else own.initial_weights(trial.seed),
+            own.given_weights(trial.seed),
             None if saved is None else saved.state,
         )
         for (trial, saved), own in zip(work.pairs(), problems, strict=True)

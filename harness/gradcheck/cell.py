@@ -146,7 +146,7 @@ def layered_forward(layers: LayeredNetwork, weights: Array, x: NDArray[Any]) -> 
     for rows, columns in layers.places:
         z = h @ weights[rows, columns] + weights[layers.bias_row, columns]
         is_hidden = columns.start >= layers.widths[-1]
-        h = np.tanh(z) if is_hidden and layers.hidden_activation == "tanh" else reference.sigmoid(z)
+        h = reference.ACTIVATIONS[layers.hidden_activation if is_hidden else layers.output_activation](z)
     return reference.softmax(h) if layers.softmax else h
 
 

@@ -25,11 +25,20 @@ def _sigmoid_slope(z: Array, a: Array) -> Array:
     return a * (1 - a)
 
 
+def _one(z: Array, a: Array) -> Array:
+    return np.ones_like(z)
+
+
 def _tanh_slope(z: Array, a: Array) -> Array:
     return 1 - a**2
 
 
-_SLOPES: Mapping[str, Slope] = {"sigmoid": _sigmoid_slope, "tanh": _tanh_slope}
+_SLOPES: Mapping[str, Slope] = {
+    "sigmoid": _sigmoid_slope,
+    "tanh": _tanh_slope,
+    "relu": lambda z, a: (z > 0).astype(np.float64),
+    "linear": _one,
+}
 _FAULTS: Mapping[str, Mapping[str, Slope]] = {
     "sigmoid": {
         "the derivative is taken of activations instead of pre-activations: sigmoid'(a), not sigmoid'(z) = a (1 - a)": (
@@ -38,7 +47,7 @@ _FAULTS: Mapping[str, Mapping[str, Slope]] = {
         "the derivative is z (1 - z) of pre-activations; the shortcut a (1 - a) takes activations": lambda z, a: (
             z * (1 - z)
         ),
-        "the derivative of the activation function is left out": lambda z, a: np.ones_like(z),
+        "the derivative of the activation function is left out": _one,
         "the derivative is tanh's, 1 - a**2, but the neurons are sigmoid": _tanh_slope,
     },
     "tanh": {
@@ -48,8 +57,20 @@ _FAULTS: Mapping[str, Mapping[str, Slope]] = {
         "the derivative is 1 - z**2 of pre-activations; the shortcut 1 - a**2 takes activations": (
             lambda z, a: 1 - z**2
         ),
-        "the derivative of the activation function is left out": lambda z, a: np.ones_like(z),
+        "the derivative of the activation function is left out": _one,
         "the derivative is sigmoid's, a (1 - a), but the neurons are tanh": _sigmoid_slope,
+    },
+    "relu": {
+        "the derivative's sides are exchanged: it is 1 above 0 and 0 below": lambda z, a: (z < 0).astype(np.float64),
+        "the activation stands in the place of its derivative": lambda z, a: a,
+        "the derivative of the activation function is left out": _one,
+        "the derivative is sigmoid's, a (1 - a), but the neurons are relu": _sigmoid_slope,
+    },
+    "linear": {
+        "nothing passes: the derivative is 1 everywhere": lambda z, a: 0 * z,
+        "the activation stands in the place of its derivative, 1": lambda z, a: a,
+        "the derivative is tanh's, 1 - a**2, but the neurons are linear": _tanh_slope,
+        "the derivative is sigmoid's, a (1 - a), but the neurons are linear": _sigmoid_slope,
     },
 }
 
@@ -94,12 +115,11 @@ def _places(network: FreeNetwork, layers: LayeredNetwork | None) -> Iterator[tup
 
 def _faulty_slopes(network: FreeNetwork, columns: NDArray[np.bool_]) -> Iterator[tuple[str, Slope]]:
     """Yield each wrong derivative in some of the neurons, the right one in the others."""
-    hidden = network.hidden_activation
+    hidden, outputs = network.hidden_activation, network.output_activation
     in_hidden, in_outputs = columns[network.n_output :].any(), columns[: network.n_output].any()
-    kinds = ["sigmoid"] if not in_hidden else [hidden]
-    for of_hidden, of_outputs in zip(_FAULTS[kinds[0]].items(), _FAULTS["sigmoid"].items(), strict=True):
+    for of_hidden, of_outputs in zip(_FAULTS[hidden].items(), _FAULTS[outputs].items(), strict=True):
         sentence = of_outputs[0] if not in_hidden else of_hidden[0]
-        if in_hidden and in_outputs and hidden == "tanh":
+        if in_hidden and in_outputs and hidden != outputs:
             sentence = f"{of_hidden[0]}; and in the outputs {of_outputs[0]}"
         yield sentence, _mixed(network, columns, of_hidden[1], of_outputs[1])
 
@@ -115,9 +135,13 @@ def _mixed(network: FreeNetwork, columns: NDArray[np.bool_], of_hidden: Slope, o
 
 
 def true_slope(network: FreeNetwork) -> Slope:
-    """Return f'(z) of all neurons, (B, n_to): outputs sigmoid, hidden neurons as the network says."""
-    n, of_hidden = network.n_output, _SLOPES[network.hidden_activation]
-    return lambda z, a: np.concatenate([_sigmoid_slope(z[:, :n], a[:, :n]), of_hidden(z[:, n:], a[:, n:])], axis=1)
+    """Return f'(z) of all neurons, (B, n_to)."""
+    n, of_outputs, of_hidden = (
+        network.n_output,
+        _SLOPES[network.output_activation],
+        _SLOPES[network.hidden_activation],
+    )
+    return lambda z, a: np.concatenate([of_outputs(z[:, :n], a[:, :n]), of_hidden(z[:, n:], a[:, n:])], axis=1)
 
 
 def backprop(
@@ -150,12 +174,13 @@ def backprop(
     entering, after = reference.run(network, weights, x, timesteps)
     by_output = _loss_by_activation(network, after[:, :, : network.n_output], y)
     gradient = np.zeros_like(weights)
-    arriving = np.zeros((len(after), network.n_to))
+    arriving, keep = np.zeros((len(after), network.n_to)), reference.kept(network)
     for t in reversed(range(timesteps)):
         arriving[:, : network.n_output] += by_output[:, t]
-        delta = arriving * slope(entering[t] @ weights, after[:, t])
+        z = entering[t] @ weights
+        delta = (1 - keep) * arriving * slope(z, reference.activate(network, z))
         gradient += entering[t].T @ delta
-        arriving = delta @ weights[network.n_input + 1 :].T if carried else np.zeros_like(delta)
+        arriving = delta @ weights[network.n_input + 1 :].T + keep * arriving if carried else np.zeros_like(delta)
     gradient /= len(after)
     return gradient if mask is None else gradient * mask
 
@@ -166,6 +191,7 @@ def _loss_by_activation(network: FreeNetwork, activations: Array, y: NDArray[Any
     target = target if network.sequence_output else target[:, None, :]
     read = activations if network.sequence_output else activations[:, -1:]
     outputs = reference.softmax(read) if network.softmax else read
+    target = np.where(np.isnan(target), outputs if network.loss == "mean_squared_error" else 0, target)
     if network.loss == "mean_squared_error":
         by_output = 2 * (outputs - target)
     else:

@@ -48,7 +48,10 @@ class Goal:
 
     @property
     def _wanted(self) -> float:
-        return math.log(self.target) - (0.0 if self.network.softmax else math.log1p(-self.target))
+        if self.network.softmax:
+            return math.log(self.target)
+        is_linear = self.network.output_activation == "linear"
+        return self.target if is_linear else math.log(self.target) - math.log1p(-self.target)
 
     def _score(self, level: Array) -> Array:
         if self.target in (0, 1):

@@ -37,6 +37,8 @@ class ResolvedProblem:
     layers: LayeredNetwork | None
     """The layered network; None for a free one."""
     configuration: Configuration
+    init_scale: float = 1.0
+    """Times the weights that the seed gives."""
 
     @property
     def timesteps(self) -> int:
@@ -68,8 +70,14 @@ class ResolvedProblem:
     def initial_weights(self, seed: int) -> NDArray[np.float64]:
         """Return the weights before the first step, (n_from, n_to); zeros where the mask is False."""
         if self.layers is not None:
-            return self.layers.initial_weights(seed)
-        return initial_weights(self.network.n_from, self.network.n_to, seed)
+            weights = self.layers.initial_weights(seed)
+        else:
+            weights = initial_weights(self.network.n_from, self.network.n_to, seed)
+        return self.init_scale * weights
+
+    def given_weights(self, seed: int) -> NDArray[np.float64] | None:
+        """Return the initial weights, or None where backends make them of the seed by themselves."""
+        return None if self.layers is None and self.init_scale == 1 else self.initial_weights(seed)
 
     def data(self) -> Data:
         """Compile the task's data function, or load it from the cache."""
@@ -88,8 +96,8 @@ class ResolvedProblem:
         Every method starts from the same weights, those of the seed or `initial`, (n_from, n_to). `evaluation_points`
         are those wanted; a task with few different datapoints shows each once.
         """
-        if initial is None and self.layers is not None:
-            initial = self.initial_weights(seed)
+        if initial is None:
+            initial = self.given_weights(seed)
         points = self.problem.evaluation_points(evaluation_points)
         return self.method.start(self, backend, seed=seed, evaluation_points=points, initial=initial)
 
@@ -125,12 +133,14 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
         raise ValueError(f"method {method} learns layered networks only; {_how_to_layer(problem, 'another method')}")
     if layers is None:
         network = problem.network(int(parameters.get("hidden") or 0))
-        network = replace(network, **_activation(parameters))
+        network = replace(network, **_units(problem, parameters), leak=float(parameters.get("leak") or 1))
         timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
     else:
         network, timesteps = layers.free_network, layers.depth
     configuration = own.configure(parameters, timesteps=timesteps, steps=steps)
-    return ResolvedProblem(TASKS[task], problem, own, network, layers, configuration)
+    scale = parameters.get("init_scale")
+    scale = 1.0 if scale is None else float(scale)
+    return ResolvedProblem(TASKS[task], problem, own, network, layers, configuration, scale)
 
 
 _PACKAGES = {"sklearn": "scikit-learn"}
@@ -170,12 +180,24 @@ def _layers(problem: Problem, parameters: Mapping[str, Scalar | None]) -> Layere
             f"architecture={text} does not fit {problem.n_input} input and {problem.n_output} output values;"
             f" give architecture={fitting}"
         )
-    return LayeredNetwork(widths, softmax=problem.softmax, loss=problem.loss, **_activation(parameters))
+    return LayeredNetwork.part_of(replace(problem.network(0), **_units(problem, parameters)), widths)
 
 
-def _activation(parameters: Mapping[str, Scalar | None]) -> dict[str, Any]:
-    """Return what a network is told of its hidden neurons; without a word it has its own default."""
-    return {"hidden_activation": word} if (word := parameters.get("activation")) is not None else {}
+def _units(problem: Problem, parameters: Mapping[str, Scalar | None]) -> dict[str, Any]:
+    """Return what a network is told of its neurons; without a word it has its own defaults.
+
+    Raises
+    ------
+    ValueError
+        If such outputs do not fit the task.
+    """
+    hidden, output = parameters.get("activation"), parameters.get("output") or "sigmoid"
+    if output == "softmax" and not problem.softmax:
+        raise ValueError("output=softmax needs a task of classes; give output=linear or output=sigmoid")
+    if output == "linear" and problem.softmax:
+        raise ValueError("output=linear leaves a task of classes without chances; give output=softmax")
+    units: dict[str, Any] = {} if hidden is None else {"hidden_activation": hidden}
+    return units | ({} if output == "sigmoid" else {"output_activation": "linear"})
 
 
 def _how_to_layer(problem: Problem, otherwise: str) -> str:

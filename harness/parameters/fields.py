@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from freewalk.harness.methods.method import FREE, Parameters, Scalar
 from freewalk.kernels.model.layered import parse_architecture
+from freewalk.kernels.model.network import Activation
 
 # Datapoints are one 32-bit word of the noise's counter; other sizes meet memory's limit long before this one.
 _COUNTER_LIMIT = 2**32 - 1
@@ -34,9 +35,20 @@ class CommonParameters(Parameters):
     timesteps: int | None = Field(
         None, ge=1, le=_SIZE_LIMIT, description="how often the layer is applied before the output is read"
     )
-    activation: Literal["sigmoid", "tanh"] = Field(
-        "sigmoid", description="what hidden neurons make of their sums; output neurons are sigmoid always"
+    activation: Activation = Field("sigmoid", description="what hidden neurons make of their sums")
+    output: Literal["sigmoid", "linear", "softmax"] = Field(
+        "sigmoid",
+        description="what output neurons make of theirs; softmax: of the sums themselves, where sigmoid lets a task's "
+        "softmax follow",
     )
+    leak: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="how much of a hidden neuron's activation is new at each timestep, one over its time constant; "
+        "the rest is kept",
+    )
+    init_scale: float = Field(1.0, ge=0, allow_inf_nan=False, description="times the initial weights")
     batch_size: int = Field(
         1000,
         ge=1,
@@ -74,6 +86,7 @@ class TaskParameters(Parameters):
 CONDITIONS: Mapping[str, tuple[str, str]] = {
     "hidden": ("architecture", FREE),
     "timesteps": ("architecture", FREE),
+    "leak": ("architecture", FREE),
     "optimizer": ("update", "normalised"),
     "learning_rate": ("update", "normalised"),
     "schedule": ("update", "normalised"),
@@ -87,6 +100,9 @@ CONDITIONS: Mapping[str, tuple[str, str]] = {
 LATER_PARAMETERS: Mapping[str, Scalar] = {
     "architecture": FREE,
     "activation": "sigmoid",
+    "output": "sigmoid",
+    "leak": 1.0,
+    "init_scale": 1.0,
     "pairs": 0,
     "generator": "philox",
     "rank": "full",

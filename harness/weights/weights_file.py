@@ -26,10 +26,10 @@ from freewalk.results.base.writing import replacing
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version 1 knew neither methods nor layers nor activations: a walk on a free network of sigmoids. Version 2 had a task
-always, neither timesteps of its own nor masks."""
-_READABLE = (1, 2, FORMAT_VERSION)
+always, neither timesteps of its own nor masks. Version 3 knew sigmoid outputs alone, and no leak."""
+_READABLE = (1, 2, 3, FORMAT_VERSION)
 _MARK = "freewalk weights"
 _LARGEST_TEXT = 1 << 20
 _HEADER_BYTES = 1024
@@ -124,12 +124,7 @@ class SavedWeights:
     @property
     def layers(self) -> LayeredNetwork | None:
         """The layered network; None for a free one."""
-        if self.widths is None:
-            return None
-        network = self.network
-        return LayeredNetwork(
-            self.widths, hidden_activation=network.hidden_activation, softmax=network.softmax, loss=network.loss
-        )
+        return None if self.widths is None else LayeredNetwork.part_of(self.network, self.widths)
 
 
 def save(path: str | os.PathLike[str], saved: SavedWeights, *, replace: bool = False, option: str = "") -> None:

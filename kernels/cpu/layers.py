@@ -34,7 +34,7 @@ class Layout(NamedTuple):
 
 def layered_part(network: FreeNetwork, mask: NDArray[np.bool_] | None, timesteps: int) -> LayeredNetwork | None:
     """Return the layered network that a free one is with a mask and so many timesteps; None if it is none."""
-    if mask is None or network.sequence_input or network.sequence_output:
+    if mask is None or network.sequence_input or network.sequence_output or network.leak != 1:
         return None
     hidden = (len(block.columns) for block in blocks_of(network, mask)[1:])
     layered = LayeredNetwork((network.n_input, *hidden, network.n_output))

@@ -17,10 +17,10 @@ from freewalk.kernels.model.walk import Evaluation
 
 _ZERO, _HALF, _INFINITY = np.float32(0.0), np.float32(0.5), np.float32(np.inf)
 _HELD_OUT = np.uint32(Stream.EVALUATION_DATA)
-LOSS, BITS, ROWS, LARGEST, NOT_A_NUMBER, FOUND, CLASSES = range(7)
-"""Columns of what a block measures: summed loss, outputs right, datapoints right, largest error, NaN, classes found,
-and rows with a class."""
-N_MEASURES = 7
+LOSS, BITS, ALL_BITS, ROWS, LARGEST, NOT_A_NUMBER, FOUND, CLASSES = range(8)
+"""Columns of what a block measures: summed loss, outputs right, outputs that count, datapoints right, largest error,
+NaN, classes found, and rows with a class."""
+N_MEASURES = 8
 
 
 @cache
@@ -41,7 +41,7 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
                 is_number = 0
             if output > activations[there, 1, chosen]:
                 chosen = k
-            if y[y_row, k] > y[y_row, wanted]:
+            if y[y_row, k] > y[y_row, wanted] or y[y_row, wanted] != y[y_row, wanted]:
                 wanted = k
         if y[y_row, wanted] > _HALF:
             return (is_number if chosen == wanted else 0), 1
@@ -62,6 +62,7 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
     ) -> None:
         partial = cuda.shared.array((2, threads), np.float32)
         wrong = cuda.shared.array(threads, np.int32)
+        uncounted = cuda.shared.array(threads, np.int32)
         blank = cuda.shared.array(threads, np.int32)
         block, blocks, thread = cuda.blockIdx.x, cuda.gridDim.x, cuda.threadIdx.x
         slot = cuda.blockIdx.y
@@ -72,7 +73,7 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
         for k in range(thread, output_rows * n_output, threads):
             extremes[slot, block, 0, k] = _INFINITY
             extremes[slot, block, 1, k] = -_INFINITY
-        summed_loss, bits, rows, blanks, found, classes = 0.0, 0, 0, 0, 0, 0
+        summed_loss, bits, all_bits, rows, blanks, found, classes = 0.0, 0, 0, 0, 0, 0, 0
         largest = _ZERO
         for index in range(block, n_datapoints, blocks):
             if thread == 0:
@@ -88,7 +89,7 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
                 )
             cuda.syncthreads()
             loss, error = _ZERO, _ZERO
-            n_wrong, n_blank = np.int32(0), np.int32(0)
+            n_wrong, n_blank, n_uncounted = np.int32(0), np.int32(0), np.int32(0)
             for t in range(timesteps):
                 is_last = t + 1 == timesteps
                 x_row = t if sequence_input else 0
@@ -107,30 +108,37 @@ def make_evaluate(spec: Spec, threads: int) -> Any:
                         loss += loss_of(output, target)
                         if output != output:
                             n_blank += np.int32(1)
-                        if output != output or (output > _HALF) != (target > _HALF):
-                            n_wrong += np.int32(1)
-                        error = max(error, abs(output - target))
+                        if target != target:
+                            n_uncounted += np.int32(1)
+                        else:
+                            if output != output or (output > _HALF) != (target > _HALF):
+                                n_wrong += np.int32(1)
+                            error = max(error, abs(output - target))
                         at = y_row * n_output + k
                         extremes[slot, block, 0, at] = min(extremes[slot, block, 0, at], output)
                         extremes[slot, block, 1, at] = max(extremes[slot, block, 1, at], output)
             partial[0, thread] = loss
             partial[1, thread] = error
             wrong[thread] = n_wrong
+            uncounted[thread] = n_uncounted
             blank[thread] = n_blank
             cuda.syncthreads()
             if thread == 0:
-                total_wrong = 0
+                total_wrong, counted = 0, output_rows * n_output
                 for k in range(min(threads, n_output)):
                     summed_loss += partial[0, k]
                     largest = max(largest, partial[1, k])
                     total_wrong += wrong[k]
+                    counted -= uncounted[k]
                     blanks += blank[k]
-                bits += output_rows * n_output - total_wrong
+                bits += counted - total_wrong
+                all_bits += counted
                 rows += 1 if total_wrong == 0 else 0
             cuda.syncthreads()
         if thread == 0:
             measures[slot, block, LOSS] = summed_loss
             measures[slot, block, BITS] = bits
+            measures[slot, block, ALL_BITS] = all_bits
             measures[slot, block, ROWS] = rows
             measures[slot, block, LARGEST] = largest
             measures[slot, block, NOT_A_NUMBER] = blanks
@@ -163,13 +171,13 @@ def evaluation_of(measures: NDArray[np.float64], extremes: NDArray[np.float32], 
     extremes
         (blocks, 2, n): the lowest and the highest value of each output.
     """
-    loss, bits, rows = (sum(measures[:, column]) for column in (LOSS, BITS, ROWS))
+    loss, bits, all_bits, rows = (sum(measures[:, column]) for column in (LOSS, BITS, ALL_BITS, ROWS))
     found, classes = (sum(measures[:, column]) for column in (FOUND, CLASSES))
     is_blank = bool(measures[:, NOT_A_NUMBER].any())
     spread = (extremes[:, 1].max(axis=0) - extremes[:, 0].min(axis=0)).max()
     return Evaluation(
         loss=loss / n_datapoints,
-        bit_accuracy=bits / (n_datapoints * extremes.shape[2]),
+        bit_accuracy=bits / all_bits if all_bits else math.nan,
         row_accuracy=rows / n_datapoints,
         max_error=math.nan if is_blank else float(measures[:, LARGEST].max()),
         output_spread=math.nan if is_blank else float(spread),

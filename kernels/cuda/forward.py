@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.functions import exp, log, sigmoid, tanh
+from freewalk.kernels.cuda.functions import ACTIVATIONS, exp, log
 from freewalk.kernels.cuda.jit import cuda, device_function
 from freewalk.kernels.cuda.layout import Spec
 from freewalk.kernels.cuda.noise import keys, make_values
@@ -16,41 +16,61 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 def make_activation(spec: Spec) -> Any:
-    """Return a device function that gives a neuron's activation; the first columns are outputs, always sigmoid."""
-    n_output, has_tanh = spec.n_output, spec.tanh
+    """Return a device function that gives a neuron's activation; the first columns are outputs."""
+    n_output = spec.n_output
+    of_outputs, of_hidden = ACTIVATIONS[spec.of_outputs], ACTIVATIONS[spec.of_hidden]
+    leaky, leak, keep = spec.leak != 1, np.float32(spec.leak), np.float32(1 - np.float32(spec.leak))
 
     @device_function
-    def activation(z: np.float32, column: int) -> np.float32:
-        if has_tanh and column >= n_output:
-            return tanh(z)
-        return sigmoid(z)
+    def same(z: np.float32, column: int, t: int, before: np.float32) -> np.float32:
+        return of_hidden(z)
 
-    return activation
+    @device_function
+    def either(z: np.float32, column: int, t: int, before: np.float32) -> np.float32:
+        if column < n_output:
+            return of_outputs(z)
+        return of_hidden(z)
+
+    @device_function
+    def leaking(z: np.float32, column: int, t: int, before: np.float32) -> np.float32:
+        """Let a hidden neuron keep of what it was `before`, which is nothing at the first timestep."""
+        if column < n_output:
+            return of_outputs(z)
+        new = leak * of_hidden(z)
+        return new + keep * before if t > 0 else new
+
+    return leaking if leaky else same if spec.of_outputs == spec.of_hidden else either
 
 
 def make_read(spec: Spec) -> Any:
     """Return a device function that reads an output: an activation, or its share of the softmax."""
-    n_output, softmax = spec.n_output, spec.softmax
+    n_output, softmax, logits = spec.n_output, spec.softmax, spec.of_outputs != "sigmoid"
 
     @device_function
     def read(activations: Any, there: int, which: int, column: int) -> Any:
         output = activations[there, which, column]
         if softmax:
-            total = _ZERO
+            total, highest = _ZERO, _ZERO
+            if logits:  # sigmoids lie in [0, 1]
+                highest = output
+                for k in range(n_output):
+                    highest = max(highest, activations[there, which, k])
             for k in range(n_output):
-                total += exp(activations[there, which, k])
-            output = exp(output) / total
+                total += exp(activations[there, which, k] - highest)
+            output = exp(output - highest) / total
         return output
 
     return read
 
 
 def make_loss(spec: Spec) -> Any:
-    """Return a device function that gives the loss of one output."""
+    """Return a device function that gives the loss of one output, 0 where its target is NaN."""
     cross_entropy = spec.cross_entropy
 
     @device_function
     def loss_of(output: np.float32, target: np.float32) -> np.float32:
+        if target != target:
+            return _ZERO
         if cross_entropy:
             return -target * log(output)
         return (output - target) * (output - target)
@@ -112,8 +132,8 @@ def make_layer(spec: Spec, threads: int, *, perturbed: bool) -> Any:
                         else:
                             other += weight * other_value
             if perturbed:
-                activations[1 - here, 0, column] = activation(plus, column)
-            activations[1 - here, 1, column] = activation(other, column)
+                activations[1 - here, 0, column] = activation(plus, column, t, activations[here, 0, column])
+            activations[1 - here, 1, column] = activation(other, column, t, activations[here, 1, column])
 
     return apply_layer
 

@@ -156,11 +156,12 @@ def make_apply_own(room: Room) -> Any:
                             plus[p] += above * room[INDEX(at + p)]
                             if second:
                                 other[p] += below * room[INDEX(at + apart + p)]
-                to = activation_at(1 - here, column)
+                to, before = activation_at(1 - here, column), activation_at(here, column)
                 for p in range(pairs):
-                    room[INDEX(to + p)] = activation(plus[p], column)
+                    room[INDEX(to + p)] = activation(plus[p], column, t, room[INDEX(before + p)])
                     if second:
-                        room[INDEX(to + pairs + p)] = activation(other[p], column)
+                        kept = room[INDEX(before + pairs + p)]
+                        room[INDEX(to + pairs + p)] = activation(other[p], column, t, kept)
 
     return apply_layer
 

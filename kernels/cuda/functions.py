@@ -119,6 +119,23 @@ def tanh(x: np.float32) -> np.float32:
 
 
 @device_function
+def relu(x: np.float32) -> np.float32:
+    """Return x, or 0 below 0; NaN stays NaN."""
+    if x < _ZERO:
+        return _ZERO
+    return x
+
+
+@device_function
+def linear(x: np.float32) -> np.float32:
+    """Return x."""
+    return x
+
+
+ACTIVATIONS = {"sigmoid": sigmoid, "tanh": tanh, "relu": relu, "linear": linear}
+
+
+@device_function
 def box_muller(radius_word: np.uint32, angle_word: np.uint32) -> tuple[np.float32, np.float32]:
     """Return two independent standard normals for two words of random bits (Box and Muller, 1958)."""
     exponent, f = _split(np.float32(np.int32((radius_word >> np.uint32(1)) | np.uint32(1))))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.network import Activation, FreeNetwork, OutputActivation
 from freewalk.kernels.model.noise import Kind
 from freewalk.kernels.model.optimizers import OPTIMIZER_CODES, RAW, cosine_steps
 from freewalk.kernels.model.walk import Data, Shaping, WalkConfiguration
@@ -113,7 +113,9 @@ class Spec:
     sequence_output: bool
     softmax: bool
     cross_entropy: bool
-    tanh: bool
+    of_hidden: Activation
+    of_outputs: OutputActivation
+    leak: float
     noise: Kind
     two_sided: bool
     masked: bool
@@ -156,7 +158,9 @@ def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, 
         sequence_output=network.sequence_output,
         softmax=network.softmax,
         cross_entropy=network.loss == "categorical_crossentropy",
-        tanh=network.hidden_activation == "tanh",
+        of_hidden=network.hidden_activation,
+        of_outputs=network.output_activation,
+        leak=network.leak,
         noise=configuration.kind,
         two_sided=configuration.sides == "two",
         masked=masked,

@@ -186,10 +186,13 @@ def make_apply_shared(room: Room) -> Any:
                 for j in range(own):
                     if first_column + j * threads < needed:
                         to = activation_at(1 - here, columns[j])
+                        before = activation_at(here, columns[j])
                         for p in range(pairs):
-                            room[INDEX(to + p)] = activation(plus[j * pairs + p], columns[j])
+                            kept = room[INDEX(before + p)]
+                            room[INDEX(to + p)] = activation(plus[j * pairs + p], columns[j], t, kept)
                             if second:
-                                room[INDEX(to + pairs + p)] = activation(other[j * pairs + p], columns[j])
+                                kept = room[INDEX(before + pairs + p)]
+                                room[INDEX(to + pairs + p)] = activation(other[j * pairs + p], columns[j], t, kept)
 
     return apply_layer
 

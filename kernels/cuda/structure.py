@@ -133,7 +133,9 @@ def _needed_columns(network: FreeNetwork, blocks: tuple[Block, ...], timesteps: 
     for remaining in range(1, timesteps):
         rows = [block.rows for block, n in zip(blocks, needed[:, remaining - 1], strict=True) if n]
         feeding = np.concatenate([*rows, []]) - network.n_input - 1
-        feeds = [bool(np.isin(block.columns, feeding).any()) for block in blocks]
+        feeds = np.array([np.isin(block.columns, feeding).any() for block in blocks])
+        if network.leak != 1:  # hidden neurons feed themselves
+            feeds |= needed[:, remaining - 1] > outputs
         read = outputs if network.sequence_output else 0
         needed[:, remaining] = np.where(feeds, [len(block.columns) for block in blocks], read)
     return needed

@@ -88,7 +88,8 @@ def make_run_datapoint(spec: Spec) -> Any:
             plus += stddev * plus_shift
             if two_sided:
                 other -= stddev * other_shift
-            plus, other = activation(plus, lane), activation(other, lane)
+            plus = activation(plus, column, t, activations[team, here, 0, column])
+            other = activation(other, column, t, activations[team, here, 1, column])
             if lane < n_to:
                 activations[team, there, 0, lane] = plus
                 activations[team, there, 1, lane] = other

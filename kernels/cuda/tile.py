@@ -160,18 +160,23 @@ def make_losses(room: Room) -> Any:
 def _make_row_loss(room: Room) -> Any:
     """Return a device function that gives the loss of one state's outputs; those of a neuron lie `states` apart."""
     n_output, softmax, states = room.spec.n_output, room.spec.softmax, room.states
+    logits = room.spec.of_outputs != "sigmoid"
     loss_of = make_loss(room.spec)
 
     @device_function
     def row_loss(room: Any, at: int, y: NDArray[np.float32], row: int) -> np.float32:
-        total, summed = _ZERO, _ZERO
+        total, summed, highest = _ZERO, _ZERO, _ZERO
         if softmax:
+            if logits:  # sigmoids lie in [0, 1]
+                highest = room[at]
+                for k in range(n_output):
+                    highest = max(highest, room[at + k * states])
             for k in range(n_output):
-                total += exp(room[at + k * states])
+                total += exp(room[at + k * states] - highest)
         for k in range(n_output):
             output = room[at + k * states]
             if softmax:
-                output = exp(output) / total
+                output = exp(output - highest) / total
             summed += loss_of(output, y[row, k])
         return summed
 

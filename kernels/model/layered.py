@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,17 @@ class LayeredNetwork:
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise ValueError(f"widths must be two or more of at least 1, got {self.widths}")
         _ = self.free_network  # which knows the activations and losses
+
+    @classmethod
+    def part_of(cls, network: FreeNetwork, widths: Sequence[int]) -> Self:
+        """Return the layered network of some widths with a free network's activations, softmax and loss."""
+        return cls(
+            tuple(widths),
+            hidden_activation=network.hidden_activation,
+            output_activation=network.output_activation,
+            softmax=network.softmax,
+            loss=network.loss,
+        )
 
     @property
     def depth(self) -> int:

@@ -52,10 +52,17 @@ CASES: dict[str, Case] = {
     "sequence output": Case("addition", {"bits": 2}, 2, {**RAW, "timesteps": 3}),
     "several outputs": Case("addition", {"bits": 3, "form": "static"}, 1, {**RAW, "timesteps": 2}),
     "softmax": Case("addition", {"bits": 3, "form": "static"}, 1, {**RAW, "timesteps": 2}, {"softmax": True}),
-    "cross entropy": Case(
-        "shifted-sums", {}, 1, {**RAW, "timesteps": 2}, {"softmax": True, "loss": "categorical_crossentropy"}
+    "cross entropy of logits": Case(
+        "shifted-sums",
+        {},
+        1,
+        {**RAW, "timesteps": 2},
+        {"softmax": True, "loss": "categorical_crossentropy", "output_activation": "linear"},
     ),
     "tanh": Case("xor", {}, 3, {**RAW, "timesteps": 2}, {"hidden_activation": "tanh"}),
+    "relu, a leak, linear outputs": Case(
+        "xor", {}, 3, {**RAW, "timesteps": 4}, {"hidden_activation": "relu", "leak": 0.3, "output_activation": "linear"}
+    ),
     "mask": Case("xor", {}, 3, {**RAW, "timesteps": 2}, masked=True),
     "sgd": Case("xor", {}, 2, {**NORMALISED, "timesteps": 2}, seed=2**64 - 3),
     "momentum": Case("xor", {}, 2, {**NORMALISED, "timesteps": 2, "optimizer": "momentum"}, steps=3),

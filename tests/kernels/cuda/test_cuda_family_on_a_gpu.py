@@ -26,13 +26,13 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(REASON is not None, reason=REA
 
 POINTS = 20
 _ONE, _TWO = np.float32(1.0), np.float32(2.0)
-_FIRST_TARGET_BLOCK = 1 << 20
+_FIRST_TARGET_BLOCK, _AN_EIGHTH, _NAN = 1 << 20, 1 << 29, np.float32(np.nan)
 
 
 def random_datapoint(
     seed: int, stream: int, step: int, index: int, timesteps: int, argument: int, x: Any, y: Any
 ) -> None:
-    """Write inputs in [-1, 1) and targets in [0, 1), of whatever shape the network has."""
+    """Write inputs in [-1, 1) and targets in [0, 1), an eighth of them NaN, of whatever shape the network has."""
     for row in range(x.shape[0]):
         for column in range(x.shape[1]):
             words = data_words(seed, stream, step, index, row * x.shape[1] + column)
@@ -41,6 +41,8 @@ def random_datapoint(
         for column in range(y.shape[1]):
             words = data_words(seed, stream, step, index, _FIRST_TARGET_BLOCK + row * y.shape[1] + column)
             y[row, column] = uniform(words[0])
+            if words[1] < _AN_EIGHTH:
+                y[row, column] = _NAN
 
 
 def data() -> Data:
@@ -51,8 +53,9 @@ BASE = WalkConfiguration(
     stddev=0.1, batch_size=24, timesteps=3, update="normalised", optimizer="momentum", learning_rate=0.3
 )
 FREE = FreeNetwork(4, 3, 9)
-SEQUENCES = FreeNetwork(3, 4, 6, True, True, softmax=True, loss="categorical_crossentropy", hidden_activation="tanh")
-LAYERED = LayeredNetwork((5, 7, 4, 3), hidden_activation="tanh")
+LEAKY = replace(FREE, hidden_activation="relu", output_activation="linear", leak=0.4)
+SEQUENCES = FreeNetwork(3, 4, 6, True, True, True, "categorical_crossentropy", "tanh", "linear", leak=0.7)
+LAYERED = LayeredNetwork((5, 7, 4, 3), hidden_activation="tanh", output_activation="linear")
 
 
 def some_mask(network: FreeNetwork) -> Any:
@@ -111,8 +114,8 @@ PACKS: dict[str, tuple[FreeNetwork, Any, list[PackTrial]]] = {
         ),
     ),
     "rank 2, a mask": (
-        FREE,
-        some_mask(FREE),
+        LEAKY,
+        some_mask(LEAKY),
         trials_of({"rank": 2}, {}, {"datapoints": 8, **STD, "timesteps": 2}, {"timesteps": 1, **RANKS}),
     ),
     "full, 3 or 4 datapoints": (
@@ -120,7 +123,7 @@ PACKS: dict[str, tuple[FreeNetwork, Any, list[PackTrial]]] = {
         None,
         trials_of({}, {"datapoints": 3, "batch_size": 27}, {"datapoints": 4, **RANKS, **ADAM, "timesteps": 5}),
     ),
-    "full, shared data": (FREE, None, trials_of(SHARED, {}, {**STD, "batch_size": 13, "timesteps": 1, **ADAM})),
+    "full, shared data": (LEAKY, None, trials_of(SHARED, {}, {**STD, "batch_size": 13, "timesteps": 1, **ADAM})),
     "full, signs, two sides, many datapoints, layers": (
         LAYERED.free_network,
         LAYERED.mask,
