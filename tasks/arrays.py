@@ -49,7 +49,8 @@ def from_arrays(
     y
         (n,) labels, a class each: whole numbers of at least 0, True and False, -1 and 1, or words, whose classes are in
         alphabetical order. Or values between 0 and 1, as outputs are: (n, n_output), (n,) for one output, or
-        (n, T, n_output) for an output a timestep. Others are taken with an `UnreachableTargets` warning.
+        (n, T, n_output) for an output a timestep, NaN where one does not count. Others are taken with an
+        `UnreachableTargets` warning; they need output=linear.
     validation, test
         (x, y) held out, measured after every epoch, or once at a trial's end. Without `validation`, rows of x and y are
         held out for both, every class in the same proportions, the same rows always.
@@ -144,7 +145,9 @@ def _refuse_met(task: Task, problem: Problem, held_out: Array32) -> None:
     """Refuse a target that is met before anything is learned."""
     y = held_out if problem.sequence_output else held_out[:, 0]
     if task.direction == "maximize":
-        answer, what, remedy = y.mean(axis=0), "one answer always", "higher"
+        counts = ~np.isnan(y)
+        mean = np.where(counts, y, 0).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+        answer, what, remedy = mean, "one answer always", "higher"
     else:
         answer, remedy = np.full(y.shape[1:], 1 / problem.n_output if problem.softmax else 0.5), "lower"
         what = "equal chances for all classes" if problem.softmax else "an output of 1/2 always"
@@ -205,9 +208,9 @@ def _rows(given: Given, names: Names | None, part: str) -> Rows:
     return _dense(x, f"x of the {part} rows"), _targets(y, labels, names, called)
 
 
-def _dense(values: ArrayLike, name: str) -> Array32:
+def _dense(values: ArrayLike, name: str, *, gaps: bool = False) -> Array32:
     """Return (n, rows, numbers) float32."""
-    array = as_float32(values, name)
+    array = as_float32(values, name, gaps=gaps)
     if array.ndim not in (2, 3) or not array.shape[-1]:
         column = f"; one number a row is {name.split()[0]}[:, None]" if array.ndim == 1 else ""
         raise ValueError(f"{name} must have shape (n, numbers) or (n, timesteps, numbers), got {array.shape}{column}")
@@ -218,7 +221,7 @@ def _targets(y: ArrayLike, labels: NDArray[Any] | None, names: Names | None, nam
     """Return (n, rows, numbers) float32: a one at each class, or values."""
     if labels is not None and names is not None:
         return one_hot(labels, names, name)
-    array = as_float32(y, name)
+    array = as_float32(y, name, gaps=np.ndim(y) == 3)
     if names is not None:
         raise ValueError(f"{name} must have shape (n,), a label each as y has, got {array.shape}")
-    return _dense(array[:, None] if array.ndim == 1 else array, name)
+    return _dense(array[:, None] if array.ndim == 1 else array, name, gaps=array.ndim == 3)

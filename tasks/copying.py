@@ -6,7 +6,7 @@ the delimiter and `length` blanks; the answer is blank until the last `length` t
 take length=10 and delays from 100; memory-less answers then cost 10 log(8) / (delay + 20) nats a timestep.
 
 Here a blank answer is all zeros, so that there are eight outputs, the loss is the sum of squared errors, and accuracy
-looks at the last `length` timesteps alone: 1/8 by chance, whatever the delay.
+looks at the last `length` timesteps alone: 1/8 by chance, whatever the delay. With counted=answer the loss does, too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from freewalk.tasks.task import Problem, Task
 N_SYMBOLS = 8
 _BLANK, _DELIMITER = N_SYMBOLS, N_SYMBOLS + 1
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-_LENGTH_SHIFT = 32  # the argument holds the delay below it and the number of symbols above it
-_DELAY_MASK = (1 << _LENGTH_SHIFT) - 1
+_NAN = np.float32(np.nan)
+_LENGTH_SHIFT = 32  # the argument holds the delay below it, and above it the number of symbols
+_ANSWER_SHIFT = 62  # and whether the answer alone counts
+_DELAY_MASK, _LENGTH_MASK = (1 << _LENGTH_SHIFT) - 1, (1 << (_ANSWER_SHIFT - _LENGTH_SHIFT)) - 1
 _LONGEST = 2**20
 
 
@@ -35,14 +37,15 @@ def _symbol(seed: int, stream: int, step: int, index: int, k: int) -> np.int64:
 
 
 def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, argument: int, x: Any, y: Any) -> None:
-    """Write one-hot symbols, blanks and the delimiter, and y: zeros, and one-hot symbols at the end."""
-    length, delay = argument >> _LENGTH_SHIFT, argument & _DELAY_MASK
+    """Write one-hot symbols, blanks and the delimiter, and y: zeros, or NaN, and one-hot symbols at the end."""
+    length, delay = (argument >> _LENGTH_SHIFT) & _LENGTH_MASK, argument & _DELAY_MASK
+    blank = _NAN if argument >> _ANSWER_SHIFT else _ZERO
     for t in range(timesteps):
         recalled = t - length - delay
         for k in range(N_SYMBOLS + 2):
             x[t, k] = _ZERO
         for k in range(N_SYMBOLS):
-            y[t, k] = _ZERO
+            y[t, k] = _ZERO if 0 <= recalled < length else blank
         if t < length:
             x[t, _symbol(seed, stream, step, index, t)] = _ONE
         elif recalled == -1:
@@ -53,7 +56,7 @@ def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, arg
             y[t, _symbol(seed, stream, step, index, recalled)] = _ONE
 
 
-def _make_problem(length: int, delay: int) -> Problem:
+def _make_problem(length: int, delay: int, counted: str) -> Problem:
     for name, value in (("length", length), ("delay", delay)):
         if not 1 <= value <= _LONGEST:
             raise ValueError(f"{name}={value} does not fit task copy: from 1 to {_LONGEST:,}")
@@ -62,7 +65,7 @@ def _make_problem(length: int, delay: int) -> Problem:
         n_input=N_SYMBOLS + 2,
         n_output=N_SYMBOLS,
         datapoint=datapoint,
-        argument=length << _LENGTH_SHIFT | delay,
+        argument=int(counted == "answer") << _ANSWER_SHIFT | length << _LENGTH_SHIFT | delay,
         sequence_input=True,
         sequence_output=True,
         default_timesteps=timesteps,
@@ -76,7 +79,7 @@ TASK = Task(
     metric="accuracy",
     target=0.99,
     make_problem=_make_problem,
-    parameters={"length": 10, "delay": 10},
+    parameters={"length": 10, "delay": 10, "counted": "all"},
     also_recorded=("row_accuracy",),
     baseline=1 / N_SYMBOLS,
     baseline_text="chance: any symbol always, at any length and delay",

@@ -37,7 +37,7 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
-def as_float32(values: ArrayLike, name: str) -> NDArray[np.float32]:
+def as_float32(values: ArrayLike, name: str, *, gaps: bool = False) -> NDArray[np.float32]:
     """Return real finite numbers as float32, of the shape that they have.
 
     Parameters
@@ -46,6 +46,8 @@ def as_float32(values: ArrayLike, name: str) -> NDArray[np.float32]:
         Whole numbers, booleans, floating-point numbers, or Python objects that are such numbers.
     name
         What messages call them, such as ``x``.
+    gaps
+        Whether NaN, and what stands for a missing number, is taken as NaN.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def as_float32(values: ArrayLike, name: str) -> NDArray[np.float32]:
         raise ValueError(f"{name} holds {array.dtype}; numbers are needed")
     with np.errstate(over="ignore"):
         small: NDArray[np.float32] = array.astype(np.float32)
-    wrong = ~np.isfinite(small)
+    wrong = ~(np.isfinite(small) | (np.isnan(small) & gaps))
     if wrong.any():
         value = array[wrong].flat[0]
         why = "too large for float32; scale it" if math.isfinite(value) else "not finite; remove that row or fill it in"
@@ -108,15 +110,16 @@ def warn_unreachable(y: NDArray[Any], name: str, *, stacklevel: int = 2) -> None
     Parameters
     ----------
     y
-        Numbers; those that are not finite are somebody else's to name.
+        Numbers; those that are infinite are somebody else's to name, and NaN does not count.
     name
         What the message calls them.
     stacklevel
         Of `warnings.warn`, seen from the caller.
     """
-    if not y.size:
+    counted = y[~np.isnan(y)]
+    if not counted.size:
         return
-    low, high = float(y.min()), float(y.max())
+    low, high = float(counted.min()), float(counted.max())
     if not math.isfinite(low + high) or (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
         return
     scaled = f"(y - {low:g}) / {high - low:g}" if high > low else f"y / {high:g}" if high > 0 else "y + 1"
@@ -124,7 +127,7 @@ def warn_unreachable(y: NDArray[Any], name: str, *, stacklevel: int = 2) -> None
         scaled = scaled.replace("- -", "+ ")
     warnings.warn(
         f"{name} reaches from {low:g} to {high:g}, but outputs lie between 0 and 1, so that no network meets it;"
-        f" scale it, such as {scaled}",
+        f" scale it, such as {scaled}, or give output=linear",
         UnreachableTargets,
         stacklevel=stacklevel + 1,
     )

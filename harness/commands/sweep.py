@@ -35,7 +35,7 @@ Keys: task, method, architecture, hidden, timesteps, activation, output, leak,
 init_scale, batch_size, stddev, update, optimizer, learning_rate, momentum,
 schedule, sides, rank, directions, noise, generator, datapoints, share_data,
 shaping, backward_cost, predictor, predictor_learning_rate, bits, form, pairs,
-length, delay, source.
+length, delay, counted, source.
 Methods: walk, backprop, numerical, synthetic.
 
 \b

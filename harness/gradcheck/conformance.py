@@ -45,7 +45,7 @@ def check_task(task: Task, parameters: Mapping[str, Scalar] | None = None) -> No
     task
         One's own or one of freewalk's.
     parameters
-        Values other than the defaults.
+        Values other than the defaults; with output=linear targets may be any numbers.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def _task_complaints(task: Task, parameters: dict[str, Scalar]) -> Complaints:
     training = draw()
     held_out = draw(stream=Stream.EVALUATION_DATA, n=problem.evaluation_points(_N))
     for name, data in (("training", training), ("held-out", held_out)):
-        yield from _number_complaints(name, data, problem)
+        yield from _number_complaints(name, data, problem, is_linear=parameters.get("output") == "linear")
     yield from _writing_complaints(draw, training)
     yield from _variety_complaints(problem, draw, training, held_out)
     yield from _timestep_complaints(task, problem, parameters, timesteps)
@@ -101,19 +101,25 @@ def _equal(a: Datapoints, b: Datapoints) -> bool:
     return all(np.array_equal(one, other, equal_nan=True) for one, other in zip(a, b, strict=True))
 
 
-def _number_complaints(which: str, data: Datapoints, problem: Problem) -> Complaints:
+def _number_complaints(which: str, data: Datapoints, problem: Problem, *, is_linear: bool) -> Complaints:
     x, y = data
-    if not np.isfinite(x).all() or not np.isfinite(y).all():
+    counted = y[~np.isnan(y)]
+    if not np.isfinite(x).all() or not np.isfinite(counted).all():
         yield f"{which} data hold numbers that are not finite"
-    elif y.min() < 0 or y.max() > 1:
-        yield f"{which} targets reach from {y.min():g} to {y.max():g}, outputs only from 0 to 1: scale them"
-    elif problem.softmax and not np.allclose(y.sum(axis=-1), 1, atol=1e-5):
+    elif not counted.size:
+        yield f"{which} targets are NaN, so that none counts"
+    elif not is_linear and (counted.min() < 0 or counted.max() > 1):
+        yield (
+            f"{which} targets reach from {counted.min():g} to {counted.max():g}, outputs only from 0 to 1: scale them,"
+            " or learn them with output=linear"
+        )
+    elif problem.softmax and not np.allclose(y[~np.isnan(y).any(axis=-1)].sum(axis=-1), 1, atol=1e-5):
         yield f"{which} targets of a softmax must sum to 1"
 
 
 def _writing_complaints(draw: _Drawing, training: Datapoints) -> Complaints:
     for name, poisoned, other in zip("xy", draw(before=np.nan), draw(before=7.0), strict=True):
-        if not np.array_equal(poisoned, other, equal_nan=True) or np.isnan(poisoned).any():
+        if not np.array_equal(poisoned, other, equal_nan=True) or (name == "x" and np.isnan(poisoned).any()):
             yield f"not all of {name} is written, or it is read before it is written"
     if not _equal(draw(), training):
         yield "the same seed, step and datapoint give different data"
@@ -141,7 +147,8 @@ def _timestep_complaints(task: Task, problem: Problem, parameters: dict[str, Sca
     more = timesteps + _MORE_TIMESTEPS
     if problem.most_timesteps is None or more <= problem.most_timesteps:
         longer = task.problem(parameters | {"timesteps": more})
-        if any(np.isnan(values).any() for values in _Drawing(longer, more)(before=np.nan)):
+        draw = _Drawing(longer, more)
+        if not _equal(draw(before=np.nan), draw(before=7.0)):
             yield f"not all of x and y is written with timesteps={more}"
     if problem.least_timesteps > 1 and (problem.sequence_input or problem.sequence_output):
         try:

@@ -75,6 +75,9 @@ class TaskParameters(Parameters):
     delay: int | None = Field(
         None, ge=1, le=_SIZE_LIMIT, description="timesteps between what is shown and what is answered"
     )
+    counted: Literal["all", "answer"] | None = Field(
+        None, description="timesteps whose outputs count in the loss: all, or those of the answer alone"
+    )
     source: str | None = Field(
         None,
         min_length=1,
@@ -104,6 +107,7 @@ LATER_PARAMETERS: Mapping[str, Scalar] = {
     "leak": 1.0,
     "init_scale": 1.0,
     "pairs": 0,
+    "counted": "all",
     "generator": "philox",
     "rank": "full",
     "directions": "independent",

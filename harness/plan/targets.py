@@ -21,7 +21,7 @@ def warn_of_targets(cells: Iterable[Cell]) -> None:
     """
     seen: list[tuple[str, Problem]] = []
     for cell in cells:
-        if cell.task not in BUILT_IN:
+        if cell.task not in BUILT_IN and cell.parameters.get("output") != "linear":
             problem = TASKS[cell.task].problem(cell.parameters)
             if (cell.task, problem) not in seen:
                 seen.append((cell.task, problem))

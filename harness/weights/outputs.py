@@ -73,10 +73,11 @@ def targets_of(network: FreeNetwork, y: ArrayLike, timesteps: int) -> Array:
     """Return targets as float64, (B, n_output) or (B, T, n_output); see `inputs_of`.
 
     Labels, (B,) or a column, are made one-hot where the network has classes: whole numbers from 0, True and False, or
-    -1 and 1 for two. Targets beyond 0 to 1 are warned of.
+    -1 and 1 for two. Targets that no output can reach are warned of; one that is NaN at a timestep does not count.
     """
     dense = _fitting("y", _classes(network, y), network.sequence_output, timesteps, network.n_output, "n_output")
-    warn_unreachable(dense, "y", stacklevel=3)
+    if network.output_activation != "linear":
+        warn_unreachable(dense, "y", stacklevel=3)
     return dense
 
 
@@ -119,7 +120,8 @@ def _fitting(name: str, given: ArrayLike, is_sequence: bool, timesteps: int, n: 
         expected = f"(B, {', '.join(f'{axis}={size}' for axis, size in zip(axes, wanted, strict=True))})"
         raise UsageError(f"{name} must have shape {expected} with B of at least 1, got {array.shape}")
     dense: Array = array.astype(np.float64)
-    if not (finite := np.isfinite(dense)).all():
+    gaps = np.isnan(dense) if name == "y" and is_sequence else False
+    if not (finite := np.isfinite(dense) | gaps).all():
         raise UsageError(
             f"{name} holds numbers that are not finite, the first in {place(~finite)}; remove those datapoints"
         )
@@ -160,6 +162,7 @@ def measure(network: FreeNetwork, outputs: Array, y: Array) -> Measures:
     whole = measure_all(network, outputs, y)
     right = (outputs > 0.5) == (y > 0.5)
     distances = np.abs(outputs - y).reshape(-1, y.shape[-1])
+    counted = [np.flatnonzero(~np.isnan(distances[:, k])) for k in range(y.shape[-1])]
     return Measures(
         n_datapoints=len(y),
         loss=whole.loss,
@@ -169,11 +172,11 @@ def measure(network: FreeNetwork, outputs: Array, y: Array) -> Measures:
         accuracy=None if math.isnan(whole.accuracy) or y.shape[-1] == 1 else whole.accuracy,
         outputs=tuple(
             OutputErrors(
-                mean_squared_error=float((distances[:, k] ** 2).mean()),
-                mean_absolute_error=float(distances[:, k].mean()),
-                max_error=float(distances[:, k].max()),
-                accuracy=float(right[..., k].mean()),
+                mean_squared_error=float((distances[rows, k] ** 2).mean()),
+                mean_absolute_error=float(distances[rows, k].mean()),
+                max_error=float(distances[rows, k].max()),
+                accuracy=float(right.reshape(-1, y.shape[-1])[rows, k].mean()),
             )
-            for k in range(y.shape[-1])
+            for k, rows in enumerate(counted)
         ),
     )

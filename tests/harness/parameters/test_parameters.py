@@ -48,6 +48,7 @@ DEFAULTS = {
     "pairs": None,
     "length": None,
     "delay": None,
+    "counted": None,
     "source": None,
 }
 

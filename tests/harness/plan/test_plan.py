@@ -95,6 +95,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "pairs": None,
         "length": None,
         "delay": None,
+        "counted": None,
         "source": None,
     }
     (cell,) = plan("optimizer=sgd", "form=sequence", "bits=5", tasks=["parity"]).cells
@@ -127,6 +128,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "pairs": None,
         "length": None,
         "delay": None,
+        "counted": None,
         "source": None,
     }
     (cell,) = plan(tasks=["xor"], methods=["other"]).cells
@@ -135,6 +137,9 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "hidden",
         "timesteps",
         "activation",
+        "output",
+        "leak",
+        "init_scale",
         "batch_size",
     }
 
@@ -173,7 +178,7 @@ def test_points_that_differ_only_where_it_does_not_matter_merge() -> None:
 
 def test_parameter_names_are_those_that_apply_somewhere() -> None:
     names = plan("update=raw,normalised", "optimizer=sgd", tasks=["xor"]).parameter_names
-    foreign = ("momentum", *GRADIENT_ONLY, "bits", "form", "pairs", "length", "delay", "source")
+    foreign = ("momentum", *GRADIENT_ONLY, "bits", "form", "pairs", "length", "delay", "counted", "source")
     assert names == tuple(name for name in PARAMETERS if name not in foreign)
 
 

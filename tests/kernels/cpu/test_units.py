@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from on_arrays import raw_step, step_on_arrays
 from tolerance import EPS, assert_close, largest_difference
 
-from freewalk.kernels.cpu.descent import gradient_on_arrays
+from freewalk.kernels.cpu.descent import CpuBackprop
 from freewalk.kernels.cpu.functions import tanh
 from freewalk.kernels.cpu.trainer import array_source
 from freewalk.kernels.cpu.trial import CpuWalk, run_on_arrays
@@ -133,7 +133,7 @@ def test_gradients_are_the_reference(
 ) -> None:
     network = _network(units, *sizes, sequence=sequence)
     weights, x, y = _data(network, timesteps, batch, seed, gaps=gaps)
-    loss, gradient = gradient_on_arrays(network, "backprop", weights, x, y, timesteps)
+    loss, gradient = CpuBackprop.gradient_on_arrays(network, weights, x, y, timesteps)
     wanted_loss, wanted = loss_gradient(network, weights, x, y, timesteps)
     assert loss == pytest.approx(wanted_loss, rel=1e-4, abs=1e-5)
     if "relu" not in units.values():  # whose slope jumps where a sum is rounded to the other side of 0
