@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu.descent import CpuBackprop, gradient_on_arrays
-from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.cpu.descent import CpuBackprop
+from freewalk.kernels.model.descent import BackpropConfiguration
 from freewalk.kernels.model.noise import initial_weights
 from freewalk.kernels.reference.gradient import loss_gradient
 from freewalk.tasks.registry import TASKS
@@ -88,11 +88,11 @@ def check(gradient: NDArray[Any], weights: NDArray[np.float64], x: Single, y: Si
 @pytest.mark.benchmark(group=GROUP)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_cpu_backprop(benchmark: Any, threads: int) -> None:
-    configuration = DescentConfiguration("backprop", batch_size=B, timesteps=T, learning_rate=float(RATE))
+    configuration = BackpropConfiguration(batch_size=B, timesteps=T, learning_rate=float(RATE))
     trainer = CpuBackprop(NETWORK, configuration, PROBLEM.data(), seed=SEED, evaluation_points=1, threads=threads)
     x, y = _data(np.random.default_rng(SEED))
     weights = trainer.weights
-    check(gradient_on_arrays(NETWORK, "backprop", weights, x, y, T, threads=threads)[1], weights, x, y)
+    check(CpuBackprop.gradient_on_arrays(NETWORK, weights, x, y, T, threads=threads)[1], weights, x, y)
     benchmark.pedantic(trainer.train, args=(10,), rounds=200, warmup_rounds=20)
 
 

@@ -1,8 +1,16 @@
 """Descent along the exact gradient, by backpropagation (through time)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from freewalk.harness.methods.gradient import GradientMethod, OptimizerParameters, exact_recipes
+from freewalk.harness.methods.method import Card
+
+if TYPE_CHECKING:
+    from freewalk.kernels.trainers.descent import Descent
 
 
 class BackpropParameters(OptimizerParameters):
@@ -23,6 +31,23 @@ class Backprop(GradientMethod):
     multiplies_matrices = True
     keeps_timesteps = True
     recipes = exact_recipes(4000)
+    card = Card(
+        equation="delta_t = (W_a delta_{t+1} + dL/da_{t+1}) f'(z_t); dL/dW = mean over the batch of sum_t u_t' delta_t "
+        "with u_t what enters; in layers delta_i = (delta_{i+1} W_{i+1}') f'(z_i), dL/dW_i = h_{i-1}' delta_i",
+        reference="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, Nature 323, "
+        "1986, doi:10.1038/323533a0; through time: Werbos, Proceedings of the IEEE 78(10), 1990, doi:10.1109/5.58337",
+        unbiased="the gradient of the mean loss over the batch, exactly; on average that of the task",
+        variance="that of the batch alone",
+        cost="B (1 + backward_cost): a pass forward and one backward, which takes twice as many multiply-adds",
+        deviations="none",
+        held_by="tests/kernels/cpu/test_cpu_gradients.py",
+    )
+
+    def descent(self) -> Descent:
+        """Import and return its kernels."""
+        from freewalk.kernels.trainers.backprop import BACKPROP
+
+        return BACKPROP
 
 
 BACKPROP = Backprop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
     from freewalk.kernels.backend import Backend
     from freewalk.kernels.model.walk import Trainer
+    from freewalk.kernels.trainers.descent import Descent
 
 BITS = {"optimizer": "adam", "learning_rate": "0.05", "batch_size": "16"}
 """What learns AND, XOR and the sign from exact gradients."""
@@ -34,26 +36,29 @@ class OptimizerParameters(Parameters):
 
 
 class GradientMethod(Method):
-    """A method whose name is one of those of `DescentConfiguration`."""
+    """A method that descends along a gradient; its kernels are a `Descent`."""
 
     learning_rates: Mapping[str, float] = {"sgd": 1.0, "momentum": 0.3, "adam": 0.01}
     parameters: type[Parameters] = OptimizerParameters
     gradient: Gradient = "exact"
 
+    @abstractmethod
+    def descent(self) -> Descent:
+        """Import and return its kernels."""
+
     def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> Configuration:
         """Return the descent's configuration."""
-        from freewalk.kernels.model.descent import DescentConfiguration
-
-        return made(DescentConfiguration, parameters, method=self.name, timesteps=timesteps, schedule_steps=steps)
+        return made(self.descent().configuration, parameters, timesteps=timesteps, schedule_steps=steps)
 
     def start(self, problem: ResolvedProblem, backend: Backend, **given: Any) -> Trainer:
         """Return a trial at step 0."""
         configuration: Any = problem.configuration
-        return backend.make_descent(problem.network, configuration, problem.data(), layers=problem.layers, **given)
+        network, float64 = problem.layers or problem.network, backend.name == "reference"
+        return self.descent().start(network, configuration, problem.data(), float64=float64, **given)
 
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the method's kernels of one thread, or load them from the cache."""
-        backend.warm_up(self.name)
+        self.descent().compile_kernels(float64=backend.name == "reference")
 
 
 def exact_recipes(most_steps: int) -> Mapping[str, Recipe]:

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     from freewalk.harness.methods.problem import ResolvedProblem
     from freewalk.kernels.backend import Backend
-    from freewalk.kernels.model.layered import LayeredNetwork
+    from freewalk.kernels.model.layered import LayeredNetwork, Network
     from freewalk.kernels.model.network import FreeNetwork
     from freewalk.kernels.model.walk import Data, Trainer
 
 T = TypeVar("T")
 Scalar: TypeAlias = int | float | str
 Gradient: TypeAlias = Literal["exact", "estimated", "predicted", "unknown"]
+Networks: TypeAlias = Literal["both", "free", "layered"]
 
 FREE = "free"
 """The architecture that has every connection."""
@@ -44,6 +45,26 @@ class Recipe:
 
     steps: int
     options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What there is to know of a method beside its parameters: sentences for people."""
+
+    equation: str
+    """A step, as the kernels compute it."""
+    reference: str
+    """The paper that it is from, with its DOI or arXiv number."""
+    unbiased: str
+    """What its mean is, or that it has none to speak of."""
+    variance: str
+    """How far a step lies from that mean."""
+    cost: str
+    """Evaluations of a step, and why they count so."""
+    deviations: str
+    """Where it does otherwise than the paper."""
+    held_by: str
+    """The test that holds it true, a path from the root of the repository."""
 
 
 class Configuration(Protocol):
@@ -65,8 +86,8 @@ class Configuration(Protocol):
     def effective_learning_rate(self) -> float:
         """Learning rate on the gradient; NaN where there is none."""
 
-    def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
-        """Return what a step costs, in forward passes of one datapoint."""
+    def evaluations_per_step(self, network: Network) -> float:
+        """Return what a step on a network costs, in forward passes of one datapoint."""
 
 
 class Method(ABC):
@@ -84,8 +105,8 @@ class Method(ABC):
     """Its names in papers and other libraries."""
     runs_on_gpus = False
     """Whether it has kernels for every backend; otherwise it runs on the CPU where trials are to run on a GPU."""
-    layered_only = False
-    """Whether it learns layered networks only."""
+    networks: Networks = "both"
+    """Which networks it learns."""
     draws_noise = False
     """Whether a step draws unit perturbations of the weights, which trials may share."""
     multiplies_matrices = False
@@ -102,6 +123,8 @@ class Method(ABC):
     """Parameters with which the ladder checks a step."""
     recipes: Mapping[str, Recipe] = {}
     """By rung of the ladder; without them it climbs with its defaults, or with settings of the user's."""
+    card: Card | None = None
+    """What it is; None for one of one's own."""
 
     @abstractmethod
     def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> Configuration:
@@ -235,7 +258,7 @@ class OwnConfiguration:
         """The parameter `learning_rate`, NaN if there is none."""
         return float(getattr(self.parameters, "learning_rate", None) or math.nan)
 
-    def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
+    def evaluations_per_step(self, network: Network) -> float:
         """Return what the method says.
 
         Raises
@@ -243,7 +266,7 @@ class OwnConfiguration:
         ValueError
             If that is no finite number above 0.
         """
-        cost = float(self.method.evaluations_per_step(self.parameters, self.batch_size, n_weights))
+        cost = float(self.method.evaluations_per_step(self.parameters, self.batch_size, network.n_weights))
         if not (math.isfinite(cost) and cost > 0):
             raise ValueError(f"method {self.method.name} says that a step costs {cost}; it must be finite and above 0")
         return cost

@@ -56,9 +56,7 @@ class ResolvedProblem:
     @property
     def evaluations_per_step(self) -> float:
         """Forward passes of one datapoint, or their worth, that one step costs."""
-        predictor = getattr(self.configuration, "predictor", None)
-        predictors = 0 if self.layers is None or predictor is None else self.layers.n_predictor_weights(predictor)
-        return self.configuration.evaluations_per_step(self.n_weights, predictors)
+        return self.configuration.evaluations_per_step(self.layers or self.network)
 
     def over(self, steps: int) -> Self:
         """Return the same for a trial of so many steps: schedules of the learning rate end there."""
@@ -121,8 +119,10 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
     own, problem = METHODS[method], TASKS[task].problem(parameters)
     _refuse_without_data(task, problem)
     layers = _layers(problem, parameters)
-    if layers is None and own.layered_only:
+    if layers is None and own.networks == "layered":
         raise ValueError(f"method {method} learns layered networks only; {_how_to_layer(problem, 'another method')}")
+    if layers is not None and own.networks == "free":
+        raise ValueError(f"method {method} learns free networks only; give architecture={FREE}, or another method")
     if layers is None:
         network = problem.network(int(parameters.get("hidden") or 0))
         network = replace(network, **_activation(parameters))

@@ -1,13 +1,18 @@
 """Descent along predicted gradients: decoupled neural interfaces."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from freewalk.harness.methods.backprop import BackpropParameters
 from freewalk.harness.methods.gradient import BITS, CLASSES, GradientMethod
-from freewalk.harness.methods.method import Recipe
+from freewalk.harness.methods.method import Card, Recipe
+
+if TYPE_CHECKING:
+    from freewalk.kernels.trainers.descent import Descent
 
 
 class SyntheticParameters(BackpropParameters):
@@ -36,7 +41,7 @@ class Synthetic(GradientMethod):
     # Layers that move faster than predictors follow run away.
     learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.01, "adam": 0.003}
     also_called = ("dni",)
-    layered_only = True
+    networks = "layered"
     multiplies_matrices = True
     gradient = "predicted"
     recipes: Mapping[str, Recipe] = {
@@ -46,6 +51,25 @@ class Synthetic(GradientMethod):
         "segments": Recipe(4000, _CLASSES),
         "digits": Recipe(4000, {**_CLASSES, "learning_rate": "0.005"}),
     }
+    card = Card(
+        equation="hidden layer i: delta_i = s_i f'(z_i) with the prediction s_i = [h_i, y, 1] A_i of dL/dh_i; the last "
+        "layer's delta is exact; W_i -= rate * mean of h_{i-1}' delta_i; A_i -= predictor_learning_rate * mean of "
+        "[h_i, y, 1]' (s_i - delta_{i+1} W_{i+1}')",
+        reference="Jaderberg et al., Decoupled neural interfaces using synthetic gradients, 2017, arXiv:1608.05343",
+        unbiased="nothing but the last layer's gradient: a hidden layer's is as right as its predictor",
+        variance="that of the batch, through predictors that follow it",
+        cost="B (1 + backward_cost) as backprop, and B (1 + backward_cost / 2) S/P for S weights of predictors, which "
+        "run forward once and send nothing down",
+        deviations="predictors are linear and learn by plain gradient descent; layers move in turn within a step, and "
+        "what a layer sends down passes the weights that it has just moved",
+        held_by="tests/kernels/trainers/test_layered_descent.py",
+    )
+
+    def descent(self) -> Descent:
+        """Import and return its kernels."""
+        from freewalk.kernels.trainers.synthetic import SYNTHETIC
+
+        return SYNTHETIC
 
 
 SYNTHETIC = Synthetic()

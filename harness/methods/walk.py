@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from freewalk.harness.methods.gradient import OptimizerParameters
-from freewalk.harness.methods.method import Configuration, Method, Parameters, Recipe, Scalar, made
+from freewalk.harness.methods.method import Card, Configuration, Method, Parameters, Recipe, Scalar, made
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, NOISES, Generator, Noise
 
 if TYPE_CHECKING:
@@ -96,6 +96,20 @@ class Walk(Method):
         "segments": Recipe(4000, _CLASSES),
         "digits": Recipe(4000, {**_CLASSES, "batch_size": "256"}),
     }
+    card = Card(
+        equation="g = mean over pairs b of D_b (L_b(W + D_b) - L_b(W)) / stddev**2, two-sided D_b (L_b(W + D_b) - "
+        "L_b(W - D_b)) / (2 stddev**2), D_b ~ N(0, stddev**2); an optimiser steps along g; update=raw: "
+        "W -= stddev**2 g",
+        reference="weight perturbation: Jabri and Flower, IEEE Transactions on Neural Networks 3(1), 1992, "
+        "doi:10.1109/72.105429; with all weights at once: Spall, IEEE Transactions on Automatic Control 37(3), 1992, "
+        "doi:10.1109/9.119632",
+        unbiased="the gradient of the loss averaged over perturbed weights, which nears the gradient as stddev nears 0",
+        variance="(c - 1) |g|**2 / K where K perturbations see one gradient g: c = P + 2 of normal numbers, P of signs",
+        cost="2 B: an unperturbed and a perturbed pass of each datapoint, or two perturbed ones",
+        deviations="each datapoint has a perturbation of its own, as in the original program, unless `datapoints` says "
+        "otherwise",
+        held_by="tests/kernels/reference/test_estimator.py",
+    )
 
     def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> Configuration:
         """Return the walk's configuration."""
@@ -121,7 +135,7 @@ class Walk(Method):
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
         configuration: Any = problem.configuration
-        backend.warm_up(self.name, configuration)
+        backend.warm_up(configuration)
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""

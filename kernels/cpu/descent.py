@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,70 @@ from freewalk.kernels.cpu.memory import make_blocked, make_memory, rows_of
 from freewalk.kernels.cpu.optimizers import make_rule
 from freewalk.kernels.cpu.trainer import CpuTrainer, array_source, by_position, exercise
 from freewalk.kernels.machine.lanes import LANES
-from freewalk.kernels.model.descent import DescentConfiguration, Method
+from freewalk.kernels.model.descent import BackpropConfiguration, DescentConfiguration, NumericalConfiguration
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data
 
 
-class CpuBackprop(CpuTrainer):
+class CpuDescent(CpuTrainer):
+    """One trial along a gradient of the free network. Parameters as for `CpuTrainer`."""
+
+    configured_by: ClassVar[type[DescentConfiguration]]
+    _configuration: DescentConfiguration
+    _gradient: NDArray[np.float64]
+
+    def compile_for_threads(self) -> None:
+        """Compile, or load from the cache, what steps with several threads need."""
+        self.compile_kernels(threads=2)
+
+    @classmethod
+    def compile_kernels(cls, threads: int = 1) -> None:
+        """Run every kernel on a tiny problem, so that it is compiled or loaded from the cache."""
+        configuration = cls.configured_by(batch_size=backprop.MAX_GROUPS * LANES * threads, timesteps=1)
+        network = FreeNetwork(1, 1, 0)
+        exercise(cls(network, configuration, Data(0), seed=0, evaluation_points=1, threads=threads))
+
+    @classmethod
+    def gradient_on_arrays(
+        cls,
+        network: FreeNetwork,
+        weights: NDArray[np.floating],
+        x: NDArray[Any],
+        y: NDArray[Any],
+        timesteps: int,
+        *,
+        threads: int = 1,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return the mean loss of given datapoints and its gradient (n_from, n_to), as a step finds it.
+
+        Shapes as in freewalk.kernels.reference.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit the network.
+        """
+        source = array_source(network, x, y, timesteps)
+        trainer = cls(
+            network,
+            cls.configured_by(batch_size=len(source.x), timesteps=timesteps),
+            Data(0),
+            seed=0,
+            evaluation_points=1,
+            threads=threads,
+            mask=mask,
+            initial=np.asarray(weights, dtype=np.float64),
+        )
+        trainer._training = source
+        loss = trainer.train(1).loss
+        return loss, from_padded(trainer._gradient, trainer._shape) / len(source.x)
+
+
+class CpuBackprop(CpuDescent):
     """One trial of exact gradients on the free network. Parameters as for `CpuTrainer`."""
 
-    _configuration: DescentConfiguration
+    configured_by = BackpropConfiguration
 
     def _prepare(self) -> int:
         shape = self._shape
@@ -33,10 +88,6 @@ class CpuBackprop(CpuTrainer):
         self._blocked = make_blocked(shape)
         self._gradient = np.zeros(shape.n_to * shape.n_rows)
         return self._tiling.n_chunks
-
-    def compile_for_threads(self) -> None:
-        """Compile, or load from the cache, what steps with several threads need."""
-        compile_kernels(self._configuration.method, threads=2)
 
     def _allocate(self, threads: int) -> None:
         self._memory = make_memory(self._shape, self._tiling.groups, threads)._replace(stop=self._stop)
@@ -62,10 +113,10 @@ class CpuBackprop(CpuTrainer):
         return done
 
 
-class CpuNumerical(CpuTrainer):
+class CpuNumerical(CpuDescent):
     """One trial of central differences on the free network. Parameters as for `CpuTrainer`."""
 
-    _configuration: DescentConfiguration
+    configured_by = NumericalConfiguration
 
     def _prepare(self) -> int:
         shape = self._shape
@@ -74,10 +125,6 @@ class CpuNumerical(CpuTrainer):
         self._positions = np.flatnonzero(to_padded(there_is, shape))
         self._gradient = np.zeros(shape.n_to * shape.n_rows)
         return max(1, len(self._positions))
-
-    def compile_for_threads(self) -> None:
-        """Compile, or load from the cache, what steps with several threads need."""
-        compile_kernels(self._configuration.method, threads=2)
 
     def _allocate(self, threads: int) -> None:
         self._memory = numerical.make_memory(self._shape, threads)._replace(stop=self._stop)
@@ -100,52 +147,3 @@ class CpuNumerical(CpuTrainer):
             n_steps,
         )
         return done
-
-
-def trainer_of(configuration: DescentConfiguration) -> type[CpuBackprop | CpuNumerical]:
-    """Return what trains by a method that runs on lanes of datapoints."""
-    return CpuNumerical if configuration.way.tries else CpuBackprop
-
-
-def gradient_on_arrays(
-    network: FreeNetwork,
-    method: Method,
-    weights: NDArray[np.floating],
-    x: NDArray[Any],
-    y: NDArray[Any],
-    timesteps: int,
-    *,
-    threads: int = 1,
-    mask: NDArray[np.bool_] | None = None,
-) -> tuple[float, NDArray[np.float64]]:
-    """Return the mean loss of given datapoints and its gradient (n_from, n_to), as `backprop` or `numerical` finds it.
-
-    Shapes as in freewalk.kernels.reference.
-
-    Raises
-    ------
-    ValueError
-        If a shape does not fit the network.
-    """
-    source = array_source(network, x, y, timesteps)
-    configuration = DescentConfiguration(method, batch_size=len(source.x), timesteps=timesteps)
-    trainer = trainer_of(configuration)(
-        network,
-        configuration,
-        Data(0),
-        seed=0,
-        evaluation_points=1,
-        threads=threads,
-        mask=mask,
-        initial=np.asarray(weights, dtype=np.float64),
-    )
-    trainer._training = source
-    loss = trainer.train(1).loss
-    return loss, from_padded(trainer._gradient, trainer._shape) / len(source.x)
-
-
-def compile_kernels(method: Method, threads: int) -> None:
-    """Run every kernel of a method on a tiny problem, so that it is compiled or loaded from the cache."""
-    configuration = DescentConfiguration(method, batch_size=backprop.MAX_GROUPS * LANES * threads, timesteps=1)
-    network = FreeNetwork(1, 1, 0)
-    exercise(trainer_of(configuration)(network, configuration, Data(0), seed=0, evaluation_points=1, threads=threads))

@@ -25,7 +25,7 @@ from freewalk.kernels.cpu.shared_pass import make_passes
 from freewalk.kernels.machine.threads import are_lost as threads_are_lost
 from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.model.noise import Stream, initial_weights, seed_words
-from freewalk.kernels.model.state import Configuration, check_state, make_state, moment_names
+from freewalk.kernels.model.state import TrainerConfiguration, check_state, make_state, moment_names
 from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, check_data_shapes
 from freewalk.kernels.reference.reference import dense_inputs, dense_targets
 
@@ -55,7 +55,7 @@ class CpuTrainer(ABC):
     def __init__(
         self,
         network: FreeNetwork,
-        configuration: Configuration,
+        configuration: TrainerConfiguration,
         data: Data,
         *,
         seed: int,

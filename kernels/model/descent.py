@@ -1,40 +1,21 @@
-"""Training by gradients as a method: exact, by finite differences, or predicted. Its configuration and its costs."""
+"""Training along a gradient as a method: what every such rule needs to take a step, and what a step costs."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import ClassVar
 
+from freewalk.kernels.model.layered import Network
 from freewalk.kernels.model.walk import Optimizer, Schedule, check_counts, check_learning_rates, check_words
-
-Method = Literal["backprop", "numerical", "synthetic"]
-
-
-class Way(NamedTuple):
-    """How a method comes to its gradient; by passes backward, if nothing else is said."""
-
-    tries: bool = False
-    """Every weight up and down."""
-    predicts: bool = False
-    """Layer by layer, by predictors that learn: for layered networks alone."""
-
-
-METHODS: dict[Method, Way] = {"backprop": Way(), "numerical": Way(tries=True), "synthetic": Way(predicts=True)}
-Predictor = Literal["linear", "bias", "conditioned"]
-
-
-def n_features(predictor: Predictor, width: int, n_output: int) -> int:
-    """Return how many numbers a predictor of a layer's gradient is linear in.
-
-    The layer's outputs; `bias` adds a one, `conditioned` the target and a one.
-    """
-    return width + {"linear": 0, "bias": 1, "conditioned": n_output + 1}[predictor]
 
 
 @dataclass(frozen=True)
-class DescentConfiguration:
-    """Everything that decides a step of a gradient method, beside the network and the data.
+class DescentConfiguration(ABC):
+    """What decides a step of every gradient method, beside the network and the data; a rule adds what it alone needs.
+
+    An evaluation is one multiply-add for each of a network's P weights (a timestep).
 
     Raises
     ------
@@ -42,8 +23,8 @@ class DescentConfiguration:
         If a value is out of range.
     """
 
-    method: Method
-    """`backprop`: the exact gradient. `numerical`: central differences. `synthetic`: predicted, layer by layer."""
+    method: ClassVar[str]
+    """Its name, which states hold."""
     batch_size: int
     """Datapoints a step."""
     timesteps: int
@@ -55,20 +36,11 @@ class DescentConfiguration:
     schedule: Schedule = "constant"
     """`cosine` lets the learning rate fall to 0 over `schedule_steps`."""
     schedule_steps: int = 1
-    predictor: Predictor = "linear"
-    """What predicts a layer's gradient, for `synthetic`: a linear map of its output, one with biases, or one that sees
-    the target as well."""
-    predictor_learning_rate: float = 0.1
-    """Of the predictors, which learn by plain stochastic gradient descent."""
-    backward_cost: float = 2.0
-    """Evaluations that one backward pass of one datapoint counts for."""
 
     def __post_init__(self) -> None:
-        check_learning_rates(self, "learning_rate", "predictor_learning_rate")
-        check_words(self, method=tuple(METHODS), predictor=get_args(Predictor))
+        check_learning_rates(self, "learning_rate")
+        check_words(self)
         check_counts(self, "batch_size", "timesteps", "schedule_steps")
-        if not (math.isfinite(self.backward_cost) and self.backward_cost >= 0):
-            raise ValueError(f"backward_cost must be a finite number of at least 0, got {self.backward_cost}")
 
     @property
     def data_per_step(self) -> int:
@@ -76,36 +48,55 @@ class DescentConfiguration:
         return self.batch_size
 
     @property
-    def way(self) -> Way:
-        """How the method comes to its gradient."""
-        return METHODS[self.method]
+    def moved_by(self) -> str:
+        """What moves the weights, and so what a state holds: the optimiser."""
+        return self.optimizer
 
     @property
     def effective_learning_rate(self) -> float:
         """The learning rate on the gradient of the mean loss."""
         return self.learning_rate
 
-    def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
-        """Return what a step costs, in forward passes of one datapoint.
+    def evaluations_per_step(self, network: Network) -> float:
+        """Return what a step costs, in forward passes of one datapoint."""
+        return self.batch_size * self.evaluations_per_datapoint(network)
 
-        An evaluation is one multiply-add for each of the P weights (a timestep), and a backward pass counts for
-        `backward_cost` c of them: half for the gradients of the weights, half for those sent down.
+    @abstractmethod
+    def evaluations_per_datapoint(self, network: Network) -> float:
+        """Return what a step costs for each datapoint, in forward passes."""
 
-        backprop:   B (1 + c)
-        numerical:  2 P B, each weight up and down
-        synthetic:  B (1 + c) + B (1 + c/2) S/P with S predictor weights: a predictor runs forward once and gets the
-                    gradients of its weights, but sends nothing down
 
-        Parameters
-        ----------
-        n_weights
-            P, weights that a mask forbids not counted.
-        n_predictor_weights
-            S, see `LayeredNetwork.n_predictor_weights`.
-        """
-        if self.way.tries:
-            return 2.0 * n_weights * self.batch_size
-        cost = 1.0 + self.backward_cost
-        if self.way.predicts:
-            cost += (1.0 + self.backward_cost / 2) * n_predictor_weights / n_weights
-        return self.batch_size * cost
+@dataclass(frozen=True)
+class BackpropConfiguration(DescentConfiguration):
+    """The exact gradient, or another that is sent backwards.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    method: ClassVar = "backprop"
+    backward_cost: float = 2.0
+    """Evaluations that one backward pass of one datapoint counts for: half for the gradients of the weights, half for
+    those sent down."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.backward_cost) and self.backward_cost >= 0):
+            raise ValueError(f"backward_cost must be a finite number of at least 0, got {self.backward_cost}")
+
+    def evaluations_per_datapoint(self, network: Network) -> float:
+        """Return 1 + `backward_cost`: a pass forward and one backward."""
+        return 1.0 + self.backward_cost
+
+
+@dataclass(frozen=True)
+class NumericalConfiguration(DescentConfiguration):
+    """The gradient by central differences."""
+
+    method: ClassVar = "numerical"
+
+    def evaluations_per_datapoint(self, network: Network) -> float:
+        """Return 2 P: each weight up and down."""
+        return 2.0 * network.n_weights

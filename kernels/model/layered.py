@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.model.descent import Predictor, n_features
 from freewalk.kernels.model.network import Activation, FreeNetwork, Loss, OutputActivation
 from freewalk.kernels.model.noise import initial_uniforms
 
@@ -183,6 +182,6 @@ class LayeredNetwork:
             matrix[rows, columns] = uniforms[rows, columns] * np.sqrt(6.0 / (n_in + n_out))
         return matrix
 
-    def n_predictor_weights(self, predictor: Predictor) -> int:
-        """Return how many weights the predictors of the hidden layers' gradients have together."""
-        return sum(n_features(predictor, n, self.widths[-1]) * n for n in self.widths[1:-1])
+
+Network = FreeNetwork | LayeredNetwork
+"""What is trained: with all its weights, or layer by layer."""

@@ -1,13 +1,13 @@
 """What a trial needs to go on to the same bits: named arrays, the same names and shapes on every backend.
 
-    method       (), text: walk, or one of METHODS
+    method       (), text: its name
     optimizer    (), text: raw, sgd, momentum or adam
     step         (), int64: steps taken so far
     weights      (n_from, n_to) float64
     velocity     (n_from, n_to) float64, of momentum
     first_moment, second_moment
                  (n_from, n_to) float64, of adam
-    predictor_k  (features, width of hidden layer k), of synthetic
+    predictor_k  (features, width of hidden layer k), of synthetic; other methods have arrays of their own as well
 
 Noise and data are functions of seed and step, so nothing else is left of the steps before. A state may go on with
 another batch size or learning rate, but not with another network, method or optimiser.
@@ -16,22 +16,42 @@ another batch size or learning rate, but not with another network, method or opt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.model.descent import DescentConfiguration
-from freewalk.kernels.model.optimizers import MOMENTS
-from freewalk.kernels.model.walk import State, WalkConfiguration
+from freewalk.kernels.model.optimizers import MOMENTS, OptimizerSettings
+from freewalk.kernels.model.walk import State
 
-Configuration = WalkConfiguration | DescentConfiguration
 Shape = tuple[int, ...]
+
+
+class Configuration(Protocol):
+    """What a state tells of a method's configuration."""
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+
+    @property
+    def moved_by(self) -> str:
+        """What moves the weights, a key of `freewalk.kernels.model.optimizers.MOMENTS`."""
+
+
+class TrainerConfiguration(Configuration, OptimizerSettings, Protocol):
+    """What trainers of every method with an optimiser read."""
+
+    @property
+    def timesteps(self) -> int: ...  # noqa: D102
+    @property
+    def data_per_step(self) -> int:
+        """Datapoints drawn for a step."""
 
 
 def moment_names(configuration: Configuration) -> tuple[str, ...]:
     """Return the names of the optimiser's arrays, in the order in which the kernels hold them."""
-    return MOMENTS[_optimizer_of(configuration)]
+    return MOMENTS[configuration.moved_by]
 
 
 def make_state(
@@ -59,7 +79,7 @@ def make_state(
     arrays = dict(zip(moment_names(configuration), moments, strict=True)) | more
     return {
         "method": np.array(configuration.method),
-        "optimizer": np.array(_optimizer_of(configuration)),
+        "optimizer": np.array(configuration.moved_by),
         "step": np.array(step, dtype=np.int64),
         "weights": weights.copy(),
         **{name: array.copy() for name, array in arrays.items()},
@@ -85,7 +105,7 @@ def check_state(
     more
         Shapes of the other arrays of the method.
     """
-    for name, wanted in (("method", configuration.method), ("optimizer", _optimizer_of(configuration))):
+    for name, wanted in (("method", configuration.method), ("optimizer", configuration.moved_by)):
         if name not in state:
             raise ValueError(f"the state has no {name!r}")
         if str(state[name]) != wanted:
@@ -110,8 +130,3 @@ def _check_arrays(state: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape]
     surplus = sorted(state.keys() - shapes.keys() - {"method", "optimizer"})
     if surplus:
         raise ValueError(f"the state has {', '.join(map(repr, surplus))}, which this trial has not")
-
-
-def _optimizer_of(configuration: Configuration) -> str:
-    raw = isinstance(configuration, WalkConfiguration) and configuration.update == "raw"
-    return "raw" if raw else configuration.optimizer

@@ -162,8 +162,13 @@ class WalkConfiguration:
         """The learning rate on the estimated gradient: stddev squared under the raw rule."""
         return self.stddev**2 if self.update == "raw" else self.learning_rate
 
-    def evaluations_per_step(self, n_weights: int, n_predictor_weights: int = 0) -> float:
-        """Return the forward passes of one datapoint that a step costs, whatever the number of weights.
+    @property
+    def moved_by(self) -> str:
+        """What moves the weights, and so what a state holds: `raw`, the original rule, or the optimiser."""
+        return "raw" if self.update == "raw" else self.optimizer
+
+    def evaluations_per_step(self, network: object = None) -> float:
+        """Return the forward passes of one datapoint that a step costs, whatever the network.
 
         2 B for B pairs; with shared data one side costs B + datapoints, since all perturbations compare with the same
         unperturbed passes.

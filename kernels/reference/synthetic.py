@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.model.descent import Predictor
 from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.synthetic import Predictor
 from freewalk.kernels.reference.layered_pass import Parameters, activate, activation_of, slope
 
 Array = NDArray[Any]

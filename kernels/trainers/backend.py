@@ -16,12 +16,9 @@ from freewalk.kernels.cpu.low_rank_trial import CpuLowRankPack, CpuLowRankWalk
 from freewalk.kernels.cpu.pack import CpuPack, compile_packs
 from freewalk.kernels.cpu.trainer import CpuTrainer
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
-from freewalk.kernels.model.descent import METHODS, DescentConfiguration
-from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.pack import Pack, PackTrial
 from freewalk.kernels.model.walk import Data, Trainer, WalkConfiguration
-from freewalk.kernels.trainers import gradient_trainers
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 
 BackendName = Literal["cuda", "cpu", "reference"]
@@ -81,44 +78,6 @@ class Backend:
             return CpuFullRankWalk, CpuFullRankPack
         return CpuLowRankWalk, CpuLowRankPack
 
-    def make_descent(
-        self,
-        network: FreeNetwork,
-        configuration: DescentConfiguration,
-        data: Data,
-        *,
-        seed: int,
-        evaluation_points: int,
-        layers: LayeredNetwork | None = None,
-        initial: NDArray[np.float64] | None = None,
-    ) -> Trainer:
-        """Return a new trial of a gradient method at step 0.
-
-        Parameters
-        ----------
-        network
-            The free network; that of `layers` if they are given.
-        layers
-            The layered network to train; None for the free network with all its weights.
-        initial
-            (n_from, n_to) weights to start from; None draws them from the seed, a layered network's layer by layer.
-
-        Raises
-        ------
-        ValueError
-            If `synthetic` is asked for without layers, or layers, timesteps or initial weights do not fit.
-        """
-        return gradient_trainers.make_descent(
-            network,
-            configuration,
-            data,
-            seed=seed,
-            evaluation_points=evaluation_points,
-            layers=layers,
-            initial=initial,
-            float64=self.name == "reference",
-        )
-
     def make_pack(
         self,
         network: FreeNetwork,
@@ -146,15 +105,13 @@ class Backend:
         pack: Pack = kind(network, data, trials, evaluation_points=evaluation_points, mask=mask)
         return pack
 
-    def warm_up(self, method: str = WalkConfiguration.method, configuration: WalkConfiguration | None = None) -> float:
-        """Compile a method's kernels of one thread, or load them from the cache; return the seconds it took.
+    def warm_up(self, configuration: WalkConfiguration | None = None) -> float:
+        """Compile the walk's kernels of one thread, or load them from the cache; return the seconds it took.
 
         Walks other than the plain one, which goes without a configuration, have kernels of their own.
         """
         start = time.perf_counter()
-        if method in METHODS:
-            gradient_trainers.compile_kernels(method, float64=self.name == "reference")
-        elif self.name == "cpu" and configuration is not None and not configuration.is_plain:
+        if self.name == "cpu" and configuration is not None and not configuration.is_plain:
             own = full_rank_trial if configuration.rank is None else low_rank_trial
             own.compile_kernels(threads=1)
         elif self.name == "cpu":

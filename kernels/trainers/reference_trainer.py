@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.data.datapoints import draw
-from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.network import FreeNetwork, check_initial, check_mask
 from freewalk.kernels.model.noise import Stream, initial_weights
 from freewalk.kernels.model.optimizers import make_optimizer
-from freewalk.kernels.model.state import check_state, make_state, moment_names
-from freewalk.kernels.model.walk import Data, Evaluation, Progress, State, WalkConfiguration
+from freewalk.kernels.model.state import TrainerConfiguration, check_state, make_state, moment_names
+from freewalk.kernels.model.walk import Data, Evaluation, Progress, State
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.reference import Array
 
@@ -45,7 +44,7 @@ class ReferenceTrainer(ABC):
     def __init__(
         self,
         network: FreeNetwork,
-        configuration: WalkConfiguration | DescentConfiguration,
+        configuration: TrainerConfiguration,
         data: Data,
         *,
         seed: int,

@@ -47,7 +47,7 @@ class Relative:
         walk = self.walk
         k, each = walk.n_perturbations, walk.datapoints
         passes = "2 K" if walk.sides == "two" else "K + 1" if walk.share_data else "2 K"
-        return f"{walk.evaluations_per_step(1):,.0f} evaluations: {passes} passes of {each} datapoints, K = {k}"
+        return f"{walk.evaluations_per_step():,.0f} evaluations: {passes} passes of {each} datapoints, K = {k}"
 
 
 Settings = Mapping[str, Scalar]

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.methods.numerical import NUMERICAL
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Plan
-from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.noise import initial_weights
+from freewalk.kernels.model.synthetic import SyntheticConfiguration
 from freewalk.kernels.model.walk import WalkConfiguration
 
 MakePlan = Callable[..., Plan]
@@ -95,8 +96,7 @@ def test_gradient_methods_get_their_parameters(plan: MakePlan) -> None:
     specs = ("architecture=2-4-1", "optimizer=momentum", "momentum=0.5", "learning_rate=2", "schedule=cosine")
     own = ("backward_cost=3", "predictor=conditioned", "predictor_learning_rate=0.25", "batch_size=8")
     found = resolved(plan, "xor", "synthetic", *specs, *own)
-    assert found.over(70).configuration == DescentConfiguration(
-        method="synthetic",
+    assert found.over(70).configuration == SyntheticConfiguration(
         batch_size=8,
         timesteps=2,
         optimizer="momentum",
@@ -162,6 +162,13 @@ def test_what_does_not_fit_is_refused_in_one_line(
     assert remedy in message
     assert f"(cell: {method}, architecture=" in message
     assert "\n" not in message
+
+
+def test_a_method_for_free_networks_says_so(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NUMERICAL, "networks", "free")
+    assert cell(plan, "xor", "numerical").parameters["architecture"] == "free"
+    with pytest.raises(UsageError, match="numerical learns free networks only; give architecture=free, or another"):
+        cell(plan, "xor", "numerical", "architecture=2-3-1")
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_the_card_says_what_a_step_costs_and_how_long_its_estimate_is(name: str)
     words = {"P": n * m, "P + 2": n * m + 2, "P + 2 (n + m + 2)": n * m + 2 * (n + m + 2)}
     assert variance_constant(walk, [(n, m)]) == pytest.approx(words[relative.constant])
     passes = {"2 K": 2 * k, "K + 1": k + 1}[relative.cost.split(": ")[1].split(" passes")[0]]
-    assert walk.evaluations_per_step(1) == passes * each
+    assert walk.evaluations_per_step() == passes * each
     assert relative.cost.startswith(f"{passes * each:,} evaluations")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import threading
 import time
@@ -16,19 +15,21 @@ from numpy.typing import NDArray
 from tolerance import EPS, assert_close, largest_difference
 
 from freewalk.kernels.cpu import backprop, numerical
-from freewalk.kernels.cpu.descent import CpuBackprop, CpuNumerical, gradient_on_arrays, trainer_of
+from freewalk.kernels.cpu.descent import CpuBackprop, CpuDescent, CpuNumerical
 from freewalk.kernels.cpu.layout import shape_of
 from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.gradient import loss_gradient
-from freewalk.kernels.trainers.reference_descent import ReferenceDescent
+from freewalk.kernels.trainers.backprop import ReferenceBackprop
+from freewalk.kernels.trainers.numerical import ReferenceNumerical
 from freewalk.tasks.registry import TASKS
 
 SHIFTED_SUMS = TASKS["shifted-sums"].problem({})
 XOR = TASKS["xor"].problem({})
-METHODS = ["backprop", "numerical"]
+METHODS: dict[str, type[CpuDescent]] = {"backprop": CpuBackprop, "numerical": CpuNumerical}
+JUDGES = {"backprop": ReferenceBackprop, "numerical": ReferenceNumerical}
 
 
 class Arrays(NamedTuple):
@@ -69,7 +70,7 @@ def _check_backprop(network: FreeNetwork, timesteps: int, batch: int, arrays: Ar
     """Outputs, and so their distances from the targets, are off by some eps of 1 after up to 40 timesteps."""
     weights, x, y, mask = arrays
     wanted_loss, wanted = loss_gradient(network, weights, x, y, timesteps, mask)
-    loss, gradient = gradient_on_arrays(network, "backprop", weights, x, y, timesteps, threads=threads, mask=mask)
+    loss, gradient = CpuBackprop.gradient_on_arrays(network, weights, x, y, timesteps, threads=threads, mask=mask)
     assert loss == pytest.approx(wanted_loss, rel=10 * EPS, abs=10 * EPS)
     assert_close(gradient, wanted, atol=10 * EPS * (wanted_loss + 1), what="gradient")
 
@@ -106,7 +107,7 @@ def test_central_differences_are_near_the_gradient(
     weights, x, y, mask = _arrays(network, timesteps, batch, seed, masked)
     wanted_loss, wanted = loss_gradient(network, weights, x, y, timesteps, mask)
     options: dict[str, Any] = {"threads": threads, "mask": mask}
-    loss, gradient = gradient_on_arrays(network, "numerical", weights, x, y, timesteps, **options)
+    loss, gradient = CpuNumerical.gradient_on_arrays(network, weights, x, y, timesteps, **options)
     assert loss == pytest.approx(wanted_loss, rel=10 * EPS, abs=10 * EPS)
     h = numerical.STEP
     assert_close(gradient, wanted, atol=(3 * EPS / h + h**2) * (wanted_loss + 1), what="gradient")
@@ -121,7 +122,7 @@ def test_central_differences_are_those_of_float64() -> None:
         return float(reference.losses(network, reference.forward(network, w, x, 3), y).mean())
 
     wanted = reference.numerical_gradient(mean_loss, weights, h=numerical.STEP)
-    _, gradient = gradient_on_arrays(network, "numerical", weights, x, y, 3)
+    _, gradient = CpuNumerical.gradient_on_arrays(network, weights, x, y, 3)
     assert_close(gradient, wanted, atol=0.3 * EPS / numerical.STEP)
 
 
@@ -130,7 +131,7 @@ def test_a_masked_weight_has_no_gradient(method: str) -> None:
     network = FreeNetwork(2, 3, 7)
     weights, x, y, mask = _arrays(network, 3, 50, 1, True)
     assert mask is not None
-    _, gradient = gradient_on_arrays(network, method, weights, x, y, 3, mask=mask)
+    _, gradient = METHODS[method].gradient_on_arrays(network, weights, x, y, 3, mask=mask)
     assert (gradient[~mask] == 0).all()
     assert (gradient[mask] != 0).all()
 
@@ -140,13 +141,13 @@ def test_what_does_not_fit_is_refused(method: str) -> None:
     network = FreeNetwork(2, 1, 3)
     weights, x, y, _ = _arrays(network, 3, 4, 1, False)
     with pytest.raises(ValueError, match=r"x must have shape \(B, 2\)"):
-        gradient_on_arrays(network, method, weights, x[:, :1], y, 3)
+        METHODS[method].gradient_on_arrays(network, weights, x[:, :1], y, 3)
     with pytest.raises(ValueError, match="mask must be boolean"):
-        gradient_on_arrays(network, method, weights, x, y, 3, mask=np.ones((2, 2), dtype=bool))
+        METHODS[method].gradient_on_arrays(network, weights, x, y, 3, mask=np.ones((2, 2), dtype=bool))
     with pytest.raises(ValueError, match="initial weights must have shape"):
-        gradient_on_arrays(network, method, weights.T, x, y, 3)
+        METHODS[method].gradient_on_arrays(network, weights.T, x, y, 3)
     with pytest.raises(ValueError, match="initial weights must be finite"):
-        gradient_on_arrays(network, method, weights * np.nan, x, y, 3)
+        METHODS[method].gradient_on_arrays(network, weights * np.nan, x, y, 3)
 
 
 # Trials -------------------------------------------------------------------------------------------
@@ -158,17 +159,12 @@ def data() -> Data:
 
 
 def _configuration(method: str, **changes: Any) -> DescentConfiguration:
-    return dataclasses.replace(
-        DescentConfiguration(method, batch_size=100, timesteps=3),  # type: ignore[arg-type]
-        **changes,
-    )
+    return METHODS[method].configured_by(**{"batch_size": 100, "timesteps": 3} | changes)
 
 
-def _trainer(
-    configuration: DescentConfiguration, data: Data, hidden: int = 5, **options: Any
-) -> CpuBackprop | CpuNumerical:
+def _trainer(configuration: DescentConfiguration, data: Data, hidden: int = 5, **options: Any) -> CpuDescent:
     options = {"seed": 3, "evaluation_points": 50} | options
-    return trainer_of(configuration)(SHIFTED_SUMS.network(hidden), configuration, data, **options)
+    return METHODS[configuration.method](SHIFTED_SUMS.network(hidden), configuration, data, **options)
 
 
 OPTIMIZERS: list[dict[str, Any]] = [
@@ -187,7 +183,7 @@ def test_ten_steps_are_those_of_the_reference(
     """Updates agree to some 1e-6 of their size, by central differences to 1e-3 of it; Adam divides by small ones."""
     configuration = _configuration(method, schedule=schedule, schedule_steps=8, **optimizer)
     cpu = _trainer(configuration, data)
-    judge = ReferenceDescent(cpu.network, configuration, data, seed=3, evaluation_points=50)
+    judge = JUDGES[method](cpu.network, configuration, data, seed=3, evaluation_points=50)
     start = judge.weights
     np.testing.assert_array_equal(cpu.weights, start)
     found, wanted = cpu.train(10), judge.train(10)
@@ -207,7 +203,7 @@ def test_steps_with_tiles_of_two_sizes(task: str, hidden: int) -> None:
     configuration = _configuration("backprop", batch_size=150, timesteps=timesteps, learning_rate=1.0)
     options: dict[str, Any] = {"seed": 5, "evaluation_points": 8}
     cpu = CpuBackprop(problem.network(hidden), configuration, problem.data(), **options)
-    judge = ReferenceDescent(problem.network(hidden), configuration, problem.data(), **options)
+    judge = ReferenceBackprop(problem.network(hidden), configuration, problem.data(), **options)
     start = judge.weights
     assert cpu.train(4).loss == pytest.approx(judge.train(4).loss, rel=1e-5)
     assert_close(cpu.weights, judge.weights, atol=1e-5 * largest_difference(judge.weights, start), what="weights")
@@ -308,9 +304,9 @@ def test_a_stop_leaves_the_weights_of_the_last_whole_step(method: str, batch: in
     """A step that is cut short moves nothing and does not count; asked from another thread, as an engine does."""
     configuration = _configuration(method, batch_size=batch, timesteps=1)
     options: dict[str, Any] = {"seed": 0, "evaluation_points": 4, "threads": threads}
-    trainer = trainer_of(configuration)(XOR.network(4), configuration, XOR.data(), **options)
+    trainer = METHODS[configuration.method](XOR.network(4), configuration, XOR.data(), **options)
     tiny = _configuration(method, batch_size=600, timesteps=1)
-    trainer_of(tiny)(XOR.network(4), tiny, XOR.data(), **options).train(1)  # compiled: that cannot be cut short
+    METHODS[method](XOR.network(4), tiny, XOR.data(), **options).train(1)  # compiled: that cannot be cut short
     before = trainer.weights
     timer = threading.Timer(0.2, trainer.request_stop)
     timer.start()

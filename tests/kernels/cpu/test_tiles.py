@@ -152,12 +152,12 @@ def test_the_loops_hold_their_sums_in_registers(function: Any) -> None:
 PROGRAM = """
 import hashlib
 from freewalk.kernels.cpu.descent import CpuBackprop
-from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.model.descent import BackpropConfiguration
 from freewalk.tasks.registry import TASKS
 
 for task, timesteps in (("shifted-sums", 4), ("addition", 5)):
     problem = TASKS[task].problem({})
-    configuration = DescentConfiguration("backprop", batch_size=150, timesteps=timesteps, optimizer="adam")
+    configuration = BackpropConfiguration(batch_size=150, timesteps=timesteps, optimizer="adam")
     trainer = CpuBackprop(problem.network(13), configuration, problem.data(), seed=3, evaluation_points=100)
     trainer.train(20)
     print(hashlib.sha256(trainer.weights.tobytes()).hexdigest())

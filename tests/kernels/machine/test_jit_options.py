@@ -25,7 +25,7 @@ from freewalk.kernels.cpu.noise import DRAWS
 from freewalk.kernels.cpu.optimizers import Weights, make_rule
 from freewalk.kernels.machine import jit
 from freewalk.kernels.machine.lanes import LANES, store
-from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.model.descent import BackpropConfiguration
 from freewalk.kernels.model.network import FreeNetwork
 
 PACKAGE = Path(freewalk.__file__).parent
@@ -172,7 +172,7 @@ def test_a_part_of_the_weights_moves_in_vectors() -> None:
     n = rows * LANES
     layer = np.zeros(9, dtype=np.int64)
     layer[[ROWS, COLUMNS]] = rows, LANES
-    rule = make_rule(DescentConfiguration("backprop", batch_size=1, timesteps=1, optimizer="adam"))
+    rule = make_rule(BackpropConfiguration(batch_size=1, timesteps=1, optimizer="adam"))
     weights = Weights(np.zeros(n), np.zeros(n, np.float32), np.zeros(n), np.zeros(n))
     move = jit.uncached_kernel(move_panel.py_func)
     move(layer, rule, weights, np.ones(n), 0.1, 0, 0)

@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from descents import DESCENTS, configure, start
 
 from freewalk.kernels.backend import Backend, resolve_backend
-from freewalk.kernels.model.descent import DescentConfiguration
+from freewalk.kernels.model.descent import BackpropConfiguration, NumericalConfiguration
 from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.synthetic import SyntheticConfiguration
 from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.kernels.trainers.reference_descent import ReferenceDescent
 from freewalk.tasks.registry import TASKS
 
-CONFIGURATION = DescentConfiguration("backprop", batch_size=200, timesteps=2)
+SIZES: dict[str, Any] = {"batch_size": 200, "timesteps": 2}
+CONFIGURATION = SyntheticConfiguration(**SIZES)
 WALK = WalkConfiguration(stddev=0.1, batch_size=200, timesteps=2)
 PROBLEM = TASKS["shifted-sums"].problem({})
 BACKENDS = [resolve_backend("cpu"), resolve_backend("reference")]
@@ -24,7 +28,6 @@ BACKENDS = [resolve_backend("cpu"), resolve_backend("reference")]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "hill-climbing"}, "method must be one of backprop, numerical, synthetic, got 'hill-climbing'"),
         ({"predictor": "deep"}, "predictor must be one of linear, bias, conditioned, got 'deep'"),
         ({"optimizer": "lion"}, "optimizer must be one of sgd, momentum, adam, got 'lion'"),
         ({"schedule": "step"}, "schedule must be one of constant, cosine"),
@@ -49,19 +52,17 @@ def test_the_learning_rate_is_the_effective_one() -> None:
 
 
 def test_what_a_step_costs() -> None:
-    def cost(method: str, n_predictor_weights: int = 0, **changes: Any) -> float:
-        configuration = dataclasses.replace(CONFIGURATION, method=method, **changes)
-        return configuration.evaluations_per_step(1000, n_predictor_weights)
-
-    assert WALK.evaluations_per_step(1000) == 400
-    assert dataclasses.replace(WALK, sides="two").evaluations_per_step(1000) == 400
-    assert cost("backprop") == 600
-    assert cost("backprop", backward_cost=1.5) == 500
-    assert cost("backprop", n_predictor_weights=500) == 600
-    assert cost("numerical") == 2 * 1000 * 200
-    assert cost("synthetic") == 600, "a network of one layer has no predictors"
-    assert cost("synthetic", n_predictor_weights=500) == 600 + 200 * 2 * 0.5
-    assert cost("synthetic", n_predictor_weights=500, backward_cost=0.0) == 200 + 200 * 0.5
+    free, layers = FreeNetwork(3, 2, 5), LayeredNetwork((3, 4, 2))
+    assert (free.n_weights, layers.n_weights) == (77, 26)
+    assert WALK.evaluations_per_step(free) == dataclasses.replace(WALK, sides="two").evaluations_per_step(layers) == 400
+    assert BackpropConfiguration(**SIZES).evaluations_per_step(free) == 600
+    assert BackpropConfiguration(**SIZES, backward_cost=1.5).evaluations_per_step(layers) == 500
+    assert NumericalConfiguration(**SIZES).evaluations_per_step(free) == 2 * 77 * 200
+    assert NumericalConfiguration(**SIZES).evaluations_per_step(layers) == 2 * 26 * 200
+    assert CONFIGURATION.evaluations_per_step(LayeredNetwork((3, 2))) == 600, "one layer has no predictors"
+    assert CONFIGURATION.evaluations_per_step(layers) == 600 + 200 * 2 * 16 / 26
+    conditioned = dataclasses.replace(CONFIGURATION, predictor="conditioned", backward_cost=0.0)
+    assert conditioned.evaluations_per_step(layers) == 200 + 200 * (4 + 2 + 1) * 4 / 26
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=["cpu", "reference"])
@@ -111,10 +112,9 @@ def test_a_layered_walk() -> None:
 @pytest.mark.parametrize("backend", BACKENDS, ids=["cpu", "reference"])
 @pytest.mark.parametrize("method", ["backprop", "numerical"])
 def test_a_backend_trains_by_gradients(backend: Backend, method: str) -> None:
-    configuration = dataclasses.replace(CONFIGURATION, method=method, batch_size=40)
-    options: dict[str, Any] = {"seed": 1, "evaluation_points": 20}
-    assert backend.warm_up(method) >= 0  # type: ignore[arg-type]
-    trainer = backend.make_descent(PROBLEM.network(3), configuration, PROBLEM.data(), **options)
+    configuration = configure(method, batch_size=40, timesteps=2)
+    DESCENTS[method].compile_kernels(float64=backend.name == "reference")
+    trainer = start(backend, PROBLEM.network(3), configuration, PROBLEM.data(), seed=1, evaluation_points=20)
     before = trainer.evaluate().loss
     assert trainer.train(2).steps == trainer.step == 2
     assert trainer.evaluate().loss < before
@@ -126,10 +126,10 @@ def test_a_backend_trains_by_gradients(backend: Backend, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["backprop", "numerical"])
 def test_spreading_a_trial_keeps_its_bits(method: str) -> None:
-    configuration = dataclasses.replace(CONFIGURATION, method=method)
+    configuration = configure(method, **SIZES)
     cpu = dataclasses.replace(BACKENDS[0], workers=2)
     options: dict[str, Any] = {"seed": 1, "evaluation_points": 20}
-    spread, alone = (cpu.make_descent(PROBLEM.network(3), configuration, PROBLEM.data(), **options) for _ in range(2))
+    spread, alone = (start(cpu, PROBLEM.network(3), configuration, PROBLEM.data(), **options) for _ in range(2))
     spread.train(2)
     assert cpu.spread(spread) > 0
     spread.train(2)
@@ -140,10 +140,8 @@ def test_spreading_a_trial_keeps_its_bits(method: str) -> None:
 
 
 def test_a_trial_on_matrix_products_is_not_spread() -> None:
-    layers = LayeredNetwork((3, 2))
     problem = TASKS["addition"].problem({"bits": 2, "form": "static"})
     layers = LayeredNetwork((problem.n_input, problem.n_output))
-    configuration = dataclasses.replace(CONFIGURATION, timesteps=1)
-    options: dict[str, Any] = {"seed": 1, "evaluation_points": 4, "layers": layers}
-    trainer = BACKENDS[0].make_descent(layers.free_network, configuration, problem.data(), **options)
+    configuration = configure("backprop", batch_size=200, timesteps=1)
+    trainer = start(BACKENDS[0], layers, configuration, problem.data(), seed=1, evaluation_points=4)
     assert dataclasses.replace(BACKENDS[0], workers=2).spread(trainer) == 0

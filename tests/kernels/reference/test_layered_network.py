@@ -13,6 +13,7 @@ from tolerance import EPS, assert_close
 from freewalk.kernels.cpu.trial import run_on_arrays
 from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.model.noise import initial_weights
+from freewalk.kernels.model.synthetic import n_predictor_weights
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.layered_pass import forward_layers, make_parameters, outputs_of, set_parameters
 
@@ -105,9 +106,9 @@ def test_a_single_layer_has_no_hidden_neurons() -> None:
 
 def test_predictors_are_counted() -> None:
     network = LayeredNetwork((16, 64, 32, 8))
-    assert network.n_predictor_weights("linear") == 64 * 64 + 32 * 32
-    assert network.n_predictor_weights("bias") == 65 * 64 + 33 * 32
-    assert network.n_predictor_weights("conditioned") == (64 + 8 + 1) * 64 + (32 + 8 + 1) * 32
+    assert n_predictor_weights("linear", network) == 64 * 64 + 32 * 32
+    assert n_predictor_weights("bias", network) == 65 * 64 + 33 * 32
+    assert n_predictor_weights("conditioned", network) == (64 + 8 + 1) * 64 + (32 + 8 + 1) * 32
 
 
 @pytest.mark.parametrize(("text", "widths"), [("2-1", (2, 1)), ("24-128-64-12", (24, 128, 64, 12))])

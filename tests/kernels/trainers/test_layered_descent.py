@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from descents import configure, start
 from numpy.typing import NDArray
 from tolerance import assert_close, largest_difference
 
@@ -17,8 +18,9 @@ from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, Trainer
-from freewalk.kernels.trainers.layered_descent import LayeredDescent
-from freewalk.kernels.trainers.reference_descent import ReferenceDescent
+from freewalk.kernels.trainers.backprop import LayeredBackprop, ReferenceBackprop
+from freewalk.kernels.trainers.numerical import LayeredNumerical
+from freewalk.kernels.trainers.synthetic import LayeredSynthetic
 from freewalk.tasks.registry import TASKS
 
 ADDITION = TASKS["addition"].problem({"bits": 4, "form": "static"})
@@ -27,15 +29,14 @@ CPU, REFERENCE = resolve_backend("cpu"), resolve_backend("reference")
 
 
 def _configuration(method: str, **changes: Any) -> DescentConfiguration:
-    base = DescentConfiguration(method, batch_size=33, timesteps=3, learning_rate=0.5)  # type: ignore[arg-type]
-    return dataclasses.replace(base, **changes)
+    return configure(method, **{"batch_size": 33, "timesteps": 3, "learning_rate": 0.5} | changes)
 
 
 def _trainer(
     backend: Backend, configuration: DescentConfiguration, layers: LayeredNetwork = LAYERS, **options: Any
 ) -> Trainer:
     options = {"seed": 4, "evaluation_points": 40} | options
-    return backend.make_descent(layers.free_network, configuration, ADDITION.data(), layers=layers, **options)
+    return start(backend, layers, configuration, ADDITION.data(), **options)
 
 
 OPTIMIZERS: list[dict[str, Any]] = [
@@ -52,7 +53,7 @@ def test_steps_are_those_of_the_masked_free_network(backend: Backend, method: st
     """The judge runs the free network through all timesteps, with its exact gradient."""
     steps = 10 if method == "backprop" or backend is CPU else 2
     layered = _trainer(backend, _configuration(method, **optimizer))
-    judge = ReferenceDescent(
+    judge = ReferenceBackprop(
         LAYERS.free_network,
         _configuration("backprop", **optimizer),
         ADDITION.data(),
@@ -80,9 +81,10 @@ def test_each_method_has_its_class() -> None:
     free = dataclasses.replace(LAYERS.free_network, n_hidden=3)
     options: dict[str, Any] = {"seed": 0, "evaluation_points": 4}
     assert isinstance(_trainer(CPU, _configuration("numerical")), CpuNumerical)
-    assert isinstance(_trainer(REFERENCE, _configuration("numerical")), LayeredDescent)
-    assert isinstance(_trainer(CPU, _configuration("synthetic")), LayeredDescent)
-    assert isinstance(REFERENCE.make_descent(free, _configuration("backprop"), data, **options), ReferenceDescent)
+    assert isinstance(_trainer(REFERENCE, _configuration("numerical")), LayeredNumerical)
+    assert isinstance(_trainer(CPU, _configuration("backprop")), LayeredBackprop)
+    assert isinstance(_trainer(CPU, _configuration("synthetic")), LayeredSynthetic)
+    assert isinstance(start(REFERENCE, free, _configuration("backprop"), data, **options), ReferenceBackprop)
 
 
 def _softmax_layers() -> LayeredNetwork:
@@ -93,7 +95,7 @@ def test_softmax_cross_entropy_and_tanh() -> None:
     layers = _softmax_layers()
     layered = _trainer(REFERENCE, _configuration("backprop"), layers)
     options: dict[str, Any] = {"mask": layers.mask, "initial": layers.initial_weights(4)}
-    judge = ReferenceDescent(
+    judge = ReferenceBackprop(
         layers.free_network, _configuration("backprop"), ADDITION.data(), seed=4, evaluation_points=40, **options
     )
     assert layered.train(5).loss == pytest.approx(judge.train(5).loss, rel=1e-12)
@@ -141,18 +143,12 @@ def test_what_does_not_fit_is_refused(method: str) -> None:
         _trainer(CPU, _configuration(method), initial=ones.T)
     with pytest.raises(ValueError, match="timesteps must be the depth of the layered network, 3, got 2"):
         _trainer(CPU, _configuration(method, timesteps=2))
-    with pytest.raises(ValueError, match="is not a part of"):
-        CPU.make_descent(
-            FreeNetwork(8, 4, 15), _configuration(method), Data(0), seed=0, evaluation_points=1, layers=LAYERS
-        )
 
 
 def test_synthetic_gradients_need_layers() -> None:
     for backend in (CPU, REFERENCE):
-        with pytest.raises(ValueError, match="synthetic gradients need a layered network"):
-            backend.make_descent(
-                FreeNetwork(8, 4, 15), _configuration("synthetic"), Data(0), seed=0, evaluation_points=1
-            )
+        with pytest.raises(ValueError, match="synthetic learns layered networks only: give the widths"):
+            start(backend, FreeNetwork(8, 4, 15), _configuration("synthetic"), Data(0), seed=0, evaluation_points=1)
 
 
 @pytest.mark.parametrize("method", ["backprop", "synthetic"])
@@ -195,7 +191,7 @@ def test_the_steps_of_synthetic_gradients(predictor: str) -> None:
     rate, predictor_rate = 0.5, 0.3
     configuration = _configuration("synthetic", predictor=predictor, predictor_learning_rate=predictor_rate)
     trainer = _trainer(REFERENCE, configuration)
-    assert isinstance(trainer, LayeredDescent)
+    assert isinstance(trainer, LayeredSynthetic)
     (w1, w2, w3), (b1, b2, b3) = LAYERS.split(trainer.weights)
     extra = {"linear": 0, "bias": 1, "conditioned": 5}[predictor]
     s1, s2 = np.zeros((10 + extra, 10)), np.zeros((6 + extra, 6))
@@ -237,7 +233,7 @@ def test_a_predictor_comes_near_the_gradient_that_arrives() -> None:
         "synthetic", predictor="conditioned", learning_rate=1e-9, predictor_learning_rate=0.2, batch_size=200
     )
     trainer = _trainer(REFERENCE, configuration)
-    assert isinstance(trainer, LayeredDescent)
+    assert isinstance(trainer, LayeredSynthetic)
     trainer.train(1000)
     x, y = trainer._batch()
     (w1, w2, w3), (b1, b2, b3) = LAYERS.split(trainer.weights)
@@ -251,13 +247,11 @@ def test_a_predictor_comes_near_the_gradient_that_arrives() -> None:
 # What they learn ------------------------------------------------------------------------------------
 
 
-def _learn(widths: tuple[int, ...], bits: int, pairs: int, steps: int, **options: Any) -> Any:
+def _learn(method: str, widths: tuple[int, ...], bits: int, pairs: int, steps: int, **options: Any) -> Any:
     problem = TASKS["addition"].problem({"bits": bits, "form": "static", "pairs": pairs})
     layers = LayeredNetwork(widths)
-    configuration = DescentConfiguration(timesteps=layers.depth, batch_size=10, **options)
-    trainer = CPU.make_descent(
-        layers.free_network, configuration, problem.data(), seed=0, evaluation_points=pairs, layers=layers
-    )
+    configuration = configure(method, timesteps=layers.depth, batch_size=10, **options)
+    trainer = start(CPU, layers, configuration, problem.data(), seed=0, evaluation_points=pairs)
     trainer.train(steps)
     return trainer.evaluate()
 
@@ -265,7 +259,7 @@ def _learn(widths: tuple[int, ...], bits: int, pairs: int, steps: int, **options
 @pytest.mark.slow
 def test_backprop_learns_to_add_twelve_bits() -> None:
     """250 of the 1,000 passes in which the original program reached 99.7 % of the bits and 96 % of the rows."""
-    measured = _learn((24, 128, 64, 12), 12, 1000, 25_000, method="backprop", optimizer="momentum", learning_rate=0.1)
+    measured = _learn("backprop", (24, 128, 64, 12), 12, 1000, 25_000, optimizer="momentum", learning_rate=0.1)
     assert measured.bit_accuracy >= 0.995
     assert measured.row_accuracy >= 0.95
 
@@ -274,6 +268,6 @@ def test_backprop_learns_to_add_twelve_bits() -> None:
 def test_conditioned_synthetic_gradients_learn_to_add_eight_bits() -> None:
     """800 passes over the pairs; the original program reached 67.6 % of the bits in 100,000."""
     options: dict[str, Any] = {"predictor": "conditioned", "optimizer": "momentum", "learning_rate": 0.1}
-    measured = _learn((16, 64, 32, 8), 8, 100, 8_000, method="synthetic", predictor_learning_rate=0.05, **options)
+    measured = _learn("synthetic", (16, 64, 32, 8), 8, 100, 8_000, predictor_learning_rate=0.05, **options)
     assert measured.bit_accuracy >= 0.99
     assert measured.row_accuracy >= 0.95

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from descents import configure, start
 from numpy.typing import NDArray
 
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.cpu.trial import CpuWalk
-from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.walk import State, Trainer, WalkConfiguration
 from freewalk.tasks.registry import TASKS
@@ -34,13 +33,13 @@ def walk(backend: Backend, *, hidden: int = 4, mask: NDArray[np.bool_] | None = 
 
 
 def descent(backend: Backend, method: str, *, hidden: int = 4, **changes: Any) -> Trainer:
-    configuration = replace(DescentConfiguration(method, batch_size=40, timesteps=3), **changes)  # type: ignore[arg-type]
-    return backend.make_descent(SUMS.network(hidden), configuration, SUMS.data(), **OPTIONS)
+    configuration = configure(method, batch_size=40, timesteps=3, **changes)
+    return start(backend, SUMS.network(hidden), configuration, SUMS.data(), **OPTIONS)
 
 
 def layered(backend: Backend, method: str, *, layers: LayeredNetwork = LAYERS, **changes: Any) -> Trainer:
-    configuration = replace(DescentConfiguration(method, batch_size=40, timesteps=layers.depth), **changes)  # type: ignore[arg-type]
-    return backend.make_descent(layers.free_network, configuration, ADDITION.data(), layers=layers, **OPTIONS)
+    configuration = configure(method, batch_size=40, timesteps=layers.depth, **changes)
+    return start(backend, layers, configuration, ADDITION.data(), **OPTIONS)
 
 
 def stored(state: Mapping[str, NDArray[Any]]) -> State:
