@@ -33,7 +33,7 @@ _DEFAULTS = {"batch_size": "16"}
     "--samples",
     type=click.IntRange(min=2),
     default=500,
-    help="Steps that the estimates of walk and synthetic come from, and the direction of a method of your own.",
+    help="Steps that estimates of inexact gradients come from, and the direction of a method of your own.",
 )
 @option("--backend", metavar="NAME", default="auto", help="Backend whose training steps to check.")
 @plugin_option

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import click
@@ -18,7 +20,7 @@ from freewalk.harness.commands.options import (
     without_overridden,
 )
 
-EPILOG = """\b
+_EPILOG = """\b
 --grid takes, once or several times:
   key=v1,v2               values
   key=range(a,b,s)        a, a+s, ... below b
@@ -31,17 +33,33 @@ EPILOG = """\b
   a TOML file             as the sweep.toml that every sweep leaves
 
 \b
-Keys: task, method, architecture, hidden, timesteps, activation, output, leak,
-init_scale, batch_size, stddev, update, optimizer, learning_rate, momentum,
-schedule, sides, rank, directions, noise, generator, datapoints, share_data,
-shaping, backward_cost, predictor, predictor_learning_rate, bits, form, pairs,
-length, delay, counted, source.
-Methods: walk, backprop, numerical, synthetic.
+{keys}
+{methods}
 
 \b
 Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted.
 The same command again runs what is left, one with more seeds or values adds them.
 """
+
+
+def epilog() -> str:
+    """Return what follows the options: what a grid takes, by the names of parameters and methods."""
+    from freewalk.harness.methods.registered import METHODS
+    from freewalk.harness.parameters.parameters import AXIS_KEYS
+
+    def listed(what: str, names: Iterable[str]) -> str:
+        return fill(f"{what}: {', '.join(names)}.", 78, break_on_hyphens=False)
+
+    return _EPILOG.format(keys=listed("Keys", AXIS_KEYS), methods=listed("Methods", METHODS))
+
+
+class _Command(click.Command):
+    """A command whose epilog is made when it is asked for."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the epilog."""
+        self.epilog = epilog()
+        super().format_epilog(ctx, formatter)
 
 
 class _Spec(click.types.StringParamType):
@@ -58,7 +76,7 @@ def _asked(seeds: str | None) -> str | None:
     return seeds
 
 
-@click.command("sweep", epilog=EPILOG)
+@click.command("sweep", cls=_Command)
 @option("--grid", type=_Spec(), multiple=True, metavar="SPEC", help="What to vary; see below.")
 @option("--task", "tasks", multiple=True, metavar="NAME", help="Task; repeatable.")
 @option("--method", "methods", multiple=True, metavar="NAME", help="Method; repeatable.")

@@ -117,7 +117,7 @@ class Method(ABC):
     """What a step takes for the gradient, and so how gradcheck judges it."""
     tolerances: tuple[float, float] = (1e-6, 1e-3)
     """Relative errors of a step's gradient that are rounding, in float64 and in float32."""
-    plain: Mapping[str, str] = {"optimizer": "sgd", "schedule": "constant"}
+    plain: Mapping[str, Scalar] = {"optimizer": "sgd", "schedule": "constant"}
     """Fields of its configuration with which a step is the learning rate times the gradient."""
     checked_with: Mapping[str, Scalar] = {}
     """Parameters with which the ladder checks a step."""

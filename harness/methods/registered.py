@@ -2,12 +2,26 @@
 
 from freewalk.harness.base.errors import ALSO_CALLED
 from freewalk.harness.methods.backprop import BACKPROP
+from freewalk.harness.methods.direct_feedback_alignment import DIRECT_FEEDBACK_ALIGNMENT
+from freewalk.harness.methods.feedback_alignment import FEEDBACK_ALIGNMENT
+from freewalk.harness.methods.kolen_pollack import KOLEN_POLLACK
 from freewalk.harness.methods.method import Method
 from freewalk.harness.methods.numerical import NUMERICAL
+from freewalk.harness.methods.sign_symmetry import SIGN_SYMMETRY
 from freewalk.harness.methods.synthetic import SYNTHETIC
 from freewalk.harness.methods.walk import WALK
 
-METHODS: dict[str, Method] = {method.name: method for method in (WALK, BACKPROP, NUMERICAL, SYNTHETIC)}
+_BUILT_IN = (
+    WALK,
+    BACKPROP,
+    NUMERICAL,
+    SYNTHETIC,
+    FEEDBACK_ALIGNMENT,
+    DIRECT_FEEDBACK_ALIGNMENT,
+    SIGN_SYMMETRY,
+    KOLEN_POLLACK,
+)
+METHODS: dict[str, Method] = {method.name: method for method in _BUILT_IN}
 """Every method, in the order in which it is shown; `freewalk.harness.parameters.parameters.add_method` adds to it."""
 
 BUILT_IN: tuple[str, ...] = tuple(METHODS)

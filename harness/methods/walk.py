@@ -87,7 +87,7 @@ class Walk(Method):
     runs_on_gpus = True
     draws_noise = True
     gradient = "estimated"
-    plain: Mapping[str, str] = {**Method.plain, "update": "normalised"}
+    plain: Mapping[str, Scalar] = {**Method.plain, "update": "normalised"}
     checked_with: Mapping[str, Scalar] = {"stddev": 0.01, "update": "raw", "sides": "two"}
     recipes: Mapping[str, Recipe] = {
         "and": Recipe(2000, _BITS),

@@ -44,6 +44,7 @@ class Stream(IntEnum):
     EVALUATION_DATA = 3
     FACTORS = 4
     ORTHOGONAL = 5
+    FEEDBACK = 6
 
 
 def seed_words(seed: int) -> tuple[int, int]:
@@ -277,13 +278,18 @@ def unit_perturbations(
     return np.swapaxes(NOISES[noise].from_words(flat)[..., :n_from], 1, 2)
 
 
-def initial_uniforms(n_from: int, n_to: int, seed: int) -> NDArray[np.float64]:
-    """Return (n_from, n_to) numbers uniform in [-1, 1), one for each position of a weight matrix."""
+def uniforms(n_from: int, n_to: int, seed: int, stream: Stream, *, step: int = 0, item: int = 0) -> NDArray[np.float64]:
+    """Return (n_from, n_to) numbers uniform in [-1, 1), one for each position of the matrix of an item at a step."""
     per_column = -(-n_from // 4)  # a word a row
     blocks = np.arange(n_to * per_column).reshape(n_to, per_column)
-    words = philox(counters(blocks, 0, 0, Stream.INITIAL_WEIGHTS), seed).reshape(n_to, -1)
+    words = philox(counters(blocks, item, step, stream), seed).reshape(n_to, -1)
     columns = 2.0 * uniform_from_words(words) - 1.0
     return columns[:, :n_from].T.copy()
+
+
+def initial_uniforms(n_from: int, n_to: int, seed: int) -> NDArray[np.float64]:
+    """Return (n_from, n_to) numbers uniform in [-1, 1), one for each position of a weight matrix."""
+    return uniforms(n_from, n_to, seed, Stream.INITIAL_WEIGHTS)
 
 
 def initial_weights(n_from: int, n_to: int, seed: int) -> NDArray[np.float64]:

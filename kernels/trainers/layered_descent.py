@@ -145,9 +145,13 @@ class LayeredDescent(LayeredTrainer):
     def _take_step(self) -> float:
         loss = self._find_gradient(*self._batch())
         if math.isfinite(loss):
-            self._master.flat[:] -= self._optimizer.change(self._gradient.flat.astype(np.float64), self.step)
-            self._used.flat[:] = self._master.flat
+            self._move(self._optimizer.change(self._gradient.flat.astype(np.float64), self.step))
         return loss
+
+    def _move(self, change: Array) -> None:
+        """Subtract a change, (P,), from the weights."""
+        self._master.flat[:] -= change
+        self._used.flat[:] = self._master.flat
 
     @abstractmethod
     def _find_gradient(self, x: Array, y: Array) -> float:

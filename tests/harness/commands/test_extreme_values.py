@@ -122,7 +122,8 @@ def test_memory_that_is_not_given_is_one_line(refused: Callable[..., str], monke
 )
 def test_a_dry_run_takes_no_enormous_step(plan: Callable[..., Plan], method: str, spec: str) -> None:
     cpu = resolve_backend("cpu")
-    resolve_problem("xor", method, {}).warm_up(cpu)
+    (small,) = plan(tasks=["xor"], methods=[method], seeds=[0]).trials
+    resolve_problem("xor", method, small.cell.parameters).warm_up(cpu)
     trials = plan(spec, tasks=["xor"], methods=[method], seeds=[0]).trials
     start = time.process_time()
     found = estimate(trials, Budget(epochs=1, steps_per_epoch=100, evaluation_points=16), cpu)

@@ -4,11 +4,12 @@ import importlib
 import re
 from pathlib import Path
 
+import click
 import pytest
 from rows_of_keys import parameter_rows, task_rows
 
 from freewalk.harness import cli
-from freewalk.harness.commands import sweep
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.parameters.presets import preset_names
 
@@ -43,6 +44,6 @@ def test_presets_and_keys_are_named() -> None:
     for preset in preset_names():
         assert f"`{preset}`" in README
         assert f"`{preset}`" in SWEEPS
-    assert sweep.EPILOG.replace("\n", " ").count(", ") >= len(PARAMETERS)
-    for key in PARAMETERS:
-        assert re.search(rf"\b{key}\b", sweep.EPILOG), f"{key} is missing in harness sweep --help"
+    shown = COMMANDS["sweep"].get_help(click.Context(COMMANDS["sweep"]))
+    for key in (*PARAMETERS, *METHODS):
+        assert re.search(rf"\b{key}\b", shown), f"{key} is missing in harness sweep --help"

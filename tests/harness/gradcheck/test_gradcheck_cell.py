@@ -11,7 +11,7 @@ from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.reference import reference
-from freewalk.kernels.trainers import reference_descent, reference_walk
+from freewalk.kernels.trainers import backprop, reference_walk
 
 CPU, REFERENCE = resolve_backend("cpu"), resolve_backend("reference")
 
@@ -90,8 +90,8 @@ def test_a_wrong_exact_gradient_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_wrong_step_is_named_though_the_exact_gradient_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = reference_descent.loss_gradient
-    monkeypatch.setattr(reference_descent, "loss_gradient", lambda *a: (right(*a)[0], right(*a)[1] / 16))
+    right = backprop.loss_gradient
+    monkeypatch.setattr(backprop, "loss_gradient", lambda *a: (right(*a)[0], right(*a)[1] / 16))
     found = check_cell(resolve("backprop", **FREE), REFERENCE, seed=0, samples=2)
     assert found.exact.passed
     assert found.stepped is not None
@@ -102,8 +102,8 @@ def test_a_wrong_step_is_named_though_the_exact_gradient_is_right(monkeypatch: p
 
 
 def test_float64_is_judged_more_strictly_than_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = reference_descent.loss_gradient
-    monkeypatch.setattr(reference_descent, "loss_gradient", lambda *a: (right(*a)[0], right(*a)[1] * (1 + 1e-5)))
+    right = backprop.loss_gradient
+    monkeypatch.setattr(backprop, "loss_gradient", lambda *a: (right(*a)[0], right(*a)[1] * (1 + 1e-5)))
     assert not check_cell(resolve("backprop", **FREE), REFERENCE, seed=0, samples=2).passed
 
 

@@ -16,7 +16,7 @@ from freewalk.harness.methods import problem
 from freewalk.harness.methods.method import Recipe
 from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.backend import resolve_backend
-from freewalk.kernels.trainers import reference_descent
+from freewalk.kernels.trainers import backprop
 
 Harness = Callable[..., Any]
 Refused = Callable[..., str]
@@ -73,7 +73,7 @@ def test_the_digits_of_scikit_learn() -> None:
 
 
 def wrong(factor: float) -> Callable[..., Any]:
-    right = reference_descent.loss_gradient
+    right = backprop.loss_gradient
 
     def gradient(*arguments: Any) -> Any:
         loss, found = right(*arguments)
@@ -110,15 +110,13 @@ def test_a_gradient_that_is_wrong_only_below_a_hidden_layer_stops_there(monkeypa
 
 def test_a_wrong_step_stops_at_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Layered networks of the reference backend take their steps by their own passes: spoil what a step takes."""
-    from freewalk.kernels.trainers import layered_descent
-
-    right = layered_descent.write_gradient
+    right = backprop.write_gradient
 
     def spoilt(gradient: Any, *rest: Any) -> Any:
         right(gradient, *rest)
         gradient.flat[:] *= 0.25
 
-    monkeypatch.setattr(layered_descent, "write_gradient", spoilt)
+    monkeypatch.setattr(backprop, "write_gradient", spoilt)
     results = climbed("backprop")
     assert [result.name for result in results] == NAMES[:3]
     assert "in a training step: the whole gradient: a constant factor of 0.25" in results[-1].advice

@@ -54,7 +54,10 @@ DEFAULTS = {
 
 
 def test_the_parameters_and_their_defaults() -> None:
-    assert {name: parameter.field.default for name, parameter in PARAMETERS.items()} == DEFAULTS
+    defaults = {name: parameter.field.default for name, parameter in PARAMETERS.items()}
+    assert {name: defaults[name] for name in DEFAULTS} == DEFAULTS
+    later = {parameter.group for name, parameter in PARAMETERS.items() if name not in DEFAULTS}
+    assert later <= {"method"}, "what other methods have of their own stands in their files"
     assert METHODS["walk"].learning_rates == {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
     assert all({*method.learning_rates} == {"sgd", "momentum", "adam"} for method in METHODS.values())
     assert tuple(AXIS_KEYS)[:2] == ("task", "method")
@@ -107,7 +110,8 @@ def test_methods_use_the_common_parameters_and_their_own() -> None:
     assert uses("stddev", "walk")
     assert not uses("stddev", "anything")
     assert [method for method in METHODS if uses("optimizer", method)] == [*METHODS]
-    assert PARAMETERS["backward_cost"].methods == ("backprop", "synthetic")
+    assert {"backprop", "synthetic"} <= {*PARAMETERS["backward_cost"].methods}
+    assert not {"walk", "numerical"} & {*PARAMETERS["backward_cost"].methods}
     assert PARAMETERS["predictor"].methods == ("synthetic",)
     assert PARAMETERS["stddev"].methods == PARAMETERS["update"].methods == ("walk",)
 

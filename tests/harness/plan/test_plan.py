@@ -49,7 +49,7 @@ class FakeRegistry(BuiltInRegistry):
 
 
 REGISTRY = FakeRegistry()
-GRADIENT_ONLY = {"backward_cost": None, "predictor": None, "predictor_learning_rate": None}
+GRADIENT_ONLY = {name: None for name, one in PARAMETERS.items() if one.group == "method" and "walk" not in one.methods}
 
 
 def plan(*specs: str, **options: object) -> Plan:

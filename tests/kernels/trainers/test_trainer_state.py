@@ -102,6 +102,23 @@ def test_layered_networks_resume(backend: str, schedule: str, method: str, optim
     assert_resumes(lambda: layered(BACKENDS[backend], method, optimizer=optimizer, **SCHEDULES[schedule]), *steps)
 
 
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("feedback-alignment", {}),
+        ("direct-feedback-alignment", {}),
+        ("sign-symmetry", {"magnitudes": "fixed"}),
+        ("sign-symmetry", {"magnitudes": "batchwise"}),
+        ("kolen-pollack", {"weight_decay": 0.01}),
+    ],
+)
+def test_rules_with_feedback_resume(method: str, changes: dict[str, Any]) -> None:
+    assert_resumes(lambda: layered(BACKENDS["cpu"], method, optimizer="adam", **changes), 4, 3)
+    kept = {"feedback_0", "feedback_1"} if method == "kolen-pollack" else set()
+    names = {name for name in layered(BACKENDS["cpu"], method).state() if "feedback" in name}
+    assert names == kept, "what the seed gives again is not stored"
+
+
 @pytest.mark.parametrize("predictor", ["linear", "bias", "conditioned"])
 def test_every_predictor_resumes(predictor: str) -> None:
     assert_resumes(lambda: layered(BACKENDS["cpu"], "synthetic", predictor=predictor), 4, 3)
