@@ -44,6 +44,8 @@ class Stream(IntEnum):
     EVALUATION_DATA = 3
     FACTORS = 4
     ORTHOGONAL = 5
+    SIGNS = 16
+    FEEDBACK = 17
 
 
 def seed_words(seed: int) -> tuple[int, int]:
