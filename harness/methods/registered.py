@@ -4,10 +4,15 @@ from freewalk.harness.base.errors import ALSO_CALLED
 from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.methods.method import Method
 from freewalk.harness.methods.numerical import NUMERICAL
+from freewalk.harness.methods.rflo import RFLO
+from freewalk.harness.methods.rtrl import RTRL
 from freewalk.harness.methods.synthetic import SYNTHETIC
+from freewalk.harness.methods.uoro import UORO
 from freewalk.harness.methods.walk import WALK
 
-METHODS: dict[str, Method] = {method.name: method for method in (WALK, BACKPROP, NUMERICAL, SYNTHETIC)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (WALK, BACKPROP, NUMERICAL, SYNTHETIC, RTRL, RFLO, UORO)
+}
 """Every method, in the order in which it is shown; `freewalk.harness.parameters.parameters.add_method` adds to it."""
 
 BUILT_IN: tuple[str, ...] = tuple(METHODS)

@@ -65,13 +65,6 @@ def make_carried(shape: Shape, kind: int, workers: int) -> Carried:
     )
 
 
-def bytes_of_carried(kind: int, n_from: int, n_to: int) -> int:
-    """Return the memory of one thread, in bytes."""
-    n_rows, vectors = -(-n_from // 4) * 4, -(-n_to // BLOCK) * BLOCK
-    each = vectors if kind == RTRL else 1
-    return (n_to * n_rows * each + (n_rows * vectors if kind == RTRL else vectors) + 4 * vectors) * LANES * 4
-
-
 @inline_function
 def row_of_carried(carried: Carried, worker: int) -> Carried:
     """Return one worker's arrays."""
@@ -174,9 +167,7 @@ def add_gradient(
 
 
 @inline_function
-def _write_slopes(
-    shape: Shape, rows: Rows, memory: Memory, carried: Carried, t: int, group: int, groups: int
-) -> None:
+def _write_slopes(shape: Shape, rows: Rows, memory: Memory, carried: Carried, t: int, group: int, groups: int) -> None:
     """Write s of a timestep: the derivatives of activations by their own weighted sums."""
     n = shape.n_output
     after = (((t + 1) * groups + group) * rows.entering + shape.n_input + 1) * LANES

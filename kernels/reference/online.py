@@ -120,7 +120,7 @@ class Uoro(Carried):
     def __init__(self, network: FreeNetwork, weights: Array, batch_size: int, signs: Array) -> None:
         super().__init__(network, weights, batch_size)
         self.signs = signs
-        """n, (T - 1, B, n_to)."""
+        """n, (T, B, n_to)."""
         self.timestep = 0
         self.neurons, self.weights = np.zeros((batch_size, network.n_to)), np.zeros(self.shape)
 
@@ -191,11 +191,11 @@ def random_feedback(network: FreeNetwork, seed: int) -> Array:
 
 
 def uoro_signs(network: FreeNetwork, timesteps: int, *, seed: int, step: int, datapoints: NDArray[np.integer]) -> Array:
-    """Return the signs of some datapoints at one step, (timesteps - 1, n, n_to): a bit each, 128 neurons a block."""
+    """Return the signs of some datapoints at one step, (timesteps, n, n_to): a bit each, 128 neurons a block."""
     per_timestep = -(-network.n_to // 128)
-    blocks = np.arange((timesteps - 1) * per_timestep).reshape(-1, 1, per_timestep)
+    blocks = np.arange(timesteps * per_timestep).reshape(-1, 1, per_timestep)
     words = philox(counters(blocks, datapoints[None, :, None], step, Stream.SIGNS), seed)
-    signs = sign_from_words(words.reshape(timesteps - 1, len(datapoints), per_timestep * 4))
+    signs = sign_from_words(words.reshape(timesteps, len(datapoints), per_timestep * 4))
     return signs[..., : network.n_to]
 
 

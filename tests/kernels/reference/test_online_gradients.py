@@ -116,7 +116,7 @@ def test_uoro_is_the_gradient_in_its_mean(name: str) -> None:
 def test_signs_are_those_of_their_address() -> None:
     network = FreeNetwork(1, 1, 139)
     signs = uoro_signs(network, 4, seed=2, step=6, datapoints=np.arange(5))
-    assert signs.shape == (3, 5, 140)
+    assert signs.shape == (4, 5, 140)
     assert set(np.unique(signs)) == {-1.0, 1.0}
     np.testing.assert_array_equal(signs[:, 3:], uoro_signs(network, 4, seed=2, step=6, datapoints=np.array([3, 4])))
     for other in ({"seed": 3, "step": 6}, {"seed": 2, "step": 7}):
