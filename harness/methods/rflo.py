@@ -45,8 +45,8 @@ class Rflo(OnlineMethod):
         cost="B (2 + 2 r), r the share of timesteps at which outputs are read: a pass, a multiply-add for each trace, "
         "and where outputs are read one for its credit, and no more than one for the rest",
         deviations="outputs are neurons of the layer, one timestep behind those they read, so errors meet the traces "
-        "of the timestep before; weights move at the end of a sequence; random feedback is uniform, of the same variance; "
-        "an output neuron learns from its own error, and with symmetric feedback from what it sends on as well",
+        "of the timestep before; weights move at the end of a sequence; random feedback is uniform, with the same "
+        "variance; output neurons learn from their own error, with symmetric feedback from what they send on as well",
         held_by="tests/kernels/cpu/test_cpu_online.py",
     )
 

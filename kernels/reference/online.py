@@ -122,6 +122,8 @@ class Uoro(Carried):
         self.signs = signs
         """n, (T, B, n_to)."""
         self.timestep = 0
+        self.rho_0 = np.ones(batch_size)
+        """Of the last timestep."""
         self.neurons, self.weights = np.zeros((batch_size, network.n_to)), np.zeros(self.shape)
 
     def credit(self, deltas: Array) -> Array:
@@ -135,7 +137,7 @@ class Uoro(Carried):
         signs = self.signs[self.timestep]
         through = self.keep * self.neurons + slopes * (self.neurons @ self.among)
         immediate = entering[:, :, None] * (signs * slopes)[:, None, :]
-        rho_0 = np.sqrt(_norms(self.weights) / (_norms(through) + EPSILON)) + EPSILON
+        rho_0 = self.rho_0 = np.sqrt(_norms(self.weights) / (_norms(through) + EPSILON)) + EPSILON
         rho_1 = np.sqrt(_norms(immediate) / (_norms(signs) + EPSILON)) + EPSILON
         self.neurons = rho_0[:, None] * through + rho_1[:, None] * signs
         self.weights = self.weights / rho_0[:, None, None] + immediate / rho_1[:, None, None]
