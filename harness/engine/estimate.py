@@ -100,8 +100,8 @@ def memory_mb(cell: Cell, backend: BackendName = "cpu") -> float:
     """Return the memory of one trial of a cell on a backend, in MB.
 
     Noise of a tile, partial sums, and what a backward pass has to know of every timestep, whatever the batch size; but
-    where a step takes matrix products, activations of the whole batch; of perturbations of low rank, factors; and NumPy
-    holds a matrix of weights for each pair of a perturbation and a datapoint.
+    where a step takes matrix products, activations of the whole batch; of perturbations of low rank, factors; what some
+    methods carry forward in time; and NumPy holds a matrix of weights for each pair of a perturbation and a datapoint.
     """
     problem = resolve_problem(cell.task, cell.method, cell.parameters)
     network, configuration = problem.network, problem.configuration
@@ -113,7 +113,8 @@ def memory_mb(cell: Cell, backend: BackendName = "cpu") -> float:
     through_time = problem.timesteps * (network.n_from + network.n_to) * LANES * 4 * problem.method.keeps_timesteps
     if problem.method.draws_noise and getattr(configuration, "rank", None) is not None:
         return _bytes_of_low_rank(problem) / 1e6
-    return (most_bytes(network, problem.timesteps) + through_time) / 1e6
+    carried = problem.method.bytes_carried(problem, float64=backend == "reference")
+    return (most_bytes(network, problem.timesteps) + through_time + carried) / 1e6
 
 
 def _bytes_of_low_rank(problem: ResolvedProblem) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.ladder.rung import Attempt, Setting, Skip
 from freewalk.harness.ladder.tasks import checked_values, learn, learn_problem
-from freewalk.harness.methods.method import Recipe
+from freewalk.harness.methods.method import FREE, Recipe
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.model.layered import LayeredNetwork
@@ -47,11 +47,13 @@ def seven_segments() -> Task:
 
 def segments_problem(method: str, recipe: Recipe) -> ResolvedProblem:
     """Return what is trained on seven-segment digits."""
-    task, layers = seven_segments(), SEGMENTS_NETWORK
-    configuration = METHODS[method].configure(
-        checked_values(recipe.options), timesteps=layers.depth, steps=recipe.steps
-    )
-    return ResolvedProblem(task, task.problem({}), METHODS[method], layers.free_network, layers, configuration)
+    task, layers, own = seven_segments(), SEGMENTS_NETWORK, METHODS[method]
+    problem = task.problem({})
+    configuration = own.configure(checked_values(recipe.options), timesteps=layers.depth, steps=recipe.steps)
+    if own.networks == FREE:
+        network = problem.network(sum(layers.widths[1:-1]))
+        return ResolvedProblem(task, problem, own, network, None, configuration)
+    return ResolvedProblem(task, problem, own, layers.free_network, layers, configuration)
 
 
 def learn_segments(setting: Setting, recipe: Recipe) -> Attempt:

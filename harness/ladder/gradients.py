@@ -8,7 +8,7 @@ from freewalk.harness.base.text import counted
 from freewalk.harness.gradcheck.cell import CellCheck, batch_of, check_cell, exact_gradient, judge_gradient, layers_of
 from freewalk.harness.gradcheck.report import Report
 from freewalk.harness.ladder.rung import Attempt, Setting
-from freewalk.harness.ladder.tasks import checked_values
+from freewalk.harness.ladder.tasks import checked_values, options_of
 from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.methods.registered import METHODS
@@ -40,8 +40,8 @@ def hidden_gradient(setting: Setting) -> Attempt:
 
 
 def _problem(method: str, architecture: str, own: Mapping[str, str]) -> ResolvedProblem:
-    parameters: dict[str, Scalar] = {"architecture": architecture, "batch_size": 16, **METHODS[method].checked_with}
-    return resolve_problem("and", method, {**parameters, **checked_values(own)})
+    parameters: dict[str, Scalar] = {"batch_size": 16, **METHODS[method].checked_with}
+    return resolve_problem("and", method, {**parameters, **checked_values({**options_of(architecture, method), **own})})
 
 
 def _check(setting: Setting, architecture: str) -> Attempt:

@@ -8,13 +8,15 @@ from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.text import counted, significant
 from freewalk.harness.engine.choice import backend_of
 from freewalk.harness.ladder.rung import Attempt, Setting
-from freewalk.harness.methods.method import Recipe
+from freewalk.harness.methods.method import FREE, Recipe
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
+from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import Scalar, check_axis
 from freewalk.harness.parameters.values import parse_values
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.single_trial import single_trial
 from freewalk.harness.trial.trial import run_trial, start_problem
+from freewalk.kernels.model.layered import parse_architecture
 from freewalk.results.report.explanation import explain
 
 _EPOCHS = 50
@@ -33,9 +35,17 @@ def checked_values(options: Mapping[str, str]) -> dict[str, Scalar]:
     return values
 
 
+def options_of(architecture: str, method: str) -> dict[str, str]:
+    """Return what asks for a layered network, or for a free one as deep where a method learns no other."""
+    if METHODS[method].networks != FREE:
+        return {"architecture": architecture}
+    _, *hidden, _ = parse_architecture(architecture)
+    return {"hidden": str(sum(hidden)), "timesteps": str(len(hidden) + 1)}
+
+
 def learn(setting: Setting, method: str, task: str, architecture: str, recipe: Recipe) -> Attempt:
     """Let a method learn a task; passed if the task's own metric meets its target on held-out data."""
-    options = {"architecture": architecture, **recipe.options}
+    options = {**options_of(architecture, method), **recipe.options}
     cell = single_trial("ladder", task, method, str(setting.seed), options).cell
     return learn_problem(setting, resolve_problem(cell.task, cell.method, cell.parameters), recipe)
 

@@ -153,6 +153,10 @@ class Method(ABC):
         """Return how many forward passes take the time of a step on one datapoint, whatever a step is said to cost."""
         return 3  # a backward pass takes twice the time of a forward pass
 
+    def bytes_carried(self, problem: ResolvedProblem, *, float64: bool) -> int:
+        """Return the memory of what a step carries from timestep to timestep, in bytes, beside activations."""
+        return 0
+
     def alike(self, configuration: Any, backend: Backend) -> Hashable | None:
         """Return what configurations of trials that are packed on a backend have in common; None if none are."""
         return None

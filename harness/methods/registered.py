@@ -7,8 +7,11 @@ from freewalk.harness.methods.feedback_alignment import FEEDBACK_ALIGNMENT
 from freewalk.harness.methods.kolen_pollack import KOLEN_POLLACK
 from freewalk.harness.methods.method import Method
 from freewalk.harness.methods.numerical import NUMERICAL
+from freewalk.harness.methods.rflo import RFLO
+from freewalk.harness.methods.rtrl import RTRL
 from freewalk.harness.methods.sign_symmetry import SIGN_SYMMETRY
 from freewalk.harness.methods.synthetic import SYNTHETIC
+from freewalk.harness.methods.uoro import UORO
 from freewalk.harness.methods.walk import WALK
 
 _BUILT_IN = (
@@ -20,6 +23,9 @@ _BUILT_IN = (
     DIRECT_FEEDBACK_ALIGNMENT,
     SIGN_SYMMETRY,
     KOLEN_POLLACK,
+    RTRL,
+    RFLO,
+    UORO,
 )
 METHODS: dict[str, Method] = {method.name: method for method in _BUILT_IN}
 """Every method, in the order in which it is shown; `freewalk.harness.parameters.parameters.add_method` adds to it."""

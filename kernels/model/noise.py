@@ -45,6 +45,7 @@ class Stream(IntEnum):
     FACTORS = 4
     ORTHOGONAL = 5
     FEEDBACK = 6
+    SIGNS = 7
 
 
 def seed_words(seed: int) -> tuple[int, int]:

@@ -1,0 +1,45 @@
+"""Descent along an unbiased estimate that is carried forward in time: unbiased online recurrent optimization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from freewalk.harness.methods.method import Card
+from freewalk.harness.methods.online import OnlineMethod, recipes
+
+if TYPE_CHECKING:
+    from freewalk.kernels.trainers.descent import Descent
+
+
+class Uoro(OnlineMethod):
+    """Unbiased online recurrent optimization."""
+
+    name = "uoro"
+    summary = "unbiased online recurrent optimization: RTRL by a product of two vectors that is right on average"
+    # Noise that grows with the sequence wants shorter steps than exact gradients.
+    learning_rates: Mapping[str, float] = {"sgd": 0.3, "momentum": 0.03, "adam": 0.01}
+    also_called = ("unbiased_online_recurrent_optimization",)
+    gradient = "estimated"
+    recipes = recipes(2)
+    card = Card(
+        equation="r_t = k v_t + s_t (v_t W_a), signs n_t, g_t[ij] = n_t[j] s_t[j] u_t[i]; v_{t+1} = rho_0 r_t + rho_1 "
+        "n_t, w_{t+1} = w_t / rho_0 + g_t / rho_1, rho_0 = sqrt(|w_t| / |r_t|), rho_1 = sqrt(|g_t| / |n_t|); step: sum "
+        "over t that are read of [j is an output] u_t[i] delta_t[j] + w_t[ij] (sum_n v_t[n] (W_a delta_t)[n])",
+        reference="Tallec and Ollivier, Unbiased online recurrent optimization, 2017, arXiv:1702.05043",
+        unbiased="the gradient of the mean loss over the batch, on average over the signs",
+        variance="grows with the neurons and the timesteps; both rho keep it small, and a batch of B divides it by B",
+        cost="B (4 + 2 r), r the share of timesteps at which outputs are read: a pass, one of v, a factor for each "
+        "weight and its norm, and where outputs are read its credit, and no more than a pass for the rest",
+        deviations="weights move at the end of a sequence; norms are of each datapoint, over all weights",
+        held_by="tests/kernels/reference/test_online_gradients.py",
+    )
+
+    def descent(self) -> Descent:
+        """Import and return its kernels."""
+        from freewalk.kernels.trainers.online import UORO
+
+        return UORO
+
+
+UORO = Uoro()

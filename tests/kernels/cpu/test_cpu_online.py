@@ -1,0 +1,128 @@
+"""RTRL, RFLO and UORO compiled: their gradients against the reference, the same bits whatever the threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tolerance import EPS, assert_close
+
+from freewalk.kernels.cpu.layout import from_padded
+from freewalk.kernels.cpu.trainer import array_source
+from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.walk import Data
+from freewalk.kernels.reference.gradient import loss_gradient
+from freewalk.kernels.reference.online import Carried, Rflo, Rtrl, Uoro, online_gradient, random_feedback, uoro_signs
+from freewalk.kernels.trainers.online import CpuOnline, CpuRflo, CpuRtrl, CpuUoro
+
+SEED = 3
+RULES: dict[str, tuple[type[CpuOnline], dict[str, str]]] = {
+    "rtrl": (CpuRtrl, {}),
+    "random": (CpuRflo, {"feedback": "random"}),
+    "symmetric": (CpuRflo, {"feedback": "symmetric"}),
+    "uoro": (CpuUoro, {}),
+}
+Problem = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
+
+
+def _problem(network: FreeNetwork, timesteps: int, batch: int, seed: int) -> Problem:
+    random = np.random.default_rng(seed)
+    x_rows = (timesteps,) if network.sequence_input else ()
+    y_rows = (timesteps,) if network.sequence_output else ()
+    weights = random.uniform(-1, 1, (network.n_from, network.n_to)) / np.sqrt(max(1, network.n_from / 6))
+    y = random.uniform(0, 1, (batch, *y_rows, network.n_output)).astype(np.float32)
+    y[random.random(y.shape) < 0.2] = np.nan
+    return (
+        weights.astype(np.float32).astype(np.float64),
+        random.uniform(-1, 1, (batch, *x_rows, network.n_input)).astype(np.float32),
+        y,
+    )
+
+
+def _compiled(rule: str, network: FreeNetwork, problem: Problem, timesteps: int, step: int, threads: int) -> Any:
+    kind, options = RULES[rule]
+    weights, x, y = problem
+    configuration: Any = kind.configured_by(batch_size=len(x), timesteps=timesteps, **options)  # type: ignore[arg-type]
+    trainer = kind(
+        network, configuration, Data(0), seed=SEED, evaluation_points=1, threads=threads, initial=weights
+    )  # fmt: skip
+    trainer._training, trainer.step = array_source(network, x, y, timesteps), step
+    loss = trainer.train(1).loss
+    return loss, from_padded(trainer._gradient, trainer._shape) / len(x)
+
+
+def _carried(
+    rule: str, network: FreeNetwork, weights: NDArray[np.float64], n: int, timesteps: int, step: int
+) -> Carried:
+    if rule == "rtrl":
+        return Rtrl(network, weights, n)
+    if rule == "uoro":
+        signs = uoro_signs(network, timesteps, seed=SEED, step=step, datapoints=np.arange(n))
+        return Uoro(network, weights, n, signs)
+    return Rflo(network, weights, n, random_feedback(network, SEED) if rule == "random" else None)
+
+
+free_networks = st.builds(
+    FreeNetwork,
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(0, 20),
+    sequence_input=st.booleans(),
+    sequence_output=st.booleans(),
+    softmax=st.just(True),
+    loss=st.sampled_from(["mean_squared_error", "categorical_crossentropy"]),
+    hidden_activation=st.sampled_from(["sigmoid", "tanh", "relu", "linear"]),
+    output_activation=st.sampled_from(["sigmoid", "linear"]),
+    leak=st.sampled_from([1.0, 0.3]),
+)
+
+
+@settings(max_examples=120, deadline=None, derandomize=True, database=None)
+@given(
+    st.sampled_from(list(RULES)), free_networks, st.integers(1, 7), st.integers(1, 290), st.integers(1, 3),
+    st.integers(0, 999),
+)  # fmt: skip
+def test_gradients_are_those_of_the_reference(
+    rule: str, network: FreeNetwork, timesteps: int, batch: int, threads: int, seed: int
+) -> None:
+    problem = _problem(network, timesteps, batch, seed)
+    weights, x, y = problem
+    loss, gradient = _compiled(rule, network, problem, timesteps, seed, threads)
+    carried = _carried(rule, network, weights, batch, timesteps, seed)
+    wanted_loss, wanted = online_gradient(network, weights, x, y, timesteps, carried)
+    assert loss == pytest.approx(wanted_loss, rel=30 * EPS, abs=30 * EPS)
+    assert_close(gradient, wanted, atol=30 * EPS * (wanted_loss + 1 + np.abs(wanted).max()), what="gradient")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_plain_network_and_more_neurons_than_a_block_of_signs(rule: str) -> None:
+    """Without a softmax, and 139 neurons: 128 of them have signs in one block."""
+    network = FreeNetwork(2, 1, 138 if rule == "uoro" else 20, sequence_output=True, sequence_input=True, leak=0.5)
+    problem = _problem(network, 5, 18, 0)
+    _, gradient = _compiled(rule, network, problem, 5, 4, 1)
+    weights, x, y = problem
+    _, wanted = online_gradient(network, weights, x, y, 5, _carried(rule, network, weights, 18, 5, 4))
+    assert_close(gradient, wanted, atol=30 * EPS * (1 + np.abs(wanted).max()), what="gradient")
+
+
+def test_rtrl_is_backpropagation_through_time() -> None:
+    network = FreeNetwork(3, 2, 13, sequence_input=True, hidden_activation="tanh", leak=0.4)
+    problem = _problem(network, 12, 40, 1)
+    _, gradient = _compiled("rtrl", network, problem, 12, 0, 1)
+    _, wanted = loss_gradient(network, *problem, 12)
+    assert np.linalg.norm(gradient - wanted) < 1e-6 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_number_of_threads_does_not_change_a_bit(rule: str) -> None:
+    network = FreeNetwork(2, 2, 9, sequence_output=True, leak=0.7)
+    problem = _problem(network, 4, 700, 2)
+    loss, gradient = _compiled(rule, network, problem, 4, 0, 1)
+    for threads in (2, 3):
+        other_loss, other = _compiled(rule, network, problem, 4, 0, threads)
+        assert loss == other_loss
+        np.testing.assert_array_equal(gradient, other)
