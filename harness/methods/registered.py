@@ -2,12 +2,17 @@
 
 from freewalk.harness.base.errors import ALSO_CALLED
 from freewalk.harness.methods.backprop import BACKPROP
+from freewalk.harness.methods.genetic import GENETIC
+from freewalk.harness.methods.guess import GUESS
 from freewalk.harness.methods.method import Method
 from freewalk.harness.methods.numerical import NUMERICAL
+from freewalk.harness.methods.snes import SNES
 from freewalk.harness.methods.synthetic import SYNTHETIC
 from freewalk.harness.methods.walk import WALK
 
-METHODS: dict[str, Method] = {method.name: method for method in (WALK, BACKPROP, NUMERICAL, SYNTHETIC)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (WALK, BACKPROP, NUMERICAL, SYNTHETIC, GUESS, GENETIC, SNES)
+}
 """Every method, in the order in which it is shown; `freewalk.harness.parameters.parameters.add_method` adds to it."""
 
 BUILT_IN: tuple[str, ...] = tuple(METHODS)

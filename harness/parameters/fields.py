@@ -61,7 +61,13 @@ class TaskParameters(Parameters):
     )
     length: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="timesteps, or symbols, of the task's sequences")
     delay: int | None = Field(
-        None, ge=1, le=_SIZE_LIMIT, description="timesteps between what is shown and what is answered"
+        None, ge=0, le=_SIZE_LIMIT, description="timesteps between what is shown and what is answered"
+    )
+    sequences: int | None = Field(
+        None,
+        ge=0,
+        le=_SIZE_LIMIT,
+        description="different sequences that training shows, half of each class, in turn; 0: endless",
     )
     source: str | None = Field(
         None,
@@ -88,6 +94,8 @@ LATER_PARAMETERS: Mapping[str, Scalar] = {
     "architecture": FREE,
     "activation": "sigmoid",
     "pairs": 0,
+    "delay": 0,
+    "sequences": 0,
     "generator": "philox",
     "rank": "full",
     "directions": "independent",

@@ -44,6 +44,7 @@ class Stream(IntEnum):
     EVALUATION_DATA = 3
     FACTORS = 4
     ORTHOGONAL = 5
+    POPULATION = 8
 
 
 def seed_words(seed: int) -> tuple[int, int]:
