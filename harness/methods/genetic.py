@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from freewalk.harness.methods.method import Recipe
-from freewalk.harness.methods.population import Members, PopulationMethod, PopulationParameters, members
+from freewalk.harness.methods.method import Card, Recipe
+from freewalk.harness.methods.population import BITS, Members, PopulationMethod, PopulationParameters, members
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_normals, member_uniforms
 
 if TYPE_CHECKING:
@@ -79,7 +79,27 @@ class GeneticMethod(PopulationMethod):
     summary = "genetic algorithm: truncation selection, Gaussian mutation, crossover of neurons, an elite"
     parameters = GeneticParameters
     also_called = ("ga", "genetic_algorithm", "neuroevolution")
-    recipes: Mapping[str, Recipe] = {}
+    recipes: Mapping[str, Recipe] = {
+        "and": Recipe(100, BITS),
+        "xor": Recipe(300, BITS),
+        "sign": Recipe(200, {"batch_size": "64"}),
+        "segments": Recipe(2000, {"batch_size": "32", "stddev": "0.1"}),
+        "digits": Recipe(2000, {"batch_size": "128", "stddev": "0.1"}),
+    }
+    card = Card(
+        equation="the T = parents K members with the lowest losses are parents; the best goes on as it is, and K - 1 "
+        "children are w_i + stddev N(0, 1) of a random parent i, or, with chance crossover, of two parents of which "
+        "each neuron takes one's incoming weights",
+        reference="Such et al., Deep neuroevolution, 2017, arXiv:1712.06567; crossover of whole neurons: Montana and "
+        "Davis, IJCAI 1989",
+        unbiased="nothing: ranks decide. Weights are those of the member that was best on the last step's batch",
+        variance="none to speak of: selection takes the best of K, however little better",
+        cost="K B: every member, the elite too, on the whole batch",
+        deviations="the first parents are the given weights, not K draws; the elite is the best on the batch of the "
+        "step, where the paper measures ten again; the paper has no crossover, Montana and Davis have it beside "
+        "mutation",
+        held_by="tests/harness/methods/test_population_methods.py",
+    )
 
     def strategy(self, origin: Origin) -> Strategy:
         """Return the algorithm with every parent at the start."""

@@ -6,13 +6,12 @@ in A Field Guide to Dynamical Recurrent Networks, 2001.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
-from freewalk.harness.methods.method import Recipe
+from freewalk.harness.methods.method import Card
 from freewalk.harness.methods.population import Members, PopulationMethod, PopulationParameters, members
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_uniforms
 
@@ -84,7 +83,21 @@ class GuessMethod(PopulationMethod):
     summary = "random weight guessing: new weights until every training datapoint is right"
     parameters = GuessParameters
     also_called = ("rwg", "random_guessing", "random_search", "random_weight_guessing")
-    recipes: Mapping[str, Recipe] = {}
+    card = Card(
+        equation="W ~ U(-scale, scale), K times a step; right if max |o - y| < tolerance over the batch",
+        reference="Schmidhuber, Hochreiter and Bengio, Evaluating benchmark problems by random guessing, in Kolen and "
+        "Kremer (eds.), A Field Guide to Dynamical Recurrent Networks, 2001; Hochreiter and Schmidhuber, 1996",
+        unbiased="nothing: it learns nothing. Weights are those of the last right guess, and until there is one, of "
+        "the guess that was right on most lane groups before the first wrong one",
+        variance="guesses to the first right one are geometric: their standard deviation is their mean, their median "
+        "0.69 of it",
+        cost="K B, an upper bound: a guess is left at the first sixteen datapoints of which one is wrong, and the "
+        "trainer counts in `evaluations` what has been run",
+        deviations="the paper's networks update hidden units before the output and give the output of A1 no bias; here "
+        "all neurons hear the last timestep, so that the answer comes one later, and all have biases: 2,906 guesses at "
+        "parity become ten times as many",
+        held_by="tests/harness/methods/test_population_methods.py",
+    )
 
     def tolerance(self, parameters: Any) -> float:
         """Return the parameter."""

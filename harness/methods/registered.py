@@ -2,6 +2,8 @@
 
 from freewalk.harness.base.errors import ALSO_CALLED
 from freewalk.harness.methods.backprop import BACKPROP
+from freewalk.harness.methods.cma import CMA
+from freewalk.harness.methods.evosax import EVOSAX
 from freewalk.harness.methods.genetic import GENETIC
 from freewalk.harness.methods.guess import GUESS
 from freewalk.harness.methods.method import Method
@@ -11,7 +13,7 @@ from freewalk.harness.methods.synthetic import SYNTHETIC
 from freewalk.harness.methods.walk import WALK
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (WALK, BACKPROP, NUMERICAL, SYNTHETIC, GUESS, GENETIC, SNES)
+    method.name: method for method in (WALK, BACKPROP, NUMERICAL, SYNTHETIC, GUESS, GENETIC, SNES, CMA, EVOSAX)
 }
 """Every method, in the order in which it is shown; `freewalk.harness.parameters.parameters.add_method` adds to it."""
 

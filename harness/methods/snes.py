@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from freewalk.harness.methods.method import Recipe
-from freewalk.harness.methods.population import PopulationMethod, PopulationParameters
+from freewalk.harness.methods.method import Card, Recipe
+from freewalk.harness.methods.population import BITS, PopulationMethod, SpreadParameters
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_normals
 
 if TYPE_CHECKING:
@@ -67,12 +67,9 @@ def utilities(n: int) -> Array:
     return result
 
 
-class SnesParameters(PopulationParameters):
+class SnesParameters(SpreadParameters):
     """What SNES uses besides."""
 
-    sigma0: float = Field(
-        0.5, gt=0, le=1e100, allow_inf_nan=False, description="standard deviation of the first members of a strategy"
-    )
     mean_learning_rate: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="length of a natural gradient step of the mean"
     )
@@ -91,7 +88,26 @@ class SnesMethod(PopulationMethod):
     summary = "separable natural evolution strategy: a mean and a standard deviation for each weight"
     parameters = SnesParameters
     also_called = ("nes", "separable_nes")
-    recipes: Mapping[str, Recipe] = {}
+    recipes: Mapping[str, Recipe] = {
+        "and": Recipe(300, BITS),
+        "xor": Recipe(1000, BITS),
+        "sign": Recipe(500, {"batch_size": "64"}),
+        "segments": Recipe(1000, {"batch_size": "32", "population": "100"}),
+        "digits": Recipe(1000, {"batch_size": "128", "population": "100"}),
+    }
+    card = Card(
+        equation="x_k = mean + sigma s_k, s_k ~ N(0, 1), u_k the utility of x_k's rank: mean += rate_mean sigma sum_k "
+        "u_k s_k; sigma *= exp(rate_stddev / 2 sum_k u_k (s_k^2 - 1)), weight by weight",
+        reference="Schaul, Glasmachers and Schmidhuber, High dimensions and heavy tails for natural evolution "
+        "strategies, GECCO 2011, doi:10.1145/2001576.2001692; Wierstra et al., JMLR 15, 2014",
+        unbiased="the natural gradient of the expected utility, whose mean ranks within K members make; not that of "
+        "the loss. Weights are the mean of the distribution",
+        variance="that of K draws with weights u_k: sum_k u_k^2 for each weight of the mean's step, in units of sigma",
+        cost="K B: every member on the whole batch",
+        deviations="none: the paper's population, utilities and rates unless others are given; all members of a step "
+        "see the same batch, which changes from step to step",
+        held_by="tests/harness/methods/test_population_methods.py",
+    )
 
     def strategy(self, origin: Origin) -> Strategy:
         """Return SNES around the start."""

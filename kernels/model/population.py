@@ -108,6 +108,8 @@ class PopulationConfiguration:
     """Members of a step, K; None for `default_members`."""
     tolerance: float = math.inf
     """How far an output may be from its target; below infinity a member stops at the first lane group that is wrong."""
+    most_weights: tuple[int, str] | None = None
+    """How many weights the strategy takes, and what to do with more."""
     parameters: Any = None
     """The method's own."""
     schedule_steps: int = 1
@@ -137,7 +139,18 @@ class PopulationConfiguration:
         return math.nan
 
     def evaluations_per_step(self, network: Network) -> float:
-        """Return K m; a member that is left early has taken fewer."""
+        """Return K m; a member that is left early has taken fewer.
+
+        Raises
+        ------
+        ValueError
+            If the network has more weights than the strategy takes.
+        """
+        if self.most_weights is not None and network.n_weights > self.most_weights[0]:
+            most, remedy = self.most_weights
+            raise ValueError(
+                f"method {self.method} takes up to {most:,} weights, this network has {network.n_weights:,}; {remedy}"
+            )
         return float(self.members(network.n_weights) * self.batch_size)
 
 
