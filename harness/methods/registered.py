@@ -2,14 +2,19 @@
 
 from freewalk.harness.base.errors import ALSO_CALLED
 from freewalk.harness.methods.backprop import BACKPROP
+from freewalk.harness.methods.cma import CMA
 from freewalk.harness.methods.direct_feedback_alignment import DIRECT_FEEDBACK_ALIGNMENT
+from freewalk.harness.methods.evosax import EVOSAX
 from freewalk.harness.methods.feedback_alignment import FEEDBACK_ALIGNMENT
+from freewalk.harness.methods.genetic import GENETIC
+from freewalk.harness.methods.guess import GUESS
 from freewalk.harness.methods.kolen_pollack import KOLEN_POLLACK
 from freewalk.harness.methods.method import Method
 from freewalk.harness.methods.numerical import NUMERICAL
 from freewalk.harness.methods.rflo import RFLO
 from freewalk.harness.methods.rtrl import RTRL
 from freewalk.harness.methods.sign_symmetry import SIGN_SYMMETRY
+from freewalk.harness.methods.snes import SNES
 from freewalk.harness.methods.synthetic import SYNTHETIC
 from freewalk.harness.methods.uoro import UORO
 from freewalk.harness.methods.walk import WALK
@@ -26,6 +31,11 @@ _BUILT_IN = (
     RTRL,
     RFLO,
     UORO,
+    GUESS,
+    GENETIC,
+    SNES,
+    CMA,
+    EVOSAX,
 )
 METHODS: dict[str, Method] = {method.name: method for method in _BUILT_IN}
 """Every method, in the order in which it is shown; `freewalk.harness.parameters.parameters.add_method` adds to it."""

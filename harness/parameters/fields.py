@@ -73,7 +73,13 @@ class TaskParameters(Parameters):
     )
     length: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="timesteps, or symbols, of the task's sequences")
     delay: int | None = Field(
-        None, ge=1, le=_SIZE_LIMIT, description="timesteps between what is shown and what is answered"
+        None, ge=0, le=_SIZE_LIMIT, description="timesteps between what is shown and what is answered"
+    )
+    sequences: int | None = Field(
+        None,
+        ge=0,
+        le=_SIZE_LIMIT,
+        description="different sequences that training shows, half of each class, in turn; 0: endless",
     )
     counted: Literal["all", "answer"] | None = Field(
         None, description="timesteps whose outputs count in the loss: all, or those of the answer alone"
@@ -108,6 +114,8 @@ LATER_PARAMETERS: Mapping[str, Scalar] = {
     "init_scale": 1.0,
     "pairs": 0,
     "counted": "all",
+    "delay": 0,
+    "sequences": 0,
     "generator": "philox",
     "rank": "full",
     "directions": "independent",

@@ -46,6 +46,7 @@ class Stream(IntEnum):
     ORTHOGONAL = 5
     FEEDBACK = 6
     SIGNS = 7
+    POPULATION = 8
 
 
 def seed_words(seed: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 MOMENTS: dict[str, tuple[str, ...]] = {
     "raw": (),
+    "strategy": (),
     "sgd": (),
     "momentum": ("velocity",),
     "adam": ("first_moment", "second_moment"),

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.model.optimizers import MOMENTS, OptimizerSettings
+from freewalk.kernels.model.optimizers import MOMENTS
 from freewalk.kernels.model.walk import State
 
 Shape = tuple[int, ...]
@@ -39,8 +39,8 @@ class Configuration(Protocol):
         """What moves the weights, a key of `freewalk.kernels.model.optimizers.MOMENTS`."""
 
 
-class TrainerConfiguration(Configuration, OptimizerSettings, Protocol):
-    """What trainers of every method with an optimiser read."""
+class TrainerConfiguration(Configuration, Protocol):
+    """What trainers of every method read."""
 
     @property
     def timesteps(self) -> int: ...  # noqa: D102

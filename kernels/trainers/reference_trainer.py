@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class ReferenceTrainer(ABC):
         self.step = 0
         self._configuration = configuration
         self._timesteps = configuration.timesteps
-        self._optimizer = make_optimizer(configuration)
+        self._optimizer = make_optimizer(cast(Any, configuration))
         self._data = data
         self._seed = seed
         self._evaluation_points = evaluation_points
