@@ -139,7 +139,7 @@ def _length(values: Sequence[float]) -> str:
         return "0"
     logs = np.log(values)
     half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    return f"{np.exp(logs.mean()):.2g} × {np.exp(half):.2f}"
+    return f"{np.exp(logs.mean()):.2g} x {np.exp(half):.2f}"
 
 
 def rows(seeds: int = SEEDS) -> Iterator[str]:

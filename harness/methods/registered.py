@@ -10,6 +10,7 @@ from freewalk.harness.methods.genetic import GENETIC
 from freewalk.harness.methods.guess import GUESS
 from freewalk.harness.methods.kolen_pollack import KOLEN_POLLACK
 from freewalk.harness.methods.method import Method
+from freewalk.harness.methods.node import NODE
 from freewalk.harness.methods.numerical import NUMERICAL
 from freewalk.harness.methods.rflo import RFLO
 from freewalk.harness.methods.rtrl import RTRL
@@ -21,6 +22,7 @@ from freewalk.harness.methods.walk import WALK
 
 _BUILT_IN = (
     WALK,
+    NODE,
     BACKPROP,
     NUMERICAL,
     SYNTHETIC,

@@ -20,12 +20,23 @@ if TYPE_CHECKING:
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
+# Fields that node perturbation has too.
+STDDEV: float = Field(
+    0.01, ge=0, allow_inf_nan=False, description="standard deviation of the perturbations: of weights, or of sums"
+)
+SIDES: Literal["one", "two"] = Field(
+    "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
+)
+NOISE: Noise = Field(
+    DEFAULT_NOISE,
+    description=f"distribution of the perturbations: {', or '.join(NOISES[k].summary for k in get_args(Noise))}",
+)
+
+
 class PerturbationParameters(Parameters):
     """What decides the walk's estimate of the gradient."""
 
-    stddev: float = Field(
-        0.01, ge=0, allow_inf_nan=False, description="standard deviation of the perturbations of the weights"
-    )
+    stddev: float = STDDEV
     update: Literal["raw", "normalised"] = Field(
         "normalised",
         description="raw: the original rule, without a learning rate (it acts as stddev squared); "
@@ -37,9 +48,7 @@ class PerturbationParameters(Parameters):
 class WalkParameters(OptimizerParameters, PerturbationParameters):
     """What the walk (weight perturbation) uses besides."""
 
-    sides: Literal["one", "two"] = Field(
-        "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
-    )
+    sides: Literal["one", "two"] = SIDES
     rank: Literal["full"] | Count = Field(
         "full",
         description="full: every weight has random numbers of its own; a number: a perturbation is the sum of so many "
@@ -49,10 +58,7 @@ class WalkParameters(OptimizerParameters, PerturbationParameters):
     directions: Literal["independent", "orthogonal"] = Field(
         "independent", description="independent, or perturbations of a step that are orthogonal to each other"
     )
-    noise: Noise = Field(
-        DEFAULT_NOISE,
-        description=f"distribution of the perturbations: {', or '.join(NOISES[k].summary for k in get_args(Noise))}",
-    )
+    noise: Noise = NOISE
     generator: Generator = Field(
         DEFAULT_GENERATOR,
         description="of Gaussian numbers: philox, or xoshiro: other numbers in less time on a CPU",

@@ -67,7 +67,7 @@ def _no_lanes_after(rows: Rows, deltas: NDArray[np.float32], timesteps: int, gro
 
 
 @inline_function
-def _accumulate(
+def accumulate(
     shape: Shape,
     rows: Rows,
     entering: NDArray[np.float32],  # IN (T, groups, rows.entering, LANES)
@@ -125,7 +125,7 @@ def _run_tile(
     run_backward(shape, rows, blocked, memory, groups)
     if groups * LANES > n_datapoints:
         _no_lanes_after(rows, memory.deltas, shape.timesteps, groups, n_datapoints - (groups - 1) * LANES)
-    _accumulate(shape, rows, memory.entering, memory.deltas, groups, partial)
+    accumulate(shape, rows, memory.entering, memory.deltas, groups, partial)
     return loss
 
 
@@ -172,7 +172,7 @@ def _by_position(shape: Shape, sums: NDArray[np.float64], mask: NDArray[np.bool_
 
 
 @helper_function
-def _finish_step(
+def finish_step(
     shape: Shape,
     rule: Rule,
     tiling: Tiling,
@@ -218,7 +218,7 @@ def take_steps(
                 run_chunk(shape, rows, source, seed, tiling, blocked, memory, worker, sums, step, chunk)
         if memory.stop[0]:
             return step - first_step, loss
-        loss = _finish_step(shape, rule, tiling, weights, mask, blocked, sums, gradient, step)
+        loss = finish_step(shape, rule, tiling, weights, mask, blocked, sums, gradient, step)
         if not math.isfinite(loss):
             return step + 1 - first_step, loss
     return n_steps, loss

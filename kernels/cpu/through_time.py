@@ -120,9 +120,9 @@ def targets_of(rows: Rows, memory: Memory, group: int) -> NDArray[np.float32]:
 
 
 @helper_function
-def read_group(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int) -> F32x16:
-    """Return the losses of one group; leave their derivatives by the outputs' weighted sums in place of its targets."""
-    read, outputs, y = memory.read, memory.outputs, targets_of(rows, memory, group)
+def losses_of_group(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int) -> F32x16:
+    """Return the losses of one group that has run forward; leave what its output neurons held, and its outputs."""
+    read, outputs = memory.read, memory.outputs
     n, row_size = shape.n_output, shape.n_output * LANES
     for row in range(shape.output_rows - 1):  # of a sequence output; what is read then enters the next timestep
         there = ((row + 1) * groups + group) * rows.entering + shape.n_input + 1
@@ -131,7 +131,15 @@ def read_group(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int
     copy_vectors(read, 0, outputs, 0, rows.outputs)
     if shape.softmax:
         softmax_in_place(shape, outputs)
-    losses = losses_of(shape, outputs, y)
+    return losses_of(shape, outputs, targets_of(rows, memory, group))
+
+
+@helper_function
+def read_group(shape: Shape, rows: Rows, memory: Memory, group: int, groups: int) -> F32x16:
+    """Return the losses of one group; leave their derivatives by the outputs' weighted sums in place of its targets."""
+    losses = losses_of_group(shape, rows, memory, group, groups)
+    read, outputs, y = memory.read, memory.outputs, targets_of(rows, memory, group)
+    row_size = shape.n_output * LANES
     for row in range(shape.output_rows):
         at = row * row_size
         total = _softmax_total(shape, outputs, y, at)

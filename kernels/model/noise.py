@@ -47,6 +47,7 @@ class Stream(IntEnum):
     FEEDBACK = 6
     SIGNS = 7
     POPULATION = 8
+    NODES = 9
 
 
 def seed_words(seed: int) -> tuple[int, int]:
@@ -255,6 +256,7 @@ def unit_perturbations(
     step: int,
     datapoints: NDArray[np.integer],
     noise: Kind = DEFAULT_NOISE,
+    stream: Stream = Stream.PERTURBATIONS,
 ) -> NDArray[np.float64]:
     """Return the perturbations D_b / stddev of some datapoints at one step.
 
@@ -268,6 +270,8 @@ def unit_perturbations(
         (n,) indices in the batch.
     noise
         Their kind.
+    stream
+        Those of the weights, or of something else in a matrix.
 
     Returns
     -------
@@ -275,7 +279,7 @@ def unit_perturbations(
     """
     per_column = blocks_per_column(n_from, noise)
     blocks = np.arange(n_to * per_column).reshape(n_to, per_column)
-    words = philox(counters(blocks, datapoints[:, None, None], step, Stream.PERTURBATIONS), seed)
+    words = philox(counters(blocks, datapoints[:, None, None], step, stream), seed)
     flat = words.reshape(len(datapoints), n_to, per_column * 4)
     return np.swapaxes(NOISES[noise].from_words(flat)[..., :n_from], 1, 2)
 
