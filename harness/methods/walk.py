@@ -36,6 +36,11 @@ NOISE: Noise = Field(
 class PerturbationParameters(Parameters):
     """What decides the walk's estimate of the gradient."""
 
+    tangent: Literal["difference", "exact"] = Field(
+        "difference",
+        description="difference: of losses, over stddev; exact: the loss's derivative along the perturbation, which "
+        "passes forward beside the activations (forward gradient)",
+    )
     stddev: float = STDDEV
     update: Literal["raw", "normalised"] = Field(
         "normalised",
@@ -126,6 +131,8 @@ class Walk(Method):
             "datapoints": {"all": parameters.get("batch_size")},
             "share_data": {"no": False, "yes": True},
         }
+        if parameters.get("tangent") == "exact":
+            words["stddev"] = {None: 1.0}  # which scales nothing
         meant = {name: meanings.get(parameters.get(name), parameters.get(name)) for name, meanings in words.items()}
         return made(WalkConfiguration, {**parameters, **meant}, timesteps=timesteps, schedule_steps=steps)
 
@@ -153,7 +160,7 @@ class Walk(Method):
         Plain walks that share their noise may: both kinds of estimate are taken from it.
         """
         c = configuration
-        family = (c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.shaping)
+        family = (c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.shaping, c.tangent)
         if c.is_plain:
             return *family, None if backend.most_sharing_noise else c.sides
         rows = c.timesteps if c.share_data else 0  # shared data are loaded once for all

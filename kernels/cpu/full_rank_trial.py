@@ -33,6 +33,11 @@ class CpuFullRankWalk(CpuTrainer):
     _configuration: WalkConfiguration
 
     def _prepare(self) -> int:
+        if self._configuration.tangent == "exact":
+            raise ValueError(
+                "tangent=exact with rank=full takes a direction for each datapoint: datapoints=1, share_data=no,"
+                " shaping=none, directions=independent; give rank=1, or these"
+            )
         self._machine = FullRankMachine([self])
         return self._machine.n_parts
 

@@ -50,6 +50,7 @@ class Shape(NamedTuple):
     of_hidden: int  # one of ACTIVATION_CODES
     of_outputs: int
     leak: np.float32  # of hidden neurons
+    tangent: int  # perturbed passes are linearised: derivatives along perturbations
     runs: NDArray[np.int64]  # (n, 4), column, first row, rows and position of rows that lie one after another
     layers: NDArray[np.int64]  # (depth, 5), of a layered network, as in Layout; (0, 5) of a free one
 
@@ -91,7 +92,7 @@ class Workspace(NamedTuple):
     """Scratch memory, one row a worker; or the rows of one worker."""
 
     noise: NDArray[np.float32]  # (workers, groups * n_padded * LANES)
-    state: NDArray[np.float32]  # (workers, 2 * n_state_rows * LANES), activations of this and the next timestep
+    state: NDArray[np.float32]  # (workers, 2 * n_from * LANES), activations of two timesteps; twice with tangents
     x: NDArray[np.float32]  # (workers, input_rows * n_input * LANES)
     y: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
     outputs: NDArray[np.float32]  # (workers, output_rows * n_output * LANES)
@@ -111,8 +112,13 @@ def _padded_rows(network: FreeNetwork) -> int:
     return -(-network.n_from // 4) * 4
 
 
-def shape_of(network: FreeNetwork, timesteps: int, mask: NDArray[np.bool_] | None = None) -> Shape:
-    """Return the runtime sizes of a network that runs for `timesteps`; of a layered one if the mask makes it that."""
+def shape_of(
+    network: FreeNetwork, timesteps: int, mask: NDArray[np.bool_] | None = None, *, tangent: bool = False
+) -> Shape:
+    """Return the runtime sizes of a network that runs for `timesteps`; of a layered one if the mask makes it that.
+
+    With `tangent`, perturbed passes are those of the linearised network.
+    """
     n_rows = _padded_rows(network)
     layered = layered_part(network, mask, timesteps)
     if layered is None:
@@ -135,6 +141,7 @@ def shape_of(network: FreeNetwork, timesteps: int, mask: NDArray[np.bool_] | Non
         of_hidden=ACTIVATION_CODES[network.hidden_activation],
         of_outputs=ACTIVATION_CODES[network.output_activation],
         leak=np.float32(network.leak),
+        tangent=int(tangent),
         runs=runs,
         layers=layers,
     )
@@ -229,13 +236,13 @@ def aligned(rows: int, columns: int) -> NDArray[np.float32]:
 
 def make_workspace(shape: Shape, groups: int, workers: int) -> Workspace:
     """Allocate scratch memory for `workers` threads; independent of the batch size."""
-    n_outputs = shape.output_rows * shape.n_output
+    n_outputs, both = shape.output_rows * shape.n_output, 1 + shape.tangent
     return Workspace(
         noise=aligned(workers, groups * n_positions(shape) * LANES),
-        state=aligned(workers, 2 * shape.n_from * LANES),
+        state=aligned(workers, both * 2 * shape.n_from * LANES),
         x=aligned(workers, shape.input_rows * shape.n_input * LANES),
         y=aligned(workers, n_outputs * LANES),
-        outputs=aligned(workers, n_outputs * LANES),
+        outputs=aligned(workers, both * n_outputs * LANES),
         coefficients=aligned(workers, (groups + 1) * LANES),
         stop=np.zeros(1, dtype=np.uint8),
     )

@@ -119,7 +119,7 @@ def _run_groups(
     """Run lane groups with their datapoints and factors, and keep the losses of their pairs."""
     used = min(family.groups, (n_pairs - first + LANES - 1) // LANES)
     scale = np.float32(trials.numbers[place, 0] / math.sqrt(rank))
-    shares_base = family.share_data and not family.two_sided
+    shares_base = family.share_data and not family.two_sided and not shape.tangent
     of_a_group = 1 if shares_base else 2
     for group in range(used):
         v = group * of_a_group

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.blocks import COLUMNS, Blocks, Places, from_master, make_blocks, to_master, write_single
 from freewalk.kernels.cpu.factors import factor_source, make_panels
-from freewalk.kernels.cpu.layout import Shape, Source, aligned
+from freewalk.kernels.cpu.layout import Shape, Source, aligned, shape_of
 from freewalk.kernels.cpu.low_rank import train, train_parallel
 from freewalk.kernels.cpu.low_rank_layout import Family, LowRankMemory, LowRankTrials
 from freewalk.kernels.cpu.low_rank_sums import SUMMED_AT_ONCE
@@ -41,6 +41,10 @@ class CpuLowRankWalk(CpuTrainer):
     """
 
     _configuration: WalkConfiguration
+
+    def _make_shape(self) -> Shape:
+        tangent = self._configuration.tangent == "exact"
+        return shape_of(self.network, self._configuration.timesteps, tangent=tangent)
 
     def _arrange(self) -> tuple[Blocks, Places]:
         return make_blocks(self.network, self._allowed, self._configuration.timesteps)
@@ -258,7 +262,7 @@ def perturbations_key(configuration: WalkConfiguration) -> Hashable:
     """Return what trials must have in common to be run together."""
     c = configuration
     rows = c.timesteps if c.share_data else 0  # shared data are loaded once
-    return c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.sides, c.shaping, rows
+    return c.kind, c.rank, c.directions, c.datapoints, c.share_data, c.sides, c.shaping, c.tangent, rows
 
 
 def compile_kernels(threads: int) -> None:

@@ -7,7 +7,7 @@ Every sum runs over the rows in order, so plain results have the bits of `freewa
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
 from freewalk.kernels.cpu.functions import SIGMOID, sigmoid
 from freewalk.kernels.cpu.layout import Shape, aligned
 from freewalk.kernels.cpu.products import activate_columns, copy_vectors, leak_into, multiply, multiply_individual
+from freewalk.kernels.cpu.tangent import slopes_of_losses, times_slopes
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import LANES, fma, load_f32, splat_f32, store
 
@@ -130,14 +131,46 @@ def _activate_perturbed(
 
 
 @inline_function
+def _add_perturbation(
+    b: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (columns, LANES)
+    at: int,
+    stride: int,
+    rank: int,
+    columns: int,
+    dots: NDArray[np.float32],  # IN (rank, LANES)
+    sums: NDArray[np.float32],  # INOUT from `to`: (columns, LANES)
+    to: int,
+) -> None:
+    """Add the dots times b to the weighted sums."""
+    for i in range(rank):
+        dot, first = load_f32(dots, i * LANES), at + i * stride
+        for column in range(columns):
+            z = load_f32(sums, to + column * LANES)
+            store(sums, to + column * LANES, fma(load_f32(b, first + column * LANES), dot, z))
+
+
+@inline_function
+def _is_tangent(shape: Shape, scales: NDArray[np.float32], v: int) -> Any:
+    """Tell whether a vector is the derivatives of the next one's activations, scaled."""
+    return shape.tangent != 0 and scales[v] != _ZERO
+
+
+@inline_function
 def _enter(shape: Shape, x: NDArray[np.float32], group: int, t: int, state: NDArray[np.float32], here: int) -> None:
     n = shape.n_input
     first = (group * shape.input_rows + min(t, shape.input_rows - 1)) * n * LANES
     copy_vectors(x, first, state, here, n)
 
 
+@inline_function
+def _clear(state: NDArray[np.float32], at: int, n: int) -> None:
+    for k in range(n):
+        store(state, at + k * LANES, splat_f32(_ZERO))
+
+
 @helper_function
 def _apply(
+    shape: Shape,
     of_outputs: int,
     of_hidden: int,
     blocks: Blocks,
@@ -168,8 +201,17 @@ def _apply(
         multiply_individual(
             single, first, n_rows, noise, noise_at, scale, state, here, size, rows, state, there, size, columns, vectors
         )
-    for v in range(vectors):
-        if noise is None and scales[v] != _ZERO:
+    for v in range(vectors - 1, -1, -1):  # a derivative takes what stands behind it
+        if _is_tangent(shape, scales, v):
+            a = (groups_of[v] * rank * blocks.a_stride + of_layer[_A]) * LANES
+            b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
+            a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
+            to, outputs = v * size + there, min(first_hidden, columns)
+            _write_dots(passes.a, a, a_size, rank, rows, state, (v + 1) * size + here, scales[v], dots)
+            _add_perturbation(passes.b, b, b_size, rank, columns, dots, state, to)
+            times_slopes(of_outputs, state, to + size, to, outputs)
+            times_slopes(of_hidden, state, to + size + outputs * LANES, to + outputs * LANES, columns - outputs)
+        elif noise is None and scales[v] != _ZERO:
             a = (groups_of[v] * rank * blocks.a_stride + of_layer[_A]) * LANES
             b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
             a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
@@ -199,17 +241,21 @@ def _run_free(
     first_activation = (shape.n_input + 1) * LANES
     state = passes.state
     for v in range(2 * vectors):
-        store(state, v * half + shape.n_input * LANES, splat_f32(_ONE))
+        bias = splat_f32(_ZERO if _is_tangent(shape, scales, v // 2) else _ONE)
+        store(state, v * half + shape.n_input * LANES, bias)
     for t in range(shape.timesteps):
         here = (t & 1) * half
         there = half - here + first_activation
         for v in range(vectors):
-            _enter(shape, passes.x, groups_of[v], t, state, v * 2 * half + here)
+            if _is_tangent(shape, scales, v):
+                _clear(state, v * 2 * half + here, shape.n_input)
+            else:
+                _enter(shape, passes.x, groups_of[v], t, state, v * 2 * half + here)
         rows = shape.n_input + 1 if t == 0 else shape.n_from
         columns = n if t == shape.timesteps - 1 else shape.n_to
         _apply(
-            shape.of_outputs, shape.of_hidden, blocks, 0, single, passes, groups_of, scales, rank, noise, noise_at,
-            rows, columns, here, there, n,
+            shape, shape.of_outputs, shape.of_hidden, blocks, 0, single, passes, groups_of, scales, rank,
+            noise, noise_at, rows, columns, here, there, n,
         )  # fmt: skip
         if shape.leak != _ONE:
             hidden = first_activation + n * LANES
@@ -240,22 +286,25 @@ def _run_layers(
     n = shape.n_output
     state = passes.state
     for v in range(vectors):
-        here = v * 2 * half
-        _enter(shape, passes.x, groups_of[v], 0, state, here)
-        store(state, here + shape.n_input * LANES, splat_f32(_ONE))
-        store(state, here + half, splat_f32(_ONE))
+        here, is_tangent = v * 2 * half, _is_tangent(shape, scales, v)
+        if is_tangent:
+            _clear(state, here, shape.n_input)
+        else:
+            _enter(shape, passes.x, groups_of[v], 0, state, here)
+        store(state, here + shape.n_input * LANES, splat_f32(_ZERO if is_tangent else _ONE))
+        store(state, here + half, splat_f32(_ZERO if is_tangent else _ONE))
     for layer in range(last + 1):
         here = (layer & 1) * half
         there = half - here + LANES
         rows, columns = blocks.layers[layer, _ROWS], blocks.layers[layer, _COLUMNS]
         activation = shape.of_hidden if layer < last else shape.of_outputs
         _apply(
-            activation, activation, blocks, layer, single, passes, groups_of, scales, rank, noise, noise_at,
+            shape, activation, activation, blocks, layer, single, passes, groups_of, scales, rank, noise, noise_at,
             rows, columns, here, there, 0,
         )  # fmt: skip
         if layer == 0:
             for v in range(vectors):
-                store(state, v * 2 * half, splat_f32(_ONE))
+                store(state, v * 2 * half, splat_f32(_ZERO if _is_tangent(shape, scales, v) else _ONE))
     for v in range(vectors):
         from_here = v * 2 * half + (half if last & 1 == 0 else 0) + LANES
         copy_vectors(state, from_here, passes.outputs, v * n * LANES, n)
@@ -278,9 +327,13 @@ def _run(
     else:
         _run_free(shape, blocks, single, passes, groups_of, scales, rank, noise, noise_at)
     n = shape.output_rows * shape.n_output * LANES
-    for v in range(len(groups_of)):
+    for v in range(len(groups_of) - 1, -1, -1):
         outputs = passes.outputs[v * n : (v + 1) * n]
         y = passes.y[groups_of[v] * n : (groups_of[v] + 1) * n]
+        if _is_tangent(shape, scales, v):
+            slopes = slopes_of_losses(shape, passes.outputs[(v + 1) * n : (v + 2) * n], outputs, y)
+            store(passes.losses, v * LANES, load_f32(passes.losses, (v + 1) * LANES) + slopes)
+            continue
         if shape.softmax:
             softmax_in_place(shape, outputs)
         store(passes.losses, v * LANES, losses_of(shape, outputs, y))
@@ -296,7 +349,11 @@ def run_passes(
     scales: NDArray[np.float32],  # IN (vectors,), times its perturbation, stddev / sqrt(rank); 0 for a plain pass
     rank: int,
 ) -> None:
-    """Run vectors of sixteen datapoints through the network; leave their outputs and losses."""
+    """Run vectors of sixteen datapoints through the network; leave their outputs and losses.
+
+    With tangents, a perturbed vector is followed by the plain one of its lane group, and its loss is that one's and the
+    derivative along the scaled perturbation.
+    """
     _run(shape, blocks, single, passes, groups_of, scales, rank, None, 0)
 
 

@@ -44,7 +44,9 @@ class CpuWalk(CpuTrainer):
     _configuration: WalkConfiguration
 
     def _make_shape(self) -> Shape:
-        return shape_of(self.network, self._configuration.timesteps, self._allowed)
+        configuration = self._configuration
+        tangent = configuration.tangent == "exact"
+        return shape_of(self.network, configuration.timesteps, self._allowed, tangent=tangent)
 
     def _prepare(self) -> int:
         if not self._configuration.is_plain:

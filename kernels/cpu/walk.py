@@ -13,6 +13,7 @@ from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import NoiseSource, Shape, Source, Sums, Tiling, Workspace
 from freewalk.kernels.cpu.noise import draw
 from freewalk.kernels.cpu.optimizers import Rule, Weights, move
+from freewalk.kernels.cpu.tangent import forward_with_tangent
 from freewalk.kernels.cpu.tiles import add_multiples, add_sums_in_a_row, empty_tile
 from freewalk.kernels.machine.jit import helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, F32x16, load_f32, splat_f32, store
@@ -41,6 +42,9 @@ def _differences(
     """Return (how much the perturbation lowered the loss, the loss itself) of sixteen datapoints."""
     noise, x, y, state, outputs = scratch.noise, scratch.x, scratch.y, scratch.state, scratch.outputs
     scale = np.float32(rule.stddev)
+    if shape.tangent:
+        loss, slope = forward_with_tangent(shape, weights, noise, at, x, y, state, outputs)
+        return splat_f32(-scale) * slope, loss
     plus = forward(shape, weights, noise, at, scale, x, y, state, outputs)
     if rule.two_sided:
         minus = forward(shape, weights, noise, at, -scale, x, y, state, outputs)

@@ -19,6 +19,7 @@ Schedule = Literal["constant", "cosine"]
 Sides = Literal["one", "two"]
 Directions = Literal["independent", "orthogonal"]
 Shaping = Literal["none", "std", "ranks"]
+Tangent = Literal["difference", "exact"]
 State = dict[str, NDArray[Any]]
 """Everything that a trial needs to go on to the same bits; see `freewalk.kernels.model.state`."""
 
@@ -98,6 +99,9 @@ class WalkConfiguration:
     shaping: Shaping = "none"
     """What becomes of the loss differences before they weigh their perturbations; see
     `freewalk.kernels.reference.reference.shaped`."""
+    tangent: Tangent = "difference"
+    """`exact`: the derivative of the loss along a perturbation, which passes forward beside the activations, in the
+    place of a difference over stddev (forward gradient: Baydin et al., arXiv:2202.08587, 2022)."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.stddev) and self.stddev >= 0):
@@ -106,12 +110,17 @@ class WalkConfiguration:
             raise ValueError("stddev must be above 0 with update=normalised, which divides by it")
         check_learning_rates(self, "learning_rate")
         words = {"directions": get_args(Directions), "shaping": get_args(Shaping), "generator": get_args(Generator)}
+        words["tangent"] = get_args(Tangent)
         check_words(self, update=get_args(Update), sides=get_args(Sides), noise=get_args(Noise), **words)
         check_counts(self, "batch_size", "timesteps", "schedule_steps", "datapoints")
         self._check_family()
 
     def _check_family(self) -> None:
         """Raise ValueError unless the choices that make the perturbations fit each other."""
+        if self.tangent == "exact" and self.update == "raw":
+            raise ValueError("tangent=exact takes no step of stddev squared; give update=normalised")
+        if self.tangent == "exact" and self.sides == "two":
+            raise ValueError("tangent=exact has no other side; give sides=one")
         if self.rank is not None and self.rank < 1:
             raise ValueError(f"rank must be full or at least 1, got {self.rank}")
         if self.batch_size % self.datapoints:
@@ -173,7 +182,8 @@ class WalkConfiguration:
         2 B for B pairs; with shared data one side costs B + datapoints, since all perturbations compare with the same
         unperturbed passes.
         """
-        compared = self.data_per_step if self.sides == "one" else self.batch_size
+        shares = self.sides == "one" and self.tangent == "difference"
+        compared = self.data_per_step if shares else self.batch_size
         return float(self.batch_size + compared)
 
 

@@ -13,6 +13,7 @@ from freewalk.kernels.model.directions import blocks_of, unit_directions
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, WalkConfiguration
 from freewalk.kernels.reference import reference
+from freewalk.kernels.reference.tangent import tangent_estimate
 from freewalk.kernels.trainers.reference_trainer import ReferenceTrainer
 
 
@@ -22,11 +23,24 @@ class ReferenceWalk(ReferenceTrainer):
     _configuration: WalkConfiguration
 
     def _take_step(self) -> float:
-        network, configuration = self.network, self._configuration
+        configuration = self._configuration
         x, y = self._batch()
         noise = self._unit_noise(configuration.n_perturbations)
         loss = self._training_loss(x, y, noise)
-        estimate = reference.gradient_estimate(
+        estimate = self._estimate(x, y, noise)
+        if math.isfinite(loss):
+            self._weights = self._weights - self._change(estimate)
+        return loss
+
+    def _estimate(self, x: NDArray[Any], y: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the estimate of the gradient, times stddev squared."""
+        network, configuration = self.network, self._configuration
+        family: dict[str, Any] = {"share_data": configuration.share_data, "shaping": configuration.shaping}
+        if configuration.tangent == "exact":
+            directions = noise * (1.0 if self._mask is None else self._mask)
+            along = tangent_estimate(network, self._weights, x, y, configuration.timesteps, directions, **family)
+            return along * configuration.stddev**2
+        return reference.gradient_estimate(
             network,
             self._weights,
             x,
@@ -36,12 +50,8 @@ class ReferenceWalk(ReferenceTrainer):
             configuration.stddev,
             sides=configuration.sides,
             mask=self._mask,
-            share_data=configuration.share_data,
-            shaping=configuration.shaping,
+            **family,
         )
-        if math.isfinite(loss):
-            self._weights = self._weights - self._change(estimate)
-        return loss
 
     def _unit_noise(self, n: int) -> NDArray[np.float64]:
         configuration = self._configuration
