@@ -27,9 +27,9 @@ def _values(parameter: Parameter) -> str:
 def _where(parameter: Parameter) -> str:
     """Return for which methods it is and what it needs, such as ``, for walk``; empty where that is nothing."""
     users = parameter.methods or tuple(METHODS)
-    words = (
-        "" if len(users) == len(METHODS) else f", for {' and '.join(filter(None, (', '.join(users[:-1]), users[-1])))}"
-    )
+    *others, last = users
+    listed = f"{', '.join(others)} and {last}" if others else last
+    words = "" if len(users) == len(METHODS) else f", for {listed}"
     if parameter.name in CONDITIONS:
         bound = [method for method in users if uses(CONDITIONS[parameter.name][0], method)]
         words += f", needs {parameter.condition}"

@@ -40,11 +40,11 @@ class CellCheck:
     """The analytic gradient against central differences, both in float64."""
     stepped: Report | None
     """The gradient that a training step takes against the analytic one; None for the walk, which only estimates it. Of
-    `synthetic`, the last layer, which learns from the truth."""
+    predicted ones the last layer, which learns from the truth."""
     estimate: EstimateReport | None
-    """The estimates of training steps against the analytic gradient, of `walk` and `synthetic`."""
+    """The estimates of training steps against the analytic gradient, where it is estimated or predicted."""
     estimate_must_pass: bool
-    """Whether a bias of the estimate is a fault: not of synthetic gradients, which are guesses."""
+    """Whether a bias of the estimate is a fault: not of predicted gradients, which are guesses."""
     direction: Direction | None = None
     """Where the steps of a plug-in's method lead, whose gradient is not known."""
 
@@ -75,8 +75,7 @@ def check_cell(
     seed
         Key of the initial weights, the data and the noise.
     samples
-        Training steps that the estimates of `walk` and `synthetic` come from, and the direction of a plug-in's method,
-        at least 2.
+        Training steps that estimates come from, and the direction of a plug-in's method, at least 2.
     initial
         (n_from, n_to) weights to check at; None: those before training.
     """
@@ -91,7 +90,7 @@ def check_cell(
     if problem.method.gradient == "predicted":
         pairs = list(step_gradients(problem, backend, seed, at, samples, _SHORT_STEP))
         learned = pairs[-max(2, samples // 4) :]  # the predictors start from nothing
-        last = _check_step(problem, backend, *pairs[-1], layers_of(problem)[-2:])
+        last = _check_step(problem, backend, *pairs[-1], layers_of(problem)[-2:]) if problem.layers else None
         return CellCheck(exact, last, check_estimate(learned, layers_of(problem)), estimate_must_pass=False)
     (pair,) = step_gradients(problem, backend, seed, at, 1, 1.0)
     return CellCheck(exact, _check_step(problem, backend, *pair, layers_of(problem)), None, estimate_must_pass=False)

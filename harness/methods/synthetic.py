@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 class SyntheticParameters(BackpropParameters):
     """What descent along predicted gradients (decoupled neural interfaces) uses besides."""
 
-    predictor: Literal["linear", "bias", "conditioned"] = Field(
+    predictor: Literal["linear", "bias", "input", "conditioned", "context"] = Field(
         "linear",
-        description="what predicts a hidden layer's gradient: linear: a linear map of its output; bias: with biases; "
-        "conditioned: with biases, of its output and the target",
+        description="what predicts the gradient by a layer's activations: linear: a linear map of them; bias: with "
+        "biases; input: and of the network's input; conditioned: and of the target; context: and of both",
     )
     predictor_learning_rate: float = Field(
         0.1, gt=0, allow_inf_nan=False, description="length of a predictor's steps, plain gradient descent"
+    )
+    predictor_normalisation: Literal["none", "batch"] = Field(
+        "none", description="batch: predictors see activations of mean 0 and variance 1 over the batch"
+    )
+    truncation: int = Field(
+        1,
+        ge=0,
+        le=2**31 - 1,
+        description="timesteps that gradients are sent back through before predicted ones take over; 0: all",
     )
 
 
@@ -33,15 +42,19 @@ _CLASSES = {**CLASSES, "predictor": "conditioned", "predictor_learning_rate": "0
 
 
 class Synthetic(GradientMethod):
-    """Synthetic gradients."""
+    """Synthetic gradients: of a layered network for every hidden layer, of a free one at the ends of segments in time.
+
+    A free network sends gradients back through `truncation` timesteps; what would arrive from later ones is predicted
+    from the activations there. Without a prediction this is truncated backpropagation through time, and with
+    `truncation=0`, or one of at least all timesteps, backpropagation.
+    """
 
     name = "synthetic"
-    summary = "synthetic gradients: descent along gradients that each layer predicts for itself"
+    summary = "synthetic gradients: descent along gradients predicted for each layer, or for the timesteps to come"
     parameters = SyntheticParameters
     # Layers that move faster than predictors follow run away.
     learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.01, "adam": 0.003}
     also_called = ("dni",)
-    networks = "layered"
     multiplies_matrices = True
     gradient = "predicted"
     recipes: Mapping[str, Recipe] = {
@@ -52,17 +65,21 @@ class Synthetic(GradientMethod):
         "digits": Recipe(4000, {**_CLASSES, "learning_rate": "0.005"}),
     }
     card = Card(
-        equation="hidden layer i: delta_i = s_i f'(z_i) with the prediction s_i = [h_i, y, 1] A_i of dL/dh_i; the last "
-        "layer's delta is exact; W_i -= rate * mean of h_{i-1}' delta_i; A_i -= predictor_learning_rate * mean of "
-        "[h_i, y, 1]' (s_i - delta_{i+1} W_{i+1}')",
+        equation="layers: delta_i = s_i f'(z_i) with the prediction s_i = [h_i, x, y, 1] A_i of dL/dh_i; A_i -= "
+        "predictor_learning_rate * mean of [h_i, x, y, 1]' (s_i - delta_{i+1} W_{i+1}'); the last delta is exact. "
+        "Free: backpropagation through `truncation` timesteps, beyond which s(a_t) = [a_t, x_t, y_t, 1] A stands for "
+        "the derivative of the later loss by a_t and learns from what the next segment sends back",
         reference="Jaderberg et al., Decoupled neural interfaces using synthetic gradients, 2017, arXiv:1608.05343",
-        unbiased="nothing but the last layer's gradient: a hidden layer's is as right as its predictor",
+        unbiased="nothing but the last layer's gradient: any other is as right as its predictor; on a free network "
+        "with truncation=0 the gradient",
         variance="that of the batch, through predictors that follow it",
-        cost="B (1 + backward_cost) as backprop, and B (1 + backward_cost / 2) S/P for S weights of predictors, which "
-        "run forward once and send nothing down",
-        deviations="predictors are linear and learn by plain gradient descent; layers move in turn within a step, and "
-        "what a layer sends down passes the weights that it has just moved",
-        held_by="tests/kernels/trainers/test_layered_descent.py",
+        cost="B (1 + backward_cost) as backprop, and B (1 + backward_cost / 2) n S/P for S weights of predictors, "
+        "which run forward and send nothing down; n is 1, on a free network boundaries over timesteps",
+        deviations="predictors are linear and learn by plain gradient descent, without the paper's hidden layers; "
+        "predictor_normalisation normalises what they see, not their hidden layers. Layers move in turn within a step, "
+        "and what a layer sends down passes the weights that it has just moved. Through time, weights and "
+        "predictor move after the whole sequence, not after each segment, and predictions count in full",
+        held_by="tests/kernels/trainers/test_recurrent_synthetic.py",
     )
 
     def descent(self) -> Descent:

@@ -105,6 +105,7 @@ CONDITIONS: Mapping[str, tuple[str, str]] = {
     "noise": ("directions", "independent"),
     "generator": ("noise", "gaussian"),
     "shaping": ("update", "normalised"),
+    "truncation": ("architecture", FREE),
 }
 """A parameter that applies only where another one has a certain value, or where the method has no such other."""
 
@@ -125,6 +126,7 @@ LATER_PARAMETERS: Mapping[str, Scalar] = {
     "datapoints": 1,
     "share_data": "no",
     "shaping": "none",
+    "predictor_normalisation": "none",
 }
 """Parameters younger than the oldest stores, with the value that stands for how things were before.
 

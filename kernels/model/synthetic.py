@@ -9,20 +9,29 @@ from freewalk.kernels.model.descent import BackpropConfiguration
 from freewalk.kernels.model.layered import LayeredNetwork, Network
 from freewalk.kernels.model.walk import check_learning_rates, check_words
 
-Predictor = Literal["linear", "bias", "conditioned"]
+Predictor = Literal["linear", "bias", "input", "conditioned", "context"]
+Normalisation = Literal["none", "batch"]
 
 
-def n_features(predictor: Predictor, width: int, n_output: int) -> int:
-    """Return how many numbers a predictor of a layer's gradient is linear in.
+def n_features(predictor: Predictor, width: int, network: Network) -> int:
+    """Return how many numbers a predictor of the gradient by `width` activations is linear in.
 
-    The layer's outputs; `bias` adds a one, `conditioned` the target and a one.
+    The activations; `bias` adds a one, `input` the network's input and a one, `conditioned` the target and a one,
+    `context` both and a one.
     """
-    return width + {"linear": 0, "bias": 1, "conditioned": n_output + 1}[predictor]
+    n_input, n_output = (
+        (network.widths[0], network.widths[-1])
+        if isinstance(network, LayeredNetwork)
+        else (network.n_input, network.n_output)
+    )
+    beside = {"linear": 0, "bias": 1, "input": n_input + 1, "conditioned": n_output + 1}
+    return width + beside.get(predictor, n_input + n_output + 1)
 
 
-def n_predictor_weights(predictor: Predictor, layers: LayeredNetwork) -> int:
-    """Return how many weights the predictors of the hidden layers' gradients have together."""
-    return sum(n_features(predictor, n, layers.widths[-1]) * n for n in layers.widths[1:-1])
+def n_predictor_weights(predictor: Predictor, network: Network) -> int:
+    """Return how many weights the predictors have together: of each hidden layer, or of a free network's neurons."""
+    widths = network.widths[1:-1] if isinstance(network, LayeredNetwork) else (network.n_to,)
+    return sum(n_features(predictor, n, network) * n for n in widths)
 
 
 @dataclass(frozen=True)
@@ -37,21 +46,31 @@ class SyntheticConfiguration(BackpropConfiguration):
 
     method: ClassVar = "synthetic"
     predictor: Predictor = "linear"
-    """What predicts a layer's gradient: a linear map of its output, one with biases, or one that sees the target as
-    well."""
+    """What predicts the gradient by activations: a linear map of them, one with biases, or one that sees the input, the
+    target or both as well; of a sequence those of the timestep that follows."""
     predictor_learning_rate: float = 0.1
     """Of the predictors, which learn by plain stochastic gradient descent."""
+    predictor_normalisation: Normalisation = "none"
+    """`batch`: predictors see activations of mean 0 and variance 1 over the batch."""
+    truncation: int = 1
+    """Timesteps of a free network through which a gradient is sent back, before a predicted one is; 0 for all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_learning_rates(self, "predictor_learning_rate")
-        check_words(self, predictor=get_args(Predictor))
+        check_words(self, predictor=get_args(Predictor), predictor_normalisation=get_args(Normalisation))
+        if self.truncation < 0:
+            raise ValueError(f"truncation must be at least 0, got {self.truncation}")
+        if self.predictor_normalisation == "batch" and self.batch_size < 2:
+            raise ValueError("predictor_normalisation=batch needs a batch_size of at least 2")
 
     def evaluations_per_datapoint(self, network: Network) -> float:
-        """Return 1 + c + (1 + c/2) S/P with c of `backward_cost` and S predictor weights.
+        """Return 1 + c + (1 + c/2) n S/P with c of `backward_cost`, S predictor weights and n predictions a pass.
 
-        A predictor runs forward once and gets the gradients of its weights, but sends nothing down.
+        A predictor runs forward once and gets the gradients of its weights, but sends nothing down. In layers n is 1;
+        on a free network it is the number of boundaries between segments over the timesteps, which all count P.
         """
-        assert isinstance(network, LayeredNetwork)
         share = n_predictor_weights(self.predictor, network) / network.n_weights
+        if not isinstance(network, LayeredNetwork):
+            share *= (-(-self.timesteps // self.truncation) - 1 if self.truncation else 0) / self.timesteps
         return super().evaluations_per_datapoint(network) + (1.0 + self.backward_cost / 2) * share

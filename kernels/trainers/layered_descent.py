@@ -120,11 +120,6 @@ class LayeredTrainer(ReferenceTrainer):
         """Return each optimiser with the part of the parameters that it moves."""
         return [(self._optimizer, parameters.flat)]
 
-    @property
-    def _learned(self) -> dict[str, Array]:
-        """What a step moves beside the weights, by its name in states; restored in place."""
-        return {}
-
     def _draw(self, stream: Stream, step: int, n_datapoints: int) -> tuple[Array, Array]:
         x, y = self._gatherers[stream].draw(step, n_datapoints)
         return x.astype(self._dtype, copy=False), y.astype(self._dtype, copy=False)

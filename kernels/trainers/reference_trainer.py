@@ -76,15 +76,23 @@ class ReferenceTrainer(ABC):
         """Return a copy of everything that the trial needs to go on."""
         moments = self._optimizer.moments
         matrices = [np.broadcast_to(moments[name], self._weights.shape) for name in moment_names(self._configuration)]
-        return make_state(self._configuration, self.step, self._weights, matrices)
+        return make_state(self._configuration, self.step, self._weights, matrices, **self._learned)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
-        check_state(state, self._configuration, self._weights.shape, mask=self._mask)
+        shapes = {name: array.shape for name, array in self._learned.items()}
+        check_state(state, self._configuration, self._weights.shape, mask=self._mask, **shapes)
         self.step = int(state["step"])
         self._weights = state["weights"].astype(np.float64)
         for name in moment_names(self._configuration):
             self._optimizer.moments[name] = state[name].astype(np.float64)
+        for name, array in self._learned.items():
+            array[:] = state[name]
+
+    @property
+    def _learned(self) -> dict[str, NDArray[Any]]:
+        """What a step moves beside the weights, by its name in states; restored in place."""
+        return {}
 
     @abstractmethod
     def _take_step(self) -> float:

@@ -141,16 +141,16 @@ class AdditionProgram:
             self.parameters.weights[layer][:] -= change
             self.parameters.biases[layer][:] -= self._alpha * deltas.mean(axis=0)
 
-    def move_predictor(self, layer: int, h: Array, y: Array, errors: Array) -> None:
+    def move_predictor(self, layer: int, h: Array, beside: Sequence[Array], errors: Array) -> None:
         """Move a predictor by the program's rule, in place."""
         own = self.predictors[layer]
         assert own is not None
         if layer == self.network.depth - 2:
             self.predictor_error += float(np.abs(errors).sum())
         if self.program == "synthetic_all_layers":
-            own += self._alpha * predictor_gradient("linear", h, y, errors)
+            own += self._alpha * predictor_gradient("linear", h, beside, errors)
         else:
-            gradient = predictor_gradient("bias", h, y, errors)
+            gradient = predictor_gradient("bias", h, beside, errors)
             gradient[-1] /= len(errors)  # the bias, by the mean
             own -= self._alpha * gradient
 

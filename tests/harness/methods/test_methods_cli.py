@@ -76,7 +76,7 @@ def test_train_saves_a_layered_network(harness: Harness, tmp_path: Path) -> None
         (("--architecture", "2-3"), "architecture=2-3 does not fit", "give architecture=2-1"),
         (("--architecture", "2x3"), "--architecture '2x3'", "must be free or widths such as 24-128-64-12"),
         (("--architecture", "2-3-1", "--hidden", 3), "hidden has no effect", "add architecture=free"),
-        (("--method", "synthetic"), "layered networks only", "such as architecture=2-16-1"),
+        (("--method", "kolen-pollack"), "layered networks only", "such as architecture=2-16-1"),
         (("--method", "backprob"), "unknown method 'backprob'", "did you mean 'backprop'?"),
         (("--method", "backprop", "--sides", "two"), "sides has no effect with method backprop", "add method=walk"),
         (("--method", "backprop", "--predictor", "biased"), "--predictor 'biased'", "did you mean 'bias'?"),

@@ -146,9 +146,9 @@ SEQUENCE = "a layered network sees its input once and answers once, here data co
         ("shifted-sums", "walk", ("architecture=3-8-2",), SEQUENCE, "form=static where the task has it, or archi"),
         ("addition", "walk", ("architecture=8-8-4",), SEQUENCE, "give form=static"),
         ("parity", "backprop", ("architecture=1-8-1", "form=sequence"), SEQUENCE, "give form=static"),
-        ("xor", "synthetic", (), "method synthetic learns layered networks only", "such as architecture=2-16-1"),
-        ("addition", "synthetic", ("form=static",), "layered networks only", "such as architecture=8-16-4"),
-        ("addition", "synthetic", (), SEQUENCE, "give form=static where the task has it, or another method"),
+        ("xor", "kolen-pollack", (), "kolen-pollack learns layered networks only", "such as architecture=2-16-1"),
+        ("addition", "kolen-pollack", ("form=static",), "layered networks only", "such as architecture=8-16-4"),
+        ("addition", "kolen-pollack", (), SEQUENCE, "give form=static where the task has it, or another method"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(

@@ -28,7 +28,7 @@ BACKENDS = [resolve_backend("cpu"), resolve_backend("reference")]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"predictor": "deep"}, "predictor must be one of linear, bias, conditioned, got 'deep'"),
+        ({"predictor": "deep"}, "predictor must be one of linear, bias, input, conditioned, context, got 'deep'"),
         ({"optimizer": "lion"}, "optimizer must be one of sgd, momentum, adam, got 'lion'"),
         ({"schedule": "step"}, "schedule must be one of constant, cosine"),
         ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),

@@ -109,6 +109,8 @@ def test_predictors_are_counted() -> None:
     assert n_predictor_weights("linear", network) == 64 * 64 + 32 * 32
     assert n_predictor_weights("bias", network) == 65 * 64 + 33 * 32
     assert n_predictor_weights("conditioned", network) == (64 + 8 + 1) * 64 + (32 + 8 + 1) * 32
+    assert n_predictor_weights("input", network) == (64 + 16 + 1) * 64 + (32 + 16 + 1) * 32
+    assert n_predictor_weights("context", network) == (64 + 16 + 8 + 1) * 64 + (32 + 16 + 8 + 1) * 32
 
 
 @pytest.mark.parametrize(("text", "widths"), [("2-1", (2, 1)), ("24-128-64-12", (24, 128, 64, 12))])

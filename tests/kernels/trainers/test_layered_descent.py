@@ -145,10 +145,10 @@ def test_what_does_not_fit_is_refused(method: str) -> None:
         _trainer(CPU, _configuration(method, timesteps=2))
 
 
-def test_synthetic_gradients_need_layers() -> None:
+def test_methods_without_a_trainer_of_free_networks_say_so() -> None:
     for backend in (CPU, REFERENCE):
-        with pytest.raises(ValueError, match="synthetic learns layered networks only: give the widths"):
-            start(backend, FreeNetwork(8, 4, 15), _configuration("synthetic"), Data(0), seed=0, evaluation_points=1)
+        with pytest.raises(ValueError, match="kolen-pollack learns layered networks only: give the widths"):
+            start(backend, FreeNetwork(8, 4, 15), _configuration("kolen-pollack"), Data(0), seed=0, evaluation_points=1)
 
 
 @pytest.mark.parametrize("method", ["backprop", "synthetic"])
@@ -180,20 +180,28 @@ def _sigmoid(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1 / (1 + np.exp(-z))
 
 
-def _features(predictor: str, h: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _features(predictor: str, h: NDArray[Any], y: NDArray[Any], x: NDArray[Any] | None = None) -> NDArray[np.float64]:
     one = np.ones((len(h), 1))
-    return {"linear": h, "bias": np.hstack([h, one]), "conditioned": np.hstack([h, y, one])}[predictor]
+    parts: dict[str, list[Any]] = {
+        "linear": [h],
+        "bias": [h, one],
+        "input": [h, x, one],
+        "conditioned": [h, y, one],
+        "context": [h, y, x, one],
+    }
+    return np.hstack(parts[predictor])
 
 
-@pytest.mark.parametrize("predictor", ["linear", "bias", "conditioned"])
-def test_the_steps_of_synthetic_gradients(predictor: str) -> None:
+@pytest.mark.parametrize("normalisation", ["none", "batch"])
+@pytest.mark.parametrize("predictor", ["linear", "bias", "input", "conditioned", "context"])
+def test_the_steps_of_synthetic_gradients(predictor: str, normalisation: str) -> None:
     """Four steps written out for two hidden layers: all deltas are of means, each layer moves before it sends down."""
     rate, predictor_rate = 0.5, 0.3
-    configuration = _configuration("synthetic", predictor=predictor, predictor_learning_rate=predictor_rate)
-    trainer = _trainer(REFERENCE, configuration)
+    options: dict[str, Any] = {"predictor": predictor, "predictor_normalisation": normalisation}
+    trainer = _trainer(REFERENCE, _configuration("synthetic", predictor_learning_rate=predictor_rate, **options))
     assert isinstance(trainer, LayeredSynthetic)
     (w1, w2, w3), (b1, b2, b3) = LAYERS.split(trainer.weights)
-    extra = {"linear": 0, "bias": 1, "conditioned": 5}[predictor]
+    extra = {"linear": 0, "bias": 1, "input": 9, "conditioned": 5, "context": 13}[predictor]
     s1, s2 = np.zeros((10 + extra, 10)), np.zeros((6 + extra, 6))
     for _ in range(4):
         x, y = trainer._batch()
@@ -201,7 +209,10 @@ def test_the_steps_of_synthetic_gradients(predictor: str) -> None:
         h1 = _sigmoid(x @ w1 + b1)
         h2 = _sigmoid(h1 @ w2 + b2)
         h3 = _sigmoid(h2 @ w3 + b3)
-        f1, f2 = _features(predictor, h1, y), _features(predictor, h2, y)
+        g1, g2 = h1, h2
+        if normalisation == "batch":
+            g1, g2 = ((h - h.mean(axis=0)) / np.sqrt(h.var(axis=0) + 1e-5) for h in (h1, h2))
+        f1, f2 = _features(predictor, g1, y, x), _features(predictor, g2, y, x)
         q1, q2 = (f1 @ s1) * h1 * (1 - h1), (f2 @ s2) * h2 * (1 - h2)
         q3 = 2 * (h3 - y) * h3 * (1 - h3)
         w1, b1 = w1 - rate * x.T @ q1 / n, b1 - rate * q1.mean(axis=0)

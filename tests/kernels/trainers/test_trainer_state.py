@@ -119,9 +119,11 @@ def test_rules_with_feedback_resume(method: str, changes: dict[str, Any]) -> Non
     assert names == kept, "what the seed gives again is not stored"
 
 
-@pytest.mark.parametrize("predictor", ["linear", "bias", "conditioned"])
+@pytest.mark.parametrize("predictor", ["linear", "bias", "input", "conditioned", "context"])
 def test_every_predictor_resumes(predictor: str) -> None:
     assert_resumes(lambda: layered(BACKENDS["cpu"], "synthetic", predictor=predictor), 4, 3)
+    for backend in BACKENDS.values():
+        assert_resumes(lambda b=backend: descent(b, "synthetic", predictor=predictor, optimizer="adam"), 4, 3)  # type: ignore[misc]
     names = layered(BACKENDS["cpu"], "synthetic", predictor=predictor).state().keys()
     assert {"predictor_0", "predictor_1"} <= names, "one for each hidden layer"
 
