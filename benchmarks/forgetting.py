@@ -134,12 +134,13 @@ def _interval(values: Sequence[float], digits: int) -> str:
 
 
 def _length(values: Sequence[float]) -> str:
-    """Return a geometric mean of lengths, and the factor of its 95 % t interval."""
+    """Return a geometric mean of lengths with its 95 % t interval."""
     if min(values) <= 0:
         return "0"
     logs = np.log(values)
     half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    return f"{np.exp(logs.mean()):.2g} x {np.exp(half):.2f}"
+    centre, low, high = np.exp(logs.mean() + np.array([0, -half, half]))
+    return f"{centre:.2g}" if high < 1.001 * low else f"{centre:.2g} ({low:.2g} to {high:.2g})"
 
 
 def rows(seeds: int = SEEDS) -> Iterator[str]:
