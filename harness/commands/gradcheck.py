@@ -85,7 +85,7 @@ def command(
     rule = {"update": "raw"} if method == WALK.name else {}
     trial = single_trial("gradcheck", task, method, seed, {**_DEFAULTS, **rule, **options})
     problem = resolve_problem(task, method, trial.cell.parameters)
-    if problem.method.gradient == "estimated" and not trial.cell.parameters["stddev"]:
+    if problem.method.gradient == "estimated" and trial.cell.parameters.get("stddev") == 0:
         raise UsageError("stddev=0 estimates no gradient; give one above 0")
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from freewalk.harness.engine.estimate import memory_mb
@@ -12,6 +16,8 @@ from freewalk.harness.plan.single_trial import single_trial
 from freewalk.kernels.cpu.carried import RFLO, RTRL, UORO, make_carried
 from freewalk.kernels.cpu.layout import shape_of
 
+Harness = Callable[..., Any]
+JUDGED_BY = {"rtrl": "stepped", "rflo": "direction", "uoro": "estimate"}
 KINDS = {"rtrl": RTRL, "rflo": RFLO, "uoro": UORO}
 
 
@@ -38,6 +44,15 @@ def test_memory_of_a_trial_grows_with_the_cube_of_its_neurons() -> None:
 def test_layered_networks_are_refused(method: str) -> None:
     with pytest.raises(ValueError, match=f"method {method} learns free networks only; give architecture=free"):
         resolve_problem("xor", method, {"architecture": "2-4-1"})
+
+
+@pytest.mark.parametrize("method", KINDS)
+def test_gradcheck_judges_them_on_free_networks(harness: Harness, method: str) -> None:
+    """RTRL's step by the exact gradient, UORO's by its bias, RFLO's by where it leads."""
+    options = ("--hidden", 3, "--samples", 100, "--leak", 0.5, "--json")
+    found = json.loads(harness("gradcheck", "--task", "delayed-xor", "--method", method, *options).out)
+    assert found["passed"]
+    assert [name for name in ("stepped", "estimate", "direction") if found.get(name)] == [JUDGED_BY[method]]
 
 
 def test_the_ladder_gives_free_networks_of_the_same_depth() -> None:
