@@ -82,10 +82,10 @@ def command(
         raise UsageError("gradcheck needs --task NAME or --weights FILE; see harness tasks")
     method = method or BACKPROP.name
     # under the raw rule a step of the walk is its estimate; what an optimizer makes of it does not matter
-    rule = {"update": "raw"} if method == WALK.name else {}
+    rule = {"update": "raw"} if method == WALK.name and options.get("tangent") != "exact" else {}
     trial = single_trial("gradcheck", task, method, seed, {**_DEFAULTS, **rule, **options})
     problem = resolve_problem(task, method, trial.cell.parameters)
-    if problem.method.gradient == "estimated" and trial.cell.parameters["stddev"] == 0:
+    if problem.method.gradient == "estimated" and trial.cell.parameters.get("stddev") == 0:
         raise UsageError("stddev=0 estimates no gradient; give one above 0")
     if initial is not None and problem.network != saved.network:
         raise UsageError(f"--weights {weights} holds another network than these options make; leave them out")

@@ -50,6 +50,15 @@ class Carried(NamedTuple):
     square: NDArray[np.float32]  # (workers, LANES), of |w|, of UORO
 
 
+class Now(NamedTuple):
+    """Which timestep of which datapoints is at hand."""
+
+    t: int
+    here: int  # where u begins in what enters
+    step: int
+    datapoint: int  # the first of sixteen
+
+
 def make_carried(shape: Shape, kind: int, workers: int) -> Carried:
     """Allocate scratch memory for `workers` threads."""
     vectors, padded = -(-shape.n_to // BLOCK) * BLOCK, n_positions(shape)
@@ -189,21 +198,13 @@ def _kept(shape: Shape, neuron: int) -> F32x16:
 
 @helper_function
 def _advance_rtrl(
-    shape: Shape,
-    estimator: Estimator,
-    blocked: Blocked,
-    carried: Carried,
-    entering: NDArray[np.float32],
-    here: int,
-    step: int,
-    datapoint: int,
-    t: int,
+    shape: Shape, estimator: Estimator, blocked: Blocked, carried: Carried, entering: NDArray[np.float32], now: Now
 ) -> None:
-    n, stride = shape.n_to, whole_blocks(shape.n_to) * LANES
+    n, stride, here = shape.n_to, whole_blocks(shape.n_to) * LANES, now.here
     influence, through = carried.weights, carried.through
     for column in range(n):
         at, s = column * shape.n_rows * stride, load_f32(carried.slopes, column * LANES)
-        if t == 0:
+        if now.t == 0:
             influence[at : at + shape.n_rows * stride] = _ZERO
             for row in range(shape.n_input + 1):
                 own = at + row * stride + column * LANES
@@ -225,20 +226,12 @@ def _advance_rtrl(
 
 @helper_function
 def _advance_rflo(
-    shape: Shape,
-    estimator: Estimator,
-    blocked: Blocked,
-    carried: Carried,
-    entering: NDArray[np.float32],
-    here: int,
-    step: int,
-    datapoint: int,
-    t: int,
+    shape: Shape, estimator: Estimator, blocked: Blocked, carried: Carried, entering: NDArray[np.float32], now: Now
 ) -> None:
-    trace = carried.weights
+    trace, here = carried.weights, now.here
     for column in range(shape.n_to):
         at, s, keep = column * shape.n_rows * LANES, load_f32(carried.slopes, column * LANES), _kept(shape, column)
-        if t == 0:
+        if now.t == 0:
             trace[at : at + shape.n_rows * LANES] = _ZERO
             for row in range(shape.n_input + 1):
                 store(trace, at + row * LANES, s * load_f32(entering, here + row * LANES))
@@ -266,31 +259,23 @@ def _balance(square: F32x16, other: F32x16) -> F32x16:
 
 
 @helper_function
-def _draw_signs(shape: Shape, estimator: Estimator, carried: Carried, step: int, datapoint: int, t: int) -> None:
-    """Write the signs of a timestep of the datapoints `datapoint` .. `datapoint` + 15."""
-    even, odd = every_second_from(np.uint64(datapoint)), every_second_from(np.uint64(datapoint + 1))
+def _draw_signs(shape: Shape, estimator: Estimator, carried: Carried, now: Now) -> None:
+    """Write the signs of a timestep."""
+    even, odd = every_second_from(np.uint64(now.datapoint)), every_second_from(np.uint64(now.datapoint + 1))
     blocks = (shape.n_to + _SIGNS_OF_A_BLOCK - 1) // _SIGNS_OF_A_BLOCK
     for k in range(blocks):
-        words = words_of(t * blocks + k, even, odd, step, _SIGNS, estimator.round_keys)
+        words = words_of(now.t * blocks + k, even, odd, now.step, _SIGNS, estimator.round_keys)
         first = k * _SIGNS_OF_A_BLOCK
         store_signs(words, carried.signs, first * LANES, shape.n_to - first)
 
 
 @helper_function
 def _advance_uoro(
-    shape: Shape,
-    estimator: Estimator,
-    blocked: Blocked,
-    carried: Carried,
-    entering: NDArray[np.float32],
-    here: int,
-    step: int,
-    datapoint: int,
-    t: int,
+    shape: Shape, estimator: Estimator, blocked: Blocked, carried: Carried, entering: NDArray[np.float32], now: Now
 ) -> None:
     n, neurons, weights, through = shape.n_to, carried.neurons, carried.weights, carried.through
-    rows = shape.n_input + 1 if t == 0 else shape.n_from
-    if t == 0:
+    here, rows = now.here, shape.n_input + 1 if now.t == 0 else shape.n_from
+    if now.t == 0:
         neurons[:] = _ZERO
         weights[:] = _ZERO
         store(carried.square, 0, splat_f32(_ZERO))
@@ -299,7 +284,7 @@ def _advance_uoro(
     for k in range(n):
         moved = load_f32(carried.slopes, k * LANES) * load_f32(through, k * LANES)
         store(through, k * LANES, fma(_kept(shape, k), load_f32(neurons, k * LANES), moved))
-    _draw_signs(shape, estimator, carried, step, datapoint, t)
+    _draw_signs(shape, estimator, carried, now)
     immediate = _square(entering, here, rows) * _square(carried.slopes, 0, n)
     rho_0 = _balance(load_f32(carried.square, 0), _square(through, 0, n))
     rho_1 = _balance(immediate, splat_f32(np.float32(n)))
@@ -329,12 +314,12 @@ def advance(
     memory: Memory,  # of one worker
     carried: Carried,  # of one worker
     step: int,
-    datapoint: int,
+    datapoint: int,  # the group's first
     t: int,
     group: int,
     groups: int,
 ) -> None:
     """Carry on by a timestep."""
     _write_slopes(shape, rows, memory, carried, t, group, groups)
-    here = (t * groups + group) * rows.entering * LANES
-    _advance(estimator.kind, shape, estimator, blocked, carried, memory.entering, here, step, datapoint, t)
+    now = Now(t, (t * groups + group) * rows.entering * LANES, step, datapoint)
+    _advance(estimator.kind, shape, estimator, blocked, carried, memory.entering, now)

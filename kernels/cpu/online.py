@@ -42,9 +42,11 @@ def _run_group(
     groups: int,
     partial: NDArray[np.float64],  # INOUT (n_padded,)
 ) -> None:
-    """Add the gradients of one group, which has run forward and has been read."""
+    """Add the gradients of one group, which has run forward and has been read; cut short, leave what nobody may use."""
     deltas, last = targets_of(rows, memory, group), shape.timesteps - 1
     for t in range(shape.timesteps):
+        if memory.stop[0]:
+            return
         if t == last or shape.output_rows > 1:
             here = (t * groups + group) * rows.entering * LANES
             there = min(t, shape.output_rows - 1) * shape.n_output * LANES
@@ -88,8 +90,6 @@ def _run_tile(
                 deltas[row * LANES + lane] = _ZERO
         datapoint = first + group * LANES
         _run_group(shape, rows, estimator, blocked, memory, carried, step, datapoint, group, groups, partial)
-        if memory.stop[0]:
-            return loss
     return loss
 
 

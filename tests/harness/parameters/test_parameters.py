@@ -41,6 +41,7 @@ DEFAULTS = {
     "share_data": "no",
     "shaping": "none",
     "backward_cost": 2.0,
+    "feedback": "random",
     "predictor": "linear",
     "predictor_learning_rate": 0.1,
     "bits": None,

@@ -13,11 +13,23 @@ from tolerance import EPS, assert_close
 
 from freewalk.kernels.cpu.layout import from_padded
 from freewalk.kernels.cpu.trainer import array_source
+from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data
 from freewalk.kernels.reference.gradient import loss_gradient
 from freewalk.kernels.reference.online import Carried, Rflo, Rtrl, Uoro, online_gradient, random_feedback, uoro_signs
-from freewalk.kernels.trainers.online import CpuOnline, CpuRflo, CpuRtrl, CpuUoro
+from freewalk.kernels.trainers.online import (
+    RFLO,
+    RTRL,
+    UORO,
+    CpuOnline,
+    CpuRflo,
+    CpuRtrl,
+    CpuUoro,
+    RfloConfiguration,
+    UoroConfiguration,
+)
+from freewalk.tasks.registry import TASKS
 
 SEED = 3
 RULES: dict[str, tuple[type[CpuOnline], dict[str, str]]] = {
@@ -126,3 +138,50 @@ def test_the_number_of_threads_does_not_change_a_bit(rule: str) -> None:
         other_loss, other = _compiled(rule, network, problem, 4, 0, threads)
         assert loss == other_loss
         np.testing.assert_array_equal(gradient, other)
+
+
+def test_a_trial_goes_on_to_the_same_bits() -> None:
+    """UORO's signs are those of the step, so a state needs nothing of them."""
+
+    def trial(threads: int = 1) -> CpuUoro:
+        problem = TASKS["delayed-xor"].problem({})
+        configuration = UoroConfiguration(batch_size=150, timesteps=4, optimizer="adam", learning_rate=0.01)
+        return CpuUoro(
+            problem.network(5), configuration, problem.data(), seed=1, evaluation_points=20, threads=threads
+        )  # fmt: skip
+
+    whole, first, second = trial(), trial(2), trial()
+    whole.train(7)
+    first.train(4)
+    second.restore(first.state())
+    second.train(3)
+    np.testing.assert_array_equal(second.weights, whole.weights)
+
+
+def test_the_reference_takes_the_same_steps() -> None:
+    problem = TASKS["delayed-xor"].problem({})
+    for descent in (RTRL, RFLO, UORO):
+        configuration = descent.configuration(batch_size=40, timesteps=4, learning_rate=0.5)
+        fast, slow = (
+            descent.start(problem.network(5), configuration, problem.data(), float64=exact, seed=1, evaluation_points=9)
+            for exact in (False, True)
+        )
+        assert fast.train(5).loss == pytest.approx(slow.train(5).loss, rel=1e-5)
+        assert_close(fast.weights, slow.weights, atol=1e-5, what=configuration.method)
+
+
+def test_what_a_step_costs() -> None:
+    """N = 7 neurons; outputs are read after the last of four timesteps, or after each."""
+    last, each = FreeNetwork(3, 2, 5), FreeNetwork(3, 2, 5, sequence_output=True)
+    costs = {RTRL: (1 + 49 + 8 / 4, 1 + 49 + 8), RFLO: (2 + 2 / 4, 4), UORO: (4 + 2 / 4, 6)}
+    for descent, (at_last, at_each) in costs.items():
+        configuration = descent.configuration(batch_size=10, timesteps=4)
+        assert configuration.evaluations_per_step(last) == 10 * at_last
+        assert configuration.evaluations_per_step(each) == 10 * at_each
+        with pytest.raises(ValueError, match="in free networks only"):
+            configuration.evaluations_per_step(LayeredNetwork((3, 2)))
+
+
+def test_unknown_feedback_is_refused() -> None:
+    with pytest.raises(ValueError, match="feedback must be one of random, symmetric, got 'none'"):
+        RfloConfiguration(1, 1, feedback="none")  # type: ignore[arg-type]
