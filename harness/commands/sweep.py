@@ -34,8 +34,10 @@ EPILOG = """\b
 Keys: task, method, architecture, hidden, timesteps, activation, batch_size,
 stddev, update, optimizer, learning_rate, momentum, schedule, sides, rank,
 directions, noise, generator, datapoints, share_data, shaping, backward_cost,
-predictor, predictor_learning_rate, bits, form, pairs, length, delay, source.
-Methods: walk, backprop, numerical, synthetic.
+predictor, predictor_learning_rate, population, scale, tolerance, parents,
+crossover, sigma0, mean_learning_rate, stddev_learning_rate, covariance,
+strategy, bits, form, pairs, length, delay, sequences, source.
+Methods: walk, backprop, numerical, synthetic, guess, genetic, snes, cma, evosax.
 
 \b
 Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted.

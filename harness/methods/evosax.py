@@ -152,11 +152,9 @@ class EvosaxParameters(SpreadParameters):
     strategy: str = Field(
         "CMA_ES",
         min_length=1,
-        description="algorithm of evosax, by the name that its class has there",
-        json_schema_extra={
-            "values": "an algorithm of evosax, such as CMA_ES, Sep_CMA_ES, SNES, xNES, Open_ES, PGPE, SimpleGA, "
-            "DifferentialEvolution or PSO"
-        },
+        description="algorithm of evosax, by the name of its class: CMA_ES, Sep_CMA_ES, SNES, xNES, Open_ES, PGPE, "
+        "SimpleGA, DifferentialEvolution and others",
+        json_schema_extra={"values": "a name such as CMA_ES"},
     )
 
 
