@@ -11,7 +11,10 @@ _LONGEST_ERROR = 400
 ALSO_CALLED: dict[str, tuple[str, ...]] = {
     "stddev": ("sigma", "std", "sd", "noise_std"),
     "learning_rate": ("lr", "lrate", "eta", "alpha", "step_size"),
-    "batch_size": ("popsize", "pop_size", "population", "population_size"),
+    "population": ("popsize", "pop_size", "population_size", "num_members"),
+    "sigma0": ("std_init", "sigma_init", "init_stdev"),
+    "crossover": ("crossover_rate",),
+    "parents": ("elite_ratio", "truncation"),
     "hidden": ("neurons", "units", "width"),
     "timesteps": ("t", "unroll"),
     "architecture": ("layers", "layer_sizes"),

@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
 @cache
 def _algorithms() -> dict[str, Any]:
-    """Return evosax's algorithms by name."""
+    """Return evosax's algorithms by name, those that need nothing but a size and a solution."""
     import evosax.algorithms as module
 
-    found = {name: kind for name, kind in vars(module).items() if hasattr(kind, "ask") and hasattr(kind, "tell")}
-    return {name: found[name] for name in sorted(found)}
+    return {name: kind for name, kind in sorted(vars(module).items()) if hasattr(kind, "tell") and _is_complete(kind)}
+
+
+def _is_complete(kind: Any) -> bool:
+    given = inspect.signature(kind).parameters.values()
+    return {one.name for one in given if one.default is inspect.Parameter.empty} == {"population_size", "solution"}
 
 
 @cache
@@ -148,11 +152,9 @@ class EvosaxParameters(SpreadParameters):
     strategy: str = Field(
         "CMA_ES",
         min_length=1,
-        description="algorithm of evosax, by the name that its class has there",
-        json_schema_extra={
-            "values": "an algorithm of evosax, such as CMA_ES, Sep_CMA_ES, SNES, xNES, Open_ES, PGPE, SimpleGA, "
-            "DifferentialEvolution or PSO"
-        },
+        description="algorithm of evosax, by the name of its class: CMA_ES, Sep_CMA_ES, SNES, xNES, Open_ES, PGPE, "
+        "SimpleGA, DifferentialEvolution and others",
+        json_schema_extra={"values": "a name such as CMA_ES"},
     )
 
 

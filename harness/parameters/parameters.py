@@ -85,14 +85,26 @@ class Parameter:
         """The default in words."""
         if self.name == "learning_rate":
             return _learning_rates_text()
+        defaults = {method: str(default_of(self.name, method)) for method in self.methods}
+        if len(set(defaults.values())) > 1:
+            return _by_method(defaults)
         return "the task's own" if self.field.default is None else str(self.field.default)
 
 
 def _learning_rates_text() -> str:
-    """Say the default learning rates by optimizer, methods with equal ones together."""
+    """Say the default learning rates by optimizer."""
+    return _by_method(
+        {
+            name: ", ".join(f"{rate:g} with {optimizer}" for optimizer, rate in method.learning_rates.items())
+            for name, method in METHODS.items()
+        }
+    )
+
+
+def _by_method(texts: Mapping[str, str]) -> str:
+    """Say what holds for which method, methods with equal texts together, those without one left out."""
     methods: dict[str, list[str]] = {}
-    for name, method in METHODS.items():
-        text = ", ".join(f"{rate:g} with {optimizer}" for optimizer, rate in method.learning_rates.items())
+    for name, text in texts.items():
         methods.setdefault(text, []).append(name)
     return "; ".join(f"{', '.join(names)}: {text}" for text, names in methods.items() if text)
 

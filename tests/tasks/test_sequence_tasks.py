@@ -89,16 +89,36 @@ def test_copy(seed: int, step: int, length: int, delay: int, more: int) -> None:
 
 
 @pytest.mark.parametrize(("seed", "step"), ADDRESSES)
-@pytest.mark.parametrize(("length", "timesteps"), [(2, 2), (13, 16), (600, 600)])
-def test_long_parity(seed: int, step: int, length: int, timesteps: int) -> None:
-    problem = TASKS["long-parity"].problem({"length": length, "timesteps": timesteps})
+@pytest.mark.parametrize(("length", "delay", "timesteps"), [(2, 0, 2), (13, 0, 16), (13, 3, 17), (600, 0, 600)])
+def test_long_parity(seed: int, step: int, length: int, delay: int, timesteps: int) -> None:
+    problem = TASKS["long-parity"].problem({"length": length, "delay": delay, "timesteps": timesteps})
     x, y = draw(problem, timesteps, 8, seed=seed, step=step)
     for b in range(8):
         shortest = math.ceil(length * 5 / 6)
         n = shortest + words(seed, step, b, 2**31)[0] * (length - shortest + 1) // 2**32
-        ones = [bit(seed, step, b, t) for t in range(timesteps - n, timesteps)]
-        np.testing.assert_array_equal(x[b, :, 0], [0] * (timesteps - n) + [2 * one - 1 for one in ones])
+        end = timesteps - delay
+        ones = [bit(seed, step, b, t) for t in range(end - n, end)]
+        signs = [2 * one - 1 for one in ones]
+        np.testing.assert_array_equal(x[b, :, 0], [0] * (end - n) + signs + [0] * delay)
         assert y[b, 0, 0] == sum(ones) % 2
+
+
+@pytest.mark.parametrize("length", [2, 13, 600])
+def test_fixed_sequences_of_long_parity_come_in_turn(length: int) -> None:
+    problem = TASKS["long-parity"].problem({"length": length, "sequences": 6, "delay": 1})
+    x, y = draw(problem, length + 1, 14, seed=3, step=0)
+    for a, b in ((x, y), draw(problem, length + 1, 14, seed=3, step=9)):
+        np.testing.assert_array_equal(a, x)
+        np.testing.assert_array_equal(b, y)
+    np.testing.assert_array_equal(x[6:12], x[:6])
+    assert y[:, 0, 0].tolist() == [0, 1] * 7, "half of each class"
+    assert ((x == 1).sum(axis=(1, 2)) % 2).tolist() == [0, 1] * 7
+    fresh, _ = draw(TASKS["long-parity"].problem({"length": length, "delay": 1}), length + 1, 6, seed=3, step=0)
+    same = fresh == x[:6]
+    same[:, length - 1] = True
+    assert same.all(), "only the last bit is chosen"
+    other, _ = draw(problem, length + 1, 6, seed=4, step=0)
+    assert length == 2 or (other != x[:6]).any()
 
 
 def test_lengths_of_long_parity_reach_from_500_to_600() -> None:
@@ -117,6 +137,9 @@ def test_lengths_of_long_parity_reach_from_500_to_600() -> None:
         ("copy", {"length": 0}, "length=0 does not fit task copy"),
         ("copy", {"delay": 2**21}, "delay=2097152 does not fit task copy"),
         ("long-parity", {"length": 1}, "length=1 does not fit task long-parity"),
+        ("long-parity", {"delay": 256}, "delay=256 does not fit task long-parity: at least 0, at most 255"),
+        ("long-parity", {"sequences": 2**24}, "sequences=16777216 does not fit task long-parity"),
+        ("long-parity", {"length": 9, "delay": 1, "timesteps": 9}, "timesteps=9 is too few for task long-parity"),
         ("adding", {"length": 9, "timesteps": 8}, "timesteps=8 is too few for task adding with length=9"),
         ("copy", {"timesteps": 29}, "timesteps=29 is too few for task copy with length=10, delay=10"),
     ],

@@ -48,7 +48,7 @@ def test_the_reference_has_every_option_of_a_command(section: str, command: str)
     heads = re.findall(r"^::::\{option\} (.*)$", section, re.MULTILINE)
     assert len(heads) == len(_options(command)) + 1  # --help is not among the parameters
     for option in _options(command):
-        (head,) = (one for one in heads if set(option.opts) <= set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", one)))
+        (head,) = (one for one in heads if set(option.opts) <= set(re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", one)))
         assert (" " in head.replace(", ", ",")) != option.is_flag, head
         for variable in [option.envvar] if isinstance(option.envvar, str) else option.envvar or ():
             assert f"`{variable}`" in section
