@@ -52,14 +52,15 @@ class Synthetic(GradientMethod):
         "digits": Recipe(4000, {**_CLASSES, "learning_rate": "0.005"}),
     }
     card = Card(
-        equation="hidden layer i: delta_i = s_i f'(z_i) with the prediction s_i = [h_i, y, 1] A_i of dL/dh_i; the last "
-        "layer's delta is exact; W_i -= rate * mean of h_{i-1}' delta_i; A_i -= predictor_learning_rate * mean of "
-        "[h_i, y, 1]' (s_i - delta_{i+1} W_{i+1}')",
+        equation="delta_i = dL/dz_i for the last layer and s_i f'(z_i) below, where s_i = q_i A_i predicts dL/dh_i "
+        "from q_i = h_i (predictor=linear), [h_i, 1] (bias) or [h_i, y, 1] (conditioned), y the target; the gradient "
+        "of W_i is taken for the mean over the batch of h_{i-1}' delta_i; A_i -= predictor_learning_rate times the "
+        "mean of q_i' (s_i - delta_{i+1} W_{i+1}')",
         reference="Jaderberg et al., Decoupled neural interfaces using synthetic gradients, 2017, arXiv:1608.05343",
-        unbiased="nothing but the last layer's gradient: a hidden layer's is as right as its predictor",
-        variance="that of the batch, through predictors that follow it",
-        cost="B (1 + backward_cost) as backprop, and B (1 + backward_cost / 2) S/P for S weights of predictors, which "
-        "run forward once and send nothing down",
+        unbiased="the gradient of the last layer; nothing below, where it is as right as its predictor",
+        variance="that of the batch, also through the predictors, which follow it",
+        cost="B (1 + backward_cost + (1 + backward_cost / 2) S / P): as backprop, and predictors of S weights run "
+        "forward once, learn, and send nothing down",
         deviations="predictors are linear and learn by plain gradient descent; layers move in turn within a step, and "
         "what a layer sends down passes the weights that it has just moved",
         held_by="tests/kernels/trainers/test_layered_descent.py",
