@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "Measure saved weights on held-out or your own data.",
     "maximize": "Find the input that makes an output largest.",
     "tasks": "List the tasks: sizes, metric, target, parameters.",
+    "methods": "List the methods, or show a method's identity card.",
     "presets": "List the presets: sweeps, and methods of the field.",
     "info": "Show versions, processor, threads and backends.",
     "bench": "Time a step on this machine, beside NumPy's.",
@@ -96,6 +97,7 @@ Which stddev, batch size and timesteps make a random walk learn which task?
 harness sweep --grid quickstart            a first sweep
 harness sweep --task xor --grid "stddev=logspace(-2,0,5)" --grid update=normalised
 harness tasks                              what can be learned
+harness methods                            what it can be learned by
 
 Every option of a command can be set in the environment, as HARNESS_EPOCHS for --epochs.
 """

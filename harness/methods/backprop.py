@@ -32,8 +32,9 @@ class Backprop(GradientMethod):
     keeps_timesteps = True
     recipes = exact_recipes(4000)
     card = Card(
-        equation="delta_t = (W_a delta_{t+1} + dL/da_{t+1}) f'(z_t); dL/dW = mean over the batch of sum_t u_t' delta_t "
-        "with u_t what enters; in layers delta_i = (delta_{i+1} W_{i+1}') f'(z_i), dL/dW_i = h_{i-1}' delta_i",
+        equation="e_t = delta_t W_a' + k e_{t+1} + what the loss reads of a_t, delta_t = s_t e_{t+1}; dL/dW = mean "
+        "over the batch of sum_t u_t' delta_t; in layers delta_i = (delta_{i+1} W_{i+1}') f'(z_i), dL/dW_i = mean of "
+        "h_{i-1}' delta_i",
         reference="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, Nature 323, "
         "1986, doi:10.1038/323533a0; through time: Werbos, Proceedings of the IEEE 78(10), 1990, doi:10.1109/5.58337",
         unbiased="the gradient of the mean loss over the batch, exactly; on average that of the task",

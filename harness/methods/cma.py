@@ -138,13 +138,14 @@ class CmaMethod(PopulationMethod):
     also_called = ("cma_es", "cmaes", "pycma")
     needs = "cma"
     card = Card(
-        equation="x_k ~ mean + sigma N(0, C), ranked by loss; mean moves to the weighted mean of the best half, C by "
-        "their outer products (rank mu) and the path of the mean (rank one), sigma by the length of that path",
-        reference="Hansen and Ostermeier, Evolutionary Computation 9(2), 2001, doi:10.1162/106365601750190398; Hansen, "
-        "arXiv:1604.00772; the package: doi:10.5281/zenodo.2559634",
+        equation="members x_k = mean + sigma y_k, y_k normal with covariance C, ranked by loss; mean moves to a "
+        "weighted mean of the best half, C by their y_k' y_k less those of the worst half (rank mu, active) and by "
+        "the path of the mean (rank one), sigma by the length of such a path",
+        reference="Hansen and Ostermeier, Evolutionary Computation 9(2), 2001, doi:10.1162/106365601750190398; "
+        "Hansen, The CMA evolution strategy: a tutorial, arXiv:1604.00772; the package: doi:10.5281/zenodo.2559634",
         unbiased="nothing: ranks decide. Weights are the mean of the distribution",
-        variance="that of K draws; the more members, the less",
-        cost="K B: every member on the whole batch; of memory 16 P^2 bytes, and P^3 operations every few steps",
+        variance="that of K draws: the more members, the less",
+        cost="K B: every member on the whole batch; besides 16 P^2 bytes of memory, and P^3 operations every few steps",
         deviations="none of ours: cma does all but draw, which Philox does, keyed by seed and step",
         held_by="tests/harness/methods/test_population_libraries.py",
     )

@@ -21,16 +21,18 @@ class DirectFeedbackAlignment(FeedbackAlignment):
     summary = "direct feedback alignment: the output error goes to every layer through fixed random weights"
     also_called = ("dfa", "direct_feedback_alignment")
     card = Card(
-        equation="delta_L = dL/dz_L; delta_i = (delta_L B_i) f'(z_i); the gradient of W_i is taken for the mean "
-        "over the batch of h_{i-1}' delta_i; B_i (n_output, n_i), U(±feedback_scale sqrt(6 / (n_output + n_i)))",
+        equation="delta_i = dL/dz_i for the last layer and (delta F_i) f'(z_i) below, with delta that of the last; "
+        "the gradient of W_i is taken for the mean over the batch of h_{i-1}' delta_i; F_i (n, n_i) is fixed, with n "
+        "outputs, uniform within ±feedback_scale sqrt(6 / (n + n_i))",
         reference="Nøkland, Direct feedback alignment provides learning in deep neural networks, NeurIPS 2016, "
         "arXiv:1609.01596",
         unbiased="the gradient of the last layer; nothing below",
-        variance="that of the batch",
-        cost="B (1 + backward_cost / 2 (1 + S/P)) with S feedback weights: a pass forward, half a backward pass for "
-        "the gradients of the P weights, and the same for each weight that sends an error down",
-        deviations="forward weights start Glorot-uniform as those of every method, not at 0; so does the feedback; "
-        "the error is the derivative of the loss by the last sums, which for cross-entropy is the paper's o - y",
+        variance="that of the batch alone",
+        cost="B (1 + backward_cost (1 + S / P) / 2): a pass forward, half a backward pass for the gradients of P "
+        "weights, and as much for each of S feedback weights, which send errors down",
+        deviations="weights start Glorot-uniform as those of every method, not at 0, and so does the feedback; the "
+        "error is the derivative of the loss by the last sums, which for cross-entropy is the paper's output less "
+        "target",
         held_by="tests/kernels/trainers/test_feedback.py",
     )
 

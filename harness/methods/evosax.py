@@ -166,15 +166,16 @@ class EvosaxMethod(PopulationMethod):
     parameters = EvosaxParameters
     needs = "evosax"
     card = Card(
-        equation="ask K members, run them on the batch, tell their losses: the algorithm that `strategy` names",
+        equation="ask the algorithm that `strategy` names for K members, run them on the batch, tell it their losses",
         reference="Lange, evosax: JAX-based evolution strategies, GECCO companion 2023, arXiv:2212.04180; each "
         "algorithm's own paper is named in its file there",
-        unbiased="depends on the algorithm. Weights are its mean, or the best of the population that it keeps",
-        variance="depends on the algorithm",
-        cost="K B: every member on the whole batch; an algorithm that keeps a population has its first one run as step "
-        "0",
-        deviations="evosax's defaults but for sigma0, where an algorithm has such a number; networks run in freewalk's "
-        "kernels, not in JAX",
+        unbiased="nothing that holds for all of its algorithms. Weights are the algorithm's mean, or the best of the "
+        "population that it keeps",
+        variance="that of K draws, by the algorithm's own rule",
+        cost="K B: every member on the whole batch; an algorithm that keeps a population has its first one run as "
+        "step 0",
+        deviations="evosax's defaults but for sigma0, where an algorithm has such a number; networks run in "
+        "freewalk's kernels, not in JAX",
         held_by="tests/harness/methods/test_population_libraries.py",
     )
 

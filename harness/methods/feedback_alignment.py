@@ -41,14 +41,15 @@ class FeedbackAlignment(GradientMethod):
     gradient = "predicted"
     recipes = exact_recipes(4000)
     card = Card(
-        equation="delta_L = dL/dz_L; delta_i = (delta_{i+1} B_i) f'(z_i); the gradient of W_i is taken for the mean "
-        "over the batch of h_{i-1}' delta_i; B_i has W_{i+1}''s shape, U(±feedback_scale sqrt(6 / (n_i + n_{i+1})))",
+        equation="delta_i = dL/dz_i for the last layer and (delta_{i+1} F_i) f'(z_i) below; the gradient of W_i is "
+        "taken for the mean over the batch of h_{i-1}' delta_i; F_i is fixed and has the shape of W_{i+1}', uniform "
+        "within ±feedback_scale sqrt(6 / (n_i + n_{i+1}))",
         reference="Lillicrap, Cownden, Tweed and Akerman, Random synaptic feedback weights support error "
         "backpropagation for deep learning, Nature Communications 7:13276, 2016, doi:10.1038/ncomms13276",
         unbiased="the gradient of the last layer; nothing below, where the angle to it starts near 90 degrees",
-        variance="that of the batch",
-        cost="B (1 + backward_cost), as backprop: the feedback has the shapes of the weights that it replaces",
-        deviations="feedback is Glorot-uniform where the paper chose its range by hand, such as U(±0.5) for 30-20-10; "
+        variance="that of the batch alone",
+        cost="B (1 + backward_cost): as backprop, for feedback has the shapes of the weights that it replaces",
+        deviations="feedback is Glorot-uniform where the paper chose its range by hand, such as ±0.5 for 30-20-10; "
         "any optimizer may follow",
         held_by="tests/kernels/trainers/test_feedback.py",
     )

@@ -87,11 +87,11 @@ class GeneticMethod(PopulationMethod):
         "digits": Recipe(2000, {"batch_size": "128", "stddev": "0.1"}),
     }
     card = Card(
-        equation="the T = parents K members with the lowest losses are parents; the best goes on as it is, and K - 1 "
-        "children are w_i + stddev N(0, 1) of a random parent i, or, with chance crossover, of two parents of which "
-        "each neuron takes one's incoming weights",
+        equation="the parents K members with the lowest losses (rounded, at least one) are parents; the best goes on "
+        "as it is, and K - 1 children are w + stddev xi, xi standard normal, where w is a random parent or, with "
+        "chance crossover, has each neuron's incoming weights from either of two",
         reference="Such et al., Deep neuroevolution, 2017, arXiv:1712.06567; crossover of whole neurons: Montana and "
-        "Davis, IJCAI 1989",
+        "Davis, Training feedforward neural networks using genetic algorithms, IJCAI 1989",
         unbiased="nothing: ranks decide. Weights are those of the member that was best on the last step's batch",
         variance="none to speak of: selection takes the best of K, however little better",
         cost="K B: every member, the elite too, on the whole batch",

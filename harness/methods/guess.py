@@ -84,18 +84,20 @@ class GuessMethod(PopulationMethod):
     parameters = GuessParameters
     also_called = ("rwg", "random_guessing", "random_search", "random_weight_guessing")
     card = Card(
-        equation="W ~ U(-scale, scale), K times a step; right if max |o - y| < tolerance over the batch",
+        equation="K weight sets a step, each weight uniform in (-scale, scale); a set is right if every output of all "
+        "B datapoints is less than tolerance from its target",
         reference="Schmidhuber, Hochreiter and Bengio, Evaluating benchmark problems by random guessing, in Kolen and "
-        "Kremer (eds.), A Field Guide to Dynamical Recurrent Networks, 2001; Hochreiter and Schmidhuber, 1996",
+        "Kremer (eds.), A Field Guide to Dynamical Recurrent Networks, IEEE Press, 2001; first Hochreiter and "
+        "Schmidhuber, 1996",
         unbiased="nothing: it learns nothing. Weights are those of the last right guess, and until there is one, of "
-        "the guess that was right on most lane groups before the first wrong one",
-        variance="guesses to the first right one are geometric: their standard deviation is their mean, their median "
-        "0.69 of it",
-        cost="K B, an upper bound: a guess is left at the first sixteen datapoints of which one is wrong, and the "
-        "trainer counts in `evaluations` what has been run",
-        deviations="the paper's networks update hidden units before the output and give the output of A1 no bias; here "
-        "all neurons hear the last timestep, so that the answer comes one later, and all have biases: 2,906 guesses at "
-        "parity become ten times as many",
+        "the guess that came furthest before its first wrong lane group",
+        variance="guesses to the first right one are geometric: their standard deviation is about their mean, their "
+        "median 0.69 of it",
+        cost="K B: an upper bound; a guess is left at the first lane group of sixteen datapoints in which one is "
+        "wrong, and the trainer counts in `evaluations` what has been run",
+        deviations="in the paper hidden units are updated before the output, and the output of its network A1 has no "
+        "bias; here all neurons hear the timestep before, so that the answer comes one later, and all have biases. So "
+        "right guesses are rarer than the paper's one in 2,906 at parity",
         held_by="tests/harness/methods/test_population_methods.py",
     )
 

@@ -35,13 +35,16 @@ class KolenPollack(FeedbackAlignment):
     also_called = ("kp", "kolen_pollack", "akrout")
     plain: Mapping[str, Scalar] = {**FeedbackAlignment.plain, "weight_decay": 0.0}
     card = Card(
-        equation="deltas as in feedback alignment; with U_i the optimizer's change of W_i: W_i <- (1 - weight_decay) "
-        "W_i - U_i and B_{i-1} <- (1 - weight_decay) B_{i-1} - U_i', for every layer above the first",
+        equation="delta_i = dL/dz_i for the last layer and (delta_{i+1} F_i) f'(z_i) below; the gradient of W_i is "
+        "taken for the mean over the batch of h_{i-1}' delta_i; with U_i what the optimizer takes from W_i, W_i <- (1 "
+        "- weight_decay) W_i - U_i and F_{i-1} <- (1 - weight_decay) F_{i-1} - U_i' for every layer above the first; "
+        "F_i starts as in feedback-alignment",
         reference="Kolen and Pollack, Backpropagation without weight transport, ICNN 1994, "
         "doi:10.1109/ICNN.1994.374486; Akrout et al., Deep learning without weight transport, 2019, arXiv:1904.05391",
-        unbiased="the gradient, once (1 - weight_decay)**steps is near 0; before that only that of the last layer",
-        variance="that of the batch",
-        cost="B (1 + backward_cost), as backprop: the steps of the feedback are those of the weights, computed already",
+        unbiased="the gradient of the last layer; nothing below, until F_i is W_{i+1}': their difference is (1 - "
+        "weight_decay)^steps of what it was, and with it gone the gradient of all layers is right",
+        variance="that of the batch alone",
+        cost="B (1 + backward_cost): as backprop; the steps of the feedback are those of the weights, computed already",
         deviations="the first layer and biases, which have no feedback, do not decay; any optimizer's change is "
         "mirrored, not only that of plain gradient descent",
         held_by="tests/kernels/trainers/test_feedback.py",

@@ -52,7 +52,7 @@ class Card:
     """What there is to know of a method beside its parameters: sentences for people."""
 
     equation: str
-    """A step, as the kernels compute it."""
+    """A step, as the kernels compute it, in the symbols of `freewalk.harness.parameters.identity`."""
     reference: str
     """The paper that it is from, with its DOI or arXiv number."""
     unbiased: str
@@ -60,7 +60,7 @@ class Card:
     variance: str
     """How far a step lies from that mean."""
     cost: str
-    """Evaluations of a step, and why they count so."""
+    """Evaluations of a step: a formula, a colon, and why they count so."""
     deviations: str
     """Where it does otherwise than the paper."""
     held_by: str
@@ -107,6 +107,8 @@ class Method(ABC):
     """Whether it has kernels for every backend; otherwise it runs on the CPU where trials are to run on a GPU."""
     networks: Networks = "both"
     """Which networks it learns."""
+    needs: str | None = None
+    """A package of the extra `es`, if it runs on one."""
     draws_noise = False
     """Whether a step draws unit perturbations of the weights, which trials may share."""
     multiplies_matrices = False

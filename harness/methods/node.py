@@ -52,19 +52,22 @@ class Node(GradientMethod):
         "digits": Recipe(4000, {**_CLASSES, "batch_size": "256"}),
     }
     card = Card(
-        equation="~z_t = ~u_t W + stddev xi_t beside z_t = u_t W with u_t = [x_t, 1, a_t]; the gradient is taken for "
-        "the mean over the batch of sum_t u_t' xi_t (L(~) - L) / stddev; activity-based, of sqrt(N) sum_t u_t' d_t "
-        "(L(~) - L) / |d|^2 with d_t = ~z_t - z_t and N the sums that have noise",
-        reference="Widrow and Lehr, Proceedings of the IEEE 78, 1990, doi:10.1109/5.58323; through time Fiete and "
-        "Seung, Physical Review Letters 97, 2006, doi:10.1103/PhysRevLett.97.048104; activity-based Dalm, van Gerven "
-        "and Ahmad, 2023, arXiv:2310.00965, and Fernandez, Keemink and van Gerven, 2024, arXiv:2405.08967",
-        unbiased="the gradient of the loss smoothed by noise on the sums, and so the gradient itself as stddev goes to "
-        "0; activity-based nothing: its length is the paper's, a direction in which sums moved",
-        variance="c = sum_t m_t |u_t|^2 sum_t |delta_t|^2 / |g|^2 + 2 for each datapoint, with m_t sums that have "
-        "noise at timestep t and delta_t = dL/dz_t; m + 2 with one timestep",
-        cost="2 B: a clean and a noisy pass; 3 B with two sides",
+        equation="beside the clean pass with sums z_t = u_t W runs a noisy one with stddev xi_t added to its sums, "
+        "xi_t of mean 0 and variance 1; with dL the noisy loss less the clean one, or two-sided half the difference "
+        "of those with xi and -xi, g = mean over the batch of sum_t u_t' xi_t dL / stddev; activity=yes: sqrt(M) "
+        "sum_t u_t' v_t dL / |v|^2, v_t how far noisy sums lie from z_t, M the number of sums that have noise",
+        reference="Widrow and Lehr, Proceedings of the IEEE 78(9), 1990, doi:10.1109/5.58323; through time: Fiete and "
+        "Seung, Physical Review Letters 97, 2006, doi:10.1103/PhysRevLett.97.048104; activity-based: Dalm, van Gerven "
+        "and Ahmad, 2023, arXiv:2310.00965, and Fernández, Keemink and van Gerven, 2024, arXiv:2405.08967",
+        unbiased="the gradient up to terms of the order of stddev^2; with one timestep and normal noise the gradient "
+        "of the loss averaged over noisy sums. activity=yes: no gradient; its direction is that in which sums moved, "
+        "its length the paper's",
+        variance="c = sum_t M_t |u_t|^2 sum_t |delta_t|^2 / |gradient|^2 + 2 of normal noise, for each datapoint, M_t "
+        "the sums that have noise at timestep t: M + 2 with one timestep, and M of signs",
+        cost="2 B: a clean and a noisy pass of each datapoint; two-sided 3 B, as traces are still those of a clean "
+        "pass",
         deviations="noise lies on the sums, not on the activations; hidden sums of the last timestep, which reach no "
-        "output, have none; in recurrent networks N counts neurons and timesteps",
+        "output, have none; M counts the sums of all timesteps",
         held_by="tests/kernels/reference/test_node_estimator.py",
     )
 

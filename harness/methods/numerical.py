@@ -21,10 +21,13 @@ class Numerical(GradientMethod):
     tolerances = (100 * 1e-6, 2e-2)  # differences of a loss that is itself rounded
     recipes = exact_recipes(600)
     card = Card(
-        equation="dL/dW_ij = (L(W + h e_ij) - L(W - h e_ij)) / (2 h), one weight after another, on the same batch",
-        reference="textbook: central differences, as in Press et al., Numerical Recipes, section 5.7, 2007",
-        unbiased="the gradient of the mean loss over the batch, up to h squared times a third derivative, and rounding",
-        variance="that of the batch, and rounding over h",
+        equation="dL/dW[ij] = (L(W + h e) - L(W - h e)) / (2 h), e being 1 at [ij] and 0 elsewhere: one weight after "
+        "another, on the same batch",
+        reference="textbook: central differences, as in Press et al., Numerical Recipes, 3rd edition, section 5.7, "
+        "Cambridge University Press, 2007",
+        unbiased="the gradient of the mean loss over the batch, exactly but for h^2 / 6 times a third derivative, and "
+        "rounding",
+        variance="that of the batch alone, and rounding over h",
         cost="2 P B: each of P weights up and down",
         deviations="none",
         held_by="tests/kernels/cpu/test_cpu_gradients.py",

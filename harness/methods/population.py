@@ -62,8 +62,6 @@ class PopulationMethod(Method):
     """A method whose steps are those of a strategy; a step costs K times the batch size."""
 
     parameters: type[Parameters] = PopulationParameters
-    needs: str | None = None
-    """A package of the extra `es`, if it runs on one."""
 
     @abstractmethod
     def strategy(self, origin: Origin) -> Strategy:

@@ -20,15 +20,16 @@ class Rtrl(OnlineMethod):
     carries_answers = True
     recipes = recipes(1)
     card = Card(
-        equation="P_t[ij, m] = da_t[m]/dW[ij]; P_{t+1}[ij, m] = k_m P_t[ij, m] + s_t[m] (sum_n P_t[ij, n] W_a[n, m] + "
-        "[j = m] u_t[i]); dL/dW[ij] = sum over t that are read of [j is an output] u_t[i] delta_t[j] + "
-        "sum_n P_t[ij, n] (W_a delta_t)[n]",
+        equation="J_t[ij, n] = da_t[n]/dW[ij], 0 at first; J_{t+1}[ij, n] = k J_t[ij, n] + s_t[n] (sum_q J_t[ij, q] "
+        "W_a[q, n] + (j = n) u_t[i]); dL/dW[ij] = mean over the batch of sum_t (u_t[i] d_t[j] + sum_n J_t[ij, n] "
+        "l_t[n])",
         reference="Williams and Zipser, A learning algorithm for continually running fully recurrent neural networks, "
         "Neural Computation 1(2), 1989, doi:10.1162/neco.1989.1.2.270",
         unbiased="the gradient of the mean loss over the batch, exactly, as backpropagation through time finds it",
         variance="that of the batch alone",
-        cost="B (1 + N^2 + (N + 1) r) for N neurons, r the share of timesteps at which outputs are read: each of P "
-        "weights has N answers, each a sum over N neurons, N^2 times the multiply-adds of a pass",
+        cost="B (1 + N^2 + (N + 1) r): a pass; each of P weights has N answers, each a sum over N neurons, N^2 times "
+        "the multiply-adds of a pass; where outputs are read, a sum over the answers, and no more than a pass for the "
+        "rest",
         deviations="weights move at the end of a sequence, not at every timestep; no teacher forcing",
         held_by="tests/kernels/cpu/test_cpu_online.py",
     )

@@ -35,16 +35,17 @@ class SignSymmetry(FeedbackAlignment):
     parameters = SignParameters
     also_called = ("ss", "sign_symmetry", "usf", "frsf", "brsf")
     card = Card(
-        equation="delta_L = dL/dz_L; delta_i = (delta_{i+1} B_i) f'(z_i) with B_i = M_i sign(W_{i+1}') element by "
-        "element; M_i = feedback_scale sqrt(2 / (n_i + n_{i+1})), or |U(±feedback_scale sqrt(6 / (n_i + n_{i+1})))|, "
-        "drawn once or at every step; sign(0) = 0",
+        equation="delta_i = dL/dz_i for the last layer and (delta_{i+1} F_i) f'(z_i) below; the gradient of W_i is "
+        "taken for the mean over the batch of h_{i-1}' delta_i; F_i = M_i sign(W_{i+1}') element by element, sign(0) "
+        "= 0; M_i = feedback_scale sqrt(2 / (n_i + n_{i+1})) (magnitudes=uniform), or the absolute values of numbers "
+        "uniform within ±feedback_scale sqrt(6 / (n_i + n_{i+1})), drawn once (fixed) or at every step (batchwise)",
         reference="Liao, Leibo and Poggio, How important is weight symmetry in backpropagation?, AAAI 2016, "
         "arXiv:1510.05067",
-        unbiased="the gradient of the last layer; nothing below, but with one hidden layer what arrives there has the "
-        "right sign for each output",
+        unbiased="the gradient of the last layer; nothing below, but with one hidden layer each output's share of "
+        "what arrives there has the right sign",
         variance="that of the batch; with magnitudes=batchwise that of the magnitudes as well",
-        cost="B (1 + backward_cost), as backprop; the signs are taken once a step and not counted",
-        deviations="magnitudes are scaled as Glorot's where the paper's are 1 or U(0, 1); without its batch "
+        cost="B (1 + backward_cost): as backprop; signs are taken once a step and not counted",
+        deviations="magnitudes are scaled as Glorot's where the paper's are 1 or uniform in (0, 1); without its batch "
         "normalisation and its batch Manhattan update, which takes the sign of the whole gradient",
         held_by="tests/kernels/trainers/test_feedback.py",
     )

@@ -96,13 +96,15 @@ class SnesMethod(PopulationMethod):
         "digits": Recipe(1000, {"batch_size": "128", "population": "100"}),
     }
     card = Card(
-        equation="x_k = mean + sigma s_k, s_k ~ N(0, 1), u_k the utility of x_k's rank: mean += rate_mean sigma sum_k "
-        "u_k s_k; sigma *= exp(rate_stddev / 2 sum_k u_k (s_k^2 - 1)), weight by weight",
+        equation="members x_k = mean + sigma s_k, s_k standard normal, weight by weight; with utilities u_k = max(0, "
+        "ln(K / 2 + 1) - ln(rank of x_k)) over the sum of these, less 1 / K: mean += mean_learning_rate sigma sum_k "
+        "u_k s_k, sigma *= exp(stddev_learning_rate / 2 sum_k u_k (s_k^2 - 1))",
         reference="Schaul, Glasmachers and Schmidhuber, High dimensions and heavy tails for natural evolution "
         "strategies, GECCO 2011, doi:10.1145/2001576.2001692; Wierstra et al., JMLR 15, 2014",
-        unbiased="the natural gradient of the expected utility, whose mean ranks within K members make; not that of "
-        "the loss. Weights are the mean of the distribution",
-        variance="that of K draws with weights u_k: sum_k u_k^2 for each weight of the mean's step, in units of sigma",
+        unbiased="nothing but the natural gradient of the expected utility, which ranks within K members make; not "
+        "that of the loss. Weights are the mean of the distribution",
+        variance="that of K draws: where ranks are chance, a step of the mean varies by (mean_learning_rate sigma)^2 "
+        "sum_k u_k^2 in each weight",
         cost="K B: every member on the whole batch",
         deviations="none: the paper's population, utilities and rates unless others are given; all members of a step "
         "see the same batch, which changes from step to step",

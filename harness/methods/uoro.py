@@ -23,14 +23,16 @@ class Uoro(OnlineMethod):
     gradient = "estimated"
     recipes = recipes(2)
     card = Card(
-        equation="r_t = k v_t + s_t (v_t W_a), signs n_t, g_t[ij] = n_t[j] s_t[j] u_t[i]; v_{t+1} = rho_0 r_t + rho_1 "
-        "n_t, w_{t+1} = w_t / rho_0 + g_t / rho_1, rho_0 = sqrt(|w_t| / |r_t|), rho_1 = sqrt(|g_t| / |n_t|); step: sum "
-        "over t that are read of [j is an output] u_t[i] delta_t[j] + w_t[ij] (sum_n v_t[n] (W_a delta_t)[n])",
+        equation="with signs nu_t, q_t = k v_t + s_t (v_t W_a) and G_t[ij] = nu_t[j] s_t[j] u_t[i]: v_{t+1} = rho_0 "
+        "q_t + rho_1 nu_t, w_{t+1} = w_t / rho_0 + G_t / rho_1, rho_0 = sqrt(|w_t| / |q_t|), rho_1 = sqrt(|G_t| / "
+        "|nu_t|), 1e-7 added against a division by 0; v and w are 0 at first; the gradient of W[ij] is taken for the "
+        "mean over the batch of sum_t (u_t[i] d_t[j] + w_t[ij] sum_n v_t[n] l_t[n])",
         reference="Tallec and Ollivier, Unbiased online recurrent optimization, 2017, arXiv:1702.05043",
         unbiased="the gradient of the mean loss over the batch, on average over the signs",
-        variance="grows with the neurons and the timesteps; both rho keep it small, and a batch of B divides it by B",
-        cost="B (4 + 2 r), r the share of timesteps at which outputs are read: a pass, one of v, a factor for each "
-        "weight and its norm, and where outputs are read its credit, and no more than a pass for the rest",
+        variance="that of the batch, and that of the signs, which grows with neurons and timesteps; both rho keep it "
+        "small, and B datapoints, each with its own signs, divide it by B",
+        cost="B (4 + 2 r): a pass, one of v, a factor for each weight and its norm, and where outputs are read its "
+        "credit, and no more than a pass for the rest",
         deviations="weights move at the end of a sequence; norms are of each datapoint, over all weights",
         held_by="tests/kernels/reference/test_online_gradients.py",
     )

@@ -108,17 +108,20 @@ class Walk(Method):
         "digits": Recipe(4000, {**_CLASSES, "batch_size": "256"}),
     }
     card = Card(
-        equation="g = mean over pairs b of D_b (L_b(W + D_b) - L_b(W)) / stddev**2, two-sided D_b (L_b(W + D_b) - "
-        "L_b(W - D_b)) / (2 stddev**2), D_b ~ N(0, stddev**2); an optimiser steps along g; update=raw: "
-        "W -= stddev**2 g",
+        equation="g = mean over K perturbations of D (L(W + D) - L(W)) / stddev^2, or two-sided of D (L(W + D) - L(W "
+        "- D)) / (2 stddev^2), where D has mean 0 and variance stddev^2 in each weight and L is the loss of the m "
+        "datapoints that see it; an optimizer steps along g; update=raw: W -= stddev^2 g",
         reference="weight perturbation: Jabri and Flower, IEEE Transactions on Neural Networks 3(1), 1992, "
-        "doi:10.1109/72.105429; with all weights at once: Spall, IEEE Transactions on Automatic Control 37(3), 1992, "
+        "doi:10.1109/72.105429; of all weights at once: Spall, IEEE Transactions on Automatic Control 37(3), 1992, "
         "doi:10.1109/9.119632",
-        unbiased="the gradient of the loss averaged over perturbed weights, which nears the gradient as stddev nears 0",
-        variance="(c - 1) |g|**2 / K where K perturbations see one gradient g: c = P + 2 of normal numbers, P of signs",
-        cost="2 B: an unperturbed and a perturbed pass of each datapoint, or two perturbed ones",
-        deviations="each datapoint has a perturbation of its own, as in the original program, unless `datapoints` says "
-        "otherwise",
+        unbiased="the gradient of the loss averaged over perturbed weights, if these are independent normal numbers; "
+        "the gradient up to terms of the order of stddev^2, whatever they are; with shaping neither",
+        variance="c = P + 2 of normal numbers, P of signs; the mean of K perturbations that see one gradient has "
+        "variance (c - 1) |gradient|^2 / K. Other ranks and directions: docs/method.md",
+        cost="2 B: an unperturbed and a perturbed pass for each pair of a perturbation and a datapoint, or two "
+        "perturbed ones; one-sided with share_data=yes B + m, as all perturbations compare with the same m passes",
+        deviations="every datapoint has a perturbation of its own, as in the original program, unless `datapoints` "
+        "says otherwise",
         held_by="tests/kernels/reference/test_estimator.py",
     )
 

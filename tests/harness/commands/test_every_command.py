@@ -13,6 +13,7 @@ _SMALL = "--task xor --epochs 4 --steps-per-epoch 5 --grid stddev=0.1,0.5 --grid
 ONCE = (
     "info",
     "tasks xor",
+    "methods walk",
     "presets mezo",
     f"sweep {_SMALL} --seeds 0:3 --out swept",
     f"sweep {_SMALL} --seeds 3:6 --out more",
