@@ -124,6 +124,13 @@ def run_base(
 
 
 @inline_function
+def _choose_with_tangents(memory: FullMemory, first: int, n: int, scale: np.floating) -> None:
+    for k in range(n):
+        memory.groups_of[2 * k], memory.scales[2 * k] = first + k, scale
+        memory.groups_of[2 * k + 1], memory.scales[2 * k + 1] = first + k, _ZERO
+
+
+@inline_function
 def _add_lanes(losses: NDArray[np.float32], at: int, sums: NDArray[np.float64], to: int) -> None:
     for lane in range(_LANES):
         sums[to + lane] += np.float64(losses[at + lane])
@@ -156,6 +163,15 @@ def _sum_side_by_side(
     two_sided, scale = trials.choices[place, 1], np.float32(trials.numbers[place, 0])
     noise_at, before = group * len(single) * _LANES, 0 if cut.share_data else group * cut.datapoints
     sums[:] = 0.0
+    if shape.tangent:
+        for first in range(0, cut.datapoints, _AT_ONCE // 2):
+            n = min(_AT_ONCE // 2, cut.datapoints - first)
+            groups_of, scales = memory.groups_of[: 2 * n], memory.scales[: 2 * n]
+            _choose_with_tangents(memory, (0 if cut.share_data else group * cut.datapoints) + first, n, scale)
+            run_individual(shape, blocks, single, passes, groups_of, scales, memory.noise, noise_at)
+            for k in range(2 * n):
+                _add_lanes(passes.losses, k * _LANES, sums, k % 2 * _LANES)
+        return
     for first in range(0, cut.datapoints, _AT_ONCE):
         n = min(_AT_ONCE, cut.datapoints - first)
         groups_of, scales = memory.groups_of[:n], memory.scales[:n]
@@ -246,6 +262,57 @@ def _sum_in_turn(
     return total
 
 
+@inline_function
+def _sum_both_in_turn(
+    shape: Shape,
+    blocks: Blocks,
+    cut: Cut,
+    trials: FullTrials,
+    place: int,
+    memory: FullMemory,
+    passes: Passes,
+    begin: int,  # datapoint of the part
+    n: int,
+) -> tuple[float, float]:
+    """Return the summed losses at W + D, and at W or W - D, of the datapoints that are loaded."""
+    single, scale = trials.single[place], np.float32(trials.numbers[place, 0])
+    _perturb(single, memory.noise, scale, memory.perturbed)
+    plus, other = _sum_in_turn(shape, blocks, memory.perturbed, memory, passes, n), 0.0
+    if trials.choices[place, 1]:
+        _perturb(single, memory.noise, -scale, memory.perturbed)
+        other = _sum_in_turn(shape, blocks, memory.perturbed, memory, passes, n)
+    elif cut.share_data:
+        for j in range(begin, begin + n):
+            other += np.float64(trials.base[place, j])
+    else:
+        other = _sum_in_turn(shape, blocks, single, memory, passes, n)
+    return plus, other
+
+
+@helper_function
+def _sum_tangents_in_turn(
+    shape: Shape,
+    blocks: Blocks,
+    single: NDArray[np.float32],
+    memory: FullMemory,
+    passes: Passes,
+    n: int,  # datapoints
+    scale: np.floating,
+) -> tuple[float, float]:
+    """Return the summed losses of the linearised and of the unperturbed network for the datapoints that are loaded."""
+    plus, other = 0.0, 0.0
+    for first in range(0, n, _AT_ONCE // 2 * _LANES):
+        groups = min(_AT_ONCE // 2, (n - first + _LANES - 1) // _LANES)
+        _choose_with_tangents(memory, first // _LANES, groups, scale)
+        groups_of, scales = memory.groups_of[: 2 * groups], memory.scales[: 2 * groups]
+        run_individual(shape, blocks, single, passes, groups_of, scales, memory.noise, -1)
+        for k in range(min(groups * _LANES, n - first)):
+            at = (k // _LANES * 2) * _LANES + k % _LANES
+            plus += np.float64(passes.losses[at])
+            other += np.float64(passes.losses[at + _LANES])
+    return plus, other
+
+
 @helper_function
 def run_in_turn(
     shape: Shape,
@@ -281,16 +348,10 @@ def run_in_turn(
                 _load_in_a_row(own, source, units.seed, step, datapoint, groups, passes)
                 loaded = own.timesteps
             single, scale = trials.single[place], np.float32(trials.numbers[place, 0])
-            _perturb(single, memory.noise, scale, memory.perturbed)
-            plus, other = _sum_in_turn(own, blocks, memory.perturbed, memory, passes, n), 0.0
-            if trials.choices[place, 1]:
-                _perturb(single, memory.noise, -scale, memory.perturbed)
-                other = _sum_in_turn(own, blocks, memory.perturbed, memory, passes, n)
-            elif cut.share_data:
-                for j in range(begin, begin + n):
-                    other += np.float64(trials.base[place, j])
+            if own.tangent:
+                plus, other = _sum_tangents_in_turn(own, blocks, single, memory, passes, n, scale)
             else:
-                other = _sum_in_turn(own, blocks, single, memory, passes, n)
+                plus, other = _sum_both_in_turn(own, blocks, cut, trials, place, memory, passes, begin, n)
             difference, loss = _keep_sums(cut, trials, place, k * cut.parts + part, plus, other)
             trials.chunk_loss[place, chunk] += loss
             if cut.shaping == _NONE:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from freewalk.kernels.cpu.full_draws import make_lanes, make_units
 from freewalk.kernels.cpu.full_layout import AT_ONCE, Cut, FullMemory, FullTrials
 from freewalk.kernels.cpu.full_rank import train, train_parallel
-from freewalk.kernels.cpu.layout import Source, aligned, most_chunks
+from freewalk.kernels.cpu.layout import Shape, Source, aligned, most_chunks, shape_of
 from freewalk.kernels.cpu.optimizers import Weights
 from freewalk.kernels.cpu.pack import CpuPack, walk_of
 from freewalk.kernels.cpu.shaping import SHAPING_CODES
@@ -32,12 +32,11 @@ class CpuFullRankWalk(CpuTrainer):
 
     _configuration: WalkConfiguration
 
+    def _make_shape(self) -> Shape:
+        tangent = self._configuration.tangent == "exact"
+        return shape_of(self.network, self._configuration.timesteps, tangent=tangent)
+
     def _prepare(self) -> int:
-        if self._configuration.tangent == "exact":
-            raise ValueError(
-                "tangent=exact with rank=full takes a direction for each datapoint: datapoints=1, share_data=no,"
-                " shaping=none, directions=independent; give rank=1, or these"
-            )
         self._machine = FullRankMachine([self])
         return self._machine.n_parts
 
@@ -96,7 +95,8 @@ class FullRankMachine:
         stored = 1 if workers == 1 else cut.n_chunks
         self._trials = self._trials._replace(partial=np.zeros((n_trials, stored, n_padded)))
         lane_groups = cut.of_a_part if cut.in_turn else cut.datapoints * (cut.of_a_unit // LANES)
-        self._passes = make_passes(shape, self._blocks, lane_groups, min(lane_groups, AT_ONCE), 0, workers)
+        vectors = AT_ONCE if shape.tangent else min(lane_groups, AT_ONCE)
+        self._passes = make_passes(shape, self._blocks, lane_groups, vectors, 0, workers)
         self._lanes = make_lanes(self._units, workers)
         self._memory = FullMemory(
             noise=aligned(workers, n_padded if cut.in_turn else cut.of_a_unit * n_padded),
@@ -219,7 +219,8 @@ class CpuFullRankPack(CpuPack):
         walks = [walk_of(CpuFullRankWalk, network, data, trial, evaluation_points, mask) for trial in trials]
         alike: dict[Hashable, list[int]] = {}
         for place, walk in enumerate(walks):
-            key = walk._machine.cut, walk._configuration.directions, walk._blocks.is_layered
+            own = walk._configuration
+            key = walk._machine.cut, own.directions, own.tangent, walk._blocks.is_layered
             alike.setdefault(key, []).append(place)
         self._parts = [(places, FullRankMachine([walks[place] for place in places])) for places in alike.values()]
         for _, machine in self._parts:

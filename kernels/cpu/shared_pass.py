@@ -16,13 +16,20 @@ from freewalk.kernels.cpu.blocks import COLUMNS, ROWS, SINGLE, A, B, Blocks
 from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
 from freewalk.kernels.cpu.functions import SIGMOID, sigmoid
 from freewalk.kernels.cpu.layout import Shape, aligned
-from freewalk.kernels.cpu.products import activate_columns, copy_vectors, leak_into, multiply, multiply_individual
+from freewalk.kernels.cpu.products import (
+    BLOCK,
+    activate_columns,
+    copy_vectors,
+    leak_into,
+    multiply,
+    multiply_individual,
+)
 from freewalk.kernels.cpu.tangent import slopes_of_losses, times_slopes
 from freewalk.kernels.machine.jit import helper_function, inline_function
-from freewalk.kernels.machine.lanes import LANES, fma, load_f32, splat_f32, store
+from freewalk.kernels.machine.lanes import LANES, fma, load_f32, load_splat_f32, splat_f32, store
 
 _A, _B, _COLUMNS, _ROWS, _SINGLE = A, B, COLUMNS, ROWS, SINGLE
-_SIGMOID = SIGMOID
+_SIGMOID, _BLOCK = SIGMOID, BLOCK
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
@@ -149,6 +156,40 @@ def _add_perturbation(
             store(sums, to + column * LANES, fma(load_f32(b, first + column * LANES), dot, z))
 
 
+@helper_function
+def _add_individual(
+    noise: NDArray[np.float32],  # IN in the order of single from `first`: (n, LANES) from `noise_at`, or (n,)
+    noise_at: int,  # below 0: the same for all lanes
+    scale: np.floating,
+    first: int,
+    n_rows: int,
+    state: NDArray[np.float32],
+    here: int,  # what enters, (rows, LANES)
+    rows: int,
+    there: int,  # INOUT sums, (columns padded to a block, LANES)
+    columns: int,
+) -> None:
+    """Add scale times the products of a matrix of perturbations, four columns at a time."""
+    for column in range(0, columns, 4):
+        z0 = z1 = z2 = z3 = splat_f32(_ZERO)
+        k = first + column // _BLOCK * _BLOCK * n_rows + column % _BLOCK
+        for row in range(rows):
+            u = load_f32(state, here + row * LANES)
+            if noise_at < 0:
+                z0, z1 = fma(load_splat_f32(noise, k), u, z0), fma(load_splat_f32(noise, k + 1), u, z1)
+                z2, z3 = fma(load_splat_f32(noise, k + 2), u, z2), fma(load_splat_f32(noise, k + 3), u, z3)
+            else:
+                at = noise_at + k * LANES
+                z0, z1 = fma(load_f32(noise, at), u, z0), fma(load_f32(noise, at + LANES), u, z1)
+                z2, z3 = fma(load_f32(noise, at + 2 * LANES), u, z2), fma(load_f32(noise, at + 3 * LANES), u, z3)
+            k += _BLOCK
+        to, times = there + column * LANES, splat_f32(scale)
+        store(state, to, fma(times, z0, load_f32(state, to)))
+        store(state, to + LANES, fma(times, z1, load_f32(state, to + LANES)))
+        store(state, to + 2 * LANES, fma(times, z2, load_f32(state, to + 2 * LANES)))
+        store(state, to + 3 * LANES, fma(times, z3, load_f32(state, to + 3 * LANES)))
+
+
 @inline_function
 def _is_tangent(shape: Shape, scales: NDArray[np.float32], v: int) -> Any:
     """Tell whether a vector is the derivatives of the next one's activations, scaled."""
@@ -194,7 +235,7 @@ def _apply(
     size = 2 * blocks.n_state_rows * LANES
     state = passes.state
     first, n_rows = of_layer[_SINGLE], of_layer[_ROWS]
-    if noise is None:
+    if noise is None or shape.tangent:
         multiply(single, first, n_rows, state, here, size, rows, state, there, size, columns, vectors)
     else:
         scale = splat_f32(scales[0])
@@ -206,9 +247,12 @@ def _apply(
             a = (groups_of[v] * rank * blocks.a_stride + of_layer[_A]) * LANES
             b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
             a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
-            to, outputs = v * size + there, min(first_hidden, columns)
-            _write_dots(passes.a, a, a_size, rank, rows, state, (v + 1) * size + here, scales[v], dots)
-            _add_perturbation(passes.b, b, b_size, rank, columns, dots, state, to)
+            to, outputs, plain = v * size + there, min(first_hidden, columns), (v + 1) * size + here
+            if noise is None:
+                _write_dots(passes.a, a, a_size, rank, rows, state, plain, scales[v], dots)
+                _add_perturbation(passes.b, b, b_size, rank, columns, dots, state, to)
+            else:
+                _add_individual(noise, noise_at, scales[v], first, n_rows, state, plain, rows, to, columns)
             times_slopes(of_outputs, state, to + size, to, outputs)
             times_slopes(of_hidden, state, to + size + outputs * LANES, to + outputs * LANES, columns - outputs)
         elif noise is None and scales[v] != _ZERO:
@@ -364,9 +408,9 @@ def run_individual(
     single: NDArray[np.float32],  # IN, see `freewalk.kernels.cpu.blocks`
     passes: Passes,  # INOUT, of one worker, with the datapoints of its lane groups
     groups_of: NDArray[np.int64],  # IN (vectors,), the lane group of each vector
-    scales: NDArray[np.float32],  # IN (vectors,), all the same: times the noise
+    scales: NDArray[np.float32],  # IN (vectors,), all the same: times the noise; with tangents as for `run_passes`
     noise: NDArray[np.float32],  # IN from `noise_at`, in the order of `single`: (n, LANES)
-    noise_at: int,
+    noise_at: int,  # with tangents below 0 for noise (n,) of all lanes
 ) -> None:
     """Do what `run_passes` does with weights of its own for each lane, single + scale * noise."""
     _run(shape, blocks, single, passes, groups_of, scales, 0, noise, noise_at)
