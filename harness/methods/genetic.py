@@ -87,9 +87,9 @@ class GeneticMethod(PopulationMethod):
         "digits": Recipe(2000, {"batch_size": "128", "stddev": "0.1"}),
     }
     card = Card(
-        equation="the parents K members with the lowest losses (rounded, at least one) are parents; the best goes on "
-        "as it is, and K - 1 children are w + stddev xi, xi standard normal, where w is a random parent or, with "
-        "chance crossover, has each neuron's incoming weights from either of two",
+        equation="those of K members with the lowest losses, a share `parents` of them and at least one, are parents; "
+        "the best goes on as it is, and K - 1 children are w + stddev xi, xi standard normal, where w is a random "
+        "parent or, with chance crossover, has each neuron's incoming weights from either of two",
         reference="Such et al., Deep neuroevolution, 2017, arXiv:1712.06567; crossover of whole neurons: Montana and "
         "Davis, Training feedforward neural networks using genetic algorithms, IJCAI 1989",
         unbiased="nothing: ranks decide. Weights are those of the member that was best on the last step's batch",

@@ -97,7 +97,7 @@ class GuessMethod(PopulationMethod):
         "wrong, and the trainer counts in `evaluations` what has been run",
         deviations="in the paper hidden units are updated before the output, and the output of its network A1 has no "
         "bias; here all neurons hear the timestep before, so that the answer comes one later, and all have biases. So "
-        "right guesses are rarer than the paper's one in 2,906 at parity",
+        "the 2,906 guesses that the paper needs at parity are no figure for this one",
         held_by="tests/harness/methods/test_population_methods.py",
     )
 
