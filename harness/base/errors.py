@@ -72,7 +72,11 @@ def nearest(name: str, known: Collection[str]) -> str:
 def meant(name: str, known: Collection[str]) -> str | None:
     """Return the known name of what the field or another library calls `name`; None if there is none."""
     wanted = _plainly(name)
-    return next((candidate for candidate in known if wanted in ALSO_CALLED.get(_plainly(candidate), ())), None)
+
+    def others(candidate: str) -> tuple[str, ...]:
+        return ALSO_CALLED.get(candidate) or ALSO_CALLED.get(_plainly(candidate), ())
+
+    return next((candidate for candidate in known if wanted in others(candidate)), None)
 
 
 def _resembling(name: str, known: Collection[str]) -> str | None:

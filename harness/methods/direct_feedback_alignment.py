@@ -19,7 +19,7 @@ class DirectFeedbackAlignment(FeedbackAlignment):
 
     name = "direct-feedback-alignment"
     summary = "direct feedback alignment: the output error goes to every layer through fixed random weights"
-    also_called = ("dfa", "direct_feedback_alignment")
+    also_called = ("dfa",)
     card = Card(
         equation="delta_i = dL/dz_i for the last layer and (delta F_i) f'(z_i) below, with delta that of the last; "
         "the gradient of W_i is taken for the mean over the batch of h_{i-1}' delta_i; F_i (n, n_i) is fixed, with n "

@@ -35,7 +35,7 @@ class FeedbackAlignment(GradientMethod):
     name = "feedback-alignment"
     summary = "feedback alignment: errors come back through fixed random weights"
     parameters = FeedbackParameters
-    also_called: tuple[str, ...] = ("fa", "feedback_alignment")
+    also_called: tuple[str, ...] = ("fa",)
     networks = "layered"
     multiplies_matrices = True
     gradient = "predicted"

@@ -32,7 +32,7 @@ class KolenPollack(FeedbackAlignment):
     name = "kolen-pollack"
     summary = "Kolen-Pollack: errors come back through weights that learn to mirror the forward weights"
     parameters = KolenPollackParameters
-    also_called = ("kp", "kolen_pollack", "akrout")
+    also_called = ("kp", "akrout")
     plain: Mapping[str, Scalar] = {**FeedbackAlignment.plain, "weight_decay": 0.0}
     card = Card(
         equation="delta_i = dL/dz_i for the last layer and (delta_{i+1} F_i) f'(z_i) below; the gradient of W_i is "

@@ -33,7 +33,7 @@ class SignSymmetry(FeedbackAlignment):
     name = "sign-symmetry"
     summary = "sign symmetry: errors come back through the signs of the weights"
     parameters = SignParameters
-    also_called = ("ss", "sign_symmetry", "usf", "frsf", "brsf")
+    also_called = ("ss", "usf", "frsf", "brsf")
     card = Card(
         equation="delta_i = dL/dz_i for the last layer and (delta_{i+1} F_i) f'(z_i) below; the gradient of W_i is "
         "taken for the mean over the batch of h_{i-1}' delta_i; F_i = M_i sign(W_{i+1}') element by element, sign(0) "

@@ -12,6 +12,7 @@ from freewalk.harness.methods.gradient import BITS, CLASSES, GradientMethod
 from freewalk.harness.methods.method import Card, Recipe
 
 if TYPE_CHECKING:
+    from freewalk.harness.methods.problem import ResolvedProblem
     from freewalk.kernels.trainers.descent import Descent
 
 
@@ -81,6 +82,11 @@ class Synthetic(GradientMethod):
         "predictor move after the whole sequence, not after each segment, and predictions count in full",
         held_by="tests/kernels/trainers/test_recurrent_synthetic.py",
     )
+
+    def bytes_carried(self, problem: ResolvedProblem, *, float64: bool) -> int:
+        """Return the memory of what a batch on a free network computed at every timestep: what entered, and more."""
+        network, batch_size = problem.network, problem.configuration.batch_size
+        return batch_size * problem.timesteps * (network.n_from + 3 * network.n_to) * (8 if float64 else 4)
 
     def descent(self) -> Descent:
         """Import and return its kernels."""

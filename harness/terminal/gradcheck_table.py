@@ -86,7 +86,7 @@ def estimate_sentence(report: EstimateReport, *, must_pass: bool) -> str:
     if report.exact_is_zero:
         return "the exact gradient is zero here, so a bias along it cannot be told"
     if not must_pass:
-        return f"hidden layers' gradients are guesses: what they lack along the exact one ({bias}) is no fault"
+        return f"these gradients are guesses: what they lack along the exact one ({bias}) is no fault"
     if report.passed:
         return f"no bias along the gradient beyond chance or 2 % ({bias}, {report.n_samples:,} samples)"
     return (

@@ -48,7 +48,7 @@ def run_steps(network: FreeNetwork, weights: Array, x: Array, timesteps: int) ->
         fired = reference.activate(network, entering[-1] @ weights)
         a = fired if network.leak == 1 else keep * a + (1 - keep) * fired
         after.append(a)
-    return entering, np.stack(after, axis=1)
+    return entering, np.moveaxis(np.stack(after), 0, 1)  # a timestep lies together in memory
 
 
 def boundaries_of(timesteps: int, truncation: int) -> range:

@@ -94,6 +94,7 @@ def test_other_commands_say_it_too(refused: Refused) -> None:
         (("sweep", "--task", "xor", "--sigma", "1"), "no option --sigma; write --grid stddev=1"),
         (("sweep", "--plugin", "own.py", "--sigma", "1"), "no option --sigma; write --grid sigma=1"),
         (("sweep", "--task", "xor", "--method", "bptt"), "unknown method 'bptt' (did you mean 'backprop'?)"),
+        (("sweep", "--task", "xor", "--method", "fa"), "unknown method 'fa' (did you mean 'feedback-alignment'?)"),
         (("train", "--task", "xor", "--lr", "1"), "no option --lr (did you mean '--learning-rate'?)"),
         (("train", "--task", "xor", "--noise", "sign"), "(did you mean 'rademacher'?)"),
         (("show", "runs", "--sigma", "1"), 'write --where "stddev == 1"'),

@@ -176,7 +176,7 @@ def test_a_method_for_free_networks_says_so(plan: MakePlan, monkeypatch: pytest.
     [
         ("walk", ("architecture=2-3-1", "hidden=4"), "hidden has no effect with architecture=2-3-1; add archit"),
         ("backprop", ("architecture=2-3-1", "timesteps=4"), "timesteps has no effect with architecture=2-3-1; add"),
-        ("backprop", ("stddev=1",), "stddev has no effect with method backprop; add method=walk, or leave"),
+        ("backprop", ("stddev=1",), "stddev has no effect with method backprop; add method=walk,"),
         ("walk,numerical", ("backward_cost=1",), "with method walk,numerical; add method=backprop,synthetic,"),
         ("backprop", ("predictor=bias",), "predictor has no effect with method backprop; add method=synthetic, or"),
         (
