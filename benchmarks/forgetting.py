@@ -66,7 +66,8 @@ class _UoroByTimestep(Uoro):
         return found
 
 
-def _rules(network: FreeNetwork, weights: Array, seed: int) -> dict[str, Callable[[], Carried]]:
+def rules(network: FreeNetwork, weights: Array, seed: int) -> dict[str, Callable[[], Carried]]:
+    """Return the rules that are compared, each as it is before the first timestep."""
     signs = uoro_signs(network, TIMESTEPS, seed=seed, step=0, datapoints=np.arange(BATCH))
     return {
         "RFLO, random": lambda: Rflo(network, weights, BATCH, random_feedback(network, seed)),
@@ -75,7 +76,7 @@ def _rules(network: FreeNetwork, weights: Array, seed: int) -> dict[str, Callabl
     }
 
 
-class _Sequence(NamedTuple):
+class Sequences(NamedTuple):
     """A batch that has run: what entered at each timestep, slopes of all but the last, and the outputs' deltas."""
 
     entering: list[Array]
@@ -83,7 +84,7 @@ class _Sequence(NamedTuple):
     deltas: Array
 
 
-def _exact_parts(network: FreeNetwork, weights: Array, ran: _Sequence) -> list[Array]:
+def _exact_parts(network: FreeNetwork, weights: Array, ran: Sequences) -> list[Array]:
     """Return the part of the gradient that comes from each timestep but the last, by backpropagation through time."""
     among, keep = weights[network.n_input + 1 :], reference.kept(network)
     arriving, found = ran.deltas @ among[:, : network.n_output].T, []
@@ -94,7 +95,7 @@ def _exact_parts(network: FreeNetwork, weights: Array, ran: _Sequence) -> list[A
     return found[::-1]
 
 
-def _parts(ran: _Sequence, make: Callable[[], Carried]) -> list[Array]:
+def parts_of(ran: Sequences, make: Callable[[], Carried]) -> list[Array]:
     """Return the part of a rule's estimate that comes from each timestep but the last, (n_from, n_to) each."""
     entering, slopes, deltas = ran
     carried = make()
@@ -111,21 +112,26 @@ def _parts(ran: _Sequence, make: Callable[[], Carried]) -> list[Array]:
     return found
 
 
-def measure(network: FreeNetwork, seed: int) -> dict[str, Parts]:
-    """Return each rule's parts against the exact ones, by lag from 1 on; of `exact`, its length over that at lag 1."""
+def run_batch(network: FreeNetwork, weights: Array, seed: int) -> Sequences:
+    """Return a batch of random sequences and targets that has run."""
     random = np.random.default_rng(seed)
-    weights = initial_weights(network.n_from, network.n_to, seed)
     x = random.uniform(-1, 1, (BATCH, TIMESTEPS, network.n_input))
     y = random.uniform(-1, 1, (BATCH, network.n_output))
     entering, after = reference.run(network, weights, x, TIMESTEPS)
     read = after[:, -1, : network.n_output]
     slopes = [timestep_slopes(network, entering[t], after[:, t]) for t in range(TIMESTEPS - 1)]
-    ran = _Sequence(entering, slopes, output_deltas(network, read, read, y))
+    return Sequences(entering, slopes, output_deltas(network, read, read, y))
+
+
+def measure(network: FreeNetwork, seed: int) -> dict[str, Parts]:
+    """Return each rule's parts against the exact ones, by lag from 1 on; of `exact`, its length over that at lag 1."""
+    weights = initial_weights(network.n_from, network.n_to, seed)
+    ran = run_batch(network, weights, seed)
     exact = _exact_parts(network, weights, ran)[::-1]
     lengths = np.array([np.linalg.norm(part) for part in exact])
     found = {"exact": Parts(np.ones(len(exact)), lengths / lengths[0])}
-    for name, make in _rules(network, weights, seed).items():
-        parts = _parts(ran, make)[::-1]
+    for name, make in rules(network, weights, seed).items():
+        parts = parts_of(ran, make)[::-1]
         own = np.array([np.linalg.norm(part) for part in parts])
         along = np.array([np.vdot(part, true) for part, true in zip(parts, exact, strict=True)])
         with np.errstate(invalid="ignore"):

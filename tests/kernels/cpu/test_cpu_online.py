@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from freewalk.kernels.trainers.online import (
     CpuRtrl,
     CpuUoro,
     RfloConfiguration,
+    RtrlConfiguration,
     UoroConfiguration,
 )
 from freewalk.tasks.registry import TASKS
@@ -185,3 +188,21 @@ def test_what_a_step_costs() -> None:
 def test_unknown_feedback_is_refused() -> None:
     with pytest.raises(ValueError, match="feedback must be one of random, symmetric, got 'none'"):
         RfloConfiguration(1, 1, feedback="none")  # type: ignore[arg-type]
+
+
+def test_a_stop_is_heard_within_a_sequence() -> None:
+    """Sixteen datapoints of RTRL take tens of seconds here; a step that is cut short moves nothing."""
+    CpuRtrl.compile_kernels()  # that cannot be cut short
+    network = FreeNetwork(1, 1, 95)
+    configuration = RtrlConfiguration(batch_size=16, timesteps=1000)
+    trainer = CpuRtrl(network, configuration, Data(0), seed=0, evaluation_points=1)
+    trainer._training = array_source(network, np.ones((16, 1)), np.ones((16, 1)), 1000)
+    before = trainer.weights
+    timer = threading.Timer(0.2, trainer.request_stop)
+    timer.start()
+    start = time.perf_counter()
+    progress = trainer.train(1)
+    assert time.perf_counter() - start < 8
+    timer.join()
+    assert progress.steps == 0
+    np.testing.assert_array_equal(trainer.weights, before)
