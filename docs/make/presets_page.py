@@ -37,7 +37,7 @@ an estimate and the gradient is about $K / (K - 1 + c)$ in the mean; the numbers
 |---|---|---|---|
 """
 
-_FAMILY: Final = ("sides", "rank", "noise", "datapoints", "share_data", "shaping", "optimizer")
+_FAMILY: Final = ("tangent", "sides", "rank", "noise", "datapoints", "share_data", "shaping", "optimizer")
 
 
 def presets_page() -> str:

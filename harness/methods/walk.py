@@ -110,12 +110,14 @@ class Walk(Method):
     card = Card(
         equation="g = mean over K perturbations of D (L(W + D) - L(W)) / stddev^2, or two-sided of D (L(W + D) - L(W "
         "- D)) / (2 stddev^2), where D has mean 0 and variance stddev^2 in each weight and L is the loss of the m "
-        "datapoints that see it; an optimizer steps along g; update=raw: W -= stddev^2 g",
+        "datapoints that see it; an optimizer steps along g; update=raw: W -= stddev^2 g; tangent=exact: g = mean of "
+        "D (D . grad L(W)) with D of variance 1",
         reference="weight perturbation: Jabri and Flower, IEEE Transactions on Neural Networks 3(1), 1992, "
         "doi:10.1109/72.105429; of all weights at once: Spall, IEEE Transactions on Automatic Control 37(3), 1992, "
-        "doi:10.1109/9.119632",
+        "doi:10.1109/9.119632; tangent=exact: Baydin et al., 2022, arXiv:2202.08587",
         unbiased="the gradient of the loss averaged over perturbed weights, if these are independent normal numbers; "
-        "the gradient up to terms of the order of stddev^2, whatever they are; with shaping neither",
+        "the gradient up to terms of the order of stddev^2, whatever they are; with tangent=exact the gradient itself; "
+        "with shaping none of these",
         variance="c = P + 2 of normal numbers, P of signs; the mean of K perturbations that see one gradient has "
         "variance (c - 1) |gradient|^2 / K. Other ranks and directions: docs/method.md",
         cost="2 B: an unperturbed and a perturbed pass for each pair of a perturbation and a datapoint, or two "

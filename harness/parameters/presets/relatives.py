@@ -46,7 +46,8 @@ class Relative:
         """The evaluations of a step in words."""
         walk = self.walk
         k, each = walk.n_perturbations, walk.datapoints
-        passes = "2 K" if walk.sides == "two" else "K + 1" if walk.share_data else "2 K"
+        shares = walk.share_data and walk.sides == "one" and walk.tangent == "difference"
+        passes = "K + 1" if shares else "2 K"
         return f"{walk.evaluations_per_step():,.0f} evaluations: {passes} passes of {each} datapoints, K = {k}"
 
 
@@ -103,6 +104,22 @@ RELATIVES: Mapping[str, Relative] = {
         "the learning rate is that of the authors' program, the paper's over stddev; the program has K below in s",
         "S. Dang, Y. Guo, Y. Zhao, H. Ye, X. Zheng, G. Dai, I. Tsang: FZOO: fast zeroth-order optimizer for fine-tuning"
         " large language models towards Adam-scale speed. arXiv:2506.09034, 2025",
+    ),
+    "forward-gradient": Relative(
+        "Forward gradient: the slope along one random direction, by forward differentiation",
+        {
+            **_SGD,
+            "learning_rate": 0.3,
+            "tangent": "exact",
+            "noise": "gaussian",
+            "batch_size": 16,
+            "datapoints": "all",
+        },
+        "W -= learning_rate * d (d . grad L(W)), d normal; the slope d . grad L passes forward beside the activations",
+        "the gradient, without bias",
+        "nothing in a step; batch_size and the learning rate are for networks of hundreds of weights",
+        "A. G. Baydin, B. A. Pearlmutter, D. Syme, F. Wood, P. Torr: Gradients without backpropagation."
+        " arXiv:2202.08587, 2022",
     ),
     "openai-es": Relative(
         "OpenAI-ES: an evolution strategy with centred ranks and Adam",

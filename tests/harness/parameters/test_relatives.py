@@ -71,7 +71,17 @@ def openai_es(theta: Array, loss: Loss, epsilon: Array, sigma: float, stepsize: 
     return theta - stepsize * (m / (1 - 0.9)) / (np.sqrt(v / (1 - 0.999)) + 1e-8)
 
 
-PAPERS = {"spsa": spsa, "mezo": mezo, "fzoo": fzoo, "openai-es": openai_es}
+def forward_gradient(theta: Array, loss: Loss, vs: Array, h: float, eta: float) -> Array:
+    """Baydin et al. (2022), algorithm 1; the directional derivative by central differences, of which two steps."""
+    (v,) = vs
+
+    def slope(step: float) -> float:
+        return (loss(theta + step * v) - loss(theta - step * v)) / (2 * step)
+
+    return theta - eta * (4 * slope(1e-4) - slope(2e-4)) / 3 * v
+
+
+PAPERS = {"forward-gradient": forward_gradient, "spsa": spsa, "mezo": mezo, "fzoo": fzoo, "openai-es": openai_es}
 
 
 def problem_of(plan: MakePlan, name: str, *specs: str) -> ResolvedProblem:
@@ -158,8 +168,8 @@ def test_a_preset_is_its_settings_on_any_task(plan: MakePlan, name: str) -> None
     settings = RELATIVES[name].settings
     for cell in plan(name, tasks=["xor", "parity"]).cells:
         assert {key: cell.parameters[key] for key in settings} == settings
-    (cell,) = plan(name, "stddev=0.5", "batch_size=64", tasks=["xor"]).cells
-    assert {**cell.parameters, **settings, "stddev": 0.5, "batch_size": 64} == cell.parameters
+    (cell,) = plan(name, "learning_rate=0.5", "batch_size=64", tasks=["xor"]).cells
+    assert {**cell.parameters, **settings, "learning_rate": 0.5, "batch_size": 64} == cell.parameters
 
 
 def test_several_stand_beside_each_other_but_not_beside_a_sweep(plan: MakePlan) -> None:
