@@ -14,7 +14,7 @@ ALSO_CALLED: dict[str, tuple[str, ...]] = {
     "population": ("popsize", "pop_size", "population_size", "num_members"),
     "sigma0": ("std_init", "sigma_init", "init_stdev"),
     "crossover": ("crossover_rate",),
-    "parents": ("elite_ratio", "truncation"),
+    "parents": ("elite_ratio",),
     "hidden": ("neurons", "units", "width"),
     "timesteps": ("t", "unroll"),
     "architecture": ("layers", "layer_sizes"),

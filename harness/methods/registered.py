@@ -47,4 +47,4 @@ BUILT_IN: tuple[str, ...] = tuple(METHODS)
 
 DEFAULT_METHOD = WALK.name
 
-ALSO_CALLED.update({method.name.replace("-", "_"): method.also_called for method in METHODS.values()})
+ALSO_CALLED.update({method.name: method.also_called for method in METHODS.values()})

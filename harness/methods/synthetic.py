@@ -66,20 +66,23 @@ class Synthetic(GradientMethod):
         "digits": Recipe(4000, {**_CLASSES, "learning_rate": "0.005"}),
     }
     card = Card(
-        equation="layers: delta_i = s_i f'(z_i) with the prediction s_i = [h_i, x, y, 1] A_i of dL/dh_i; A_i -= "
-        "predictor_learning_rate * mean of [h_i, x, y, 1]' (s_i - delta_{i+1} W_{i+1}'); the last delta is exact. "
-        "Free: backpropagation through `truncation` timesteps, beyond which s(a_t) = [a_t, x_t, y_t, 1] A stands for "
-        "the derivative of the later loss by a_t and learns from what the next segment sends back",
+        equation="layers: delta_i = dL/dz_i for the last and s_i f'(z_i) below, where s_i = q_i A_i predicts dL/dh_i "
+        "from q_i = h_i (predictor=linear), [h_i, 1] (bias) or [h_i, v, 1] with v the input, the target "
+        "(conditioned) or both (context); the gradient of W_i is taken for the mean over the batch of h_{i-1}' "
+        "delta_i; A_i -= predictor_learning_rate times the mean of q_i' (s_i - delta_{i+1} W_{i+1}'). Free networks: "
+        "backpropagation through `truncation` timesteps; at their end q_t A, q_t from a_t as above, stands for the "
+        "derivative by a_t of what is lost later, and learns from what the next segment sends back",
         reference="Jaderberg et al., Decoupled neural interfaces using synthetic gradients, 2017, arXiv:1608.05343",
-        unbiased="nothing but the last layer's gradient: any other is as right as its predictor; on a free network "
-        "with truncation=0 the gradient",
-        variance="that of the batch, through predictors that follow it",
-        cost="B (1 + backward_cost) as backprop, and B (1 + backward_cost / 2) n S/P for S weights of predictors, "
-        "which run forward and send nothing down; n is 1, on a free network boundaries over timesteps",
-        deviations="predictors are linear and learn by plain gradient descent, without the paper's hidden layers; "
-        "predictor_normalisation normalises what they see, not their hidden layers. Layers move in turn within a step, "
-        "and what a layer sends down passes the weights that it has just moved. Through time, weights and "
-        "predictor move after the whole sequence, not after each segment, and predictions count in full",
+        unbiased="the gradient of the last layer; nothing below, or through time, where it is as right as its "
+        "predictor; on free networks with truncation=0 all of it",
+        variance="that of the batch, also through the predictors, which follow it",
+        cost="B (1 + backward_cost + (1 + backward_cost / 2) S / P): as backprop, and predictors of S weights run "
+        "forward once, learn, and send nothing down; on free networks S counts by the segments that end early, over "
+        "the timesteps",
+        deviations="predictors are linear and learn by plain gradient descent; predictor_normalisation normalises what "
+        "they see. Layers move in turn within a step, and what a layer sends down passes the weights that it has just "
+        "moved. Through time, weights and predictor move after the whole sequence, not after each segment, and one "
+        "predictor serves all segments",
         held_by="tests/kernels/trainers/test_recurrent_synthetic.py",
     )
 
