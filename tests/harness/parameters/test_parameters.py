@@ -97,7 +97,8 @@ def test_words_for_ranges_defaults_and_conditions() -> None:
     assert PARAMETERS["hidden"].condition == "architecture=free"
     assert PARAMETERS["bits"].default_text == "the task's own"
     assert PARAMETERS["learning_rate"].condition == "update=normalised"
-    assert PARAMETERS["stddev"].condition is None
+    assert PARAMETERS["stddev"].condition == "tangent=difference"
+    assert PARAMETERS["batch_size"].condition is None
     assert PARAMETERS["rank"].range == "full or a whole number of at least 1"
     assert (PARAMETERS["rank"].choices, PARAMETERS["rank"].metavar) == (("full",), "full|VALUE")
     assert PARAMETERS["sides"].metavar == "one|two"
@@ -122,16 +123,14 @@ def test_methods_use_the_common_parameters_and_their_own() -> None:
     assert uses("bits", "anything")
     assert uses("stddev", "walk")
     assert not uses("stddev", "anything")
-    assert [method for method in METHODS if uses("optimizer", method)] == [*METHODS]
     assert {"backprop", "synthetic"} <= {*PARAMETERS["backward_cost"].methods}
     assert not {"walk", "numerical"} & {*PARAMETERS["backward_cost"].methods}
     assert [method for method in METHODS if uses("optimizer", method)] == [
         name for name, method in METHODS.items() if method.learning_rates
     ]
-    assert PARAMETERS["backward_cost"].methods == ("backprop", "synthetic")
     assert PARAMETERS["predictor"].methods == ("synthetic",)
     assert PARAMETERS["update"].methods == ("walk",)
-    assert PARAMETERS["stddev"].methods == ("walk", "genetic")
+    assert PARAMETERS["stddev"].methods == ("walk", "node", "genetic")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "leak": 1.0,
         "init_scale": 1.0,
         "batch_size": 1000,
+        "tangent": "difference",
         "stddev": 0.01,
         "update": "normalised",
         "optimizer": "momentum",
@@ -96,6 +97,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "length": None,
         "delay": None,
         "counted": None,
+        "sequences": None,
         "source": None,
     }
     (cell,) = plan("optimizer=sgd", "form=sequence", "bits=5", tasks=["parity"]).cells
@@ -108,6 +110,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "leak": 1.0,
         "init_scale": 1.0,
         "batch_size": 1000,
+        "tangent": "difference",
         "stddev": 0.01,
         "update": "normalised",
         "optimizer": "sgd",
@@ -129,6 +132,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "length": None,
         "delay": None,
         "counted": None,
+        "sequences": None,
         "source": None,
     }
     (cell,) = plan(tasks=["xor"], methods=["other"]).cells
@@ -178,7 +182,7 @@ def test_points_that_differ_only_where_it_does_not_matter_merge() -> None:
 
 def test_parameter_names_are_those_that_apply_somewhere() -> None:
     names = plan("update=raw,normalised", "optimizer=sgd", tasks=["xor"]).parameter_names
-    foreign = ("momentum", *GRADIENT_ONLY, "bits", "form", "pairs", "length", "delay", "counted", "source")
+    foreign = ("momentum", *GRADIENT_ONLY, "bits", "form", "pairs", "length", "delay", "counted", "sequences", "source")
     assert names == tuple(name for name in PARAMETERS if name not in foreign)
 
 
