@@ -7,39 +7,91 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.functions import ACTIVATIONS, exp, log
+from freewalk.kernels.cuda.functions import ACTIVATIONS, SLOPES, exp, log
 from freewalk.kernels.cuda.jit import cuda, device_function
 from freewalk.kernels.cuda.layout import Spec
 from freewalk.kernels.cuda.noise import keys, make_values
 
-_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 
 
 def make_activation(spec: Spec) -> Any:
     """Return a device function that gives a neuron's activation; the first columns are outputs."""
     n_output = spec.n_output
     of_outputs, of_hidden = ACTIVATIONS[spec.of_outputs], ACTIVATIONS[spec.of_hidden]
-    leaky, leak, keep = spec.leak != 1, np.float32(spec.leak), np.float32(1 - np.float32(spec.leak))
+    leak, keep = np.float32(spec.leak), np.float32(1 - np.float32(spec.leak))
 
     @device_function
-    def same(z: np.float32, column: int, t: int, before: np.float32) -> np.float32:
+    def same(z: np.float32, column: int, before: np.float32) -> np.float32:
         return of_hidden(z)
 
     @device_function
-    def either(z: np.float32, column: int, t: int, before: np.float32) -> np.float32:
+    def either(z: np.float32, column: int, before: np.float32) -> np.float32:
         if column < n_output:
             return of_outputs(z)
         return of_hidden(z)
 
     @device_function
-    def leaking(z: np.float32, column: int, t: int, before: np.float32) -> np.float32:
-        """Let a hidden neuron keep of what it was `before`, which is nothing at the first timestep."""
+    def leaking(z: np.float32, column: int, before: np.float32) -> np.float32:
+        """Let a hidden neuron keep of what it was `before`, 0 at the first timestep."""
         if column < n_output:
             return of_outputs(z)
-        new = leak * of_hidden(z)
-        return new + keep * before if t > 0 else new
+        return leak * of_hidden(z) + keep * before
 
-    return leaking if leaky else same if spec.of_outputs == spec.of_hidden else either
+    return leaking if spec.leak != 1 else same if spec.of_outputs == spec.of_hidden else either
+
+
+def make_rate(spec: Spec) -> Any:
+    """Return a device function that gives the derivative of a neuron's activation from that of its sum, z."""
+    n_output = spec.n_output
+    of_outputs, of_hidden = SLOPES[spec.of_outputs], SLOPES[spec.of_hidden]
+    leak, keep = np.float32(spec.leak), np.float32(1 - np.float32(spec.leak))
+
+    @device_function
+    def rate_of(z: np.float32, change: np.float32, column: int, before: np.float32) -> np.float32:
+        """Let a hidden neuron keep of the derivative `before`, 0 at the first timestep and without a leak."""
+        if column < n_output:
+            rate: np.float32 = of_outputs(z) * change
+        else:
+            rate = leak * of_hidden(z) * change + keep * before
+        return rate
+
+    return rate_of
+
+
+def make_loss_slope(spec: Spec) -> Any:
+    """Return a device function that gives the derivative of the loss of one output.
+
+    It takes the output, the derivative of its activation, the mean of such by a softmax's outputs, and the target.
+    """
+    softmax, cross_entropy = spec.softmax, spec.cross_entropy
+
+    @device_function
+    def slope_of(output: np.float32, rate: np.float32, mean: np.float32, target: np.float32) -> np.float32:
+        if target != target:
+            return _ZERO
+        if cross_entropy:
+            return -target * (rate - mean) if softmax else -target * rate / output
+        change = output * (rate - mean) if softmax else rate
+        return _TWO * (output - target) * change
+
+    return slope_of
+
+
+def make_slope(spec: Spec) -> Any:
+    """Return a device function that gives the derivative of the loss of one output, where derivatives are state 0."""
+    n_output, softmax = spec.n_output, spec.softmax
+    read, slope_of = make_read(spec), make_loss_slope(spec)
+
+    @device_function
+    def slope_at(activations: Any, there: int, column: int, target: np.float32) -> Any:
+        mean = _ZERO
+        if softmax:
+            for k in range(n_output):
+                mean += read(activations, there, 1, k) * activations[there, 0, k]
+        return slope_of(read(activations, there, 1, column), activations[there, 0, column], mean, target)
+
+    return slope_at
 
 
 def make_read(spec: Spec) -> Any:
@@ -81,8 +133,8 @@ def make_loss(spec: Spec) -> Any:
 def make_layer(spec: Spec, threads: int, *, perturbed: bool) -> Any:
     """Return a device function that applies the layer once: perturbed beside unperturbed, or unperturbed alone."""
     n_input, n_output, n_to, n_from = spec.n_input, spec.n_output, spec.n_to, spec.n_from
-    two_sided, masked, sequence_output = spec.two_sided, spec.masked, spec.sequence_output
-    activation = make_activation(spec)
+    two_sided, masked, sequence_output, leaky = spec.two_sided, spec.masked, spec.sequence_output, spec.leak != 1
+    activation, rate_of, tangent = make_activation(spec), make_rate(spec), spec.tangent
     rows, values = make_values(spec.noise)
 
     @device_function
@@ -127,13 +179,23 @@ def make_layer(spec: Spec, threads: int, *, perturbed: bool) -> Any:
                             shift = stddev * noise[r]
                             if masked:
                                 shift *= mask[position]
-                            plus += (weight + shift) * value_at(x, x_row, activations, here, 0, row)
+                            if tangent:
+                                plus += shift * other_value
+                                if row > n_input:
+                                    plus += weight * activations[here, 0, row - n_input - 1]
+                            else:
+                                plus += (weight + shift) * value_at(x, x_row, activations, here, 0, row)
                             other += (weight - shift if two_sided else weight) * other_value
                         else:
                             other += weight * other_value
             if perturbed:
-                activations[1 - here, 0, column] = activation(plus, column, t, activations[here, 0, column])
-            activations[1 - here, 1, column] = activation(other, column, t, activations[here, 1, column])
+                kept = activations[here, 0, column] if leaky and t > 0 else _ZERO
+                if tangent:
+                    activations[1 - here, 0, column] = rate_of(other, plus, column, kept)
+                else:
+                    activations[1 - here, 0, column] = activation(plus, column, kept)
+            kept = activations[here, 1, column] if leaky and t > 0 else _ZERO
+            activations[1 - here, 1, column] = activation(other, column, kept)
 
     return apply_layer
 
@@ -141,7 +203,7 @@ def make_layer(spec: Spec, threads: int, *, perturbed: bool) -> Any:
 def make_pass(spec: Spec, threads: int, *, perturbed: bool) -> Any:
     """Return a device function that runs one datapoint and returns its two losses, right in thread 0 alone."""
     n_output, sequence_input, sequence_output = spec.n_output, spec.sequence_input, spec.sequence_output
-    read, loss_of = make_read(spec), make_loss(spec)
+    read, loss_of, slope_at, tangent = make_read(spec), make_loss(spec), make_slope(spec), spec.tangent
     apply_layer = make_layer(spec, threads, perturbed=perturbed)
     readers = min(threads, n_output)
 
@@ -171,9 +233,12 @@ def make_pass(spec: Spec, threads: int, *, perturbed: bool) -> Any:
                 there = 1 - (t & 1)
                 for k in range(thread, n_output, threads):
                     target = y[t if sequence_output else 0, k]
-                    if perturbed:
+                    loss = loss_of(read(activations, there, 1, k), target)
+                    if perturbed and tangent:
+                        plus += loss + slope_at(activations, there, k, target)
+                    elif perturbed:
                         plus += loss_of(read(activations, there, 0, k), target)
-                    other += loss_of(read(activations, there, 1, k), target)
+                    other += loss
         if thread < readers:
             partial[0, thread] = plus
             partial[1, thread] = other

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.forward import make_activation
+from freewalk.kernels.cuda.forward import make_activation, make_rate
 from freewalk.kernels.cuda.functions import philox, sign
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
 from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, INDEX, LOSS, SEED, STEP
@@ -105,7 +105,8 @@ def make_apply_own(room: Room) -> Any:
     """Return a device function that applies the layer once for a tile whose pairs have one full perturbation."""
     spec, pairs, n_sums = room.spec, room.pairs, room.pairs
     n_input, n_to, n_from, threads = spec.n_input, spec.n_to, spec.n_from, room.threads
-    two_sided, second = spec.two_sided, room.passes == 2
+    two_sided, second, leaky = spec.two_sided, room.passes == 2, spec.leak != 1
+    tangent, rate_of = spec.tangent, make_rate(spec)
     orthogonal = room.family.orthogonal
     n = rows_of_a_group(spec.noise, orthogonal=orthogonal)
     fill = make_fill(spec.noise, orthogonal=orthogonal)
@@ -153,15 +154,24 @@ def make_apply_own(room: Room) -> Any:
                         else:
                             at, apart = activation_at(here, row - n_input - 1), pairs
                         for p in range(pairs):
-                            plus[p] += above * room[INDEX(at + p)]
+                            if tangent:
+                                plus[p] += shift * room[INDEX(at + apart + p)]
+                                if apart > 0:
+                                    plus[p] += weight * room[INDEX(at + p)]
+                            else:
+                                plus[p] += above * room[INDEX(at + p)]
                             if second:
                                 other[p] += below * room[INDEX(at + apart + p)]
                 to, before = activation_at(1 - here, column), activation_at(here, column)
                 for p in range(pairs):
-                    room[INDEX(to + p)] = activation(plus[p], column, t, room[INDEX(before + p)])
+                    kept = room[INDEX(before + p)] if leaky and t > 0 else _ZERO
+                    if tangent:
+                        room[INDEX(to + p)] = rate_of(other[p], plus[p], column, kept)
+                    else:
+                        room[INDEX(to + p)] = activation(plus[p], column, kept)
                     if second:
-                        kept = room[INDEX(before + pairs + p)]
-                        room[INDEX(to + pairs + p)] = activation(other[p], column, t, kept)
+                        kept = room[INDEX(before + pairs + p)] if leaky and t > 0 else _ZERO
+                        room[INDEX(to + pairs + p)] = activation(other[p], column, kept)
 
     return apply_layer
 

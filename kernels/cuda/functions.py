@@ -136,6 +136,32 @@ ACTIVATIONS = {"sigmoid": sigmoid, "tanh": tanh, "relu": relu, "linear": linear}
 
 
 @device_function
+def _slope_of_sigmoid(x: np.float32) -> np.float32:
+    a = sigmoid(x)
+    return a * (_ONE - a)
+
+
+@device_function
+def _slope_of_tanh(x: np.float32) -> np.float32:
+    a = tanh(x)
+    return (_ONE + a) * (_ONE - a)
+
+
+@device_function
+def _slope_of_relu(x: np.float32) -> np.float32:
+    return _ONE if x > _ZERO else _ZERO
+
+
+@device_function
+def _slope_of_linear(x: np.float32) -> np.float32:
+    return _ONE
+
+
+SLOPES = {"sigmoid": _slope_of_sigmoid, "tanh": _slope_of_tanh, "relu": _slope_of_relu, "linear": _slope_of_linear}
+"""f'(x) by name; that of relu is 0 at 0."""
+
+
+@device_function
 def box_muller(radius_word: np.uint32, angle_word: np.uint32) -> tuple[np.float32, np.float32]:
     """Return two independent standard normals for two words of random bits (Box and Muller, 1958)."""
     exponent, f = _split(np.float32(np.int32((radius_word >> np.uint32(1)) | np.uint32(1))))

@@ -97,7 +97,7 @@ def family_of(configuration: WalkConfiguration) -> Family | None:
     return Family(
         rank=configuration.rank or 0,
         orthogonal=configuration.directions == "orthogonal",
-        clean_apart=configuration.share_data and configuration.sides == "one",
+        clean_apart=configuration.share_data and configuration.sides == "one" and configuration.tangent != "exact",
         pairs=pairs if configuration.rank is None else _PAIRS,
     )
 
@@ -116,6 +116,7 @@ class Spec:
     of_hidden: Activation
     of_outputs: OutputActivation
     leak: float
+    tangent: bool
     noise: Kind
     two_sided: bool
     masked: bool
@@ -161,6 +162,7 @@ def spec_of(network: FreeNetwork, configuration: WalkConfiguration, data: Data, 
         of_hidden=network.hidden_activation,
         of_outputs=network.output_activation,
         leak=network.leak,
+        tangent=configuration.tangent == "exact",
         noise=configuration.kind,
         two_sided=configuration.sides == "two",
         masked=masked,
@@ -179,7 +181,7 @@ def common_spec(network: FreeNetwork, configurations: Sequence[WalkConfiguration
     """
     specs = {spec_of(network, configuration, data, masked=masked) for configuration in configurations}
     if len(specs) != 1:
-        names = ("noise", "sides", "rank", "directions", "datapoints", "share_data", "shaping")
+        names = ("noise", "sides", "rank", "directions", "datapoints", "share_data", "shaping", "tangent")
         differing = [name for name in names if len({getattr(given, name) for given in configurations}) > 1]
         raise ValueError(
             f"trials of one pack must agree in what is compiled in; these differ in {', '.join(differing)}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.forward import make_activation
+from freewalk.kernels.cuda.forward import make_activation, make_rate
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
 from freewalk.kernels.cuda.layout import BATCH_SIZE, DATAPOINTS, INDEX, LOSS
 from freewalk.kernels.cuda.room import ALIGNMENT, Room, make_activation_at, make_input_at
@@ -33,7 +33,9 @@ def make_apply_shared(room: Room) -> Any:
     """
     spec, pairs, rank = room.spec, room.pairs, room.rank
     n_input, n_to, whole, threads = spec.n_input, spec.n_to, not spec.masked, room.threads
-    two_sided, second = spec.two_sided, room.passes == 2
+    two_sided, second, leaky = spec.two_sided, room.passes == 2, spec.leak != 1
+    tangent, rate_of = spec.tangent and room.perturbed, make_rate(spec)
+    entering = pairs if tangent else 0  # the state that left vectors are multiplied with
     products, parts, products_at = room.products, room.parts, room.products_at
     sides = 2 if two_sided else 1
     own = room.columns_of_a_thread
@@ -73,7 +75,7 @@ def make_apply_shared(room: Room) -> Any:
                 other = plus
                 for place in range(input_end + part, row_end, parts):
                     at = activation_at(here, row_at(lists, place) - n_input - 1) + pair
-                    plus += vectors[item, INDEX(place)] * room[INDEX(at)]
+                    plus += vectors[item, INDEX(place)] * room[INDEX(at + entering)]
                     if two_sided:
                         other += vectors[item, INDEX(place)] * room[INDEX(at + pairs)]
                 to = products_at + (1 + part) * products + i * sides * pairs + pair
@@ -169,6 +171,8 @@ def make_apply_shared(room: Room) -> Any:
                     add_input(plus, other, weights, columns, lists, room, buffer, place)
                 for k in range(n_sums):
                     other[k] = plus[k]
+                    if tangent:
+                        plus[k] = _ZERO
                 last = input_end + (row_end - input_end) // _ROWS * _ROWS
                 for place in range(input_end, last, _ROWS):
                     add_neurons(plus, other, weights, columns, lists, room, here, place)
@@ -188,11 +192,15 @@ def make_apply_shared(room: Room) -> Any:
                         to = activation_at(1 - here, columns[j])
                         before = activation_at(here, columns[j])
                         for p in range(pairs):
-                            kept = room[INDEX(before + p)]
-                            room[INDEX(to + p)] = activation(plus[j * pairs + p], columns[j], t, kept)
+                            kept = room[INDEX(before + p)] if leaky and t > 0 else _ZERO
+                            k = j * pairs + p
+                            if tangent:
+                                room[INDEX(to + p)] = rate_of(other[k], plus[k], columns[j], kept)
+                            else:
+                                room[INDEX(to + p)] = activation(plus[k], columns[j], kept)
                             if second:
-                                kept = room[INDEX(before + pairs + p)]
-                                room[INDEX(to + pairs + p)] = activation(other[j * pairs + p], columns[j], t, kept)
+                                kept = room[INDEX(before + pairs + p)] if leaky and t > 0 else _ZERO
+                                room[INDEX(to + pairs + p)] = activation(other[k], columns[j], kept)
 
     return apply_layer
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.forward import make_activation, make_loss, make_read
+from freewalk.kernels.cuda.forward import make_activation, make_loss, make_rate, make_read, make_slope
 from freewalk.kernels.cuda.jit import SIMULATED, cuda, device_function
 from freewalk.kernels.cuda.layout import WARP, Spec
 
@@ -41,6 +41,8 @@ def make_run_datapoint(spec: Spec) -> Any:
     n_input, n_output, n_to = spec.n_input, spec.n_output, spec.n_to
     team_size, first_activation = team_size_of(spec), n_input + 1
     sequence_input, sequence_output, two_sided = spec.sequence_input, spec.sequence_output, spec.two_sided
+    leaky, tangent = spec.leak != 1, spec.tangent
+    rate_of, slope_at = make_rate(spec), make_slope(spec)
     meet, activation, read, loss_of = make_meet(spec), make_activation(spec), make_read(spec), make_loss(spec)
 
     @device_function
@@ -67,11 +69,12 @@ def make_run_datapoint(spec: Spec) -> Any:
             here = t & 1
             there = 1 - here
             # (W + s D) a = W a + s (D a): no product that would have to be kept for every row
-            plus, other = weights[n_input, column], weights[n_input, column]
+            plus, other = _ZERO if tangent else weights[n_input, column], weights[n_input, column]
             plus_shift, other_shift = noise[n_input], noise[n_input]
             for k in range(n_input):
                 value = inputs[team, here, k]
-                plus += weights[k, column] * value
+                if not tangent:
+                    plus += weights[k, column] * value
                 plus_shift += noise[k] * value
                 other += weights[k, column] * value
                 if two_sided:
@@ -81,15 +84,18 @@ def make_run_datapoint(spec: Spec) -> Any:
                     row = first_activation + k
                     weight, z = weights[row, column], noise[row]
                     plus += weight * activations[team, here, 0, k]
-                    plus_shift += z * activations[team, here, 0, k]
+                    plus_shift += z * activations[team, here, 1 if tangent else 0, k]
                     other += weight * activations[team, here, 1, k]
                     if two_sided:
                         other_shift += z * activations[team, here, 1, k]
             plus += stddev * plus_shift
             if two_sided:
                 other -= stddev * other_shift
-            plus = activation(plus, column, t, activations[team, here, 0, column])
-            other = activation(other, column, t, activations[team, here, 1, column])
+            kept_plus, kept_other = _ZERO, _ZERO
+            if leaky and t > 0:
+                kept_plus, kept_other = activations[team, here, 0, column], activations[team, here, 1, column]
+            plus = rate_of(other, plus, column, kept_plus) if tangent else activation(plus, column, kept_plus)
+            other = activation(other, column, kept_other)
             if lane < n_to:
                 activations[team, there, 0, lane] = plus
                 activations[team, there, 1, lane] = other
@@ -100,8 +106,12 @@ def make_run_datapoint(spec: Spec) -> Any:
             meet()
             if (sequence_output or t + 1 == timesteps) and lane < n_output:
                 target = y[t if sequence_output else 0, lane]
-                plus_loss += loss_of(read(activations[team], there, 0, lane), target)
-                other_loss += loss_of(read(activations[team], there, 1, lane), target)
+                loss = loss_of(read(activations[team], there, 1, lane), target)
+                if tangent:
+                    plus_loss += loss + slope_at(activations[team], there, lane, target)
+                else:
+                    plus_loss += loss_of(read(activations[team], there, 0, lane), target)
+                other_loss += loss
         if lane < n_output:
             losses[team, 0, lane] = plus_loss
             losses[team, 1, lane] = other_loss

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cuda.forward import make_loss
+from freewalk.kernels.cuda.forward import make_loss, make_loss_slope
 from freewalk.kernels.cuda.full_rank import make_apply_own
 from freewalk.kernels.cuda.functions import exp
 from freewalk.kernels.cuda.jit import cuda, cuda_kernel, device_function, types
@@ -146,7 +146,7 @@ def make_losses(room: Room) -> Any:
                 if sequence_output or remaining == 0:
                     for k in range(thread, states, threads):
                         row = t if sequence_output else 0
-                        summed[k] += row_loss(room, activation_at(1 - (t & 1), 0) + k, y[block, k % pairs], row)
+                        summed[k] += row_loss(room, activation_at(1 - (t & 1), 0), k, y[block, k % pairs], row)
             for k in range(thread, states, threads):
                 if k % pairs < n:
                     found[slot, k // pairs if perturbed else 1, first + k % pairs] = summed[k]
@@ -158,13 +158,17 @@ def make_losses(room: Room) -> Any:
 
 
 def _make_row_loss(room: Room) -> Any:
-    """Return a device function that gives the loss of one state's outputs; those of a neuron lie `states` apart."""
+    """Return a device function that gives the loss of one state's outputs; those of a neuron lie `states` apart.
+
+    Of a state of derivatives it gives the loss of the plain one and its derivative.
+    """
     n_output, softmax, states = room.spec.n_output, room.spec.softmax, room.states
     logits = room.spec.of_outputs != "sigmoid"
-    loss_of = make_loss(room.spec)
+    loss_of, slope_of = make_loss(room.spec), make_loss_slope(room.spec)
+    tangent, pairs = room.spec.tangent and room.perturbed, room.pairs
 
     @device_function
-    def row_loss(room: Any, at: int, y: NDArray[np.float32], row: int) -> np.float32:
+    def plain_loss(room: Any, at: int, y: NDArray[np.float32], row: int) -> np.float32:
         total, summed, highest = _ZERO, _ZERO, _ZERO
         if softmax:
             if logits:  # sigmoids lie in [0, 1]
@@ -180,7 +184,40 @@ def _make_row_loss(room: Room) -> Any:
             summed += loss_of(output, y[row, k])
         return summed
 
-    return row_loss
+    @device_function
+    def output_at(room: Any, at: int, k: int) -> Any:
+        """Return an output, or its share of the softmax."""
+        output = room[at + k * states]
+        if softmax:
+            total, highest = _ZERO, _ZERO
+            if logits:
+                highest = room[at]
+                for j in range(n_output):
+                    highest = max(highest, room[at + j * states])
+            for j in range(n_output):
+                total += exp(room[at + j * states] - highest)
+            output = exp(output - highest) / total
+        return output
+
+    @device_function
+    def loss_at(room: Any, first: int, state: int, y: NDArray[np.float32], row: int) -> np.float32:
+        return plain_loss(room, first + state, y, row)
+
+    @device_function
+    def linear_loss(room: Any, first: int, state: int, y: NDArray[np.float32], row: int) -> np.float32:
+        at = first + state
+        if state >= pairs:
+            return plain_loss(room, at, y, row)
+        mean, plain = _ZERO, at + pairs
+        summed = plain_loss(room, plain, y, row)
+        if softmax:
+            for k in range(n_output):
+                mean += output_at(room, plain, k) * room[at + k * states]
+        for k in range(n_output):
+            summed += slope_of(output_at(room, plain, k), room[at + k * states], mean, y[row, k])
+        return summed
+
+    return linear_loss if tangent else loss_at
 
 
 LOSSES = types.void(

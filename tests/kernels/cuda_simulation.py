@@ -63,6 +63,7 @@ CASES: dict[str, Case] = {
     "relu, a leak, linear outputs": Case(
         "xor", {}, 3, {**RAW, "timesteps": 4}, {"hidden_activation": "relu", "leak": 0.3, "output_activation": "linear"}
     ),
+    "tangent": Case("addition", {"bits": 2}, 3, {**NORMALISED, "timesteps": 3, "tangent": "exact"}, {"leak": 0.6}),
     "mask": Case("xor", {}, 3, {**RAW, "timesteps": 2}, masked=True),
     "sgd": Case("xor", {}, 2, {**NORMALISED, "timesteps": 2}, seed=2**64 - 3),
     "momentum": Case("xor", {}, 2, {**NORMALISED, "timesteps": 2, "optimizer": "momentum"}, steps=3),

@@ -72,6 +72,7 @@ def trials_of(shared: dict[str, Any], *others: dict[str, Any]) -> list[PackTrial
 
 ADAM = {"optimizer": "adam", "learning_rate": 0.05}
 SIGNS = {"noise": "rademacher"}
+TANGENT = {"tangent": "exact"}
 ORTHOGONAL = {"directions": "orthogonal"}
 TWO = {"sides": "two"}
 SHARED = {"share_data": True}
@@ -122,6 +123,16 @@ PACKS: dict[str, tuple[FreeNetwork, Any, list[PackTrial]]] = {
         SEQUENCES,
         None,
         trials_of({}, {"datapoints": 3, "batch_size": 27}, {"datapoints": 4, **RANKS, **ADAM, "timesteps": 5}),
+    ),
+    "tangents, rank 2, shared data, sequences": (
+        SEQUENCES,
+        None,
+        trials_of({"rank": 2, **TANGENT, **SHARED}, {}, {"datapoints": 4, **RANKS, "timesteps": 4}),
+    ),
+    "tangents, full, layers": (
+        LAYERED.free_network,
+        LAYERED.mask,
+        trials_of({**TANGENT, "datapoints": 4}, {}, {"batch_size": 28, "timesteps": 4}),
     ),
     "full, shared data": (LEAKY, None, trials_of(SHARED, {}, {**STD, "batch_size": 13, "timesteps": 1, **ADAM})),
     "full, signs, two sides, many datapoints, layers": (
