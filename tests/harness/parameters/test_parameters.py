@@ -41,7 +41,6 @@ DEFAULTS = {
     "share_data": "no",
     "shaping": "none",
     "backward_cost": 2.0,
-    "feedback": "random",
     "predictor": "linear",
     "predictor_learning_rate": 0.1,
     "bits": None,
@@ -49,19 +48,9 @@ DEFAULTS = {
     "pairs": None,
     "length": None,
     "delay": None,
-    "counted": None,
     "sequences": None,
+    "counted": None,
     "source": None,
-    "population": 1000,
-    "scale": 100.0,
-    "tolerance": 0.1,
-    "parents": 0.2,
-    "crossover": 0.5,
-    "sigma0": 0.5,
-    "mean_learning_rate": 1.0,
-    "stddev_learning_rate": 0.0,
-    "covariance": "full",
-    "strategy": "CMA_ES",
 }
 
 
@@ -122,16 +111,14 @@ def test_methods_use_the_common_parameters_and_their_own() -> None:
     assert uses("bits", "anything")
     assert uses("stddev", "walk")
     assert not uses("stddev", "anything")
-    assert [method for method in METHODS if uses("optimizer", method)] == [*METHODS]
-    assert {"backprop", "synthetic"} <= {*PARAMETERS["backward_cost"].methods}
-    assert not {"walk", "numerical"} & {*PARAMETERS["backward_cost"].methods}
     assert [method for method in METHODS if uses("optimizer", method)] == [
         name for name, method in METHODS.items() if method.learning_rates
     ]
-    assert PARAMETERS["backward_cost"].methods == ("backprop", "synthetic")
+    assert {"backprop", "synthetic"} <= {*PARAMETERS["backward_cost"].methods}
+    assert not {"walk", "numerical"} & {*PARAMETERS["backward_cost"].methods}
     assert PARAMETERS["predictor"].methods == ("synthetic",)
     assert PARAMETERS["update"].methods == ("walk",)
-    assert PARAMETERS["stddev"].methods == ("walk", "genetic")
+    assert {"walk", "genetic"} <= {*PARAMETERS["stddev"].methods}
 
 
 @pytest.mark.parametrize(
