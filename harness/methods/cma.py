@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
 
 _MOST_WEIGHTS = 3000
-_OF_NUMPY = {"_reconstruct", "_frombuffer", "ndarray", "dtype", "scalar", "eigh"}
+_OTHERS = {
+    "numpy": {"_reconstruct", "_frombuffer", "ndarray", "dtype", "scalar", "eigh"},
+    "collections": {"OrderedDict"},
+}
+"""What a pickle may name beside the package's own classes."""
 _STATE = "cma"
 
 
@@ -58,7 +62,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         package = module.partition(".")[0]
-        if package == "cma" or (package == "numpy" and name in _OF_NUMPY):
+        if package == "cma" or name in _OTHERS.get(package, ()):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is no part of cma")
 
