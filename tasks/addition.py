@@ -11,7 +11,7 @@ from freewalk.kernels.data.task_functions import data_words
 from freewalk.kernels.machine.jit import data_function
 from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.bits import lowest_bits
-from freewalk.tasks.task import Problem, Task, check_form
+from freewalk.tasks.task import Guesses, Problem, Task, check_form
 
 _MOST_BITS = 32
 _MOST_PAIRS = 2**31 - 1
@@ -90,6 +90,7 @@ TASK = Task(
     make_problem=_make_problem,
     parameters={"bits": 4, "form": "sequence", "pairs": 0},
     also_recorded=("row_accuracy",),
+    guesses=Guesses("hidden=3 batch_size=100", None, None, None, seeds=10, most=300_000),
     baseline=0.6125,
     baseline_text="the likelier bit always: 0 first, then three even chances, 36 of 64 sums without a carry",
 )

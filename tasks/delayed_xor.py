@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from freewalk.tasks.bits import random_bit
-from freewalk.tasks.task import Problem, Task
+from freewalk.tasks.task import Guesses, Problem, Task
 
 
 def datapoint(seed: int, stream: int, step: int, index: int, timesteps: int, delay: int, x: Any, y: Any) -> None:
@@ -44,6 +44,7 @@ TASK = Task(
     parameters={"delay": 2},
     baseline=0.5,
     baseline_text="chance: either bit always, at any delay",
+    guesses=Guesses("hidden=3 batch_size=100", None, None, None, seeds=10, most=300_000),
     difficulty=(
         "real-time recurrent learning does it at a delay of 2 with three neurons, at 3 and 4 with more"
         " (Williams, Zipser, Neural Computation 1, 1989, 270-280)"

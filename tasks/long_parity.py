@@ -20,7 +20,7 @@ from freewalk.kernels.data.task_functions import data_words
 from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.bits import random_bit
 from freewalk.tasks.stored import drawn
-from freewalk.tasks.task import Problem, Task
+from freewalk.tasks.task import Guesses, Problem, Task
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _LENGTH_BLOCK = 2**31  # of words; those of the bits start at 0
@@ -81,6 +81,8 @@ TASK = Task(
     baseline_text="chance: either answer always",
     difficulty=(
         "trivial for random weight guessing, beyond gradients through hundreds of timesteps (Hochreiter, Schmidhuber,"
-        " NIPS 9, 1997, 473-479; Bengio, Simard, Frasconi, IEEE Trans. Neural Networks 5, 1994, 157-166)"
+        " NIPS 9, 1997, 473-479; Bengio, Simard, Frasconi, IEEE Trans. Neural Networks 5, 1994, 157-166); a free"
+        " network needs delay=1"
     ),
+    guesses=Guesses("hidden=1 delay=1 sequences=100 batch_size=100", 22_160, 195, 103_173),
 )

@@ -10,7 +10,7 @@ import numpy as np
 from freewalk.kernels.machine.jit import data_function
 from freewalk.kernels.model.noise import Stream
 from freewalk.tasks.bits import random_bit
-from freewalk.tasks.task import Problem, Task, check_form
+from freewalk.tasks.task import Guesses, Problem, Task, check_form
 
 _EVALUATION = np.uint32(Stream.EVALUATION_DATA)
 _MOST_ENUMERATED = 10  # up to 1,024 patterns, a measurement shows every one
@@ -65,4 +65,5 @@ TASK = Task(
     parameters={"bits": 3, "form": "static"},
     baseline=0.5,
     baseline_text="chance: either answer always",
+    guesses=Guesses("architecture=3-3-1 batch_size=100", 343_338, 84_705, 907_267, seeds=10),
 )

@@ -111,6 +111,34 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Guesses:
+    """How many random guesses of all weights solve a task, which says how hard it is (Schmidhuber et al., 2001).
+
+    `python -m benchmarks.guessing TASK SETTINGS` counts them again.
+    """
+
+    settings: str
+    """Of the task, the network and the method `guess`, as KEY=VALUE; data of a step are `batch_size` datapoints."""
+    median: int | None
+    """Over seeds; None where most seeds had none right after `most` guesses."""
+    lowest: int | None
+    highest: int | None
+    """None where a seed had none right after `most` guesses."""
+    seeds: int = 30
+    most: int = 10**6
+
+    def __str__(self) -> str:
+        """Return the median, or more than how many it is."""
+        return f">{self.most:,}" if self.median is None else f"{self.median:,}"
+
+    @property
+    def range(self) -> str:
+        """The lowest and the highest."""
+        ends = (f">{self.most:,}" if end is None else f"{end:,}" for end in (self.lowest, self.highest))
+        return " to ".join(ends)
+
+
+@dataclass(frozen=True)
 class Task:
     """A named task: a problem for every choice of its parameters, and when it counts as learned."""
 
@@ -138,6 +166,8 @@ class Task:
     """How the baseline comes about, with its formula where it depends on parameters."""
     difficulty: str = ""
     """What is known of how hard it is, with the publication."""
+    guesses: Guesses | None = None
+    """How many random guesses solve it; None where nobody has counted."""
 
     @property
     def recorded_metrics(self) -> tuple[Metric, ...]:

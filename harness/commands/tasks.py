@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -52,6 +53,7 @@ def _row(task: Any) -> dict[str, Any]:
         "baseline": task.baseline,
         "baseline_text": task.baseline_text,
         "difficulty": task.difficulty,
+        "guesses": None if task.guesses is None else asdict(task.guesses),
         "parameters": dict(task.parameters),
         "n_input": problem.n_input,
         "n_output": problem.n_output,
@@ -88,18 +90,42 @@ def _baseline(row: dict[str, Any]) -> str:
     return "-" if row["baseline"] is None else f"{row['baseline']:.3g}"
 
 
+def _guesses(row: dict[str, Any]) -> str:
+    from freewalk.tasks.task import Guesses
+
+    return "-" if row["guesses"] is None else str(Guesses(**row["guesses"]))
+
+
+def _counted(row: dict[str, Any]) -> str:
+    """Return how many guesses it takes, and how that was counted."""
+    from freewalk.tasks.task import Guesses
+
+    if row["guesses"] is None:
+        return "not counted"
+    found = Guesses(**row["guesses"])
+    command = f"python -m benchmarks.guessing {row['task']} {found.settings} --seeds {found.seeds} --most {found.most}"
+    if found.lowest is None:
+        return f"more than {found.most:,} with every one of {found.seeds} seeds: {command}"
+    return f"{found}, the median of {found.seeds} seeds (from {found.range}): {command}"
+
+
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from freewalk.harness.terminal.console import make_console, make_table
 
     table = make_table()
-    for heading in ("task", "in", "out", "timesteps", "target", "blind", "parameters", "what"):
+    for heading in ("task", "in", "out", "timesteps", "target", "blind", "guesses", "parameters", "what"):
         table.add_column(heading, no_wrap=heading in ("task", "target"))
     for row in rows:
         sizes = (_sizes(row, "input"), _sizes(row, "output"), str(row["default_timesteps"]))
-        table.add_row(row["task"], *sizes, _target(row), _baseline(row), _parameters(row), row["summary"])
+        table.add_row(
+            row["task"], *sizes, _target(row), _baseline(row), _guesses(row), _parameters(row), row["summary"]
+        )
     make_console().print(table)
     click.echo("Sizes and timesteps are those of the default parameters; any may be set with --grid.")
     click.echo("blind: the metric of the best answer that does not look at the input.")
+    click.echo(
+        "guesses: how many random weight sets it takes, the median over seeds, with the network that NAME shows."
+    )
     click.echo("A layered network goes from in to out: architecture=2-8-1 for xor; a sequence needs architecture=free.")
     click.echo("harness tasks NAME says what is known of how hard a task is.")
 
@@ -118,5 +144,6 @@ def _print_one(row: dict[str, Any]) -> None:
         "judged on": row["judged_on"],
         "blind": blind,
         "how hard": row["difficulty"] or "no published figure",
+        "guesses": _counted(row),
     }
     print_facts(row["task"], facts)

@@ -21,8 +21,14 @@ from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, me
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from freewalk.harness.methods.problem import ResolvedProblem
+
 _MOST_WEIGHTS = 3000
-_OF_NUMPY = {"_reconstruct", "_frombuffer", "ndarray", "dtype", "scalar", "eigh"}
+_OTHERS = {
+    "numpy": {"_reconstruct", "_frombuffer", "ndarray", "dtype", "scalar", "eigh"},
+    "collections": {"OrderedDict"},
+}
+"""What a pickle may name beside the package's own classes."""
 _STATE = "cma"
 
 
@@ -56,7 +62,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         package = module.partition(".")[0]
-        if package == "cma" or (package == "numpy" and name in _OF_NUMPY):
+        if package == "cma" or name in _OTHERS.get(package, ()):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is no part of cma")
 
@@ -154,6 +160,12 @@ class CmaMethod(PopulationMethod):
         """Return what a covariance matrix of 16 P**2 bytes leaves."""
         remedy = "give covariance=diagonal, or method=snes"
         return None if parameters.covariance == "diagonal" else (_MOST_WEIGHTS, remedy)
+
+    def bytes_carried(self, problem: ResolvedProblem, *, float64: bool) -> int:
+        """Return the memory of the members, and of a covariance matrix with its roots, eigenvectors and a copy."""
+        configuration: Any = problem.configuration
+        full = configuration.parameters.covariance == "full"
+        return super().bytes_carried(problem, float64=float64) + (4 * 8 * problem.n_weights**2 if full else 0)
 
     def strategy(self, origin: Origin) -> Strategy:
         """Return CMA-ES around the start."""

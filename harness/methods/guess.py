@@ -95,9 +95,9 @@ class GuessMethod(PopulationMethod):
         "median 0.69 of it",
         cost="K B: an upper bound; a guess is left at the first lane group of sixteen datapoints in which one is "
         "wrong, and the trainer counts in `evaluations` what has been run",
-        deviations="in the paper hidden units are updated before the output, and the output of its network A1 has no "
-        "bias; here all neurons hear the timestep before, so that the answer comes one later, and all have biases. So "
-        "the 2,906 guesses that the paper needs at parity are no figure for this one",
+        deviations="the paper, as we read it, updates hidden units before the output and gives the output of its "
+        "network A1 no bias; here all neurons hear the timestep before, so that the answer comes one later, and all "
+        "have biases: its 2,906 guesses at parity are another network's",
         held_by="tests/harness/methods/test_population_methods.py",
     )
 

@@ -122,6 +122,12 @@ class PopulationMethod(Method):
         """Return what all such methods share."""
         return "population"
 
+    def bytes_carried(self, problem: ResolvedProblem, *, float64: bool) -> int:
+        """Return the memory of the members: as they are asked for, as the kernels run them, and what made them."""
+        configuration: Any = problem.configuration
+        members: int = configuration.members(problem.n_weights)
+        return members * (3 * 8 * problem.n_weights + 4 * problem.network.n_weights)
+
     def passes(self, problem: ResolvedProblem) -> float:
         """Return K: each member sees every datapoint."""
         return problem.evaluations_per_step / problem.configuration.batch_size

@@ -39,10 +39,14 @@ def _all_within(
     outputs: NDArray[np.float32],  # IN (n, LANES)
     y: NDArray[np.float32],  # IN (n, LANES)
 ) -> bool:
-    """Tell whether every output of the first lanes is within the tolerance of its target; NaN never is."""
+    """Tell whether every output of the first lanes is within the tolerance of its target, where there is one.
+
+    An output that is NaN never is; a target that is does not count.
+    """
     for k in range(n):
         for lane in range(used):
-            if not abs(outputs[k * LANES + lane] - y[k * LANES + lane]) < tolerance:
+            target = y[k * LANES + lane]
+            if target == target and not abs(outputs[k * LANES + lane] - target) < tolerance:
                 return False
     return True
 

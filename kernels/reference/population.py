@@ -50,6 +50,7 @@ def _of_each(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Return the (m,) losses of one weight set's datapoints, and which are right."""
     outputs = reference.forward(network, weights, x, timesteps)
-    errors = np.abs(outputs - reference.dense_targets(network, y)).reshape(len(outputs), -1)
-    right: NDArray[np.bool_] = np.all(errors < tolerance, axis=1)
+    target = reference.dense_targets(network, y)
+    each = (np.abs(outputs - target) < tolerance) | np.isnan(target)  # a target that is NaN does not count
+    right: NDArray[np.bool_] = np.all(each.reshape(len(each), -1), axis=1)
     return reference.losses(network, outputs, y), right

@@ -39,6 +39,9 @@ METHODS: dict[str, tuple[str, ...]] = {
     "backprop": ("method=backprop", "optimizer=momentum"),
     "numerical": ("method=numerical",),
     "layered": ("method=backprop", "architecture=2-3-1", "optimizer=adam"),
+    "guess": ("method=guess", "tolerance=0.4"),
+    "genetic": ("method=genetic",),
+    "snes": ("method=snes",),
     "synthetic": ("method=synthetic", "architecture=2-3-1", "predictor=conditioned"),
 }
 

@@ -142,11 +142,15 @@ def test_tasks_lists_every_task(harness: Harness) -> None:
     for task in TASKS.values():
         assert task.name in result.out
         assert f"{task.metric} {task.comparison} {task.target:g}" in result.out
-    assert "bits=4, form=sequence, pairs=0" in result.out
+    assert "bits=4, form=sequence," in result.out
     rows = {row["task"]: row for row in json.loads(harness("tasks", "--json").out)}
     assert list(rows) == list(TASKS)
     assert (rows["xor"]["n_input"], rows["xor"]["n_output"], rows["xor"]["comparison"]) == (2, 1, "<")
     assert rows["shifted-sums"]["target"] == 1e-3
+    assert rows["xor"]["guesses"]["median"] == 1_254
+    assert rows["copy"]["guesses"] is None
+    assert "343,338" in result.out
+    assert ">300,000" in result.out, "none was found"
     assert rows["addition"]["parameters"] == {"bits": 4, "form": "sequence", "pairs": 0}
 
 
@@ -161,6 +165,11 @@ def test_tasks_shows_one_task_with_what_is_known_of_it(harness: Harness, refused
     one = json.loads(harness("tasks", "copy", "--json").out)
     assert (one["task"], one["baseline"]) == ("copy", 0.125)
     assert "unknown task 'cpy' (did you mean 'copy'?)" in refused("tasks", "cpy")
+    assert "guesses not counted" in text
+    known = " ".join(harness("tasks", "xor").out.split())
+    command = "python -m benchmarks.guessing xor architecture=2-2-1 batch_size=100 --seeds 30 --most 1000000"
+    assert f"1,254, the median of 30 seeds (from 82 to 6,013): {command}" in known
+    assert "more than 300,000 with every one of 10 seeds" in " ".join(harness("tasks", "addition").out.split())
 
 
 def test_info(harness: Harness) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import freewalk
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.engine.estimate import memory_mb
 from freewalk.harness.methods.genetic import GENETIC, Genetic
 from freewalk.harness.methods.guess import GUESS, Guess
 from freewalk.harness.methods.population import PopulationMethod
@@ -205,6 +206,16 @@ def test_full_covariance_is_refused_for_many_weights(monkeypatch: pytest.MonkeyP
     with pytest.raises(UsageError, match=message):
         plan("hidden=100", "method=cma", tasks=["xor"])
     plan("hidden=100", "method=cma", "covariance=diagonal", tasks=["xor"])
+
+
+def test_a_plan_knows_the_memory_of_its_members(plan: Callable[..., Any]) -> None:
+    def size(*specs: str) -> float:
+        (cell,) = plan(*specs, tasks=["xor"]).cells
+        return memory_mb(cell)
+
+    more = size("method=snes", "hidden=100", "population=2000") - size("method=snes", "hidden=100", "population=1000")
+    n = 104 * 101
+    assert more == pytest.approx(1000 * n * (3 * 8 + 4) / 1e6)
 
 
 def test_a_population_of_one_is_refused(plan: Callable[..., Any]) -> None:
