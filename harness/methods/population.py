@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.packages import is_installed
 from freewalk.harness.methods.method import Configuration, Method, Parameters, Scalar
 
 if TYPE_CHECKING:
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
     from freewalk.kernels.backend import Backend
     from freewalk.kernels.model.population import Origin, Strategy
     from freewalk.kernels.model.walk import Trainer
-
-
-@cache
-def _is_installed(package: str) -> bool:
-    found = find_spec(package)
-    return found is not None and found.origin is not None  # a folder of that name is none
 
 
 Members = Literal["auto"] | Annotated[int, Field(ge=2, le=2**31 - 1)]
@@ -85,7 +78,7 @@ class PopulationMethod(Method):
         """
         from freewalk.kernels.model.population import PopulationConfiguration
 
-        if self.needs is not None and not _is_installed(self.needs):
+        if self.needs is not None and not is_installed(self.needs):
             raise UsageError(
                 f"method {self.name} needs {self.needs}, which is not here; install it with: pip install 'freewalk[es]'"
             )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.util import find_spec
 from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.packages import is_installed
 from freewalk.harness.methods.method import FREE, Configuration, Method, Scalar
 from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.backend import Backend
@@ -147,15 +146,9 @@ _PACKAGES = {"sklearn": "scikit-learn"}
 """Packages by the modules that they bring, where the names differ."""
 
 
-@cache
-def _is_installed(module: str) -> bool:
-    found = find_spec(module)
-    return found is not None and found.origin is not None  # a folder of that name is none
-
-
 def _refuse_without_data(task: str, problem: Problem) -> None:
     """Raise UsageError if a task's data are in a package that is not installed."""
-    if problem.needs is not None and not _is_installed(problem.needs):
+    if problem.needs is not None and not is_installed(problem.needs):
         package = _PACKAGES.get(problem.needs, problem.needs)
         raise UsageError(f"task {task!r} needs {package}, which is not here; install it with: pip install {package}")
 

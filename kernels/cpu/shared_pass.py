@@ -7,7 +7,7 @@ Every sum runs over the rows in order, so plain results have the bits of `freewa
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,25 @@ from freewalk.kernels.cpu.forward import losses_of, softmax_in_place
 from freewalk.kernels.cpu.functions import SIGMOID, sigmoid
 from freewalk.kernels.cpu.layout import Shape, aligned
 from freewalk.kernels.cpu.products import (
-    BLOCK,
     activate_columns,
     copy_vectors,
     leak_into,
     multiply,
     multiply_individual,
 )
-from freewalk.kernels.cpu.tangent import slopes_of_losses, times_slopes
+from freewalk.kernels.cpu.tangent import (
+    add_individual,
+    add_perturbation,
+    clear,
+    is_tangent,
+    slopes_of_losses,
+    times_slopes,
+)
 from freewalk.kernels.machine.jit import helper_function, inline_function
-from freewalk.kernels.machine.lanes import LANES, fma, load_f32, load_splat_f32, splat_f32, store
+from freewalk.kernels.machine.lanes import LANES, fma, load_f32, splat_f32, store
 
 _A, _B, _COLUMNS, _ROWS, _SINGLE = A, B, COLUMNS, ROWS, SINGLE
-_SIGMOID, _BLOCK = SIGMOID, BLOCK
+_SIGMOID = SIGMOID
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
@@ -138,75 +144,10 @@ def _activate_perturbed(
 
 
 @inline_function
-def _add_perturbation(
-    b: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (columns, LANES)
-    at: int,
-    stride: int,
-    rank: int,
-    columns: int,
-    dots: NDArray[np.float32],  # IN (rank, LANES)
-    sums: NDArray[np.float32],  # INOUT from `to`: (columns, LANES)
-    to: int,
-) -> None:
-    """Add the dots times b to the weighted sums."""
-    for i in range(rank):
-        dot, first = load_f32(dots, i * LANES), at + i * stride
-        for column in range(columns):
-            z = load_f32(sums, to + column * LANES)
-            store(sums, to + column * LANES, fma(load_f32(b, first + column * LANES), dot, z))
-
-
-@helper_function
-def _add_individual(
-    noise: NDArray[np.float32],  # IN in the order of single from `first`: (n, LANES) from `noise_at`, or (n,)
-    noise_at: int,  # below 0: the same for all lanes
-    scale: np.floating,
-    first: int,
-    n_rows: int,
-    state: NDArray[np.float32],
-    here: int,  # what enters, (rows, LANES)
-    rows: int,
-    there: int,  # INOUT sums, (columns padded to a block, LANES)
-    columns: int,
-) -> None:
-    """Add scale times the products of a matrix of perturbations, four columns at a time."""
-    for column in range(0, columns, 4):
-        z0 = z1 = z2 = z3 = splat_f32(_ZERO)
-        k = first + column // _BLOCK * _BLOCK * n_rows + column % _BLOCK
-        for row in range(rows):
-            u = load_f32(state, here + row * LANES)
-            if noise_at < 0:
-                z0, z1 = fma(load_splat_f32(noise, k), u, z0), fma(load_splat_f32(noise, k + 1), u, z1)
-                z2, z3 = fma(load_splat_f32(noise, k + 2), u, z2), fma(load_splat_f32(noise, k + 3), u, z3)
-            else:
-                at = noise_at + k * LANES
-                z0, z1 = fma(load_f32(noise, at), u, z0), fma(load_f32(noise, at + LANES), u, z1)
-                z2, z3 = fma(load_f32(noise, at + 2 * LANES), u, z2), fma(load_f32(noise, at + 3 * LANES), u, z3)
-            k += _BLOCK
-        to, times = there + column * LANES, splat_f32(scale)
-        store(state, to, fma(times, z0, load_f32(state, to)))
-        store(state, to + LANES, fma(times, z1, load_f32(state, to + LANES)))
-        store(state, to + 2 * LANES, fma(times, z2, load_f32(state, to + 2 * LANES)))
-        store(state, to + 3 * LANES, fma(times, z3, load_f32(state, to + 3 * LANES)))
-
-
-@inline_function
-def _is_tangent(shape: Shape, scales: NDArray[np.float32], v: int) -> Any:
-    """Tell whether a vector is the derivatives of the next one's activations, scaled."""
-    return shape.tangent != 0 and scales[v] != _ZERO
-
-
-@inline_function
 def _enter(shape: Shape, x: NDArray[np.float32], group: int, t: int, state: NDArray[np.float32], here: int) -> None:
     n = shape.n_input
     first = (group * shape.input_rows + min(t, shape.input_rows - 1)) * n * LANES
     copy_vectors(x, first, state, here, n)
-
-
-@inline_function
-def _clear(state: NDArray[np.float32], at: int, n: int) -> None:
-    for k in range(n):
-        store(state, at + k * LANES, splat_f32(_ZERO))
 
 
 @helper_function
@@ -243,16 +184,16 @@ def _apply(
             single, first, n_rows, noise, noise_at, scale, state, here, size, rows, state, there, size, columns, vectors
         )
     for v in range(vectors - 1, -1, -1):  # a derivative takes what stands behind it
-        if _is_tangent(shape, scales, v):
+        if is_tangent(shape, scales, v):
             a = (groups_of[v] * rank * blocks.a_stride + of_layer[_A]) * LANES
             b = (groups_of[v] * rank * blocks.b_stride + of_layer[_B]) * LANES
             a_size, b_size, dots = blocks.a_stride * LANES, blocks.b_stride * LANES, passes.dots
             to, outputs, plain = v * size + there, min(first_hidden, columns), (v + 1) * size + here
             if noise is None:
                 _write_dots(passes.a, a, a_size, rank, rows, state, plain, scales[v], dots)
-                _add_perturbation(passes.b, b, b_size, rank, columns, dots, state, to)
+                add_perturbation(passes.b, b, b_size, rank, columns, dots, state, to)
             else:
-                _add_individual(noise, noise_at, scales[v], first, n_rows, state, plain, rows, to, columns)
+                add_individual(noise, noise_at, scales[v], first, n_rows, state, plain, rows, to, columns)
             times_slopes(of_outputs, state, to + size, to, outputs)
             times_slopes(of_hidden, state, to + size + outputs * LANES, to + outputs * LANES, columns - outputs)
         elif noise is None and scales[v] != _ZERO:
@@ -285,14 +226,14 @@ def _run_free(
     first_activation = (shape.n_input + 1) * LANES
     state = passes.state
     for v in range(2 * vectors):
-        bias = splat_f32(_ZERO if _is_tangent(shape, scales, v // 2) else _ONE)
+        bias = splat_f32(_ZERO if is_tangent(shape, scales, v // 2) else _ONE)
         store(state, v * half + shape.n_input * LANES, bias)
     for t in range(shape.timesteps):
         here = (t & 1) * half
         there = half - here + first_activation
         for v in range(vectors):
-            if _is_tangent(shape, scales, v):
-                _clear(state, v * 2 * half + here, shape.n_input)
+            if is_tangent(shape, scales, v):
+                clear(state, v * 2 * half + here, shape.n_input)
             else:
                 _enter(shape, passes.x, groups_of[v], t, state, v * 2 * half + here)
         rows = shape.n_input + 1 if t == 0 else shape.n_from
@@ -330,13 +271,13 @@ def _run_layers(
     n = shape.n_output
     state = passes.state
     for v in range(vectors):
-        here, is_tangent = v * 2 * half, _is_tangent(shape, scales, v)
-        if is_tangent:
-            _clear(state, here, shape.n_input)
+        here, is_rate = v * 2 * half, is_tangent(shape, scales, v)
+        if is_rate:
+            clear(state, here, shape.n_input)
         else:
             _enter(shape, passes.x, groups_of[v], 0, state, here)
-        store(state, here + shape.n_input * LANES, splat_f32(_ZERO if is_tangent else _ONE))
-        store(state, here + half, splat_f32(_ZERO if is_tangent else _ONE))
+        store(state, here + shape.n_input * LANES, splat_f32(_ZERO if is_rate else _ONE))
+        store(state, here + half, splat_f32(_ZERO if is_rate else _ONE))
     for layer in range(last + 1):
         here = (layer & 1) * half
         there = half - here + LANES
@@ -348,7 +289,7 @@ def _run_layers(
         )  # fmt: skip
         if layer == 0:
             for v in range(vectors):
-                store(state, v * 2 * half, splat_f32(_ZERO if _is_tangent(shape, scales, v) else _ONE))
+                store(state, v * 2 * half, splat_f32(_ZERO if is_tangent(shape, scales, v) else _ONE))
     for v in range(vectors):
         from_here = v * 2 * half + (half if last & 1 == 0 else 0) + LANES
         copy_vectors(state, from_here, passes.outputs, v * n * LANES, n)
@@ -374,7 +315,7 @@ def _run(
     for v in range(len(groups_of) - 1, -1, -1):
         outputs = passes.outputs[v * n : (v + 1) * n]
         y = passes.y[groups_of[v] * n : (groups_of[v] + 1) * n]
-        if _is_tangent(shape, scales, v):
+        if is_tangent(shape, scales, v):
             slopes = slopes_of_losses(shape, passes.outputs[(v + 1) * n : (v + 2) * n], outputs, y)
             store(passes.losses, v * LANES, load_f32(passes.losses, (v + 1) * LANES) + slopes)
             continue

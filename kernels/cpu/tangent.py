@@ -6,13 +6,15 @@ it f'(z) dot z; inputs and bias do not change. See `freewalk.kernels.reference.t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.forward import Columns, losses_of, softmax_in_place
 from freewalk.kernels.cpu.functions import slope
 from freewalk.kernels.cpu.layout import Shape
-from freewalk.kernels.cpu.products import activate_columns, copy_vectors, leak_into
+from freewalk.kernels.cpu.products import BLOCK, activate_columns, copy_vectors, leak_into
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import (
     LANES,
@@ -25,6 +27,7 @@ from freewalk.kernels.machine.lanes import (
     store,
 )
 
+_BLOCK = BLOCK
 _ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 
 
@@ -186,3 +189,72 @@ def forward_with_tangent(
         softmax_in_place(shape, outputs)
     n = shape.output_rows * shape.n_output * LANES
     return losses_of(shape, outputs, y), slopes_of_losses(shape, outputs, outputs[n:], y)
+
+
+# Beside passes with shared weights: a vector of derivatives, scaled, is followed by the plain one ---------------------
+
+
+@inline_function
+def add_perturbation(
+    b: NDArray[np.float32],  # IN from `at`, a vector every `stride`: (columns, LANES)
+    at: int,
+    stride: int,
+    rank: int,
+    columns: int,
+    dots: NDArray[np.float32],  # IN (rank, LANES)
+    sums: NDArray[np.float32],  # INOUT from `to`: (columns, LANES)
+    to: int,
+) -> None:
+    """Add the dots times b to the weighted sums."""
+    for i in range(rank):
+        dot, first = load_f32(dots, i * LANES), at + i * stride
+        for column in range(columns):
+            z = load_f32(sums, to + column * LANES)
+            store(sums, to + column * LANES, fma(load_f32(b, first + column * LANES), dot, z))
+
+
+@helper_function
+def add_individual(
+    noise: NDArray[np.float32],  # IN in the order of single from `first`: (n, LANES) from `noise_at`, or (n,)
+    noise_at: int,  # below 0: the same for all lanes
+    scale: np.floating,
+    first: int,
+    n_rows: int,
+    state: NDArray[np.float32],
+    here: int,  # what enters, (rows, LANES)
+    rows: int,
+    there: int,  # INOUT sums, (columns padded to a block, LANES)
+    columns: int,
+) -> None:
+    """Add scale times the products of a matrix of perturbations, four columns at a time."""
+    for column in range(0, columns, 4):
+        z0 = z1 = z2 = z3 = splat_f32(_ZERO)
+        k = first + column // _BLOCK * _BLOCK * n_rows + column % _BLOCK
+        for row in range(rows):
+            u = load_f32(state, here + row * LANES)
+            if noise_at < 0:
+                z0, z1 = fma(load_splat_f32(noise, k), u, z0), fma(load_splat_f32(noise, k + 1), u, z1)
+                z2, z3 = fma(load_splat_f32(noise, k + 2), u, z2), fma(load_splat_f32(noise, k + 3), u, z3)
+            else:
+                at = noise_at + k * LANES
+                z0, z1 = fma(load_f32(noise, at), u, z0), fma(load_f32(noise, at + LANES), u, z1)
+                z2, z3 = fma(load_f32(noise, at + 2 * LANES), u, z2), fma(load_f32(noise, at + 3 * LANES), u, z3)
+            k += _BLOCK
+        to, times = there + column * LANES, splat_f32(scale)
+        store(state, to, fma(times, z0, load_f32(state, to)))
+        store(state, to + LANES, fma(times, z1, load_f32(state, to + LANES)))
+        store(state, to + 2 * LANES, fma(times, z2, load_f32(state, to + 2 * LANES)))
+        store(state, to + 3 * LANES, fma(times, z3, load_f32(state, to + 3 * LANES)))
+
+
+@inline_function
+def is_tangent(shape: Shape, scales: NDArray[np.float32], v: int) -> Any:
+    """Tell whether a vector is the derivatives of the next one's activations, scaled."""
+    return shape.tangent != 0 and scales[v] != _ZERO
+
+
+@inline_function
+def clear(state: NDArray[np.float32], at: int, n: int) -> None:
+    """Set n vectors to 0: inputs have no derivatives."""
+    for k in range(n):
+        store(state, at + k * LANES, splat_f32(_ZERO))

@@ -27,7 +27,7 @@ NAMES = ["neuron", "error signal", "weights", "and", "hidden layer", "hidden and
 
 @pytest.fixture
 def without_scikit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problem, "_is_installed", lambda name: False)
+    monkeypatch.setattr(problem, "is_installed", lambda name: False)
 
 
 def climbed(method: str, *, backend: Any = CPU, seed: int = 0) -> list[RungResult]:

@@ -194,14 +194,14 @@ def test_the_reference_comes_to_the_same(method: PopulationMethod, grid: dict[st
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("freewalk.harness.methods.population._is_installed", lambda package: False)
+    monkeypatch.setattr("freewalk.harness.methods.population.is_installed", lambda package: False)
     for name in ("cma", "evosax"):
         with pytest.raises(UsageError, match=rf"{name} needs {name}, which is not here.*pip install 'freewalk\[es\]'"):
             resolve_problem("xor", name, fill(name, {}, {}))
 
 
 def test_full_covariance_is_refused_for_many_weights(monkeypatch: pytest.MonkeyPatch, plan: Callable[..., Any]) -> None:
-    monkeypatch.setattr("freewalk.harness.methods.population._is_installed", lambda package: True)
+    monkeypatch.setattr("freewalk.harness.methods.population.is_installed", lambda package: True)
     message = "cma takes up to 3,000 weights, this network has 10,504; give covariance=diagonal, or method=snes"
     with pytest.raises(UsageError, match=message):
         plan("hidden=100", "method=cma", tasks=["xor"])

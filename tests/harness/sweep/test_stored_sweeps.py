@@ -107,7 +107,7 @@ def test_a_data_source_is_recorded_and_a_changed_one_refused(
 def test_a_missing_package_is_named_with_its_install_line(
     refused: Any, monkeypatch: pytest.MonkeyPatch, task: str, module: str, package: str
 ) -> None:
-    monkeypatch.setattr(problem, "_is_installed", lambda name: name != module)
+    monkeypatch.setattr(problem, "is_installed", lambda name: name != module)
     wanted = f"task '{task}' needs {package}, which is not here; install it with: pip install {package}"
     assert wanted in refused("sweep", "--task", task)
     assert wanted in refused("train", "--task", task)
