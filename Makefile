@@ -1,6 +1,7 @@
 # Set-up on a machine that has Python 3.11 or later, pip and make.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 
 .PHONY: help install sweep test test-slow test-cuda test-python lint docs benchmark gallery dist clean
@@ -23,8 +24,8 @@ OUT ?=
 sweep: install ## run the preset quickstart; OUT=DIR chooses the folder
 	$(BIN)/harness sweep --grid quickstart $(if $(OUT),--out '$(OUT)')
 
-test: $(VENV)/.installed-dev ## run the tests, two at a time: 15 minutes on two cores (installs 1.7 GB)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+test: $(VENV)/.installed-dev ## run the tests, two at a time (WORKERS=2): 15 minutes on two cores (installs 1.7 GB)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: $(VENV)/.installed-dev ## the tests that take longest, one at a time: campaigns of kills, other processors
 	$(BIN)/python -m pytest -m slow
