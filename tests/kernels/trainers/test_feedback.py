@@ -1,12 +1,8 @@
-"""Feedback alignment and its relatives: their steps written out, and how they come to the gradient.
-
-`python tests/kernels/trainers/test_feedback.py` prints the angles of the linear network of Lillicrap et al. (2016).
-"""
+"""Feedback alignment and its relatives: their steps written out, and how they come to the gradient."""
 
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -15,12 +11,12 @@ from descents import FEEDBACK, configure, start
 from numpy.typing import NDArray
 from tolerance import largest_difference
 
+from benchmarks.alignment import angle, angles
 from freewalk.kernels.backend import Backend, resolve_backend
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.noise import Stream, uniforms
 from freewalk.kernels.reference.feedback import draw_feedback
 from freewalk.kernels.trainers.feedback import FeedbackAlignment
-from freewalk.kernels.trainers.layered_descent import LayeredDescent
 from freewalk.tasks.registry import TASKS
 
 Array = NDArray[Any]
@@ -185,48 +181,6 @@ def test_a_configuration_that_cannot_be(method: str, change: dict[str, Any], mes
         configure(method, batch_size=1, timesteps=1, **change)
 
 
-# The linear network of Lillicrap et al. -------------------------------------------------------------
-
-LINEAR = LayeredNetwork((30, 20, 10), hidden_activation="linear", output_activation="linear")
-
-
-def angle(a: Array, b: Array) -> float:
-    """Return the angle between two arrays taken for vectors, in degrees."""
-    cosine = float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
-    return math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
-
-
-def angles(seed: int, steps: int) -> tuple[list[float], list[float]]:
-    """Return the angle between what the hidden layer is told and what backpropagation would tell it, and the loss.
-
-    A linear teacher from standard normal inputs; small weights to start from, U(±0.01), feedback U(±0.5), one datapoint
-    a step.
-    """
-    random = np.random.default_rng(seed)
-    teacher = random.uniform(-1, 1, (30, 10))
-    initial = LINEAR.embed(
-        [random.uniform(-0.01, 0.01, size) for size in LINEAR.layer_sizes], [np.zeros(20), np.zeros(10)]
-    )
-    rule = configure(
-        "feedback-alignment", batch_size=1, timesteps=2, learning_rate=0.002, feedback_scale=0.5 / _glorot(10, 20)
-    )
-    trainer: Any = start(REFERENCE, LINEAR, rule, ADDITION.data(), seed=seed, evaluation_points=1, initial=initial)
-    assert isinstance(trainer, LayeredDescent)
-    found, losses = [], []
-
-    def batch() -> tuple[Array, Array]:
-        x = random.standard_normal((1, 30))
-        return x, x @ teacher
-
-    trainer._batch = batch
-    for _ in range(steps):
-        above = trainer._used.weights[1].copy()
-        losses.append(trainer.train(1).loss)
-        error = trainer._gradient.biases[1][None]  # of one datapoint: the delta of the outputs
-        found.append(angle(error @ trainer._feedback[0], error @ above.T))
-    return found, losses
-
-
 def test_the_angle_to_the_gradient_falls() -> None:
     """It starts at a right angle, as weights are next to nothing, and these come to meet the feedback."""
     for seed in range(3):
@@ -235,13 +189,3 @@ def test_the_angle_to_the_gradient_falls() -> None:
         assert np.mean(found[-100:]) < 45
         assert max(found[-100:]) < 90
         assert np.mean(losses[-100:]) < 0.05 * np.mean(losses[:100])
-
-
-if __name__ == "__main__":
-    say = sys.stdout.write
-    say("steps    angle: mean of 10 seeds, lowest to highest    loss\n")
-    runs = [angles(seed, 3000) for seed in range(10)]
-    for first in (0, 50, 100, 200, 400, 700, 1000, 1500, 2000, 2900):
-        means = [float(np.mean(found[first : first + 50])) for found, _ in runs]
-        loss = np.mean([np.mean(losses[first : first + 50]) for _, losses in runs])
-        say(f"{first:5}    {np.mean(means):5.1f}, {min(means):5.1f} to {max(means):5.1f}    {loss:10.4f}\n")
