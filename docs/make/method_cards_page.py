@@ -13,8 +13,9 @@ from freewalk.harness.parameters.identity import SYMBOLS, identity, parameter_te
 
 _HEAD: Final = """# The methods and their cards
 
-Every method that `--method` takes, with its formula, its paper, and what theory and a test say of it. `harness methods`
-prints the table, `harness methods NAME` a card. This page is made from the code:
+Every method that `--method` takes, from the walk of the [original
+program](https://github.com/csirmaz/nn_rnd_training) on, with its formula, its paper, and what theory and a test say of
+it. `harness methods` prints the table, `harness methods NAME` a card. This page is made from the code:
 `python docs/make/method_cards_page.py > docs/method-cards.md`. [Methods](methods.md) says how to choose one, and how to
 write one of your own; [methods of the field](presets.md) that are settings of the walk have cards of their own.
 

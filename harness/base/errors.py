@@ -70,13 +70,13 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 
 def meant(name: str, known: Collection[str]) -> str | None:
-    """Return the known name of what the field or another library calls `name`; None if there is none."""
+    """Return the known name of what somebody calls `name`, in other letters or by another word; None if none is."""
     wanted = _plainly(name)
 
     def others(candidate: str) -> tuple[str, ...]:
         return ALSO_CALLED.get(candidate) or ALSO_CALLED.get(_plainly(candidate), ())
 
-    return next((candidate for candidate in known if wanted in others(candidate)), None)
+    return next((one for one in known if wanted == _plainly(one) or wanted in others(one)), None)
 
 
 def _resembling(name: str, known: Collection[str]) -> str | None:

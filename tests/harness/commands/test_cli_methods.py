@@ -34,7 +34,7 @@ def test_a_card_has_what_the_object_knows(harness: Harness) -> None:
     assert max(map(len, result.out.splitlines())) <= 100
     text = " ".join(result.out.split())
     for fact in (
-        *("layered only", "kp, kolen_pollack, akrout", "doi:10.1109/ICNN.1994.374486", "1 with sgd, 0.3 with momentum"),
+        *("layered only", "kp, akrout", "doi:10.1109/ICNN.1994.374486", "1 with sgd, 0.3 with momentum"),
         *("tests/kernels/trainers/test_feedback.py", "(default: 0.0001)", "W_i weights into layer i"),
     ):
         assert fact in text
