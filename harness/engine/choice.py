@@ -101,6 +101,6 @@ def refuse_methods_without_kernels(choice: str, methods: Sequence[str]) -> None:
     missing = [method for method in methods if not METHODS[method].runs_on_gpus]
     if choice == "cuda" and missing:
         raise UsageError(
-            f"backend cuda has no kernels for method {', '.join(missing)}; give --backend auto, which runs the walk on"
-            " the GPU and the others on the CPU"
+            f"backend cuda has no kernels for method {', '.join(missing)}; give --backend auto, which runs methods that"
+            " have some on the GPU and the others on the CPU"
         )

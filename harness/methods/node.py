@@ -14,6 +14,8 @@ from freewalk.kernels.model.noise import Noise
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
+    from freewalk.kernels.backend import Backend
+    from freewalk.kernels.model.walk import Trainer
     from freewalk.kernels.trainers.descent import Descent
 
 
@@ -41,6 +43,7 @@ class Node(GradientMethod):
     learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
     also_called = ("node_perturbation", "np", "anp")
     gradient = "estimated"
+    runs_on_gpus = True
     keeps_timesteps = True
     multiplies_matrices = True
     checked_with: Mapping[str, Scalar] = {"stddev": 0.01, "sides": "two"}
@@ -81,6 +84,20 @@ class Node(GradientMethod):
         """Return the configuration."""
         activity: dict[str, Any] = {"activity": parameters.get("activity") == "yes"}
         return super().configure({**parameters, **activity}, timesteps=timesteps, steps=steps)
+
+    def start(self, problem: ResolvedProblem, backend: Backend, **given: Any) -> Trainer:
+        """Return a trial at step 0."""
+        if backend.name != "cuda":
+            return super().start(problem, backend, **given)
+        from freewalk.kernels.cuda.node import CudaNode  # needs numba-cuda
+
+        configuration: Any = problem.configuration
+        return CudaNode(problem.layers or problem.network, configuration, problem.data(), **given)
+
+    def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
+        """Compile the kernels of one thread, or load them from the cache; those of a GPU are compiled by a trial."""
+        if backend.name != "cuda":
+            super().warm_up(problem, backend)
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of a step, and the outer products of the update."""

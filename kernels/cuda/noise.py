@@ -135,14 +135,14 @@ def _draw_nothing(*arguments: Any) -> None:
     pass
 
 
-def make_values(kind: Kind) -> Any:
+def make_values(kind: Kind, stream: Stream = Stream.PERTURBATIONS) -> Any:
     """Return (rows, device function): the function leaves that many rows' noise of one column in a thread's own array.
 
     Rows begin at a multiple of the number returned; n_rows, the rows of a column, is a runtime value.
     """
     rows, make_write = draw_of(kind)
     rows_of_a_block, write = NOISES[kind].rows, make_write(0, rows)
-    last_part = rows_of_a_block // rows - 1
+    last_part, of_stream = rows_of_a_block // rows - 1, np.uint32(stream)
 
     @device_function
     def values(
@@ -150,7 +150,7 @@ def make_values(kind: Kind) -> Any:
     ) -> None:
         blocks = (n_rows + rows_of_a_block - 1) // rows_of_a_block
         where = np.uint32(column * blocks + first_row // rows_of_a_block)
-        w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), _PERTURBATIONS, k0, k1)
+        w0, w1, w2, w3 = philox(where, np.uint32(index), np.uint32(step), of_stream, k0, k1)
         write(noise, w0, w1, w2, w3, first_row // rows & last_part)
 
     return rows, values

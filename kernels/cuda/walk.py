@@ -61,10 +61,14 @@ class CudaWalk(_OnDevice):
         mask: NDArray[np.bool_] | None = None,
         initial: NDArray[np.float64] | None = None,
     ) -> None:
-        self.network = network
-        self.step = 0
         trial = PackTrial(configuration, seed, initial)
-        self._trials = DeviceTrials(network, data, [trial], evaluation_points=evaluation_points, mask=mask)
+        self._begin(DeviceTrials(network, data, [trial], evaluation_points=evaluation_points, mask=mask))
+
+    def _begin(self, trials: DeviceTrials) -> None:
+        """Compile what the only one of some trials needs."""
+        self.network = trials.network
+        self.step = 0
+        self._trials = trials
         self._trials.compile(side_by_side=False)
         self._stop = False
 
@@ -72,12 +76,14 @@ class CudaWalk(_OnDevice):
         """Take `n_steps` steps; stop early after a loss that is not finite."""
         if self._stop:
             return Progress(0, math.nan)
-        if self._trials.spec.is_resident:
-            (progress,) = self._trials.train_across_the_gpu(n_steps)
-        else:
-            (progress,) = self._trials.train_in_turn([0], n_steps)
+        (progress,) = self._take_steps(n_steps)
         self.step += progress.steps
         return progress
+
+    def _take_steps(self, n_steps: int) -> list[Progress]:
+        if self._trials.spec.is_resident:
+            return self._trials.train_across_the_gpu(n_steps)
+        return self._trials.train_in_turn([0], n_steps)
 
     def request_stop(self) -> None:
         """Let a `train` that runs in another thread be the last; it ends after the steps it was given."""

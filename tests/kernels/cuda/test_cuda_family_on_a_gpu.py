@@ -15,10 +15,11 @@ import pytest
 
 from freewalk.kernels.cuda.device import why_unusable
 from freewalk.kernels.data.task_functions import compiled_fill, data_words, uniform
-from freewalk.kernels.model.layered import LayeredNetwork
+from freewalk.kernels.model.layered import LayeredNetwork, Network
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.pack import PackTrial
 from freewalk.kernels.model.walk import Data, WalkConfiguration
+from freewalk.kernels.trainers.node import NODE, NodeConfiguration
 from freewalk.kernels.trainers.reference_walk import ReferenceWalk
 
 REASON = why_unusable()
@@ -196,6 +197,39 @@ def test_each_trial_of_a_pack_is_the_reference_s(name: str) -> None:
         assert made.loss == pytest.approx(wanted.loss, rel=1e-5)
         if mask is not None:
             assert (pack.weights(k)[~mask] == 0).all()
+
+
+NODES: dict[str, tuple[Network, dict[str, Any]]] = {
+    "free, sequences, two sides, signs": (SEQUENCES, {"sides": "two", "noise": "rademacher", "optimizer": "momentum"}),
+    "free, a leak, activity": (LEAKY, {"activity": True, "optimizer": "adam"}),
+    "layers": (LAYERED, {}),
+    "layers, activity": (LAYERED, {"activity": True}),
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_node_perturbation_is_the_reference_s(name: str) -> None:
+    from freewalk.kernels.cuda.node import CudaNode
+
+    network, own = NODES[name]
+    timesteps = network.depth if isinstance(network, LayeredNetwork) else 4
+    configuration = NodeConfiguration(batch_size=37, timesteps=timesteps, stddev=0.1, learning_rate=0.05, **own)
+    options: dict[str, Any] = {"seed": 5, "evaluation_points": POINTS}
+    device = CudaNode(network, configuration, data(), **options)
+    judge: Any = NODE.start(network, configuration, data(), float64=True, **options)
+    start = judge.weights
+    np.testing.assert_array_equal(device.weights, start)
+    found, wanted = device.train(3), judge.train(3)
+    assert (found.steps, found.loss) == (3, pytest.approx(wanted.loss, rel=1e-5))
+    change = judge.weights - start
+    tolerance = 2e-3 if configuration.optimizer == "adam" else 3e-4
+    np.testing.assert_allclose(device.weights - start, change, rtol=0, atol=tolerance * np.abs(change).max())
+    np.testing.assert_allclose(device.evaluate(), judge.evaluate(), rtol=0, atol=1e-3)
+    again = CudaNode(network, configuration, data(), **options)
+    again.restore(device.state())
+    again.train(1)
+    device.train(1)
+    np.testing.assert_array_equal(again.weights, device.weights)
 
 
 @pytest.mark.parametrize("name", ["rank 1", "orthogonal, layers"])
