@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from freewalk.tasks.images import read_idx
     from freewalk.tasks.registry import register
     from freewalk.tasks.stored import Source, Stored, drawn
-    from freewalk.tasks.task import Place, Problem, Task
+    from freewalk.tasks.task import Guesses, Place, Problem, Task
 
 __all__ = [
     "DataError",
+    "Guesses",
     "Place",
     "Problem",
     "Source",
@@ -31,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "DataError": "freewalk.tasks.errors",
+    "Guesses": "freewalk.tasks.task",
     "Place": "freewalk.tasks.task",
     "Problem": "freewalk.tasks.task",
     "Source": "freewalk.tasks.stored",
