@@ -67,7 +67,8 @@ def setup(request: pytest.FixtureRequest) -> Setup:
 
 def estimates(setup: Setup, backend: str, n: int, **options: Any) -> Array:
     """Return the (n, n_from, n_to) gradients that n steps take."""
-    shared = {"update": "normalised", "learning_rate": RATE, "sides": "two", "share_data": True}
+    shared = {"update": "normalised", "learning_rate": RATE, "share_data": True}
+    shared["sides"] = "one" if options.get("tangent") == "exact" else "two"
     walk = WalkConfiguration(timesteps=setup.timesteps, **shared, **options)
     chosen = resolve_backend(backend)
     data = Data(int(compiled_fill(one_datapoint).address), 0, one_datapoint)
@@ -118,6 +119,24 @@ def test_the_mean_and_the_mean_square_of_an_estimate(setup: Setup, kind: str, ba
     print(f"{kind}: c {measured:.2f} ± {error:.2f}, theory {c:.2f}")  # noqa: T201
     assert abs(measured - c) < 4 * error
     assert abs(measured / c - 1) < (0.02 if backend == "cpu" else 0.25)
+
+
+@pytest.mark.parametrize("tangent", ["difference", "exact"])
+@pytest.mark.parametrize("timesteps", [1, 4, 20])
+def test_the_mean_and_c_do_not_depend_on_timesteps_nor_on_how_a_slope_is_found(timesteps: int, tangent: Any) -> None:
+    """Of the walk and of the forward gradient: 1 along the gradient, and c to 2 %."""
+    n, weights = 20_000, np.random.default_rng(3).normal(size=(FREE.n_from, FREE.n_to))
+    gradient = loss_gradient(FREE, weights, X, Y, timesteps)[1]
+    setup = Setup(FREE, None, timesteps, weights, gradient)
+    options: dict[str, Any] = {"noise": "gaussian", "rank": None, "stddev": 1e-3, "batch_size": K, "tangent": tangent}
+    found, squared = estimates(setup, "cpu", n, **options), float((gradient**2).sum())
+    along, lengths = (found * gradient).sum(axis=(1, 2)) / squared, (found**2).sum(axis=(1, 2)) / squared
+    assert abs(along.mean() - 1) < 4 * along.std(ddof=1) / np.sqrt(n)
+    c = variance_constant(WalkConfiguration(timesteps=timesteps, update="normalised", **options), setup.shapes)
+    error = K * lengths.std(ddof=1) / np.sqrt(n)
+    print(f"T {timesteps}, {tangent}: c {K * lengths.mean() - K + 1:.2f} ± {error:.2f}, theory {c:.2f}")  # noqa: T201
+    assert K * lengths.mean() - K + 1 == pytest.approx(c, rel=0.02)
+    assert error < 0.008 * c, "too few samples to say it"
 
 
 @pytest.mark.parametrize("rank", [None, 1])
