@@ -24,7 +24,7 @@ OUT ?=
 sweep: install ## run the preset quickstart; OUT=DIR chooses the folder
 	$(BIN)/harness sweep --grid quickstart $(if $(OUT),--out '$(OUT)')
 
-test: $(VENV)/.installed-dev ## run the tests, two at a time (WORKERS=2): 15 minutes on two cores (installs 1.7 GB)
+test: $(VENV)/.installed-dev ## run the tests, two at a time (WORKERS=2): 20 minutes on two cores (installs 1.7 GB)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: $(VENV)/.installed-dev ## the tests that take longest, one at a time: campaigns of kills, other processors

@@ -76,7 +76,7 @@ class CpuDescent(CpuTrainer):
 class CpuBackprop(CpuDescent):
     """One trial of exact gradients on the free network. Parameters as for `CpuTrainer`."""
 
-    configured_by = BackpropConfiguration
+    configured_by: ClassVar[type[DescentConfiguration]] = BackpropConfiguration
 
     def _prepare(self) -> int:
         shape = self._shape

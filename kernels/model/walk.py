@@ -45,14 +45,26 @@ def check_counts(configuration: Any, *names: str) -> None:
         raise ValueError(f"batch_size must be below 2**32, got {configuration.batch_size}")
 
 
+def check_positive(configuration: Any, *names: str) -> None:
+    """Raise ValueError unless the named fields are finite and above 0."""
+    for name in names:
+        value = getattr(configuration, name)
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a finite number above 0, got {value}")
+
+
+def check_shares(configuration: Any, *names: str) -> None:
+    """Raise ValueError unless the named fields are at least 0 and below 1."""
+    for name in names:
+        value = getattr(configuration, name)
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+
+
 def check_learning_rates(configuration: Any, *names: str) -> None:
     """Raise ValueError unless the named rates are finite and above 0, and the momentum below 1."""
-    for name in names:
-        rate = getattr(configuration, name)
-        if not (math.isfinite(rate) and rate > 0):
-            raise ValueError(f"{name} must be a finite number above 0, got {rate}")
-    if not 0 <= configuration.momentum < 1:
-        raise ValueError(f"momentum must be at least 0 and below 1, got {configuration.momentum}")
+    check_positive(configuration, *names)
+    check_shares(configuration, "momentum")
 
 
 @dataclass(frozen=True)

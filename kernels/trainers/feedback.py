@@ -10,7 +10,7 @@ import numpy as np
 
 from freewalk.kernels.model.descent import BackpropConfiguration
 from freewalk.kernels.model.layered import LayeredNetwork, Network
-from freewalk.kernels.model.walk import Data, check_words
+from freewalk.kernels.model.walk import Data, check_positive, check_shares, check_words
 from freewalk.kernels.reference.feedback import direct_deltas, draw_feedback, feedback_deltas
 from freewalk.kernels.reference.layered_pass import Array, forward_layers, last_deltas, make_parameters, write_gradient
 from freewalk.kernels.trainers.descent import Descent
@@ -35,8 +35,7 @@ class FeedbackConfiguration(BackpropConfiguration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (math.isfinite(self.feedback_scale) and self.feedback_scale > 0):
-            raise ValueError(f"feedback_scale must be a finite number above 0, got {self.feedback_scale}")
+        check_positive(self, "feedback_scale")
 
 
 class FeedbackAlignment(LayeredDescent):
@@ -150,8 +149,7 @@ class KolenPollackConfiguration(FeedbackConfiguration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.weight_decay < 1:
-            raise ValueError(f"weight_decay must be at least 0 and below 1, got {self.weight_decay}")
+        check_shares(self, "weight_decay")
 
 
 class KolenPollack(FeedbackAlignment):

@@ -9,18 +9,16 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.kernels.cpu import backprop, node
-from freewalk.kernels.cpu.descent import CpuDescent
+from freewalk.kernels.cpu import node
+from freewalk.kernels.cpu.descent import CpuBackprop
 from freewalk.kernels.cpu.layout import shape_of
-from freewalk.kernels.cpu.memory import make_blocked, make_memory, rows_of
-from freewalk.kernels.cpu.optimizers import make_rule
-from freewalk.kernels.cpu.trainer import by_position
+from freewalk.kernels.cpu.memory import rows_of
 from freewalk.kernels.machine.lanes import LANES
 from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.layered import Network
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import DEFAULT_NOISE, NOISE_CODES, Noise
-from freewalk.kernels.model.walk import Sides, check_words
+from freewalk.kernels.model.walk import Sides, check_positive, check_words
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.layered_pass import (
     Array,
@@ -59,8 +57,7 @@ class NodeConfiguration(DescentConfiguration):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_words(self, sides=get_args(Sides), noise=get_args(Noise))
-        if not (math.isfinite(self.stddev) and self.stddev > 0):
-            raise ValueError(f"stddev must be a finite number above 0, got {self.stddev}")
+        check_positive(self, "stddev")
         if self.activity and self.sides == "two":
             raise ValueError("activity=yes compares with the clean pass; it needs sides=one")
 
@@ -69,28 +66,23 @@ class NodeConfiguration(DescentConfiguration):
         return 2.0 if self.sides == "one" else 3.0
 
 
-class CpuNode(CpuDescent):
-    """One trial of node perturbation on the free network. Parameters as for `CpuTrainer`."""
+class CpuNode(CpuBackprop):
+    """One trial of node perturbation on the free network, whose batches are cut as those of backpropagation.
+
+    Parameters as for `CpuTrainer`.
+    """
 
     configured_by = NodeConfiguration
     _configuration: NodeConfiguration
 
     def _prepare(self) -> int:
-        shape, configuration = self._shape, self._configuration
-        self._rule = make_rule(configuration)
-        self._noise = _noise_of(shape, configuration, int(self._seed))
-        self._mask = by_position(self._allowed, shape)
-        self._tiling = node.tiling_of(shape, configuration.batch_size)
-        self._sums = backprop.make_sums(shape, self._tiling)
-        self._rows = rows_of(shape)
-        self._blocked = make_blocked(shape)
-        self._gradient = np.zeros(shape.n_to * shape.n_rows)
-        return self._tiling.n_chunks
+        self._noise = _noise_of(self._shape, self._configuration, int(self._seed))
+        return super()._prepare()
 
     def _allocate(self, threads: int) -> None:
-        groups = self._tiling.groups
-        self._memory = make_memory(self._shape, groups, threads)._replace(stop=self._stop)
-        self._noisy = node.make_noisy(self._shape, groups, threads, activity=self._configuration.activity)
+        super()._allocate(threads)
+        activity = self._configuration.activity
+        self._noisy = node.make_noisy(self._shape, self._tiling.groups, threads, activity=activity)
 
     def _run_steps(self, n_steps: int) -> tuple[int, float]:
         run = node.train if self.threads == 1 else node.train_parallel
