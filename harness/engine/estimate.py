@@ -182,7 +182,7 @@ def _halved(cell: Cell, name: str) -> Cell | None:
         return None
     smaller = replace(cell, parameters={**cell.parameters, name: half})
     try:
-        resolve_problem(smaller.task, smaller.method, smaller.parameters)
+        step_cost(resolve_problem(smaller.task, smaller.method, smaller.parameters))
     except ValueError:
         return None
     return None if half == value else smaller

@@ -156,10 +156,14 @@ class CmaMethod(PopulationMethod):
         held_by="tests/harness/methods/test_population_libraries.py",
     )
 
-    def most_weights(self, parameters: Any) -> tuple[int, str] | None:
-        """Return what a covariance matrix of 16 P**2 bytes leaves."""
-        remedy = "give covariance=diagonal, or method=snes"
-        return None if parameters.covariance == "diagonal" else (_MOST_WEIGHTS, remedy)
+    def refusal(self, parameters: Any, n_weights: int, n_members: int) -> str | None:
+        """Refuse what a covariance matrix of 16 P**2 bytes does not leave room for."""
+        if parameters.covariance == "diagonal" or n_weights <= _MOST_WEIGHTS:
+            return None
+        return (
+            f"method {self.name} takes up to {_MOST_WEIGHTS:,} weights, this network has {n_weights:,}; give"
+            " covariance=diagonal, or method=snes"
+        )
 
     def bytes_carried(self, problem: ResolvedProblem, *, float64: bool) -> int:
         """Return the memory of the members, and of a covariance matrix with its roots, eigenvectors and a copy."""

@@ -69,10 +69,7 @@ class Evosax(Strategy):
         super().__init__(origin)
         own, n = origin.parameters, len(origin.weights)
         with _on_the_processor():
-            try:
-                self._algorithm, self._parameters = _made(own.strategy, origin.members, n, own.sigma0)
-            except AssertionError as error:
-                raise ValueError(f"evosax refuses population={origin.members} for {own.strategy}: {error}") from None
+            self._algorithm, self._parameters = _made(own.strategy, origin.members, n, own.sigma0)
             self._key = jax.random.key(origin.seed % 2**63)
             start = origin.weights.astype(np.float32)
             self._has_mean = hasattr(self._algorithm, "get_mean")
@@ -192,6 +189,18 @@ class EvosaxMethod(PopulationMethod):
         if name not in _algorithms():
             raise UsageError(f"strategy={name!r}{nearest(name, _algorithms())}: evosax has {', '.join(_algorithms())}")
         return made
+
+    def refusal(self, parameters: Any, n_weights: int, n_members: int) -> str | None:
+        """Refuse what evosax does."""
+        try:
+            with _on_the_processor():
+                _made(parameters.strategy, n_members, n_weights, parameters.sigma0)
+        except AssertionError as error:
+            return (
+                f"evosax refuses population={n_members} for {parameters.strategy}: {str(error).rstrip('.')}; give"
+                " another population"
+            )
+        return None
 
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the kernels of one thread, and the algorithm for the network's number of weights."""

@@ -64,8 +64,8 @@ class PopulationMethod(Method):
         """Return how far outputs may be from their targets, given the own parameters; infinity: members see all."""
         return math.inf
 
-    def most_weights(self, parameters: Any) -> tuple[int, str] | None:
-        """Return how many weights it takes, given the own parameters, and the remedy for more; None for any number."""
+    def refusal(self, parameters: Any, n_weights: int, n_members: int) -> str | None:
+        """Return why it does not take the own parameters, weights and members, with the remedy; None where it does."""
         return None
 
     def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> Configuration:
@@ -91,7 +91,7 @@ class PopulationMethod(Method):
             timesteps=timesteps,
             population=None if own.population == "auto" else own.population,
             tolerance=self.tolerance(own),
-            most_weights=self.most_weights(own),
+            refusal=self.refusal,
             parameters=own,
             schedule_steps=steps,
         )

@@ -108,8 +108,8 @@ class PopulationConfiguration:
     """Members of a step, K; None for `default_members`."""
     tolerance: float = math.inf
     """How far an output may be from its target; below infinity a member stops at the first lane group that is wrong."""
-    most_weights: tuple[int, str] | None = None
-    """How many weights the strategy takes, and what to do with more."""
+    refusal: Callable[[Any, int, int], str | None] | None = field(default=None, repr=False)
+    """Why the strategy does not take the method's own parameters, so many weights and so many members, if it does not."""
     parameters: Any = None
     """The method's own."""
     schedule_steps: int = 1
@@ -144,14 +144,12 @@ class PopulationConfiguration:
         Raises
         ------
         ValueError
-            If the network has more weights than the strategy takes.
+            If the strategy does not take so many weights or members.
         """
-        if self.most_weights is not None and network.n_weights > self.most_weights[0]:
-            most, remedy = self.most_weights
-            raise ValueError(
-                f"method {self.method} takes up to {most:,} weights, this network has {network.n_weights:,}; {remedy}"
-            )
-        return float(self.members(network.n_weights) * self.batch_size)
+        members = self.members(network.n_weights)
+        if self.refusal is not None and (reason := self.refusal(self.parameters, network.n_weights, members)):
+            raise ValueError(reason)
+        return float(members * self.batch_size)
 
 
 def default_members(n_weights: int) -> int:

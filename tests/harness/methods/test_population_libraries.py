@@ -127,3 +127,20 @@ def test_an_algorithm_with_a_population_runs_its_first_one() -> None:
 def test_an_unknown_algorithm_is_named_with_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"strategy='CMA-ES' \(did you mean 'CMA_ES'\?\): evosax has .*CMA_ES"):
         start("evosax", strategy="CMA-ES")
+
+
+@needs_evosax
+@pytest.mark.parametrize("more", [["--dry-run"], ["--epochs", 1]])
+def test_a_population_that_evosax_refuses_ends_in_a_line(refused: Any, more: list[object]) -> None:
+    cell = ("--method", "evosax", "--grid", "strategy=Open_ES", "--grid", "population=7")
+    line = refused("sweep", "--task", "xor", *cell, *more)
+    assert "evosax refuses population=7 for Open_ES: Population size must be even; give another population" in line
+
+
+@needs_evosax
+def test_an_estimate_is_timed_on_no_network_that_evosax_refuses(harness: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("freewalk.harness.engine.estimate._MEASURED_SECONDS", 1e-6)  # of half the width, if it can be
+    cell = ("--method", "evosax", "--grid", "strategy=Open_ES", "--grid", "population=auto")
+    # 34 members; of half the width 31, which is odd
+    said = harness("sweep", "--task", "digits", *cell, "--grid", "architecture=64-300-10", "--dry-run")
+    assert said.code == 0, said.err

@@ -165,8 +165,8 @@ def test_what_does_not_fit_is_refused() -> None:
         one.restore({name: value for name, value in state.items() if name != "evaluations"})
     with pytest.raises(ValueError, match="population must be at least 1, got 0"):
         replace(one._configuration, population=0)
-    limited = replace(one._configuration, most_weights=(10, "do so"))
-    with pytest.raises(ValueError, match=f"up to 10 weights, this network has {one.network.n_weights}; do so"):
+    limited = replace(one._configuration, refusal=lambda _, weights, members: f"no {weights} and {members}; do so")
+    with pytest.raises(ValueError, match=f"^no {one.network.n_weights} and {limited.population}; do so$"):
         limited.evaluations_per_step(one.network)
 
 
