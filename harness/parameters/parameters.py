@@ -296,7 +296,7 @@ def check_value(name: str, value: Scalar, where: str = "") -> Scalar:
     name : str
         A key of `PARAMETERS`, or ``task`` or ``method``, whose values are only checked to be text.
     value : int, float or str
-        The value as read; 16.0 is taken for a whole number, 1 for a float.
+        The value as read; 16.0 is taken for a whole number, 1 for a float, True for yes.
     where : str
         Prefix of a message, such as ``--grid 'stddev=-1': ``.
 
@@ -315,9 +315,8 @@ def check_value(name: str, value: Scalar, where: str = "") -> Scalar:
             return value
         raise UsageError(f"{where}{name}={value!r}: must be the name of a {name}")
     try:
-        if isinstance(value, bool):
-            raise ValueError
-        checked: Scalar = _adapter(name).validate_python(value)
+        plain = ("no", "yes")[value] if isinstance(value, bool) else value  # TOML's and Python's own words
+        checked: Scalar = _adapter(name).validate_python(plain)
     except (ValidationError, ValueError, OverflowError):
         choices = PARAMETERS[name].choices
         hint = nearest(str(value), choices) if choices else ""

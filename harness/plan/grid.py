@@ -181,7 +181,7 @@ def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str):
             yield from axis_values(key, item, f"{where}{key} = {item!r}: ")
-        elif isinstance(item, int | float) and not isinstance(item, bool):
+        elif isinstance(item, int | float):
             yield item
         else:
             raise UsageError(f"{where}{key} = {item!r}: must be a number or text, or a list of them")

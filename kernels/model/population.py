@@ -109,7 +109,7 @@ class PopulationConfiguration:
     tolerance: float = math.inf
     """How far an output may be from its target; below infinity a member stops at the first lane group that is wrong."""
     refusal: Callable[[Any, int, int], str | None] | None = field(default=None, repr=False)
-    """Why the strategy does not take the method's own parameters, so many weights and so many members, if it does not."""
+    """Of the own parameters, numbers of weights and members: why the strategy does not take them, None if it does."""
     parameters: Any = None
     """The method's own."""
     schedule_steps: int = 1

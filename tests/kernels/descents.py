@@ -8,17 +8,13 @@ from freewalk.kernels.backend import Backend
 from freewalk.kernels.model.descent import DescentConfiguration
 from freewalk.kernels.model.layered import Network
 from freewalk.kernels.model.walk import Data, Trainer
+from freewalk.kernels.trainers import feedback
 from freewalk.kernels.trainers.backprop import BACKPROP
-from freewalk.kernels.trainers.feedback import (
-    DIRECT_FEEDBACK_ALIGNMENT,
-    FEEDBACK_ALIGNMENT,
-    KOLEN_POLLACK,
-    SIGN_SYMMETRY,
-)
+from freewalk.kernels.trainers.descent import Descent
 from freewalk.kernels.trainers.numerical import NUMERICAL
 from freewalk.kernels.trainers.synthetic import SYNTHETIC
 
-FEEDBACK = (FEEDBACK_ALIGNMENT, DIRECT_FEEDBACK_ALIGNMENT, SIGN_SYMMETRY, KOLEN_POLLACK)
+FEEDBACK = tuple(one for one in vars(feedback).values() if isinstance(one, Descent))
 DESCENTS = {descent.configuration.method: descent for descent in (BACKPROP, NUMERICAL, SYNTHETIC, *FEEDBACK)}
 
 

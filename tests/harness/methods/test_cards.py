@@ -11,6 +11,7 @@ import pytest
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.choice import backend_for
+from freewalk.harness.methods.feedback_alignment import FeedbackAlignment
 from freewalk.harness.methods.method import Card, Method
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.methods.registered import BUILT_IN, METHODS
@@ -93,7 +94,7 @@ def test_the_cost_is_what_budgets_count(name: str) -> None:
     checked = 0
     for parameters, numbers in PROBLEMS:
         known = {"backward_cost": 2.0, **numbers}
-        if name == "direct-feedback-alignment":
+        if isinstance(own, FeedbackAlignment):
             known["S"] = DIRECT_FEEDBACK
         takes = own.networks in ("both", "layered" if "-" in parameters.get("architecture", "") else "free")
         has = all(one in own.parameters.model_fields for one in {"backward_cost", "population"} & set(parameters))

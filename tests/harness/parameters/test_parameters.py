@@ -150,6 +150,8 @@ def test_methods_use_the_common_parameters_and_their_own() -> None:
         ("rank", "full", "full"),
         ("datapoints", "8", 8),
         ("datapoints", "all", "all"),
+        ("share_data", True, "yes"),
+        ("activity", False, "no"),
         ("task", "xor", "xor"),
     ],
 )

@@ -241,7 +241,7 @@ def test_useful_keys_follow_the_chain_of_conditions() -> None:
         ("[grid]\ntask='xor'", "grid", "write [[grid]]"),
         ("[[grid]]\nepochs = 3", "epochs", "above the first [[grid]]"),
         ("[[grid]]\nstdev = 3", "'stdev'", "did you mean 'stddev'?"),
-        ("[[grid]]\nstddev = true", "stddev = True", "a number or text"),
+        ("[[grid]]\nstddev = true", "stddev=True", "must be a finite number"),
         ("[[grid]]\nstddev = []", "stddev has no values", "give at least one"),
         ("[[grid]]\nstddev = [1, [2]]", "stddev = [2]", "a number or text"),
         ("[[grid]]\nstddev = 1\n[[grid]]\nstddev = 'logspace(1)'", "table 2", "write logspace(a,b,n)"),

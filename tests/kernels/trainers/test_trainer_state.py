@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from descents import configure, start
+from descents import FEEDBACK, configure, start
 from numpy.typing import NDArray
 
 from freewalk.kernels.backend import Backend, resolve_backend
@@ -105,11 +105,9 @@ def test_layered_networks_resume(backend: str, schedule: str, method: str, optim
 @pytest.mark.parametrize(
     ("method", "changes"),
     [
-        ("feedback-alignment", {}),
-        ("direct-feedback-alignment", {}),
+        *((one.configuration.method, {}) for one in FEEDBACK),
         ("sign-symmetry", {"magnitudes": "fixed"}),
         ("sign-symmetry", {"magnitudes": "batchwise"}),
-        ("kolen-pollack", {"weight_decay": 0.01}),
     ],
 )
 def test_rules_with_feedback_resume(method: str, changes: dict[str, Any]) -> None:
