@@ -4,6 +4,7 @@ from freewalk.harness.base.errors import ALSO_CALLED
 from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.methods.cma import CMA
 from freewalk.harness.methods.direct_feedback_alignment import DIRECT_FEEDBACK_ALIGNMENT
+from freewalk.harness.methods.direct_random_target_projection import DIRECT_RANDOM_TARGET_PROJECTION
 from freewalk.harness.methods.evosax import EVOSAX
 from freewalk.harness.methods.feedback_alignment import FEEDBACK_ALIGNMENT
 from freewalk.harness.methods.genetic import GENETIC
@@ -28,6 +29,7 @@ _BUILT_IN = (
     SYNTHETIC,
     FEEDBACK_ALIGNMENT,
     DIRECT_FEEDBACK_ALIGNMENT,
+    DIRECT_RANDOM_TARGET_PROJECTION,
     SIGN_SYMMETRY,
     KOLEN_POLLACK,
     RTRL,

@@ -94,6 +94,26 @@ DIRECT_FEEDBACK_ALIGNMENT = Descent(DirectConfiguration, DirectFeedbackAlignment
 
 
 @dataclass(frozen=True)
+class TargetProjectionConfiguration(DirectConfiguration):
+    """Targets straight to every layer."""
+
+    method: ClassVar = "direct-random-target-projection"
+
+
+class DirectRandomTargetProjection(DirectFeedbackAlignment):
+    """One trial of direct random target projection. Parameters as for `LayeredDescent`."""
+
+    def _find_gradient(self, x: Array, y: Array) -> float:
+        activations = forward_layers(self._layers, self._used, x)
+        *hidden, _ = direct_deltas(self._layers, self._feedback, activations, y)
+        write_gradient(self._gradient, activations, [*hidden, last_deltas(self._layers, activations[-1], y)])
+        return self._mean_loss(activations[-1], y)
+
+
+DIRECT_RANDOM_TARGET_PROJECTION = Descent(TargetProjectionConfiguration, DirectRandomTargetProjection)
+
+
+@dataclass(frozen=True)
 class SignConfiguration(FeedbackConfiguration):
     """Feedback with the signs of the weights.
 

@@ -44,6 +44,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fa": ("feedback-alignment", {}),
     "fa scaled": ("feedback-alignment", {"feedback_scale": 0.3}),
     "dfa": ("direct-feedback-alignment", {}),
+    "drtp": ("direct-random-target-projection", {}),
     "usf": ("sign-symmetry", {}),
     "frsf": ("sign-symmetry", {"magnitudes": "fixed"}),
     "brsf": ("sign-symmetry", {"magnitudes": "batchwise", "feedback_scale": 2.0}),
@@ -74,8 +75,10 @@ def test_the_steps_of_each_rule(case: str) -> None:
             v1 = np.sign(w2.T) * 2 * _glorot(6, 10) * abs(_draw(step, 6, 10, 0))
             v2 = np.sign(w3.T) * 2 * _glorot(4, 6) * abs(_draw(step, 4, 6, 1))
         q3 = 2 * (h3 - y) * h3 * (1 - h3)
-        q2 = q3 @ v2 * (1 - h2**2)
-        q1 = (q3 @ (_glorot(4, 10) * _draw(0, 4, 10, 0)) if case == "dfa" else q2 @ v1) * (1 - h1**2)
+        sent = y if case == "drtp" else q3
+        q2 = sent @ v2 * (1 - h2**2)
+        direct = case in ("dfa", "drtp")
+        q1 = (sent @ (_glorot(4, 10) * _draw(0, 4, 10, 0)) if direct else q2 @ v1) * (1 - h1**2)
         d1, d2, d3 = x.T @ q1 / n, h1.T @ q2 / n, h2.T @ q3 / n
         if case == "kp":
             v1, v2 = (1 - decay) * v1 - rate * d2.T, (1 - decay) * v2 - rate * d3.T
@@ -163,9 +166,10 @@ def test_feedback_is_drawn_from_a_stream_of_its_own() -> None:
 def test_what_a_step_costs() -> None:
     for method in ("feedback-alignment", "sign-symmetry", "kolen-pollack"):
         assert configure(method, batch_size=10, timesteps=3).evaluations_per_step(LAYERS) == 30
-    direct = configure("direct-feedback-alignment", batch_size=10, timesteps=3, backward_cost=3.0)
     assert LAYERS.n_weights == 184
-    assert direct.evaluations_per_step(LAYERS) == pytest.approx(10 * (1 + 1.5 + 1.5 * 4 * (10 + 6) / 184))
+    for method in ("direct-feedback-alignment", "direct-random-target-projection"):
+        direct = configure(method, batch_size=10, timesteps=3, backward_cost=3.0)
+        assert direct.evaluations_per_step(LAYERS) == pytest.approx(10 * (1 + 1.5 + 1.5 * 4 * (10 + 6) / 184))
 
 
 @pytest.mark.parametrize(
