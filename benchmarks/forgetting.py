@@ -1,7 +1,5 @@
 """How RFLO and UORO forget: `python -m benchmarks.forgetting` prints the first table of docs/benchmarks/online.md.
 
-`python -m benchmarks.forgetting runs/online` prints the others, of a sweep with the grid docs/benchmarks/online.toml.
-
 The loss is read once, after T timesteps of random input. The gradient is a sum of parts, one for what entered at each
 timestep: lag 0 at the last, lag n n timesteps before. Every rule's estimate is such a sum too, and the parts of one lag
 are compared: the cosine between them, and the length of the estimate's over the exact one's, over all weights. Both are
@@ -11,24 +9,19 @@ of the mean over a batch, in NumPy float64, at the weights that training starts 
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from freewalk import read_table
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import initial_weights
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.gradient import output_deltas, timestep_slopes
 from freewalk.kernels.reference.online import Carried, Rflo, Uoro, random_feedback, uoro_signs
 from freewalk.kernels.reference.reference import Array
-from freewalk.results.statistics.intervals import median_interval
 
 TIMESTEPS, BATCH, SEEDS = 21, 64, 20
 LAGS = (1, 2, 3, 5, 10, 20)
@@ -175,43 +168,11 @@ def rows(seeds: int = SEEDS) -> Iterator[str]:
             yield f"| {leak:g} | {lag} | " + " | ".join(cells) + " |"
 
 
-def _median(values: pd.Series[float]) -> str:
-    """Return a median, missing values as infinite, with its 95 % interval of order statistics."""
-    costs = values.astype("float64").fillna(math.inf).to_numpy()
-    centre = float(np.median(costs))
-    low, high = (f"{end:,.0f}" if math.isfinite(end) else "∞" for end in median_interval(costs))
-    if math.isfinite(centre):
-        return f"{centre:,.0f} ({low} to {high})"
-    return "∞" if low == "∞" else f"∞ (from {low})"
-
-
-def delays_table(trials: pd.DataFrame, column: str) -> Iterator[str]:
-    """Yield a table of trials that reached the target and what a trial costs, by rule and delay, line by line."""
-    delays = sorted(trials["param_delay"].unique())
-    yield "| rule | " + " | ".join(f"delay {delay}" for delay in delays) + " |"
-    yield "|" + "---|" * (len(delays) + 1)
-    rules = trials["method"] + trials["param_feedback"].map(lambda word: f", {word}", na_action="ignore").fillna("")
-    for rule in dict.fromkeys(rules):
-        cells = []
-        for delay in delays:
-            one = trials[(rules == rule) & (trials["param_delay"] == delay)]
-            cells.append(f"{one['reached'].sum()} of {len(one)}: {_median(one[column])}")
-        yield f"| {rule} | " + " | ".join(cells) + " |"
-
-
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", nargs="?", help="folder of a sweep over delays; without it, gradients are compared")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="networks, each with its own data and signs")
-    given = parser.parse_args()
-    if given.sweep is None:
-        tables = [rows(given.seeds)]
-    else:
-        trials = read_table(Path(given.sweep, "trials.csv"))
-        tables = [delays_table(trials, column) for column in ("steps_to_target", "evaluations_to_target")]
-    for table in tables:
-        print("\n".join(table), end="\n\n")  # noqa: T201
+    print("\n".join(rows(parser.parse_args().seeds)))  # noqa: T201
 
 
 if __name__ == "__main__":

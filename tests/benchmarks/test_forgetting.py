@@ -1,15 +1,14 @@
-"""The comparison of gradients by lag, and the table of a sweep over delays."""
+"""The comparison of gradients by lag."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from benchmarks import forgetting
-from benchmarks.forgetting import NETWORK, TIMESTEPS, delays_table, measure
+from benchmarks.forgetting import NETWORK, TIMESTEPS, measure
 
 
 @pytest.mark.parametrize("leak", [1.0, 0.5])
@@ -37,21 +36,3 @@ def test_parts_add_up() -> None:
             carried.advance(entering, slopes)
         whole = carried.credit(ran.deltas).mean(axis=0)
         np.testing.assert_allclose(np.sum(forgetting.parts_of(ran, make), axis=0), whole, rtol=1e-9, atol=1e-12)
-
-
-def test_the_table_of_delays() -> None:
-    trials = pd.DataFrame(
-        {
-            "method": ["rtrl"] * 6 + ["rflo"] * 6,
-            "param_feedback": [None] * 6 + ["random"] * 6,
-            "param_delay": [2] * 12,
-            "reached": [True] * 6 + [False] * 5 + [True],
-            "steps_to_target": pd.array([1000, 2000, 3000, 4000, 5000, 6000, *[None] * 5, 7], dtype="Int64"),
-        }
-    )
-    assert list(delays_table(trials, "steps_to_target")) == [
-        "| rule | delay 2 |",
-        "|---|---|",
-        "| rtrl | 6 of 6: 3,500 (1,357 to 5,643) |",
-        "| rflo, random | 1 of 6: ∞ (from 7) |",
-    ]
