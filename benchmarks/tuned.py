@@ -50,21 +50,19 @@ def rules_of(table: pd.DataFrame) -> pd.Series[str]:
     return names
 
 
-def networks_of(table: pd.DataFrame) -> pd.Series[str]:
-    """Return each row's architecture, `free` for free networks."""
-    return table["param_architecture"].astype(str)
+def problems_of(table: pd.DataFrame) -> pd.Series[str]:
+    """Return each row's task and network, such as `xor, free`."""
+    return table["task"].astype(str) + ", " + table["param_architecture"].astype(str)
 
 
 def best_cells(summary: pd.DataFrame, over: str | None) -> pd.DataFrame:
-    """Return the best row of each rule on each network, and of each value of an axis if one is given."""
-    costs = summary.assign(rule=rules_of(summary), network=networks_of(summary))
-    costs = costs.sort_values(["n_reached", "ert_evaluations", "loss_final_median"], ascending=[False, True, True])
-    groups = ["network", "rule", *([f"param_{over}"] if over else [])]
-    order = {key: at for at, key in enumerate(zip(networks_of(summary), rules_of(summary), strict=True))}
-    best = costs.groupby(groups).head(1)
-    places = [order[key] for key in zip(best["network"], best["rule"], strict=True)]
-    by = [f"param_{over}"] if over else []
-    return best.assign(place=places).sort_values([*by, "place"])
+    """Return the best row of each rule on each problem, and of each value of an axis if one is given."""
+    cells = summary.assign(rule=rules_of(summary), problem=problems_of(summary))
+    order = {key: at for at, key in enumerate(zip(cells["problem"], cells["rule"], strict=True))}
+    cells["place"] = [order[key] for key in zip(cells["problem"], cells["rule"], strict=True)]
+    costs = cells.sort_values(["n_reached", "ert_evaluations", "loss_final_median"], ascending=[False, True, True])
+    axis = [f"param_{over}"] if over else []
+    return costs.groupby(["problem", "rule", *axis]).head(1).sort_values(["task", *axis, "place"])
 
 
 def winners(folder: Path, over: str | None, name: str, seeds: str) -> str:
@@ -108,9 +106,8 @@ def table_over(trials: pd.DataFrame, axis: str, column: str) -> Iterator[str]:
         yield f"| {rule} | " + " | ".join(cells) + " |"
 
 
-def table(trials: pd.DataFrame, network: str) -> Iterator[str]:
-    """Yield a table of all rules on a network, the cheapest first."""
-    trials = trials[networks_of(trials) == network]
+def table(trials: pd.DataFrame) -> Iterator[str]:
+    """Yield a table of all rules on a problem, the cheapest first."""
     trials = trials.assign(rule=rules_of(trials), cost=trials["evaluations_to_target"].astype("float64"))
     yield "| rule | settings | reached | evaluations | times backprop | accuracy | seconds |"
     yield "|---|---|---|---|---|---|---|"
@@ -158,6 +155,12 @@ def _settings(row: pd.Series[Any]) -> str:
     return ", ".join([*said, f"batch {row['param_batch_size']}"])
 
 
+def _by_problem(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    problems = problems_of(trials)
+    for problem in dict.fromkeys(problems):
+        yield problem, trials[problems == problem]
+
+
 def main() -> None:
     """Print a grid or tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -170,13 +173,14 @@ def main() -> None:
     if given.what == "winners":
         texts = [winners(given.sweep, given.over, given.name, given.seeds)]
     else:
-        trials = read_table(given.sweep / "trials.csv")
-        if given.over:
-            columns = ("steps_to_target", "evaluations_to_target")
-            texts = [f"## {one}\n\n" + "\n".join(table_over(trials, given.over, one)) + "\n" for one in columns]
-        else:
-            networks = dict.fromkeys(networks_of(trials))
-            texts = [f"## {network}\n\n" + "\n".join(table(trials, network)) + "\n" for network in networks]
+        texts = []
+        for problem, trials in _by_problem(read_table(given.sweep / "trials.csv")):
+            if given.over is None:
+                tables = {"": table(trials)}
+            else:
+                columns = ("steps", "evaluations")
+                tables = {f": {one}": table_over(trials, given.over, f"{one}_to_target") for one in columns}
+            texts += [f"## {problem}{what}\n\n" + "\n".join(lines) + "\n" for what, lines in tables.items()]
     print("\n".join(texts), end="")  # noqa: T201
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import freewalk
-from benchmarks.tuned import table, table_over, winners
+from benchmarks.tuned import main, table, table_over, winners
 
 
 def test_the_table_over_an_axis() -> None:
@@ -72,8 +73,15 @@ def test_winners_run_as_a_grid_and_at_each_value_of_an_axis(folder: Path, tmp_pa
 def test_the_table_of_rules(folder: Path) -> None:
     trials = freewalk.read_table(folder / "trials.csv")
     kept = trials[(trials["param_learning_rate"] == 3) & (trials["param_batch_size"] == 4)]
-    lines = list(table(kept, "2-8-1"))
+    lines = list(table(kept[kept["param_architecture"] == "2-8-1"]))
     assert [line.split("|")[1].strip() for line in lines[2:]][-1] == "`numerical`", "what costs most comes last"
     baseline = next(line for line in lines if "`backprop`" in line)
     assert "| momentum, learning rate 3.0, batch 4 |" in baseline
     assert "| 1 |" in baseline
+
+
+def test_each_problem_has_a_table(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr("sys.argv", ["tuned", "table", str(folder), "--over", "batch_size"])
+    main()
+    found = [line for line in capsys.readouterr().out.splitlines() if "#" in line]
+    assert found == [f"## xor, {network}: {cost}" for network in ("free", "2-8-1") for cost in ("steps", "evaluations")]
