@@ -109,8 +109,8 @@ def table_over(trials: pd.DataFrame, axis: str, column: str) -> Iterator[str]:
 def table(trials: pd.DataFrame) -> Iterator[str]:
     """Yield a table of all rules on a problem, the cheapest first."""
     trials = trials.assign(rule=rules_of(trials), cost=trials["evaluations_to_target"].astype("float64"))
-    yield "| rule | settings | reached | evaluations | times backprop | accuracy | seconds |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| rule | settings | reached | evaluations | times backprop | measure at the end |"
+    yield "|---|---|---|---|---|---|"
     baseline = trials[trials["rule"] == BASELINE].set_index("seed")["cost"]
     groups = {str(rule): one for rule, one in trials.groupby("rule", sort=False)}
     for rule, one in sorted(groups.items(), key=lambda group: _rank(group[1])):
@@ -126,7 +126,6 @@ def table(trials: pd.DataFrame) -> Iterator[str]:
             median_cost(one["cost"]),
             ratio,
             f"{accuracy.median():.3f} ({worst:.3f} to {best:.3f})",
-            f"{one['train_seconds'].median():.2g}",
         ]
         yield "| " + " | ".join(cells) + " |"
 
