@@ -73,7 +73,8 @@ def winners(folder: Path, over: str | None, name: str, seeds: str) -> str:
     for row in best_cells(read_table(folder / "summary.csv", "summary"), over).to_dict("records"):
         values = {key: row.get(key if key in ("task", "method") else f"param_{key}") for key in keys}
         grids.append({key: _plain(value) for key, value in values.items() if not pd.isna(value)})
-    found = {"name": name, "seeds": seeds, "evaluations": document["evaluations"], "grid": grids}
+    names = ("evaluations",) if "evaluations" in document else ("epochs", "steps_per_epoch")
+    found = {"name": name, "seeds": seeds, **{key: document[key] for key in names}, "grid": grids}
     said = f"# What the sweep {document.get('name', folder.name)} found, by benchmarks/tuned.py."
     return f"{said}\n{tomli_w.dumps(found)}"
 

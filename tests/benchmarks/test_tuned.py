@@ -70,6 +70,13 @@ def test_winners_run_as_a_grid_and_at_each_value_of_an_axis(folder: Path, tmp_pa
     assert sorted(again["param_timesteps"].astype(int)) == [2, 2, 3, 3]
 
 
+def test_winners_of_a_sweep_over_epochs_get_as_many(tmp_path: Path) -> None:
+    freewalk.sweep({"hidden": 2, "method": "backprop"}, task="and", seeds="0:1", epochs=2, steps_per_epoch=3, out=tmp_path)
+    found = tomllib.loads(winners(tmp_path, None, "best", "0:2"))
+    assert (found["epochs"], found["steps_per_epoch"]) == (2, 3)
+    assert "evaluations" not in found
+
+
 def test_the_table_of_rules(folder: Path) -> None:
     trials = freewalk.read_table(folder / "trials.csv")
     kept = trials[(trials["param_learning_rate"] == 3) & (trials["param_batch_size"] == 4)]
