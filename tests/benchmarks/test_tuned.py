@@ -71,7 +71,9 @@ def test_winners_run_as_a_grid_and_at_each_value_of_an_axis(folder: Path, tmp_pa
 
 
 def test_winners_of_a_sweep_over_epochs_get_as_many(tmp_path: Path) -> None:
-    freewalk.sweep({"hidden": 2, "method": "backprop"}, task="and", seeds="0:1", epochs=2, steps_per_epoch=3, out=tmp_path)
+    freewalk.sweep(
+        {"hidden": 2, "method": "backprop"}, task="and", seeds="0:1", epochs=2, steps_per_epoch=3, out=tmp_path
+    )
     found = tomllib.loads(winners(tmp_path, None, "best", "0:2"))
     assert (found["epochs"], found["steps_per_epoch"]) == (2, 3)
     assert "evaluations" not in found
