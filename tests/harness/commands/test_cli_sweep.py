@@ -116,7 +116,7 @@ def test_mistakes_are_one_line_with_the_remedy(
         (b"epochs = 0\n[[grid]]\ntask = 'xor'", "epochs = 0", "at least 1"),
         (b"seeds = '3:1'\n[[grid]]\ntask = 'xor'", "seeds = '3:1'", "write such as 0:5"),
         (b"[[grid]]\ntask = 'xor'\nstdev = 1", "unknown parameter 'stdev'", "did you mean 'stddev'?"),
-        (b"[[grid]]\ntask = 'xor'\nstddev = [0.1, true]", "stddev = True", "must be a number"),
+        (b"[[grid]]\ntask = 'xor'\nstddev = [0.1, true]", "stddev=True", "must be a finite number"),
         (b"[[grid]]\nstddev = 1", "no task", "--task NAME"),
         (b"", "no task", "--task NAME"),
         (b"grid = 3", "grid must be one or several tables", "[[grid]]"),
