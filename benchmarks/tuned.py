@@ -146,12 +146,11 @@ def _ratio(baseline: pd.Series[float], costs: pd.Series[float]) -> str:
 
 
 def _settings(row: pd.Series[Any]) -> str:
-    """Return what was searched for."""
-    said = []
-    for key in ("optimizer", "learning_rate", "stddev", "sigma0", "mean_learning_rate", "population", "scale"):
-        value = row.get(f"param_{key}")
-        if not pd.isna(value) and not (key == "stddev" and row["method"] != "genetic"):
-            said.append(f"{value}" if key == "optimizer" else f"{key.replace('_', ' ')} {value}")
+    """Return what was searched for: an optimizer with its learning rate, or a method's own numbers."""
+    names = ["sigma0", "mean_learning_rate", "population", "scale"]
+    names += ["stddev"] if row["method"] == "genetic" else []
+    said = [f"{row['param_optimizer']} {row['param_learning_rate']}"] if pd.notna(row["param_optimizer"]) else []
+    said += [f"{name.replace('_', ' ')} {value}" for name in names if pd.notna(value := row.get(f"param_{name}"))]
     return ", ".join([*said, f"batch {row['param_batch_size']}"])
 
 
