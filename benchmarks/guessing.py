@@ -89,13 +89,15 @@ def guess(task: str, options: dict[str, str], seed: int, most: int, threads: int
 def main(arguments: list[str] | None = None) -> None:
     """Print the median, the range and the mean over seeds, and guesses a second."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guessing", description=__doc__)
-    parser.add_argument("task", nargs="?", default="long-parity")
+    parser.add_argument("task", nargs="?", help="a task; none with --paper")
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="parameters of the task, the network and guess")
     parser.add_argument("--paper", action="store_true", help="the paper's network A1, at parity")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--most", type=int, default=10**6, help="guesses after which a seed is given up")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args(arguments)
+    if (given.task is None) != given.paper:
+        parser.error("give a task or --paper, and not both")
     options = dict(one.split("=", 1) for one in given.options)
     for name, text in options.items():
         parse_values(text, f"{name}={text}: ")
