@@ -5,8 +5,7 @@ benchmarks.tuned table runs/rules` what these come to on other seeds. `--over ti
 timesteps.
 
 A rule is a method with what makes it another: the rank of its perturbations, what predicts, where feedback comes from.
-Its best cell is that which reached the target most often, then at the lowest expected cost, then ended at the lowest
-loss.
+Its best cell is the one that `harness show` and the report rank first.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import pandas as pd
 import tomli_w
 
 from freewalk import read_table
+from freewalk.results.analysis.summary import cell_order
 from freewalk.results.statistics.cell import wilson_interval
 from freewalk.results.statistics.intervals import median_interval
 from freewalk.results.statistics.ratio import pair_ratio
@@ -55,14 +55,14 @@ def problems_of(table: pd.DataFrame) -> pd.Series[str]:
     return table["task"].astype(str) + ", " + table["param_architecture"].astype(str)
 
 
-def best_cells(summary: pd.DataFrame, over: str | None) -> pd.DataFrame:
+def best_of_rules(summary: pd.DataFrame, over: str | None) -> pd.DataFrame:
     """Return the best row of each rule on each problem, and of each value of an axis if one is given."""
     cells = summary.assign(rule=rules_of(summary), problem=problems_of(summary))
     order = {key: at for at, key in enumerate(zip(cells["problem"], cells["rule"], strict=True))}
     cells["place"] = [order[key] for key in zip(cells["problem"], cells["rule"], strict=True)]
-    costs = cells.sort_values(["n_reached", "ert_evaluations", "loss_final_median"], ascending=[False, True, True])
     axis = [f"param_{over}"] if over else []
-    return costs.groupby(["problem", "rule", *axis]).head(1).sort_values(["task", *axis, "place"])
+    ranked = cells.iloc[cell_order(summary)]
+    return ranked.groupby(["problem", "rule", *axis]).head(1).sort_values(["task", *axis, "place"])
 
 
 def winners(folder: Path, over: str | None, name: str, seeds: str) -> str:
@@ -70,7 +70,7 @@ def winners(folder: Path, over: str | None, name: str, seeds: str) -> str:
     document = tomllib.loads((folder / "sweep.toml").read_text(encoding="utf-8"))
     keys = list(dict.fromkeys(key for grid in document["grid"] for key in grid))
     grids = []
-    for row in best_cells(read_table(folder / "summary.csv", "summary"), over).to_dict("records"):
+    for row in best_of_rules(read_table(folder / "summary.csv", "summary"), over).to_dict("records"):
         values = {key: row.get(key if key in ("task", "method") else f"param_{key}") for key in keys}
         grids.append({key: _plain(value) for key, value in values.items() if not pd.isna(value)})
     names = ("evaluations",) if "evaluations" in document else ("epochs", "steps_per_epoch")

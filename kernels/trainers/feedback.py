@@ -53,13 +53,13 @@ class FeedbackAlignment(LayeredDescent):
         drawn = draw_feedback(self._layers, self._seed, scale, direct=direct, step=step)
         return [matrix.astype(self._dtype) for matrix in drawn]
 
-    def _deltas(self, activations: list[Array], last: Array) -> list[Array]:
+    def _deltas(self, activations: list[Array], last: Array, targets: Array) -> list[Array]:
         """Return what is taken for the derivative of the loss by the sums of every layer."""
         return feedback_deltas(self._layers, self._feedback, activations, last)
 
     def _find_gradient(self, x: Array, y: Array) -> float:
         activations = forward_layers(self._layers, self._used, x)
-        deltas = self._deltas(activations, last_deltas(self._layers, activations[-1], y))
+        deltas = self._deltas(activations, last_deltas(self._layers, activations[-1], y), y)
         write_gradient(self._gradient, activations, deltas)
         return self._mean_loss(activations[-1], y)
 
@@ -86,7 +86,7 @@ class DirectFeedbackAlignment(FeedbackAlignment):
     def _drawn(self, *, direct: bool = True, step: int = 0) -> list[Array]:
         return super()._drawn(direct=direct, step=step)
 
-    def _deltas(self, activations: list[Array], last: Array) -> list[Array]:
+    def _deltas(self, activations: list[Array], last: Array, targets: Array) -> list[Array]:
         return direct_deltas(self._layers, self._feedback, activations, last)
 
 
@@ -103,11 +103,9 @@ class TargetProjectionConfiguration(DirectConfiguration):
 class DirectRandomTargetProjection(DirectFeedbackAlignment):
     """One trial of direct random target projection. Parameters as for `LayeredDescent`."""
 
-    def _find_gradient(self, x: Array, y: Array) -> float:
-        activations = forward_layers(self._layers, self._used, x)
-        *hidden, _ = direct_deltas(self._layers, self._feedback, activations, y)
-        write_gradient(self._gradient, activations, [*hidden, last_deltas(self._layers, activations[-1], y)])
-        return self._mean_loss(activations[-1], y)
+    def _deltas(self, activations: list[Array], last: Array, targets: Array) -> list[Array]:
+        *hidden, _ = super()._deltas(activations, targets, targets)
+        return [*hidden, last]
 
 
 DIRECT_RANDOM_TARGET_PROJECTION = Descent(TargetProjectionConfiguration, DirectRandomTargetProjection)
@@ -142,7 +140,7 @@ class SignSymmetry(FeedbackAlignment):
         sizes = self._layers.layer_sizes[1:]
         return [np.full((1, 1), scale * math.sqrt(2.0 / (n_in + n_out)), dtype=self._dtype) for n_in, n_out in sizes]
 
-    def _deltas(self, activations: list[Array], last: Array) -> list[Array]:
+    def _deltas(self, activations: list[Array], last: Array, targets: Array) -> list[Array]:
         if self._configuration.magnitudes == "batchwise":
             self._feedback = self._drawn(step=self.step)
         above = self._used.weights[1:]
@@ -188,9 +186,9 @@ class KolenPollack(FeedbackAlignment):
     def _learned(self) -> dict[str, Array]:
         return {f"feedback_{k}": matrix for k, matrix in enumerate(self._master_feedback)}
 
-    def _deltas(self, activations: list[Array], last: Array) -> list[Array]:
+    def _deltas(self, activations: list[Array], last: Array, targets: Array) -> list[Array]:
         self._feedback = [matrix.astype(self._dtype) for matrix in self._master_feedback]
-        return super()._deltas(activations, last)
+        return super()._deltas(activations, last, targets)
 
     def _move(self, change: Array) -> None:
         kept, moved = 1.0 - self._configuration.weight_decay, make_parameters(self._layers)

@@ -108,6 +108,7 @@ def test_layered_networks_resume(backend: str, schedule: str, method: str, optim
         *((one.configuration.method, {}) for one in FEEDBACK),
         ("sign-symmetry", {"magnitudes": "fixed"}),
         ("sign-symmetry", {"magnitudes": "batchwise"}),
+        ("kolen-pollack", {"weight_decay": 0.01}),
     ],
 )
 def test_rules_with_feedback_resume(method: str, changes: dict[str, Any]) -> None:
