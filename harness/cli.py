@@ -37,6 +37,7 @@ COMMANDS = {
     "presets": "List the presets: sweeps, and methods of the field.",
     "info": "Show versions, processor, threads and backends.",
     "bench": "Time a step on this machine, beside NumPy's.",
+    "estimate": "Measure estimates of a gradient: bias, variance, what they cost.",
     "gradcheck": "Compare gradients with numerical ones; name what is wrong.",
     "ladder": "Try a method from one neuron to digits, until something fails.",
 }

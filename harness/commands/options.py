@@ -31,6 +31,24 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+class _Spec(click.types.StringParamType):
+    """Text; several in HARNESS_GRID have semicolons between, since a SPEC may hold blanks."""
+
+    name = "SPEC"
+    envvar_list_splitter = ";"
+
+
+def grid_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what a grid varies."""
+    for add in (
+        option("--method", "methods", multiple=True, metavar="NAME", help="Method; repeatable."),
+        option("--task", "tasks", multiple=True, metavar="NAME", help="Task; repeatable."),
+        option("--grid", type=_Spec(), multiple=True, metavar="SPEC", help="What to vary; see below."),
+    ):
+        function = add(function)
+    return function
+
+
 class _Paths(click.types.StringParamType):
     """A path; several in the environment stand as in PATH."""
 

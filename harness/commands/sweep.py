@@ -12,6 +12,7 @@ import click
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.options import (
+    grid_options,
     is_on_the_line,
     option,
     plugin_option,
@@ -63,13 +64,6 @@ class _Command(click.Command):
         super().format_epilog(ctx, formatter)
 
 
-class _Spec(click.types.StringParamType):
-    """Text; several in HARNESS_GRID have semicolons between, since a SPEC may hold blanks."""
-
-    name = "SPEC"
-    envvar_list_splitter = ";"
-
-
 def _asked(seeds: str | None) -> str | None:
     from freewalk.harness.parameters.seeds import refuse_lone_number
 
@@ -78,9 +72,7 @@ def _asked(seeds: str | None) -> str | None:
 
 
 @click.command("sweep", cls=_Command)
-@option("--grid", type=_Spec(), multiple=True, metavar="SPEC", help="What to vary; see below.")
-@option("--task", "tasks", multiple=True, metavar="NAME", help="Task; repeatable.")
-@option("--method", "methods", multiple=True, metavar="NAME", help="Method; repeatable.")
+@grid_options
 @plugin_option
 @threads_option
 @option(

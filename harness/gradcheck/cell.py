@@ -156,7 +156,7 @@ def step_gradients(
 
     Plain descent moves the weights by the learning rate times its gradient, so that any trainer tells its gradient.
     """
-    plain: Any = replace(problem.configuration, learning_rate=learning_rate, **problem.method.plain)  # type: ignore[type-var]
+    plain = problem.method.descending(problem.configuration, learning_rate)
     trainer = replace(problem, configuration=plain).start(backend, seed=seed, evaluation_points=1, initial=initial)
     for step in range(n):
         before = trainer.weights

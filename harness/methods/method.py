@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from freewalk.kernels.model.layered import LayeredNetwork, Network
     from freewalk.kernels.model.network import FreeNetwork
     from freewalk.kernels.model.walk import Data, Trainer
+    from freewalk.kernels.reference.gradient import Passes
 
 T = TypeVar("T")
 Scalar: TypeAlias = int | float | str
@@ -65,6 +66,40 @@ class Card:
     """Where it does otherwise than the paper."""
     held_by: str
     """The test that holds it true, a path from the root of the repository."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The datapoints of some steps, and what backpropagation says of them, each different one once."""
+
+    found: Passes
+    """A pass there and back of the different datapoints."""
+    gradients: NDArray[np.float64]
+    """(different datapoints, n_from, n_to), of the loss of each."""
+    which: NDArray[np.intp]
+    """(n_steps, datapoints), which of them a step sees."""
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """(n_steps, n_from, n_to), the gradient of each step's mean loss."""
+        return self.mean_of(self.gradients)
+
+    def mean_of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean over each step's datapoints of what each different one has."""
+        n_steps, n = self.which.shape
+        counts = np.zeros((n_steps, len(values)))
+        np.add.at(counts, (np.arange(n_steps)[:, None], self.which), 1 / n)
+        mean: NDArray[np.float64] = (counts @ values.reshape(len(values), -1)).reshape(n_steps, *values.shape[1:])
+        return mean
+
+
+class Expected(NamedTuple):
+    """What theory says of the estimates of some steps, given their datapoints, if the loss is linear in the noise."""
+
+    slopes: NDArray[np.float64]
+    """(n_steps,): the mean estimate is so many times the gradient of the step's datapoints."""
+    squares: NDArray[np.float64]
+    """(n_steps, n_from, n_to), the mean square of the estimate in each weight."""
 
 
 class Configuration(Protocol):
@@ -159,6 +194,20 @@ class Method(ABC):
         """Return the memory of what a step carries from timestep to timestep, in bytes, beside activations."""
         return 0
 
+    def expected(self, problem: ResolvedProblem, seen: Seen) -> Expected | None:
+        """Return what theory says of its estimates; None where there is none, or what a step takes is no estimate."""
+        if self.gradient != "exact":
+            return None
+        return Expected(np.ones(len(seen.which)), seen.means**2)
+
+    def numbers_per_step(self, problem: ResolvedProblem) -> float:
+        """Return how many random numbers a step draws, those of its data not counted."""
+        return 0.0
+
+    def descending(self, configuration: Any, learning_rate: float) -> Any:
+        """Return a configuration like the given one whose step is the learning rate times the gradient."""
+        return replace(configuration, learning_rate=learning_rate, **self.plain)
+
     def alike(self, configuration: Any, backend: Backend) -> Hashable | None:
         """Return what configurations of trials that are packed on a backend have in common; None if none are."""
         return None
@@ -207,6 +256,9 @@ class OwnMethod(Method):
     parameters
         A pydantic model whose fields are the method's parameters beyond the common ones, each with a default and a
         description. Fields with the name of a parameter that freewalk has must be of the same type.
+    gradient
+        `estimated` of a method whose step is its parameter `learning_rate` times an estimate of the gradient, which
+        gradcheck and estimate then judge; `exact` or `predicted` if that is what it steps along.
     """
 
     name: str
@@ -214,6 +266,26 @@ class OwnMethod(Method):
     make_trainer: Callable[[Start], Trainer]
     evaluations_per_step: Callable[[Any, int, int], float]
     parameters: type[BaseModel] = Parameters
+    gradient: Gradient = "unknown"
+
+    def __post_init__(self) -> None:
+        """Refuse a gradient that cannot be told from a step.
+
+        Raises
+        ------
+        ValueError
+            If the method has no parameter `learning_rate` to divide a step by.
+        """
+        if self.gradient != "unknown" and "learning_rate" not in self.parameters.model_fields:
+            raise ValueError(
+                f"method {self.name}: gradient={self.gradient!r} needs a parameter learning_rate, which steps go with"
+            )
+
+    def descending(self, configuration: OwnConfiguration, learning_rate: float) -> OwnConfiguration:
+        """Return the configuration with that learning rate."""
+        return replace(
+            configuration, parameters=configuration.parameters.model_copy(update={"learning_rate": learning_rate})
+        )
 
     def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> OwnConfiguration:
         """Return the own parameters among a cell's, checked by the model."""

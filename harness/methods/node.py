@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from freewalk.harness.methods.gradient import GradientMethod, OptimizerParameters
-from freewalk.harness.methods.method import Card, Configuration, Recipe, Scalar
+from freewalk.harness.methods.method import Card, Configuration, Expected, Recipe, Scalar, Seen
 from freewalk.harness.methods.walk import NOISE, SIDES, STDDEV
 from freewalk.kernels.model.noise import Noise
 
@@ -98,6 +99,25 @@ class Node(GradientMethod):
         """Compile the kernels of one thread, or load them from the cache; those of a GPU are compiled by a trial."""
         if backend.name != "cuda":
             super().warm_up(problem, backend)
+
+    def expected(self, problem: ResolvedProblem, seen: Seen) -> Expected | None:
+        """Return its mean and squares; none of the activity-based form."""
+        from freewalk.kernels.reference.node import node_expected_squares, noisy_sums
+
+        node: Any = problem.configuration
+        if node.activity:
+            return None
+        noisy = noisy_sums(problem.network, problem.timesteps, problem.layers)
+        own = node_expected_squares(seen.found, noisy, node.noise) * (1.0 if problem.mask is None else problem.mask)
+        n_steps, n = seen.which.shape
+        return Expected(np.ones(n_steps), seen.means**2 + seen.mean_of(own - seen.gradients**2) / n)
+
+    def numbers_per_step(self, problem: ResolvedProblem) -> float:
+        """Return one for each sum of each datapoint that reaches an output."""
+        from freewalk.kernels.reference.node import noisy_sums
+
+        noisy = noisy_sums(problem.network, problem.timesteps, problem.layers)
+        return float(problem.configuration.batch_size * noisy.sum())
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of a step, and the outer products of the update."""

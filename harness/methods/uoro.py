@@ -9,6 +9,7 @@ from freewalk.harness.methods.method import Card
 from freewalk.harness.methods.online import OnlineMethod, recipes
 
 if TYPE_CHECKING:
+    from freewalk.harness.methods.problem import ResolvedProblem
     from freewalk.kernels.trainers.descent import Descent
 
 
@@ -36,6 +37,10 @@ class Uoro(OnlineMethod):
         deviations="weights move at the end of a sequence; norms are of each datapoint, over all weights",
         held_by="tests/kernels/reference/test_online_gradients.py",
     )
+
+    def numbers_per_step(self, problem: ResolvedProblem) -> float:
+        """Return a sign for each neuron, timestep and datapoint."""
+        return float(problem.configuration.batch_size * problem.timesteps * problem.network.n_to)
 
     def descent(self) -> Descent:
         """Import and return its kernels."""

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from freewalk.harness.methods.gradient import OptimizerParameters
-from freewalk.harness.methods.method import Card, Configuration, Method, Parameters, Recipe, Scalar, made
+from freewalk.harness.methods.method import (
+    Card,
+    Configuration,
+    Expected,
+    Method,
+    Parameters,
+    Recipe,
+    Scalar,
+    Seen,
+    made,
+)
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, NOISES, Generator, Noise
 
 if TYPE_CHECKING:
@@ -146,6 +158,50 @@ class Walk(Method):
         configuration: Any = problem.configuration
         return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **given)
 
+    def expected(self, problem: ResolvedProblem, seen: Seen) -> Expected | None:
+        """Return the mean and the squares of the family; of shaped estimates by full normal perturbations alone.
+
+        These are known where all perturbations of a step see the same datapoints.
+        """
+        from freewalk.kernels.model.directions import blocks_of
+        from freewalk.kernels.model.variance import expected_squares
+        from freewalk.kernels.reference.shaped import shaped_moments
+
+        walk: Any = problem.configuration
+        n_steps, shape = len(seen.which), seen.gradients.shape[1:]
+        if walk.shaping == "none":
+            k = walk.n_perturbations
+            of_each = seen.means[:, None] if walk.share_data else _means_of_groups(seen, k)
+            of_each = np.broadcast_to(of_each, (n_steps, k, *shape))
+            blocks = blocks_of(problem.network, problem.mask)
+            return Expected(np.ones(n_steps), expected_squares(walk, blocks, of_each))
+        if not walk.share_data or (walk.rank, walk.directions, walk.noise) != (None, "independent", "gaussian"):
+            return None
+        mean = seen.means
+        lengths = np.sqrt((mean**2).sum(axis=(1, 2)))
+        slope, along, across = shaped_moments(walk.n_perturbations, walk.sides, walk.share_data, walk.shaping)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = (mean / lengths[:, None, None]) ** 2
+            squares = shares * along + (1 - shares) * across
+            return Expected(slope / lengths, squares if problem.mask is None else squares * problem.mask)
+
+    def numbers_per_step(self, problem: ResolvedProblem) -> float:
+        """Return those of all perturbations: of weights, of factors, or the signs of orthogonal sets."""
+        from freewalk.kernels.model.directions import blocks_of
+
+        walk: Any = problem.configuration
+        shapes = [block.shape for block in blocks_of(problem.network, problem.mask)]
+        if walk.directions == "orthogonal":
+            rank = walk.rank or 1
+            return float(
+                sum(
+                    (n + m + n * m + (n * m if walk.rank is None else 0)) * -(-walk.n_perturbations * rank // (n * m))
+                    for n, m in shapes
+                )
+            )
+        each = problem.n_weights if walk.rank is None else walk.rank * sum(n + m for n, m in shapes)
+        return float(walk.n_perturbations * each)
+
     def kernels(self, parameters: Mapping[str, Scalar | None]) -> Hashable:
         """Return the name, and whether perturbations are full."""
         return self.name, parameters.get("rank") in (None, "full")
@@ -170,6 +226,14 @@ class Walk(Method):
             return *family, None if backend.most_sharing_noise else c.sides
         rows = c.timesteps if c.share_data else 0  # shared data are loaded once for all
         return *family, c.sides, rows, c.batch_size if c.rank is None else 0  # which decides how a full step is cut
+
+
+def _means_of_groups(seen: Seen, k: int) -> NDArray[np.float64]:
+    """Return the gradient that each of a step's k perturbations sees, (n_steps, k, n_from, n_to)."""
+    n_steps, n = seen.which.shape
+    groups = Seen(seen.found, seen.gradients, seen.which.reshape(n_steps * k, n // k))
+    means = seen.gradients[groups.which[:, 0]] if n == k else groups.means
+    return means.reshape(n_steps, k, *means.shape[1:])
 
 
 WALK = Walk()

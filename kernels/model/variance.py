@@ -1,4 +1,4 @@
-"""What theory says of the walk's estimate on a linear loss: how long it is, and how well it points."""
+"""What theory says of the walk's estimate on a linear loss: how long it is, weight by weight, and how well it points."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from freewalk.kernels.model.directions import Block
 from freewalk.kernels.model.walk import WalkConfiguration
+
+Array = NDArray[np.float64]
 
 
 def variance_constant(
@@ -51,7 +55,60 @@ def variance_constant(
     return float(n_weights + weights @ np.array(excesses))
 
 
+def expected_squares(walk: WalkConfiguration, blocks: Sequence[Block], gradients: Array) -> Array:
+    """Return E g^**2 of each weight of a step, before shaping, if the loss is linear; what `variance_constant` sums.
+
+    With G_k the gradient that perturbation D_k sees and G their mean, in the weight from i to j
+
+        E g^_ij**2 = G_ij**2 + 1/K**2 (sum over k of E (D_ij (D_k . G_k))**2 - sum over sets of (sum of its G_k)_ij**2)
+
+    where a set holds perturbations that are orthogonal to each other; independent ones are sets of their own. With
+    kappa = E d**4 - 1 of the independent numbers d, 2 if normal, 0 of signs, E (D_ij (D . G))**2 is |G|**2 and
+
+    full        kappa G_ij**2
+    rank r      1/r (kappa R_i + kappa C_j + kappa**2 G_ij**2) + 2 (1 - 1/r) G_ij**2, with R_i and C_j the sums of G**2
+                over the row and the column in the weight's block
+    orthogonal  nothing: on average over the weights of a block exactly
+
+    Parameters
+    ----------
+    walk
+        How a step is taken.
+    blocks
+        See `freewalk.kernels.model.directions`.
+    gradients
+        (..., K, n_from, n_to), G_k; 0 outside the blocks.
+
+    Returns
+    -------
+    (..., n_from, n_to), 0 outside the blocks
+    """
+    k = gradients.shape[-3]
+    squares: Array = (gradients**2).sum(axis=-3)
+    total, kappa = squares.sum(axis=(-2, -1), keepdims=True), 2.0 if walk.noise == "gaussian" else 0.0
+    result = np.zeros_like(squares)
+    for block in blocks:
+        at = (..., block.rows[:, None], block.columns)
+        own = squares[at]
+        if walk.directions == "orthogonal":
+            sets = _set_numbers(k, walk.rank or 1, math.prod(block.shape))
+            of_sets = np.stack([gradients[..., sets == one, :, :].sum(axis=-3)[at] for one in np.unique(sets)])
+            result[at] = total - (of_sets**2).sum(axis=0)
+        elif walk.rank is None:
+            result[at] = total + (kappa - 1) * own
+        else:
+            sides = own.sum(axis=-1, keepdims=True) + own.sum(axis=-2, keepdims=True)
+            result[at] = total + (kappa * sides + kappa**2 * own) / walk.rank + (1 - 2 / walk.rank) * own
+    inside: Array = gradients.mean(axis=-3) ** 2 + result / k**2
+    return inside
+
+
+def _set_numbers(n_perturbations: int, rank: int, n_orthogonal: int) -> NDArray[np.intp]:
+    """Return which set of orthogonal ones each perturbation is of."""
+    return np.arange(n_perturbations) * rank // n_orthogonal
+
+
 def _pairs_of_two_sets(n_perturbations: int, rank: int, n_orthogonal: int) -> int:
     """Return how many ordered pairs of perturbations are of two orthogonal sets, and so independent."""
-    sets = np.arange(n_perturbations) * rank // n_orthogonal
+    sets = _set_numbers(n_perturbations, rank, n_orthogonal)
     return int(n_perturbations**2 - (np.bincount(sets) ** 2).sum())

@@ -12,7 +12,7 @@ through time: what it does and how to do it, 1990.)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,35 @@ from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import Activation, FreeNetwork, check_mask
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.reference import Array
+
+
+class Passes(NamedTuple):
+    """What a pass there and back leaves of B datapoints."""
+
+    losses: Array
+    """(B,)"""
+    entering: list[Array]
+    """u_t, T of (B, n_from)."""
+    deltas: Array
+    """delta_t, (B, T, n_to): the derivative of each datapoint's loss by the weighted sums of each timestep."""
+
+
+def passes(network: FreeNetwork, weights: Array, x: NDArray[Any], y: NDArray[Any], timesteps: int) -> Passes:
+    """Run datapoints there and back; parameters as for `loss_gradient`."""
+    entering, after = reference.run(network, weights, x, timesteps)
+    outputs = reference.read_outputs(network, after)
+    n, target = network.n_output, reference.dense_targets(network, y)
+    at_outputs = np.zeros((*after.shape[:2], n))
+    read = np.s_[:] if network.sequence_output else np.s_[-1]
+    at_outputs[:, read] = output_deltas(network, after[:, read, :n], outputs, target)
+
+    deltas = np.zeros(after.shape)
+    arriving, keep = np.zeros((len(after), network.n_to)), reference.kept(network)
+    for t in range(timesteps - 1, -1, -1):
+        deltas[:, t] = arriving * timestep_slopes(network, entering[t], after[:, t])
+        deltas[:, t, :n] += at_outputs[:, t]
+        arriving = deltas[:, t] @ weights[network.n_input + 1 :].T + keep * arriving
+    return Passes(reference.losses(network, outputs, y), entering, deltas)
 
 
 def loss_gradient(
@@ -52,24 +81,18 @@ def loss_gradient(
         If the mask does not fit the network.
     """
     check_mask(network, mask)
-    entering, after = reference.run(network, weights, x, timesteps)
-    outputs = reference.read_outputs(network, after)
-    loss = float(reference.losses(network, outputs, y).mean())
-    target = reference.dense_targets(network, y)
-    n = network.n_output
-    at_outputs = np.zeros((*after.shape[:2], n))
-    read = np.s_[:] if network.sequence_output else np.s_[-1]
-    at_outputs[:, read] = output_deltas(network, after[:, read, :n], outputs, target)
-
+    found = passes(network, weights, x, y, timesteps)
     gradient = np.zeros((network.n_from, network.n_to))
-    arriving, keep = np.zeros((len(after), network.n_to)), reference.kept(network)
     for t in range(timesteps - 1, -1, -1):
-        delta = arriving * timestep_slopes(network, entering[t], after[:, t])
-        delta[:, :n] += at_outputs[:, t]
-        gradient += entering[t].T @ delta
-        arriving = delta @ weights[network.n_input + 1 :].T + keep * arriving
-    gradient /= len(after)
-    return loss, gradient if mask is None else gradient * mask
+        gradient += found.entering[t].T @ found.deltas[:, t]
+    gradient /= len(found.losses)
+    return float(found.losses.mean()), gradient if mask is None else gradient * mask
+
+
+def datapoint_gradients(found: Passes, mask: NDArray[np.bool_] | None = None) -> Array:
+    """Return the gradient of each datapoint's own loss, (B, n_from, n_to); 0 where the mask is False."""
+    gradients: Array = np.stack(found.entering, axis=2) @ found.deltas
+    return gradients if mask is None else gradients * mask
 
 
 SLOPES: Mapping[Activation, Callable[[Array], Array]] = {

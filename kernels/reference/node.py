@@ -23,9 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise, Stream, unit_perturbations
 from freewalk.kernels.reference import reference
+from freewalk.kernels.reference.gradient import Passes
 from freewalk.kernels.reference.reference import Array
 
 
@@ -127,25 +129,42 @@ def _noisy_pass(network: FreeNetwork, weights: Array, x: NDArray[Any], noise: Ar
     return np.stack(sums, axis=1), np.stack(after, axis=1)
 
 
-def node_variance_constant(entering: list[Array], deltas: Array, n_output: int, noise: Noise = "gaussian") -> float:
-    """Return c of one datapoint, E|g^|**2 / |g|**2 for a loss that is linear in the noise.
+def node_expected_squares(found: Passes, noisy: NDArray[np.bool_], noise: Noise = "gaussian") -> Array:
+    """Return E g^**2 of each weight over the noise, for each datapoint, if its loss is linear in the noise.
 
-    With S = sum over t of m_t |u_t|**2, m_t the sums of timestep t that have noise, and G the gradient: Gaussian
-    S |delta|**2 / |G|**2 + 2; signs have 2 (|G|**2 - sum of |u_t|**2 delta_tj**2) / |G|**2 in the place of the 2.
+    With M_t the sums of timestep t that have noise and G the datapoint's gradient, of the weight from i to j
+
+        E g^_ij**2 = |delta|**2 sum over t with j in M_t of u_ti**2 + 2 G_ij**2
+
+    for normal noise; signs have 2 sum over t of u_ti**2 delta_tj**2 less. Summed over all weights and divided by
+    |G|**2 that is c, the variance constant: S |delta|**2 / |G|**2 + 2 with S = sum over t of |M_t| |u_t|**2.
 
     Parameters
     ----------
-    entering
-        T of (1, n_from), what enters the layer at each timestep.
-    deltas
-        (T, n_to), the derivative of the loss by the sums of each timestep.
-    n_output
-        Of the network: at the last timestep only these sums have noise.
+    found
+        A pass there and back of B datapoints.
+    noisy
+        (T, n_to), which sums have noise.
+
+    Returns
+    -------
+    (B, n_from, n_to)
     """
-    squares = np.array([float((u**2).sum()) for u in entering])
-    noisy = np.full(len(entering), deltas.shape[1])
-    noisy[-1] = n_output
-    gradient = sum(u.T @ delta[None] for u, delta in zip(entering, deltas, strict=True))
-    length = float((np.asarray(gradient) ** 2).sum())
-    fourth = 0.0 if noise == "gaussian" else 2 * float((squares[:, None] * deltas**2).sum())
-    return float((squares @ noisy) * (deltas**2).sum() / length + 2 - fourth / length)
+    squares = np.stack(found.entering, axis=2) ** 2
+    deltas = np.where(noisy, found.deltas, 0.0)
+    result: Array = (squares @ noisy.astype(np.float64)) * (deltas**2).sum(axis=(1, 2))[:, None, None]
+    result += 2 * (np.stack(found.entering, axis=2) @ deltas) ** 2
+    if noise == "rademacher":
+        result -= 2 * squares @ deltas**2
+    return result
+
+
+def noisy_sums(network: FreeNetwork, timesteps: int, layers: LayeredNetwork | None = None) -> NDArray[np.bool_]:
+    """Return which sums have noise, (T, n_to): all that reach an output; in layers each at its own timestep."""
+    noisy = np.ones((timesteps, network.n_to), dtype=np.bool_)
+    noisy[-1, network.n_output :] = False
+    if layers is not None:
+        noisy[:] = False
+        for t, (_, columns) in enumerate(layers.places):
+            noisy[t, columns] = True
+    return noisy

@@ -7,12 +7,15 @@ from html import escape
 from typing import Final
 from xml.etree import ElementTree
 
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from freewalk.results.base.numbers import xml_text
+from freewalk.results.report.drawing import Plot
 from freewalk.results.report.palette import INLINE, variables
+from freewalk.results.report.style import file_bytes
 
 _COLOURS: Final = {colour: f"var({name})" for name, colour in variables(INLINE).items()}
 _COLOUR: Final = re.compile("|".join(_COLOURS))
@@ -142,3 +145,13 @@ def _value(key: str, value: str, ids: Mapping[str, str]) -> str:
         return _LINK.sub(lambda link: f"#{ids[link[1]]}", value)
     value = _NUMBER.sub(lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), _FONT_FAMILY.sub("", value))
     return _BLANKS.sub(" ", _COLOUR.sub(lambda colour: _COLOURS[colour[0]], value)).strip()
+
+
+def drawn_inline(plot: Plot, name: str, subject: str) -> Markup:
+    """Return a plot as SVG for the page; `name` is its own there, `subject` what it is about, for those who hear it.
+
+    Matplotlib has the page's style while it draws: see `freewalk.results.report.style.styled`.
+    """
+    figure = plot.draw(INLINE)
+    document = file_bytes(figure, "svg", margin=0.04).decode()
+    return Markup(to_inline(document, name, f"{subject}: {plot.title}", marks_of(figure)))

@@ -48,6 +48,7 @@ class Line:
     """What stands at its end; its number unless given."""
     pale: Floats | None = None
     """A second value at each x, drawn thinner and paler."""
+    pale_words: str = "with easier targets"
     seeds: Sequence["SeedLine"] = ()
     """The curves behind the line; the page alone has them, for whoever chooses the line."""
 
@@ -169,8 +170,10 @@ def _draw_line(axes: Axes, line: Line, palette: Palette, *, steps: bool, with_se
         (thin,) = axes.plot(seed.x, _finite(seed.y), color=colour, linewidth=0.8, drawstyle=_style(steps))
         thin.set(gid=f"seed-{line.number}-{seed.seed}", label=f"{words}, seed {seed.seed}")
     if line.pale is not None:
-        (pale,) = axes.plot(x, line.pale, color=colour, linewidth=1, alpha=_PALE_OPACITY, drawstyle=_style(steps))
-        pale.set(zorder=2.4, gid=f"pale-{line.number}", label=f"{words}, with easier targets")
+        (pale,) = axes.plot(
+            x, _finite(line.pale), color=colour, linewidth=1, alpha=_PALE_OPACITY, drawstyle=_style(steps)
+        )
+        pale.set(zorder=2.4, gid=f"pale-{line.number}", label=f"{words}, {line.pale_words}")
     (drawn,) = axes.plot(x, y, color=colour, drawstyle=_style(steps), zorder=2.5)
     drawn.set(gid=f"line-{line.number}", label=words)
     last = np.flatnonzero(np.isfinite(y))[-1]

@@ -21,7 +21,7 @@ from freewalk.results.report.drawing import Drawing, Group
 from freewalk.results.report.headline import headline, overall
 from freewalk.results.report.heat_maps import heat_maps
 from freewalk.results.report.influence import influence_group
-from freewalk.results.report.inline_svg import marks_of, to_inline
+from freewalk.results.report.inline_svg import drawn_inline
 from freewalk.results.report.learning import learning_plots, plots_in_progress
 from freewalk.results.report.outcomes import endings
 from freewalk.results.report.page import Section, render
@@ -106,10 +106,7 @@ class Report:
         )
 
     def _inline(self, drawing: Drawing, task: Task) -> Markup:
-        figure = drawing.plot.draw(INLINE)
-        document = file_bytes(figure, "svg", margin=0.04).decode()
-        name = f"plot-{next(self._numbers)}"
-        return Markup(to_inline(document, name, f"{task.name}: {drawing.plot.title}", marks_of(figure)))
+        return drawn_inline(drawing.plot, f"plot-{next(self._numbers)}", task.name)
 
     def plot_names(self) -> list[str]:
         """Return the names that ``plots`` gives, without their endings."""

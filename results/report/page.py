@@ -68,7 +68,12 @@ def render(
         What was left out, in sentences.
     """
     errors = error_groups([section.task for section in sections])
-    page = _environment().get_template("report.html").render(
+    return fill(
+        "report.html",
+        identity=tables.sweep_id,
+        name=tables.name,
+        title=f"{tables.name}: report",
+        version=version,
         tables=tables,
         sections=sections,
         headline=headline,
@@ -76,17 +81,23 @@ def render(
         errors=errors[:MAX_ERRORS],
         n_errors_left_out=len(errors[MAX_ERRORS:]),
         environment=environment_rows(tables.environment),
+        rows_at_once=ROWS_AT_ONCE,
+        order=ORDER,
+        left_out=left_out,
+    )
+
+
+def fill(template: str, **values: Any) -> str:
+    """Fill a template that extends base.html: `identity`, `name`, `title`, `version`, and what it uses itself."""
+    page = _environment().get_template(template).render(
         light=variables(LIGHT),
         dark=variables(DARK),
         n_series=N_SERIES,
         max_seeds=MAX_SEEDS,
         script=Markup(SCRIPT),
         script_hash=_digest(SCRIPT),
-        rows_at_once=ROWS_AT_ONCE,
-        order=ORDER,
-        version=version,
-        left_out=left_out,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **values,
     )  # fmt: skip
     return xml_text(page)
 

@@ -13,7 +13,18 @@ SCHEMA_VERSION: Final = 4
 PARAMETER_PREFIX: Final = "param_"
 
 DType = Literal["Int64", "float64", "boolean", "string"]
-TableName = Literal["trials", "curves", "summary", "ranking", "methods", "sensitivity", "comparison", "origins"]
+TableName = Literal[
+    "trials",
+    "curves",
+    "summary",
+    "ranking",
+    "methods",
+    "sensitivity",
+    "comparison",
+    "origins",
+    "estimates",
+    "cosines",
+]
 
 
 class State(StrEnum):

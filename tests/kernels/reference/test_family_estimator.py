@@ -18,7 +18,7 @@ from freewalk.kernels.model.directions import blocks_of
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise
-from freewalk.kernels.model.variance import variance_constant
+from freewalk.kernels.model.variance import expected_squares, variance_constant
 from freewalk.kernels.model.walk import Data, Directions, WalkConfiguration
 from freewalk.kernels.reference.gradient import loss_gradient
 from freewalk.kernels.reference.reference import Array
@@ -114,6 +114,9 @@ def test_the_mean_and_the_mean_square_of_an_estimate(setup: Setup, kind: str, ba
     assert abs(along.mean() - 1) < 4 * along.std(ddof=1) / np.sqrt(n)
     lengths = (found**2).sum(axis=(1, 2)) / squared
     c = variance_constant(WalkConfiguration(timesteps=1, **options), setup.shapes, setup.shares)
+    seen = np.broadcast_to(setup.gradient, (K, *setup.gradient.shape))
+    walk = WalkConfiguration(timesteps=1, **options)
+    assert expected_squares(walk, setup.blocks, seen).sum() / squared == pytest.approx((K - 1 + c) / K, rel=1e-9)
     error = K * lengths.std(ddof=1) / np.sqrt(n)
     measured = K * lengths.mean() - K + 1
     print(f"{kind}: c {measured:.2f} ± {error:.2f}, theory {c:.2f}")  # noqa: T201

@@ -12,8 +12,14 @@ from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Noise
 from freewalk.kernels.reference import reference
-from freewalk.kernels.reference.gradient import loss_gradient, output_deltas, timestep_slopes
-from freewalk.kernels.reference.node import node_estimate, node_traces, node_variance_constant, unit_node_noise
+from freewalk.kernels.reference.gradient import loss_gradient, passes
+from freewalk.kernels.reference.node import (
+    node_estimate,
+    node_expected_squares,
+    node_traces,
+    noisy_sums,
+    unit_node_noise,
+)
 
 NETWORK = FreeNetwork(2, 2, 5, hidden_activation="tanh")
 SAMPLES: dict[Any, int] = {"gaussian": 140_000, "rademacher": 28_000}
@@ -27,18 +33,6 @@ def _problem(network: FreeNetwork, seed: int = 0) -> tuple[Any, Any, Any]:
     return weights, random.uniform(-1, 1, (1, network.n_input)), random.uniform(0, 1, (1, network.n_output))
 
 
-def _deltas(network: FreeNetwork, weights: Any, x: Any, y: Any, timesteps: int) -> NDArray[np.float64]:
-    """Return the derivative of one datapoint's loss by the sums of each timestep, (T, n_to)."""
-    entering, after = reference.run(network, weights, x, timesteps)
-    deltas = np.zeros((timesteps, network.n_to))
-    n = network.n_output
-    deltas[-1, :n] = output_deltas(network, after[:, -1, :n], reference.read_outputs(network, after), y)[0]
-    for t in range(timesteps - 2, -1, -1):
-        arriving = deltas[t + 1] @ weights[network.n_input + 1 :].T
-        deltas[t] = arriving * timestep_slopes(network, entering[t], after[:, t])[0]
-    return deltas
-
-
 def _samples(timesteps: int, noise: Noise, n: int) -> tuple[Any, Any, float]:
     """Return n single estimates, the exact gradient and the c that theory gives."""
     weights, x, y = _problem(NETWORK)
@@ -46,9 +40,9 @@ def _samples(timesteps: int, noise: Noise, n: int) -> tuple[Any, Any, float]:
     xs, ys = np.repeat(x, n, axis=0), np.repeat(y, n, axis=0)
     _, entering, traces = node_traces(NETWORK, weights, xs, ys, timesteps, xi, 1e-5, sides="two")
     samples = np.einsum("tbi,btj->bij", np.stack(entering), traces, optimize=True)
-    of_one = [u[:1] for u in entering]
-    c = node_variance_constant(of_one, _deltas(NETWORK, weights, x, y, timesteps), NETWORK.n_output, noise)
-    return samples, loss_gradient(NETWORK, weights, x, y, timesteps)[1], c
+    gradient = loss_gradient(NETWORK, weights, x, y, timesteps)[1]
+    squares = node_expected_squares(passes(NETWORK, weights, x, y, timesteps), noisy_sums(NETWORK, timesteps), noise)
+    return samples, gradient, float(squares.sum() / (gradient**2).sum())
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "rademacher"])

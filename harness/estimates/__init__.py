@@ -1,0 +1,1 @@
+"""How good an estimate of a gradient is: measured, beside theory, and what is wrong with one."""
