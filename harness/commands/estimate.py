@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,13 +95,12 @@ def command(
     cells, one_seed = _cells(specs, tasks, methods, plugins, seed)
     settings = Settings(places, one_seed, precision, steps, backend, given)  # type: ignore[arg-type]
     chosen = estimators(cells)
-    again = f"harness {shlex.join(sys.argv[1:])}"
     identity = identity_of(chosen, settings)
     folder = out or Path("runs") / f"estimates-{identity}"
     try:
         paths_in(folder, identity)  # before, not after minutes
         measured = list(_shown(chosen, settings, quiet=quiet or as_json))
-        document = write_files(measured, folder, identity=identity, command=again)
+        document = write_files(measured, folder, identity=identity, command=_same_again())
     except StoreError as error:
         raise UsageError(str(error)) from None
     if as_json:
@@ -112,6 +110,17 @@ def command(
 
         print_estimates(measured)
         click.echo(f"\npage in {folder / 'estimates.html'}")
+
+
+def _same_again() -> str:
+    """Return the command that measures the same, whatever it prints and wherever it writes."""
+    context, words = click.get_current_context(), ["harness", "estimate"]
+    for one in context.command.params:
+        value, source = context.params.get(one.name or ""), context.get_parameter_source(one.name or "")
+        if source != click.core.ParameterSource.DEFAULT and one.name not in ("out", "quiet", "as_json"):
+            for item in value if isinstance(value, tuple) else (value,):
+                words += [max(one.opts, key=len), str(item)]
+    return shlex.join(words)
 
 
 def _cells(

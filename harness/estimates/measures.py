@@ -25,7 +25,7 @@ _LEAST_MEANS = 16
 """So many means of estimates make a row of `cosines`."""
 
 
-def group_row(group: Group, sampled: Sampled, costs: dict[str, float]) -> dict[str, Any]:
+def group_row(group: Group, sampled: Sampled, costs: dict[str, float], *, unbiased: bool) -> dict[str, Any]:
     """Return the measures of some weights.
 
     Parameters
@@ -34,13 +34,15 @@ def group_row(group: Group, sampled: Sampled, costs: dict[str, float]) -> dict[s
         What was seen of them, and of all weights.
     costs
         Of a step: evaluations, seconds, numbers.
+    unbiased
+        Whether the slope should be 1 where theory says nothing.
     """
     squares, along = group.joined("squares"), group.joined("along")
     exact_squares, exact_along = group.joined("exact_squares"), group.joined("exact_along")
     wanted, slopes, length = group.joined("expected_squares"), group.joined("slopes"), group.square
     slope, slope_half = ratio(along, exact_along)
     with_theory = exact_along[: slopes.size]
-    known, _ = ratio(slopes * with_theory, with_theory)
+    known, _ = ratio(slopes * with_theory, with_theory) if slopes.size else (1.0 if unbiased else math.nan, 0.0)
     second, second_half = ratio(squares, np.full(len(squares), max(length, 0.0)))
     beside, beside_half = _beside_theory(squares, wanted)
     is_known = abs(slope - known) <= _ERRORS * slope_half / _TWO_SIDED  # not if it is NaN

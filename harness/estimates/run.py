@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from freewalk.harness.engine.choice import backend_for
 from freewalk.harness.estimates.measures import cosine_rows, group_row
 from freewalk.harness.estimates.places import At, Place, places_of
 from freewalk.harness.estimates.sampling import Sampled, descending, sample
-from freewalk.harness.estimates.stddev_costs import stddev_costs
+from freewalk.harness.estimates.stddev_costs import UNKNOWN, stddev_costs
 from freewalk.harness.estimates.timesteps import timestep_groups
 from freewalk.harness.methods.gradient import GradientMethod
 from freewalk.harness.methods.method import Method, Scalar
@@ -136,16 +136,13 @@ def _measured(
     gradient = problem.method.gradient
     kind = "predicted" if gradient == "unknown" or getattr(problem.configuration, "activity", False) else gradient
     shared = {**about, "kind": kind, **_facts(backend, place, sampled), **costs}
-    of_stddev = stddev_costs(problem, backend, place, settings.seed)
-    names = ("smoothing", "smoothing_low", "smoothing_high", "curvature", "rounding")
-    first = {name: None if of_stddev is None else getattr(of_stddev, name) for name in names}
-    rows = [
-        {**shared, **group_row(group, sampled, costs), **(first if group is sampled.whole else dict.fromkeys(names))}
-        for group in (*sampled.groups, *timestep_groups(problem, place, settings.seed, _STEPS_BY_TIMESTEP))
-    ]
-    return Measured(
-        cell, place, rows, [{**about, **row} for row in cosine_rows(sampled, costs["evaluations_per_step"])]
-    )
+    unbiased = kind == "estimated" and getattr(problem.configuration, "shaping", "none") == "none"
+    groups = [*sampled.groups, *timestep_groups(problem, place, settings.seed, _STEPS_BY_TIMESTEP)]
+    rows = [{**shared, **UNKNOWN, **group_row(group, sampled, costs, unbiased=unbiased)} for group in groups]
+    if (of_stddev := stddev_costs(problem, backend, place, settings.seed)) is not None:
+        rows[0] |= asdict(of_stddev)
+    cosines = [{**about, **row} for row in cosine_rows(sampled, costs["evaluations_per_step"])]
+    return Measured(cell, place, rows, cosines)
 
 
 def _facts(backend: Backend, place: Place, sampled: Sampled) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def sample(
         if n < _WITH_THEORY:
             seen = exact_steps(problem, place.weights, seed, n, at_once)
             exact, expected = seen.means.reshape(at_once, -1), problem.method.expected(problem, seen)
-            alignments.append(_alignment(problem, seen, gradient))
+            alignments.append(mean_alignment(seen, _together(problem), gradient))
         else:
             exact_trainer.train(n - exact_trainer.step)
             exact, expected = next_estimates(exact_trainer, at_once), None
@@ -161,7 +161,7 @@ def sample(
             group.add(estimates, exact, expected)
         means.add(estimates)
         n += at_once
-        is_precise = n >= _LEAST_STEPS and _is_precise(groups[0], precision)
+        is_precise = n >= _LEAST_STEPS and is_precise_enough(groups[0], precision)
     cosines = {size: np.concatenate(parts) for size, parts in means.cosines.items()}
     return Sampled(n, _perturbations(problem), groups, cosines, float(np.mean(alignments)), is_precise)
 
@@ -204,7 +204,7 @@ def next_estimates(trainer: Trainer, n: int) -> Array:
 def _steps_at_once(problem: ResolvedProblem) -> int:
     """Return a power of 2 that keeps what is held at once small."""
     each = problem.network.n_weights * max(problem.configuration.batch_size, problem.timesteps)
-    return 2 ** min(int(math.log2(STEPS_AT_ONCE)), max(0, int(math.log2(max(1, _NUMBERS_AT_ONCE / each)))))
+    return 1 << min(int(math.log2(STEPS_AT_ONCE)), max(0, int(math.log2(max(1, _NUMBERS_AT_ONCE / each)))))
 
 
 def _exact_trainer(problem: ResolvedProblem, place: Place, seed: int) -> Trainer:
@@ -234,16 +234,20 @@ def _as_bytes(rows: NDArray[Any]) -> NDArray[np.void]:
     return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).reshape(-1)
 
 
-def _alignment(problem: ResolvedProblem, seen: Seen, gradient: Array) -> float:
-    """Return the mean squared cosine between the task's gradient and those that perturbations see, by their squares."""
-    together = int(getattr(problem.configuration, "datapoints", 1))
+def _together(problem: ResolvedProblem) -> int:
+    """Return how many datapoints see one perturbation."""
+    return int(getattr(problem.configuration, "datapoints", 1))
+
+
+def mean_alignment(seen: Seen, together: int, gradient: Array) -> float:
+    """Return the mean squared cosine between a gradient and those that perturbations see, weighed by their squares."""
     groups = Seen(seen.found, seen.gradients, seen.which.reshape(-1, together))
     own = groups.means.reshape(len(groups.which), -1)
     squares = float((own**2).sum()) * float(gradient @ gradient)
     return float(((own @ gradient) ** 2).sum()) / squares if squares else 0.0
 
 
-def _is_precise(group: Group, precision: float) -> bool:
+def is_precise_enough(group: Group, precision: float) -> bool:
     """Return whether the mean square is known to a precision, and the slope to five times that."""
     squares, exact = group.joined("squares"), group.joined("exact_along")
     second, second_half = ratio(squares, np.ones(len(squares)))

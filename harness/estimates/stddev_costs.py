@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from freewalk.harness.estimates.places import Place
 from freewalk.harness.estimates.sampling import descending, next_estimates
@@ -34,13 +36,17 @@ class StddevCosts:
     """The same of rounding, between the backend and float64."""
 
 
+UNKNOWN: Mapping[str, None] = dict.fromkeys(field.name for field in fields(StddevCosts))
+"""What stands in a row of which nothing of this is known."""
+
+
 def stddev_costs(problem: ResolvedProblem, backend: Backend, place: Place, seed: int) -> StddevCosts | None:
     """Compare estimates at the cell's stddev with those of a tiny one in float64; None where there are none.
 
     That is where a step takes no differences by a stddev, where differences are shaped, or where it takes too much
     memory.
     """
-    walk = problem.configuration
+    walk: Any = problem.configuration
     differs = getattr(walk, "tangent", "difference") == "difference" and getattr(walk, "shaping", "none") == "none"
     too_large = walk.batch_size * problem.network.n_weights > _NUMBERS_AT_ONCE
     differs = differs and hasattr(walk, "stddev") and not getattr(walk, "activity", False)

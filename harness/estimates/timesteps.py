@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 
 from freewalk.harness.estimates.places import Place
@@ -23,7 +25,7 @@ def timestep_groups(problem: ResolvedProblem, place: Place, seed: int, n_steps: 
     Its exact counterpart is u_t' delta_t, whose sum over the timesteps is the gradient. Empty for other methods than
     node perturbation, for layers, where a timestep is a layer, and for very many timesteps.
     """
-    node = problem.configuration
+    node: Any = problem.configuration
     timesteps = problem.timesteps
     if (
         problem.method is not NODE
@@ -38,7 +40,7 @@ def timestep_groups(problem: ResolvedProblem, place: Place, seed: int, n_steps: 
         for t, part in enumerate(_task_gradients(problem, place, seed, n_steps))
     ]
     for step in range(n_steps):
-        which = {"seed": seed, "step": step, "datapoints": np.arange(node.batch_size)}
+        which: dict[str, Any] = {"seed": seed, "step": step, "datapoints": np.arange(node.batch_size)}
         xi = unit_node_noise(problem.network, timesteps, noise=node.noise, **which)
         x, y = draw(
             problem.network,
@@ -67,8 +69,9 @@ def _task_gradients(problem: ResolvedProblem, place: Place, seed: int, n_steps: 
     for step in range(n_steps):
         seen = exact_steps(problem, place.weights, seed, step, 1)
         shares = np.bincount(seen.which[0], minlength=len(seen.gradients)) / seen.which.size
-        deltas = seen.found.deltas * shares[:, None, None]
-        total += np.stack([u.T @ deltas[:, t] for t, u in enumerate(seen.found.entering)])
+        found = cast(Passes, seen.found)
+        deltas = found.deltas * shares[:, None, None]
+        total += np.stack([u.T @ deltas[:, t] for t, u in enumerate(found.entering)])
     return total / n_steps
 
 
@@ -80,7 +83,8 @@ def _expected_squares(problem: ResolvedProblem, found: Passes) -> Array:
     """
     noisy, n = noisy_sums(problem.network, problem.timesteps), len(found.losses)
     lengths = (found.deltas**2).sum(axis=(1, 2))
-    more = 1.0 if problem.configuration.noise == "gaussian" else -1.0
+    node: Any = problem.configuration
+    more = 1.0 if node.noise == "gaussian" else -1.0
     parts = []
     for t, u in enumerate(found.entering):
         weights = lengths[:, None] * noisy[t] + more * found.deltas[:, t] ** 2

@@ -84,7 +84,7 @@ def gradcheck(
     >>> print(gradcheck(loss, lambda w: x.T @ (x @ w - y), np.array([0.3, 0.5])).faults[0].sentence)
     the whole gradient: a constant factor of 0.5, which is 1 / 2 (the derivative of a square)
     """
-    arrangement = _Arrangement(weights)
+    arrangement = Arrangement(weights)
     flat = arrangement.flatten(weights, "weights")
     layers = array_layers(arrangement.names, arrangement.shapes)
 
@@ -133,7 +133,7 @@ def _checked_loss(value: Any) -> float:
     return float(array.reshape(()))
 
 
-class _Arrangement:
+class Arrangement:
     """How weights are arranged: as one array, a sequence, or a mapping."""
 
     def __init__(self, weights: Weights) -> None:
@@ -187,7 +187,7 @@ class _LayeredCase:
 
     def __init__(
         self,
-        arrangement: _Arrangement,
+        arrangement: Arrangement,
         layers: Sequence[Layer],
         data: tuple[ArrayLike, ArrayLike],
         activation: Activation,

@@ -72,8 +72,8 @@ class Card:
 class Seen:
     """The datapoints of some steps, and what backpropagation says of them, each different one once."""
 
-    found: Passes
-    """A pass there and back of the different datapoints."""
+    found: Passes | None
+    """A pass there and back of the different datapoints; None of a loss of one's own."""
     gradients: NDArray[np.float64]
     """(different datapoints, n_from, n_to), of the loss of each."""
     which: NDArray[np.intp]

@@ -105,7 +105,7 @@ class Node(GradientMethod):
         from freewalk.kernels.reference.node import node_expected_squares, noisy_sums
 
         node: Any = problem.configuration
-        if node.activity:
+        if node.activity or seen.found is None:
             return None
         noisy = noisy_sums(problem.network, problem.timesteps, problem.layers)
         own = node_expected_squares(seen.found, noisy, node.noise) * (1.0 if problem.mask is None else problem.mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -26,7 +26,8 @@ from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, NOISE
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
     from freewalk.kernels.backend import Backend
-    from freewalk.kernels.model.walk import Trainer
+    from freewalk.kernels.model.directions import Block
+    from freewalk.kernels.model.walk import Trainer, WalkConfiguration
 
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -159,48 +160,18 @@ class Walk(Method):
         return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **given)
 
     def expected(self, problem: ResolvedProblem, seen: Seen) -> Expected | None:
-        """Return the mean and the squares of the family; of shaped estimates by full normal perturbations alone.
-
-        These are known where all perturbations of a step see the same datapoints.
-        """
+        """Return the mean and the squares of the family; see `expected_of`."""
         from freewalk.kernels.model.directions import blocks_of
-        from freewalk.kernels.model.variance import expected_squares
-        from freewalk.kernels.reference.shaped import shaped_moments
 
         walk: Any = problem.configuration
-        n_steps, shape = len(seen.which), seen.gradients.shape[1:]
-        if walk.shaping == "none":
-            k = walk.n_perturbations
-            of_each = seen.means[:, None] if walk.share_data else _means_of_groups(seen, k)
-            of_each = np.broadcast_to(of_each, (n_steps, k, *shape))
-            blocks = blocks_of(problem.network, problem.mask)
-            return Expected(np.ones(n_steps), expected_squares(walk, blocks, of_each))
-        if not walk.share_data or (walk.rank, walk.directions, walk.noise) != (None, "independent", "gaussian"):
-            return None
-        mean = seen.means
-        lengths = np.sqrt((mean**2).sum(axis=(1, 2)))
-        slope, along, across = shaped_moments(walk.n_perturbations, walk.sides, walk.share_data, walk.shaping)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            shares = (mean / lengths[:, None, None]) ** 2
-            squares = shares * along + (1 - shares) * across
-            return Expected(slope / lengths, squares if problem.mask is None else squares * problem.mask)
+        return expected_of(walk, blocks_of(problem.network, problem.mask), seen)
 
     def numbers_per_step(self, problem: ResolvedProblem) -> float:
         """Return those of all perturbations: of weights, of factors, or the signs of orthogonal sets."""
         from freewalk.kernels.model.directions import blocks_of
 
         walk: Any = problem.configuration
-        shapes = [block.shape for block in blocks_of(problem.network, problem.mask)]
-        if walk.directions == "orthogonal":
-            rank = walk.rank or 1
-            return float(
-                sum(
-                    (n + m + n * m + (n * m if walk.rank is None else 0)) * -(-walk.n_perturbations * rank // (n * m))
-                    for n, m in shapes
-                )
-            )
-        each = problem.n_weights if walk.rank is None else walk.rank * sum(n + m for n, m in shapes)
-        return float(walk.n_perturbations * each)
+        return numbers_of(walk, [block.shape for block in blocks_of(problem.network, problem.mask)])
 
     def kernels(self, parameters: Mapping[str, Scalar | None]) -> Hashable:
         """Return the name, and whether perturbations are full."""
@@ -226,6 +197,46 @@ class Walk(Method):
             return *family, None if backend.most_sharing_noise else c.sides
         rows = c.timesteps if c.share_data else 0  # shared data are loaded once for all
         return *family, c.sides, rows, c.batch_size if c.rank is None else 0  # which decides how a full step is cut
+
+
+def numbers_of(walk: WalkConfiguration, shapes: Sequence[tuple[int, int]]) -> float:
+    """Return how many random numbers a step draws for blocks of (n, m) weights."""
+    k, total = walk.n_perturbations, 0
+    for n, m in shapes:
+        if walk.directions == "orthogonal":
+            signs = n + m + n * m + (n * m if walk.rank is None else 0)
+            total += signs * -(-k * (walk.rank or 1) // (n * m))  # of each set of n m products
+        else:
+            total += k * (n * m if walk.rank is None else walk.rank * (n + m))
+    return float(total)
+
+
+def expected_of(walk: WalkConfiguration, blocks: tuple[Block, ...], seen: Seen) -> Expected | None:
+    """Return what theory says of the walk's estimates.
+
+    Of shaped ones it knows those by full normal perturbations that all see the same datapoints of their step.
+    """
+    from freewalk.kernels.model.variance import expected_squares
+    from freewalk.kernels.reference.shaped import shaped_moments
+
+    n_steps, shape = len(seen.which), seen.gradients.shape[1:]
+    if walk.shaping == "none":
+        k = walk.n_perturbations
+        of_each = seen.means[:, None] if walk.share_data else _means_of_groups(seen, k)
+        of_each = np.broadcast_to(of_each, (n_steps, k, *shape))
+        return Expected(np.ones(n_steps), expected_squares(walk, blocks, of_each))
+    if not walk.share_data or (walk.rank, walk.directions, walk.noise) != (None, "independent", "gaussian"):
+        return None
+    mean = seen.means
+    lengths = np.sqrt((mean**2).sum(axis=(1, 2)))
+    slope, along, across = shaped_moments(walk.n_perturbations, walk.sides, walk.share_data, walk.shaping)
+    squares = np.zeros_like(mean)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for rows, columns in blocks:
+            at = (slice(None), rows[:, None], columns)
+            shares = (mean[at] / lengths[:, None, None]) ** 2
+            squares[at] = shares * along + (1 - shares) * across
+        return Expected(slope / lengths, squares)
 
 
 def _means_of_groups(seen: Seen, k: int) -> NDArray[np.float64]:

@@ -104,8 +104,12 @@ def price_lines(estimates: pd.DataFrame, axis: str, names: Names) -> list[PriceL
         x = part[axis].to_numpy(np.float64)
         if len(np.unique(x)) == len(x) >= _LEAST_VALUES:
             values = (part[f"{PRICE}{end}"].to_numpy(np.float64) for end in ("", "_low", "_high", "_expected"))
-            lines.append(PriceLine(names.words(part.iloc[0].to_dict(), [axis]), x, *values))
+            lines.append(PriceLine(names.words(_first(part), [axis]), x, *values))
     return lines
+
+
+def _first(part: pd.DataFrame) -> dict[str, Any]:
+    return {str(name): value for name, value in part.iloc[0].items()}
 
 
 def crossings(lines: Sequence[PriceLine], parameter: str) -> list[Crossing]:
@@ -121,7 +125,7 @@ def _crossings(a: PriceLine, b: PriceLine, parameter: str) -> Iterator[Crossing]
         )
     good = np.isfinite(ratio) & (x > 0)
     x, ratio, low, high = np.log(x[good]), ratio[good], low[good], high[good]
-    for k in np.flatnonzero(np.sign(ratio[:-1]) * np.sign(ratio[1:]) < 0):
+    for k in np.flatnonzero(np.sign(ratio[:-1]) * np.sign(ratio[1:]) < 0).tolist():
         rising = ratio[k] < 0  # a is the cheaper one below
         ends = sorted((_zero(x, high if rising else low, k), _zero(x, low if rising else high, k)))
         first, second = (a, b) if rising else (b, a)

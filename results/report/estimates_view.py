@@ -123,8 +123,7 @@ class PlaceView:
 
 def is_biased(row: Row) -> bool:
     """Tell whether the slope is off what it should be, by four standard errors and 2 %."""
-    wanted = row["slope_expected"]
-    wanted = 1.0 if math.isnan(wanted) else wanted
+    wanted = row["slope_expected"]  # NaN is not judged
     error = (row["slope_high"] - row["slope_low"]) / 2 / _TWO_SIDED
     return bool(abs(row["slope"] - wanted) > max(_ERRORS * error, _SURE * wanted))
 
@@ -166,7 +165,7 @@ def _cosine_plots(rows: Sequence[Row], cosines: pd.DataFrame, names: Names) -> I
         if row["kind"] == "estimated" and not is_biased(row):
             chosen.setdefault(names.words(row, [STDDEV]), row)
     parts = {names.words(records(part.iloc[:1])[0]): part for part in by_estimator(cosines, names)}
-    lines = []
+    lines: list[Line] = []
     for row in list(chosen.values())[:N_SERIES]:
         part = parts.get(names.words(row))
         if part is None:

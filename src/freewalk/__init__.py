@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from freewalk.harness.base.errors import UsageError
     from freewalk.harness.drop_in.training import NNRndTraining
+    from freewalk.harness.estimates.checking.check import check_estimator
+    from freewalk.harness.estimates.own import Estimates, estimate
     from freewalk.harness.from_python import SweepResult, sweep
     from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.maximize.box import Box
@@ -21,6 +23,7 @@ __all__ = [
     "AtBound",
     "Box",
     "Corner",
+    "Estimates",
     "Maximum",
     "Measures",
     "NNRndTraining",
@@ -33,6 +36,8 @@ __all__ = [
     "UsageError",
     "WalkConfiguration",
     "__version__",
+    "check_estimator",
+    "estimate",
     "gradcheck",
     "load",
     "maximize",
@@ -46,6 +51,7 @@ _HOMES = {
     "AtBound": "freewalk.harness.maximize.search",
     "Box": "freewalk.harness.maximize.box",
     "Corner": "freewalk.harness.maximize.corners",
+    "Estimates": "freewalk.harness.estimates.own",
     "Maximum": "freewalk.harness.maximize.search",
     "Measures": "freewalk.harness.weights.outputs",
     "NNRndTraining": "freewalk.harness.drop_in.training",
@@ -57,6 +63,8 @@ _HOMES = {
     "SweepResult": "freewalk.harness.from_python",
     "UsageError": "freewalk.harness.base.errors",
     "WalkConfiguration": "freewalk.kernels.model.walk",
+    "check_estimator": "freewalk.harness.estimates.checking.check",
+    "estimate": "freewalk.harness.estimates.own",
     "gradcheck": "freewalk.harness.gradcheck.own",
     "load": "freewalk.harness.weights.weights_file",
     "maximize": "freewalk.harness.maximize.search",
