@@ -25,6 +25,7 @@ _LEAST_MEANS = 16
 """So many means of estimates make a row of `cosines`."""
 
 
+@np.errstate(all="ignore")  # where the gradient is 0 there is nothing to divide by, and figures are NaN
 def group_row(group: Group, sampled: Sampled, costs: dict[str, float], *, unbiased: bool) -> dict[str, Any]:
     """Return the measures of some weights.
 
@@ -50,8 +51,7 @@ def group_row(group: Group, sampled: Sampled, costs: dict[str, float], *, unbias
     of_data = divided(float(exact_squares.mean()), length) - 1
     price = divided(second, scale**2) - 1
     expected = divided(float(wanted.mean()), length) if wanted.size else math.nan
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = along / np.sqrt(squares * float(group.gradient @ group.gradient))
+    cosines = along / np.sqrt(squares * float(group.gradient @ group.gradient))
     low, median, high = np.quantile(cosines, (0.05, 0.5, 0.95)) if np.isfinite(cosines).all() else (math.nan,) * 3
     law = _law(sampled, 1) if group is sampled.whole else dict.fromkeys(_LAW, math.nan)
     return {

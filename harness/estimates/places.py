@@ -28,6 +28,8 @@ _POINTS = 2048
 _DATAPOINTS = 2**14
 """Datapoints that the gradient of the whole task is a mean of, where there are more."""
 _NUMBERS_AT_ONCE = 2**22
+_RESOLVED = 1e-7
+"""A gradient shorter than this counts as 0: losses in float32 do not tell it."""
 _LATE_STEP = 2**32 - 1
 """Whose datapoints these are: no estimate sees them."""
 
@@ -48,7 +50,7 @@ class Place:
     gradient: Array
     """(n_from, n_to), its exact gradient."""
     square: float
-    """Squared length of the gradient; of drawn datapoints without what their number adds, so perhaps below 0."""
+    """Squared length of the gradient; of drawn datapoints without what their number adds, 0 if that leaves nothing."""
 
 
 def places_of(
@@ -140,4 +142,5 @@ def task_gradient(problem: ResolvedProblem, weights: Array, seed: int) -> tuple[
     gradient /= n
     length = float((gradient**2).sum())
     drawn = 0.0 if whole else (squares / n - length) / (n - 1)
-    return loss / n, gradient, length - drawn
+    square = length - drawn
+    return loss / n, gradient, square if square > _RESOLVED**2 else 0.0

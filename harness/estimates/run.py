@@ -33,7 +33,6 @@ NO_MATTER = ("update", "optimizer", "learning_rate", "momentum", "schedule", "ba
 """Parameters that turn an estimate into a step, or count its cost: not the estimate's."""
 _TIMED_SECONDS = 0.02
 _TIMED_RUNS = 3
-_STEPS_BY_TIMESTEP = 128
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,7 @@ def _measured(
     cell: Cell, problem: ResolvedProblem, backend: Backend, place: Place, settings: Settings, seconds: float
 ) -> Measured:
     how = {"seed": settings.seed, "precision": settings.precision, "most_steps": settings.most_steps}
-    with np.errstate(all="ignore"):  # what overflows shows in the figures
-        sampled = sample(problem, backend, place, **how)  # type: ignore[arg-type]
+    sampled = sample(problem, backend, place, **how)  # type: ignore[arg-type]
     costs = {
         "evaluations_per_step": problem.evaluations_per_step,
         "seconds_per_step": seconds,
@@ -136,8 +134,8 @@ def _measured(
     gradient = problem.method.gradient
     kind = "predicted" if gradient == "unknown" or getattr(problem.configuration, "activity", False) else gradient
     shared = {**about, "kind": kind, **_facts(backend, place, sampled), **costs}
-    unbiased = kind == "estimated" and getattr(problem.configuration, "shaping", "none") == "none"
-    groups = [*sampled.groups, *timestep_groups(problem, place, settings.seed, _STEPS_BY_TIMESTEP)]
+    unbiased = kind == "estimated" and cell.parameters.get("shaping") in (None, "none")
+    groups = [*sampled.groups, *timestep_groups(problem, place, settings.seed)]
     rows = [{**shared, **UNKNOWN, **group_row(group, sampled, costs, unbiased=unbiased)} for group in groups]
     if (of_stddev := stddev_costs(problem, backend, place, settings.seed)) is not None:
         rows[0] |= asdict(of_stddev)

@@ -27,8 +27,8 @@ RATE = 1e-9
 """Learning rate at which steps leave the weights where they are, and an estimate still has seven digits."""
 STEPS_AT_ONCE = 256
 _LEAST_STEPS = 64
-_WITH_THEORY = 1024
-"""Steps whose datapoints are looked at one by one, in float64; of later ones the gradient of all is enough."""
+_WITH_THEORY = 2**16
+"""Datapoints of first steps that are looked at one by one, in float64; of later steps the gradient of all is enough."""
 _NUMBERS_AT_ONCE = 2**22
 _TWO_SIDED = 1.96
 _OF_SLOPE = 5
@@ -124,6 +124,7 @@ class _Means:
             size *= 2
 
 
+@np.errstate(all="ignore")  # what overflows shows in the figures
 def sample(
     problem: ResolvedProblem, backend: Backend, place: Place, *, seed: int, precision: float, most_steps: int
 ) -> Sampled:
@@ -150,7 +151,7 @@ def sample(
     n, alignments, is_precise = 0, [], False
     while n < most_steps and not is_precise:
         estimates = next_estimates(trainer, at_once)
-        if n < _WITH_THEORY:
+        if n == 0 or n * problem.configuration.data_per_step < _WITH_THEORY:
             seen = exact_steps(problem, place.weights, seed, n, at_once)
             exact, expected = seen.means.reshape(at_once, -1), problem.method.expected(problem, seen)
             alignments.append(mean_alignment(seen, _together(problem), gradient))

@@ -13,7 +13,10 @@ from freewalk.harness.methods.method import OwnMethod
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.kernels.backend import Backend, resolve_backend
 
-_STEPS = 32
+_PAIRS = 2048
+"""Of a perturbation and a datapoint, in all steps together."""
+_STEPS = (4, 32)
+"""At least, and at most."""
 _SMALL = 1e-6
 """A stddev at which the loss is linear, and which float64 still resolves to ten digits."""
 _NUMBERS_AT_ONCE = 2**26
@@ -52,19 +55,15 @@ def stddev_costs(problem: ResolvedProblem, backend: Backend, place: Place, seed:
     differs = differs and hasattr(walk, "stddev") and not getattr(walk, "activity", False)
     if problem.method.gradient != "estimated" or isinstance(problem.method, OwnMethod) or not differs or too_large:
         return None
-    reference = resolve_backend("reference")
-    found = next_estimates(descending(problem, backend, place, seed), _STEPS)
-    exact = next_estimates(descending(problem, reference, place, seed), _STEPS)
-    linear = next_estimates(descending(problem, reference, place, seed, stddev=_SMALL), _STEPS)
+    reference, n = resolve_backend("reference"), min(_STEPS[1], max(_STEPS[0], _PAIRS // walk.batch_size))
+    found = next_estimates(descending(problem, backend, place, seed), n)
+    exact = next_estimates(descending(problem, reference, place, seed), n)
+    linear = next_estimates(descending(problem, reference, place, seed, stddev=_SMALL), n)
     gradient = place.gradient.reshape(-1)
     # two sides smooth alike, and have none of the noise that a curved loss gives one side
-    both = (
-        exact
-        if walk.sides == "two"
-        else next_estimates(descending(problem, reference, place, seed, sides="two"), _STEPS)
-    )
+    both = exact if walk.sides == "two" else next_estimates(descending(problem, reference, place, seed, sides="two"), n)
     gained = (both - linear) @ gradient / (gradient @ gradient)
-    half = _TWO_SIDED * float(gained.std(ddof=1)) / math.sqrt(_STEPS)
+    half = _TWO_SIDED * float(gained.std(ddof=1)) / math.sqrt(n)
     mean, length = float(gained.mean()), math.sqrt((linear**2).sum())
     curvature, rounding = (math.sqrt((other**2).sum()) / length for other in (exact - linear, found - exact))
     return StddevCosts(mean, mean - half, mean + half, curvature, rounding)

@@ -17,9 +17,11 @@ from freewalk.kernels.reference.gradient import Passes, passes
 from freewalk.kernels.reference.node import node_traces, noisy_sums, unit_node_noise
 
 _MOST_TIMESTEPS = 200
+_DATAPOINTS, _LEAST_STEPS = 8192, 16
+"""What is looked at, in all steps together, and in how many at least."""
 
 
-def timestep_groups(problem: ResolvedProblem, place: Place, seed: int, n_steps: int) -> list[Group]:
+def timestep_groups(problem: ResolvedProblem, place: Place, seed: int) -> list[Group]:
     """Return what was seen of each timestep's part of an estimate, u_t' xi_t dL / stddev, in float64.
 
     Its exact counterpart is u_t' delta_t, whose sum over the timesteps is the gradient. Empty for other methods than
@@ -34,6 +36,7 @@ def timestep_groups(problem: ResolvedProblem, place: Place, seed: int, n_steps: 
         or not 1 < timesteps <= _MOST_TIMESTEPS
     ):
         return []
+    n_steps = max(_LEAST_STEPS, _DATAPOINTS // node.batch_size)
     every = np.arange(problem.network.n_weights)
     groups = [
         Group(f"timestep {t + 1}", every, part.reshape(-1), place.square)

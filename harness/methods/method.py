@@ -201,7 +201,7 @@ class Method(ABC):
         return Expected(np.ones(len(seen.which)), seen.means**2)
 
     def numbers_per_step(self, problem: ResolvedProblem) -> float:
-        """Return how many random numbers a step draws, those of its data not counted."""
+        """Return how many random numbers a step draws, those of its data not counted; NaN if nobody knows."""
         return 0.0
 
     def descending(self, configuration: Any, learning_rate: float) -> Any:
@@ -280,6 +280,10 @@ class OwnMethod(Method):
             raise ValueError(
                 f"method {self.name}: gradient={self.gradient!r} needs a parameter learning_rate, which steps go with"
             )
+
+    def numbers_per_step(self, problem: ResolvedProblem) -> float:
+        """Return NaN: only its author knows."""
+        return math.nan
 
     def descending(self, configuration: OwnConfiguration, learning_rate: float) -> OwnConfiguration:
         """Return the configuration with that learning rate."""

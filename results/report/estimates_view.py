@@ -97,26 +97,17 @@ class PlaceView:
     @property
     def sentences(self) -> list[str]:
         """Say which estimator is the cheapest, by evaluations, time and random numbers, and which ones are wrong."""
-        estimated = [row for row in self.rows if row["kind"] == "estimated" and row["evaluations_needed"] > 0]
+        estimated = [row for row in self.rows if row["kind"] == "estimated"]
         found = []
-        for column, unit in (
-            ("evaluations_needed", "evaluation"),
-            ("seconds_needed", ""),
-            ("numbers_needed", "random number"),
-        ):
-            known = [row for row in estimated if row[column] > 0]
+        for column, (what, shown) in _COSTS.items():
+            known = [row for row in estimated if row[column] > 0 and not is_biased(row)]
             if known:
                 best = min(known, key=lambda row: float(row[column]))
-                cost = seconds(best[column]) if not unit else f"{significant(best[column])} {unit}s"
-                found.append(
-                    f"Fewest {unit}s: {self.words(best)}, {cost}."
-                    if unit
-                    else f"Least time: {self.words(best)}, {cost}."
-                )
+                found.append(f"{what}: {self.words(best)}, {shown(best[column])}.")
         biased = [self.words(row) for row in estimated if is_biased(row)]
         if biased:
-            shown = "; ".join([*biased[:_NAMED], *([f"{len(biased) - _NAMED} more"] if len(biased) > _NAMED else [])])
-            found.append(f"Biased, beyond chance and 2 %: {shown}.")
+            more = [f"{len(biased) - _NAMED} more"] if len(biased) > _NAMED else []
+            found.append(f"Biased, beyond chance and 2 %: {'; '.join([*biased[:_NAMED], *more])}.")
         found += [crossing_sentence(one) for one in self.crossings]
         return found
 
@@ -202,10 +193,10 @@ def _stddev_plots(whole: pd.DataFrame, names: Names) -> Iterator[Group]:
         drawings.append(Drawing(f"stddev-{len(drawings)}", LinePlot(name, "stddev", "share", lines)))
     if drawings:
         caption = (
-            "Smoothing: what the mean estimate gains or loses along the gradient, as a share of it. Curvature, rounding:"
-            " what they add to a single estimate, as a share of its length. Rounding falls as stddev grows; smoothing"
-            " grows with its square, curvature with stddev, or with its square if two-sided. The best stddev lies where"
-            " all three are small."
+            "Smoothing: what the mean estimate gains or loses along the gradient, as a share of it. Curvature and"
+            " rounding: what they add to a single estimate, as a share of its length. Rounding falls as stddev grows;"
+            " smoothing grows with its square, curvature with stddev, or with its square if two-sided. The best stddev"
+            " lies where all three are small."
         )
         yield Group("What stddev costs", drawings, caption)
 

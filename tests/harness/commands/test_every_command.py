@@ -25,6 +25,7 @@ ONCE = (
     "evaluate --weights xor.npz",
     "maximize --weights xor.npz --restarts 2 --steps 5",
     "gradcheck --task xor --architecture 2-3-1",
+    "estimate --task xor --method backprop --at initial",
     "ladder",
     "bench --threads 1",
 )
