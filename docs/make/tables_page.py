@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.results.schema.estimates_schema import COSINES, ESTIMATES
 from freewalk.results.schema.report_schema import COMPARISON, METHODS, ORIGINS, RANKING, SENSITIVITY
 from freewalk.results.schema.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
 
@@ -40,6 +41,10 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "all of them: `harness compare A B A2 B2 A3 B3 --check 1.1`. Three pairs are enough for all cells together, by "
     "Student's t of their log ratios; for single cells it takes six or more, by signed ranks.",
     ORIGINS: "One row per trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
+    ESTIMATES: "One row per estimator, place and group of weights; all weights come first. `harness estimate` writes "
+    "`estimates.csv`, and `freewalk.estimate` returns such a table. [What the figures mean](estimates.md).",
+    COSINES: "One row per estimator, place and number of estimates whose mean is looked at: how well it points for what "
+    "these cost. `harness estimate` writes `cosines.csv`.",
 }
 
 _HEAD: Final = """# Tables

@@ -158,7 +158,9 @@ def test_a_second_driver_is_refused_before_it_starts_a_worker(
     first.wait_for_line()
     wait_until((tmp_path / "out" / "sweep.sqlite").exists, first)
     wait_until(lambda: states(tmp_path / "out").get("running"), first)
+    first.send(signal.SIGSTOP)  # what it writes meanwhile is not the second one's doing
     line = refused(*arguments, "--workers", 2)
+    first.send(signal.SIGCONT)
     assert f"out is being written by process {first.pid}: wait until it ends, or pick another --out" in line
     assert first.is_alive
     first.send(signal.SIGINT)

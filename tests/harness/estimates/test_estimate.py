@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -287,3 +289,11 @@ def test_files_of_others_stay(harness: Harness, refused: Callable[..., str], tmp
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "estimates.csv").write_text("mine")
     assert "was not written by" in refused(*command[:-1], "own")
+
+
+def test_any_table_is_read_by_its_name_whatever_was_imported_before(tmp_path: Path) -> None:
+    """In a process of its own: the layouts of reports and estimates are known without them."""
+    (tmp_path / "ranking.csv").write_text("schema_version\n")
+    code = "import freewalk, pathlib; freewalk.read_table(pathlib.Path('ranking.csv'), 'ranking')"
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert "is not a ranking table" in found.stderr
