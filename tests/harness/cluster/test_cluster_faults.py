@@ -149,19 +149,16 @@ def test_a_signal_stops_in_order_and_keeps_what_is_done(
     assert_same_tables(tmp_path / "out", undisturbed)
 
 
-def test_a_second_driver_is_refused_before_it_starts_a_worker(
-    process: Start, refused: Callable[..., str], tmp_path: Path
-) -> None:
+def test_a_second_driver_is_refused_before_it_starts_a_worker(process: Start, harness: Harness, tmp_path: Path) -> None:
     long = ("--grid", "update=raw", "--steps-per-epoch", 100_000, "--epochs", 2)
     arguments = ("sweep", "--task", "shifted-sums", *long, "--out", "out")
     first = process(*arguments, "--workers", 1)
     first.wait_for_line()
     wait_until((tmp_path / "out" / "sweep.sqlite").exists, first)
     wait_until(lambda: states(tmp_path / "out").get("running"), first)
-    first.send(signal.SIGSTOP)  # what it writes meanwhile is not the second one's doing
-    line = refused(*arguments, "--workers", 2)
-    first.send(signal.SIGCONT)
-    assert f"out is being written by process {first.pid}: wait until it ends, or pick another --out" in line
+    second = harness(*arguments, "--workers", 2)
+    assert (second.code, second.out, second.err.count("\n")) == (2, "", 1)
+    assert f"out is being written by process {first.pid}: wait until it ends, or pick another --out" in second.err
     assert first.is_alive
     first.send(signal.SIGINT)
     assert first.finish().code == 130

@@ -99,7 +99,7 @@ K = 10
 
 @pytest.mark.parametrize(
     ("backend", "n"),
-    [pytest.param("reference", 800, id="reference"), pytest.param("cpu", 100_000, marks=pytest.mark.slow, id="cpu")],
+    [pytest.param("reference", 200, id="reference"), pytest.param("cpu", 100_000, marks=pytest.mark.slow, id="cpu")],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mean_and_the_mean_square_of_an_estimate(setup: Setup, kind: str, backend: str, n: int) -> None:
@@ -121,7 +121,7 @@ def test_the_mean_and_the_mean_square_of_an_estimate(setup: Setup, kind: str, ba
     measured = K * lengths.mean() - K + 1
     print(f"{kind}: c {measured:.2f} ± {error:.2f}, theory {c:.2f}")  # noqa: T201
     assert abs(measured - c) < 4 * error
-    assert abs(measured / c - 1) < (0.02 if backend == "cpu" else 0.25)
+    assert abs(measured / c - 1) < (0.02 if backend == "cpu" else 0.5)
 
 
 @pytest.mark.parametrize("tangent", ["difference", "exact"])
