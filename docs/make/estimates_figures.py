@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from freewalk import read_table
-from freewalk.results.analysis.estimators import Names, crossings, price_lines
+from freewalk.results.analysis.estimators import Names, PriceLine, crossings, price_lines
 from freewalk.results.base.numbers import interval, significant
 from freewalk.results.report.estimates_view import crossing_sentence, figures_of, place_views
 from freewalk.results.report.palette import LIGHT
@@ -35,14 +35,18 @@ def main(folder: str, at: str, parameter: str = "", svg: str = "") -> None:
     lines = price_lines(whole, axis, Names.of(whole))
     print(f"| {parameter} | {' | '.join(line.words for line in lines)} |\n|---|{'---|' * len(lines)}")
     for place, x in enumerate(lines[0].x):
-        prices = (f"{significant(one.price[place])} ({interval(one.low[place], one.high[place])})" for one in lines)
-        print(f"| {significant(x)} | {' | '.join(prices)} |")
+        print(f"| {significant(x)} | {' | '.join(_price(one, place) for one in lines)} |")
     for crossing in crossings(lines, axis):
         print(f"\n{crossing_sentence(crossing)}")
     if svg:
         (drawing,) = (one for group in view.groups for one in group.drawings if one.name == f"price-{parameter}")
         with styled(LIGHT, text_as_text=False):
             Path(svg).write_bytes(file_bytes(drawing.plot.draw(LIGHT, view.title), "svg"))
+
+
+def _price(line: PriceLine, place: int) -> str:
+    ends = interval(line.low[place], line.high[place])
+    return f"{significant(line.price[place])} ({ends})" if ends else "no gradient there"
 
 
 if __name__ == "__main__":

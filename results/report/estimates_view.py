@@ -207,7 +207,7 @@ def _price_plot(lines: Sequence[PriceLine], axis: str) -> Group:
         Line(line.x, line.price, number, line.words, line.low, line.high, pale=line.expected, pale_words=_THEORY)
         for number, line in enumerate(lines[:N_SERIES], 1)
     ]
-    plot = LinePlot(f"What an estimate costs over {name}", name, "evaluations", drawn)
+    plot = LinePlot(f"Price over {name}", name, "evaluations", drawn)
     more = f" The first {N_SERIES} of {len(lines)} are drawn." if len(lines) > N_SERIES else ""
     caption = f"Evaluations until the error of the mean estimate is as long as the gradient. Pale: theory.{more}"
     choices = [(line.number or 0, line.name) for line in drawn]

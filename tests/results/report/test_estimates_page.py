@@ -127,7 +127,7 @@ def test_prices_over_a_parameter_and_where_they_cross() -> None:
             for p in prices
         ]
     text = page(frame(rows, timesteps=timesteps * 2))
-    assert "What an estimate costs over timesteps" in text
+    assert "Price over timesteps" in text
     found = re.search(r"Up to timesteps ([\d.]+) \(([\d.]+) . ([\d.]+)\) node is cheaper, beyond it walk\.", text)
     assert found
     assert float(found[2]) < float(found[1]) < float(found[3])
