@@ -27,8 +27,8 @@ nitpick_ignore_regex = [
     # documented elsewhere, and nothing is fetched while building
     (r"py:.*", r"(numpy|np|pandas|pd|pydantic|click|os|collections|pathlib|typing)\..*"),
     # types in annotations: of Python and NumPy, and private ones
-    (r"py:class", r"(Any|Array|ArrayLike|DTypeLike|NDArray|ndarray|float64|Path|Callable|Iterable|Mapping|Gradient)\b.*"),
-    (r"py:class", r"array_like|shape|n|BaseModel|freewalk\..*\.(_\w+|SupportsNext)"),
+    (r"py:class", r"(Any|Array|ArrayLike|DTypeLike|NDArray|ndarray|float64|Path|Callable|Iterable|Mapping)\b.*"),
+    (r"py:class", r"Gradient|array_like|shape|n|BaseModel|freewalk\..*\.(_\w+|SupportsNext)"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]

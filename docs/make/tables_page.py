@@ -43,8 +43,8 @@ _TABLES: Final[Mapping[TableName, str]] = {
     ORIGINS: "One row per trial of a sweep that `harness merge` made; `origins.csv` stands beside its tables.",
     ESTIMATES: "One row per estimator, place and group of weights; all weights come first. `harness estimate` writes "
     "`estimates.csv`, and `freewalk.estimate` returns such a table. [What the figures mean](estimates.md).",
-    COSINES: "One row per estimator, place and number of estimates whose mean is looked at: how well it points for what "
-    "these cost. `harness estimate` writes `cosines.csv`.",
+    COSINES: "One row per estimator, place and number of estimates whose mean is looked at: how well it points, for "
+    "what these cost. `harness estimate` writes `cosines.csv`.",
 }
 
 _HEAD: Final = """# Tables

@@ -1,4 +1,4 @@
-"""What theory says of the walk's estimate on a linear loss: how long it is, weight by weight, and how well it points."""
+"""What theory says of the walk's estimate on a linear loss: how long it is, in each weight, and how well it points."""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ _DRAWS = 20_000
 
 
 @cache
-def shaped_moments(n_perturbations: int, sides: Sides, share_data: bool, shaping: Shaping) -> tuple[float, float, float]:
+def shaped_moments(
+    n_perturbations: int, sides: Sides, share_data: bool, shaping: Shaping
+) -> tuple[float, float, float]:
     """Return the moments of an estimate by K perturbations whose slopes s_k are independent normal numbers.
 
     With w_k what weighs a perturbation in the place of its slope (`freewalk.kernels.reference.reference.shaped`), they
