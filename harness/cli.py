@@ -203,7 +203,7 @@ def _parameter_hint(error: click.NoSuchOption, arguments: list[str]) -> str:
     command, may_be_own = error.ctx.info_name if error.ctx else None, "--plugin" in arguments
     key = key if may_be_own else meant(key, AXIS_KEYS) or key
     is_known = key in AXIS_KEYS
-    if command == "sweep" and (is_known or may_be_own):
+    if command in ("sweep", "estimate") and (is_known or may_be_own):
         return f"; write --grid {key}={_value_of(error.option_name, arguments)}"
     if command == "show" and is_known:
         return f'; write --where "{key} == {_value_of(error.option_name, arguments)}"'

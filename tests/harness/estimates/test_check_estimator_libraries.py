@@ -82,7 +82,7 @@ def population(jax: Any, *, same_key: bool = False, factor: float = 1.0) -> Any:
     return estimator
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])  # it compiles eight times
 def test_vectorised_and_compiled_jax_is_seen(jax: Any, compiled: bool) -> None:
     weights = jax.numpy.asarray(np.random.default_rng(0).standard_normal((6, 5)))
 

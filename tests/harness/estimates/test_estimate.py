@@ -269,6 +269,7 @@ REFUSED = {
     ("--task", "xor", "--at", ""): "--at : must be some of initial, half, trained",
     ("--task", "xor", "--seed", "0:3"): "--seed 0:3: estimates are measured with one seed",
     ("--method", "walk"): "no task given",
+    ("--task", "xor", "--stddev", "0.1"): "no option --stddev; write --grid stddev=0.1",
     ("--task", "xor", "--backend", "abacus"): "--backend abacus: must be one of",
     ("--task", "xor", "--precision", "0"): "'--precision'",
     ("--task", "xor", "--weights", "none.npz"): "none.npz",
