@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -98,6 +99,8 @@ def check_estimator(
     """
     if not callable(estimator):
         raise ValueError(f"estimator must be a function (loss, weights, seed), got {type(estimator).__name__}")
+    if not _takes_three(estimator):
+        raise ValueError("estimator must take three arguments: estimator(loss, weights, seed); wrap one that does not")
     if (loss is None) != (gradient is None):
         given, missing = ("gradient", "loss") if loss is None else ("loss", "gradient")
         raise ValueError(f"{given} is given without {missing}: give both, or neither to check on linear losses")
@@ -125,6 +128,16 @@ def check_estimator(
         fault = EstimatorFault(error.kind, error.sentence)
         nothing = (math.nan, math.nan)
         return EstimatorReport((fault,), math.nan, nothing, math.nan, nothing, None, runs.n_calls, None, Observed())
+
+
+def _takes_three(estimator: Estimator) -> bool:
+    try:
+        inspect.signature(estimator).bind(None, None, 0)
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # some that are compiled have no signature
+    return True
 
 
 def _checked(runs: Runs, own: Probe | None, claimed: Counts, shaping: str, calls: int) -> EstimatorReport:

@@ -242,6 +242,7 @@ def test_an_estimator_that_takes_no_loss_is_judged_by_its_estimates() -> None:
     ("arguments", "message"),
     [
         ({"estimator": 3}, r"estimator must be a function \(loss, weights, seed\), got int"),
+        ({"estimator": lambda w: w}, r"estimator must take three arguments: estimator\(loss, weights, seed\)"),
         ({"loss": quadratic}, "loss is given without gradient: give both"),
         ({"gradient": quadratic}, "gradient is given without loss: give both"),
         ({**OWN, "weights": None}, "loss is given without weights"),
