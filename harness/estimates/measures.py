@@ -20,6 +20,8 @@ _ERRORS = 4
 _SAME_GRADIENT = 0.999
 """Squared cosine from which on all perturbations see one gradient."""
 _NOTHING = 1e-9
+_ROUNDING = 1e-6
+"""A variance below this, of the gradient's square, is float32's."""
 _LAW = ("cosine_expected", "cosine_expected_q05", "cosine_expected_q95")
 _LEAST_MEANS = 16
 """So many means of estimates make a row of `cosines`."""
@@ -93,6 +95,8 @@ def _beside_theory(squares: Array, wanted: Array) -> tuple[float, float]:
 
 def _prices(price: float, half: float, expected: float, costs: dict[str, float]) -> dict[str, float]:
     """Return what it takes until the mean of the estimates misses the gradient by its length."""
+    if abs(price) < _ROUNDING:
+        price = half = expected = 0.0
     price, low, high = (
         max(0.0, value) if not math.isnan(value) else value for value in (price, price - half, price + half)
     )
