@@ -147,9 +147,9 @@ def sample(
     trainer, exact_trainer = descending(problem, backend, place, seed), _exact_trainer(problem, place, seed)
     groups, gradient = tuple(_groups(problem, place)), place.gradient.reshape(-1)
     means = _Means(gradient)
-    at_once = _steps_at_once(problem)
+    at_once = _steps_at_once(problem, most_steps)
     n, alignments, is_precise = 0, [], False
-    while n < most_steps and not is_precise:
+    while n + at_once <= most_steps and not is_precise:
         estimates = next_estimates(trainer, at_once)
         if n == 0 or n * problem.configuration.data_per_step < _WITH_THEORY:
             seen = exact_steps(problem, place.weights, seed, n, at_once)
@@ -202,10 +202,10 @@ def next_estimates(trainer: Trainer, n: int) -> Array:
     return np.stack(found)
 
 
-def _steps_at_once(problem: ResolvedProblem) -> int:
-    """Return a power of 2 that keeps what is held at once small."""
+def _steps_at_once(problem: ResolvedProblem, most_steps: int) -> int:
+    """Return a power of 2 that keeps what is held at once small, and is no more than all."""
     each = problem.network.n_weights * max(problem.configuration.batch_size, problem.timesteps)
-    return 1 << min(int(math.log2(STEPS_AT_ONCE)), max(0, int(math.log2(max(1, _NUMBERS_AT_ONCE / each)))))
+    return 1 << int(math.log2(max(1, min(STEPS_AT_ONCE, most_steps, _NUMBERS_AT_ONCE / each))))
 
 
 def _exact_trainer(problem: ResolvedProblem, place: Place, seed: int) -> Trainer:

@@ -33,7 +33,7 @@ def measured(
     plan: MakePlan,
     *specs: str,
     at: Sequence[Any] = ("trained",),
-    steps: int = 3000,
+    steps: int = 1500,
     **options: Any,
 ) -> list[Measured]:
     cells = estimators(plan(*specs, seeds="0", **options).cells)
@@ -164,6 +164,13 @@ def test_timesteps_add_up(plan: MakePlan) -> None:
         assert abs(row["of_expected"] - 1) < 4 * error
     whole = one.rows[0]["second_moment"]
     assert sum(row["second_moment"] for row in parts) == pytest.approx(whole, rel=0.4)  # but for what two share
+
+
+@pytest.mark.parametrize("most", [64, 100, 700])
+def test_no_more_steps_than_were_allowed(plan: MakePlan, most: int) -> None:
+    (one,) = measured(plan, *SMALL, "stddev=0.01", at=("initial",), steps=most, tasks=["xor"], methods=["walk"])
+    assert most / 2 < one.rows[0]["n_steps"] <= most
+    assert not one.rows[0]["is_precise"]
 
 
 def test_estimators_that_differ_in_nothing_are_one(plan: MakePlan) -> None:
