@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Harness
 
 from freewalk import read_table
 from freewalk.harness.estimates.places import task_gradient
@@ -25,6 +24,7 @@ from freewalk.kernels.model.noise import Stream
 from freewalk.kernels.reference.gradient import loss_gradient
 
 MakePlan = Callable[..., Plan]
+Harness = Callable[..., Any]
 SMALL = ("hidden=4", "batch_size=16")
 QUICK = ("--steps", 256, "--at", "initial", "--quiet")
 
