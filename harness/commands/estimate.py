@@ -80,9 +80,11 @@ def command(
     comes from the perturbations and how much from the datapoints, by layer and by timestep, and how many evaluations,
     seconds and random numbers it takes until the error of the mean estimate is as long as the gradient.
     """
-    from freewalk.harness.estimates.files import identity_of, paths_in, write_files
+    from freewalk.harness.estimates.files import JSON, PAGE, identity_of, paths_in, write_files
     from freewalk.harness.estimates.run import Settings, estimators
+    from freewalk.harness.estimates.tables import tables_of
     from freewalk.results.base.errors import StoreError
+    from freewalk.results.report.estimates_view import place_views
 
     specs, given, places = list(grid), None, tuple(part.strip() for part in at.split(","))
     if weights is not None:
@@ -99,17 +101,18 @@ def command(
     folder = out or Path("runs") / f"estimates-{identity}"
     try:
         paths_in(folder, identity)  # before, not after minutes
-        measured = list(_shown(chosen, settings, quiet=quiet or as_json))
-        document = write_files(measured, folder, identity=identity, command=_same_again())
+        tables = tables_of(list(_shown(chosen, settings, quiet=quiet or as_json)))
+        views = list(place_views(*tables))
+        paths = write_files(*tables, views, folder, identity=identity, command=_same_again())
     except StoreError as error:
         raise UsageError(str(error)) from None
     if as_json:
-        click.echo(document, nl=False)
+        click.echo(paths[JSON].read_text(encoding="utf-8"), nl=False)
     elif not quiet:
         from freewalk.harness.terminal.estimates_table import print_estimates
 
-        print_estimates(measured)
-        click.echo(f"\npage in {folder / 'estimates.html'}")
+        print_estimates(views)
+        click.echo(f"\npage in {paths[PAGE]}")
 
 
 def _same_again() -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freewalk.harness.gradcheck.own import Arrangement, Weights
+from freewalk.harness.gradcheck.own import Arrangement, Weights, is_sequence
 
 Array = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ class Space:
         """Return the arrays in order."""
         if self._keys is not None:
             return [weights[key] for key in self._keys]
-        return list(weights) if _is_sequence(weights) else [weights]
+        return list(weights) if is_sequence(weights) else [weights]
 
     def flatten(self, weights: Weights, what: str) -> Array:
         """Return all numbers in one row; ValueError if they are arranged otherwise than the user's."""
@@ -80,7 +80,7 @@ class Space:
         arrays = self.constants(flat)
         if self._keys is not None:
             return dict(zip(self._keys, arrays, strict=True))
-        if not _is_sequence(self._weights):
+        if not is_sequence(self._weights):
             return arrays[0]
         if isinstance(self._weights, tuple):
             return self._weights._make(arrays) if hasattr(self._weights, "_make") else tuple(arrays)
@@ -90,11 +90,7 @@ class Space:
 def _mapped(function: Callable[[Any], Any], weights: Weights) -> Weights:
     if isinstance(weights, Mapping):
         return {key: function(value) for key, value in weights.items()}
-    return [function(value) for value in weights] if _is_sequence(weights) else function(weights)
-
-
-def _is_sequence(weights: Weights) -> bool:
-    return isinstance(weights, Sequence) and not all(np.isscalar(item) for item in weights)
+    return [function(value) for value in weights] if is_sequence(weights) else function(weights)
 
 
 def _resolution(like: Any) -> float:

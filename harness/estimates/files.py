@@ -12,17 +12,16 @@ from typing import Any
 import pandas as pd
 
 import freewalk
-from freewalk.harness.estimates.run import Measured, Settings, mattering
-from freewalk.harness.estimates.tables import tables_of
+from freewalk.harness.estimates.run import Settings, mattering
 from freewalk.harness.plan.plan import Cell
 from freewalk.results.base.writing import write_bytes
 from freewalk.results.files.export import write_csv, write_json
 from freewalk.results.report.estimates_page import estimates_page
-from freewalk.results.report.estimates_view import place_views
+from freewalk.results.report.estimates_view import PlaceView
 from freewalk.results.report.making import refuse_foreign
 
 _HEX_DIGITS = 12
-_PAGE = "estimates.html"
+PAGE, JSON = "estimates.html", "estimates.json"
 
 
 def identity_of(cells: Sequence[Cell], settings: Settings) -> str:
@@ -42,27 +41,30 @@ def paths_in(folder: Path, identity: str) -> dict[str, Path]:
     StoreError
         If one that something else has written is in their place.
     """
-    paths = {name: folder / name for name in (_PAGE, "estimates.csv", "cosines.csv", "estimates.json")}
+    paths = {name: folder / name for name in (PAGE, "estimates.csv", "cosines.csv", JSON)}
     refuse_foreign(paths.values(), identity)
     return paths
 
 
-def write_files(measured: Sequence[Measured], folder: Path, *, identity: str, command: str) -> str:
-    """Write the files and return the JSON document.
+def write_files(
+    estimates: pd.DataFrame,
+    cosines: pd.DataFrame,
+    views: Sequence[PlaceView],
+    folder: Path,
+    *,
+    identity: str,
+    command: str,
+) -> dict[str, Path]:
+    """Write the tables, the same as JSON, and the page with what is said of them; return where, by name.
 
     Raises
     ------
     StoreError
         As `paths_in`, or if something cannot be written; what was there still is.
     """
-    estimates, cosines = tables_of(measured)
     paths = paths_in(folder, identity)
-    page = estimates_page(estimates, cosines, identity=identity, command=command, version=freewalk.__version__)
-    crossings = [
-        {"task": view.task, "at": view.at, **asdict(one)}
-        for view in place_views(estimates, cosines)
-        for one in view.crossings
-    ]
+    page = estimates_page(views, identity=identity, command=command, version=freewalk.__version__)
+    crossings = [{"task": view.task, "at": view.at, **asdict(one)} for view in views for one in view.crossings]
     document = {
         "freewalk": freewalk.__version__,
         "id": identity,
@@ -71,11 +73,11 @@ def write_files(measured: Sequence[Measured], folder: Path, *, identity: str, co
         "cosines": _rows(cosines),
         "crossings": crossings,
     }
-    write_bytes(page.encode(), paths[_PAGE])
+    write_bytes(page.encode(), paths[PAGE])
     write_csv(estimates, paths["estimates.csv"])
     write_csv(cosines, paths["cosines.csv"])
-    write_json(document, paths["estimates.json"])
-    return paths["estimates.json"].read_text(encoding="utf-8")
+    write_json(document, paths[JSON])
+    return paths
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from freewalk.harness.estimates.sampling import Group, Sampled, ratio
+from freewalk.harness.estimates.sampling import TWO_SIDED, Group, Sampled, ratio
 
 Array = NDArray[np.float64]
 
-_TWO_SIDED = 1.96
 _ERRORS = 4
 """A slope so many standard errors from what theory says is taken for what it is."""
 _SAME_GRADIENT = 0.999
@@ -48,7 +47,7 @@ def group_row(group: Group, sampled: Sampled, costs: dict[str, float], *, unbias
     known, _ = ratio(slopes * with_theory, with_theory) if slopes.size else (1.0 if unbiased else math.nan, 0.0)
     second, second_half = ratio(squares, np.full(len(squares), max(length, 0.0)))
     beside, beside_half = _beside_theory(squares, wanted)
-    is_known = abs(slope - known) <= _ERRORS * slope_half / _TWO_SIDED  # not if it is NaN
+    is_known = abs(slope - known) <= _ERRORS * slope_half / TWO_SIDED  # not if it is NaN
     scale = known if is_known else slope
     of_data = divided(float(exact_squares.mean()), length) - 1
     price = divided(second, scale**2) - 1
@@ -89,7 +88,7 @@ def _beside_theory(squares: Array, wanted: Array) -> tuple[float, float]:
         return paired, paired_half
     found = float(squares.mean() / wanted.mean())
     errors = [float(one.var(ddof=1) / len(one) / one.mean() ** 2) for one in (squares, wanted)]
-    half = _TWO_SIDED * abs(found) * math.sqrt(sum(errors))
+    half = TWO_SIDED * abs(found) * math.sqrt(sum(errors))
     return (found, half) if half < paired_half else (paired, paired_half)
 
 
@@ -116,7 +115,7 @@ def cosine_rows(sampled: Sampled, evaluations_per_step: float) -> Iterator[dict[
     for size, cosines in sampled.cosines.items():
         if (size == 1 or len(cosines) >= _LEAST_MEANS) and np.isfinite(cosines).all():
             low, median, high = np.quantile(cosines, (0.05, 0.5, 0.95))
-            half = _TWO_SIDED * float(cosines.std(ddof=1)) / math.sqrt(len(cosines)) if len(cosines) > 1 else math.nan
+            half = ratio(cosines, np.ones(len(cosines)))[1] if len(cosines) > 1 else math.nan
             yield {
                 "n_estimates": size,
                 "evaluations": size * evaluations_per_step,

@@ -24,8 +24,6 @@ from freewalk.kernels.model.directions import Block, unit_directions
 from freewalk.kernels.model.noise import Noise
 from freewalk.kernels.model.walk import Directions, Shaping, Sides, WalkConfiguration
 from freewalk.kernels.reference.reference import shaped
-from freewalk.results.report.estimates_view import figures_of
-from freewalk.results.report.subject import records
 from freewalk.results.schema.estimates_schema import ESTIMATES
 from freewalk.results.tables.frames import frame_of
 
@@ -52,6 +50,9 @@ class Estimates:
         return [*super().__dir__(), *map(str, self.table)]
 
     def __str__(self) -> str:
+        from freewalk.results.report.estimates_view import figures_of  # it loads Matplotlib
+        from freewalk.results.report.subject import records
+
         rows = [{"weights": row["weights"], **figures_of(row)} for row in records(self.table)]
         return pd.DataFrame(rows).drop(columns=["time"]).to_string(index=False)
 
@@ -249,13 +250,10 @@ def _checked(data: Any) -> tuple[Any, Any]:
 
 def _groups(model: _Model) -> Iterator[Group]:
     """Yield all weights, then each array where there are several."""
-    every = np.concatenate(model.places)
-    own = model.gradient[every]
-    yield Group(WHOLE, every, own, float(own @ own))
+    yield Group.of(WHOLE, np.concatenate(model.places), model.gradient)
     if len(model.places) > 1:
         for name, indices in zip(model.space.names, model.places, strict=True):
-            own = model.gradient[indices]
-            yield Group(name, indices, own, float(own @ own))
+            yield Group.of(name, indices, model.gradient)
 
 
 def _table(model: _Model, walk: WalkConfiguration, sampled: Sampled, seed: int) -> pd.DataFrame:

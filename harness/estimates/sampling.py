@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ _LEAST_STEPS = 64
 _WITH_THEORY = 2**16
 """Datapoints of first steps that are looked at one by one, in float64; of later steps the gradient of all is enough."""
 _NUMBERS_AT_ONCE = 2**22
-_TWO_SIDED = 1.96
+TWO_SIDED = 1.96
+"""Standard errors to either side of a mean, in a 95 % interval."""
 _OF_SLOPE = 5
 """A slope takes many more steps than a mean square: it may be less precise by this factor."""
 WHOLE = "all"
@@ -58,6 +59,12 @@ class Group:
     """Of the mean estimate over that gradient, by theory; empty where there is none."""
     expected_squares: list[Array] = field(default_factory=list)
     """What theory says of `squares`, given the datapoints."""
+
+    @classmethod
+    def of(cls, name: str, indices: NDArray[np.intp], gradient: Array) -> Self:
+        """Return the group of some weights, from the flat gradient of all."""
+        own = gradient[indices]
+        return cls(name, indices, own, float(own @ own))
 
     def joined(self, name: str) -> Array:
         """Return all numbers of a kind, (n,)."""
@@ -174,8 +181,7 @@ def _groups(problem: ResolvedProblem, place: Place) -> Iterator[Group]:
     yield Group(WHOLE, np.flatnonzero(mask), gradient[np.flatnonzero(mask)], place.square)
     for layer in layers_of(problem):
         if layer.indices.size:
-            own = gradient[layer.indices.ravel()]
-            yield Group(layer.name, layer.indices.ravel(), own, float(own @ own))
+            yield Group.of(layer.name, layer.indices.ravel(), gradient)
 
 
 def _perturbations(problem: ResolvedProblem) -> int:
@@ -262,4 +268,4 @@ def ratio(values: Array, over: Array) -> tuple[float, float]:
         return math.nan, math.nan
     found = float(values.mean() / over.mean())
     residual = values - found * over
-    return found, _TWO_SIDED * float(residual.std(ddof=1)) / math.sqrt(len(values)) / abs(float(over.mean()))
+    return found, TWO_SIDED * float(residual.std(ddof=1)) / math.sqrt(len(values)) / abs(float(over.mean()))

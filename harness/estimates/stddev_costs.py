@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from freewalk.harness.estimates.places import Place
-from freewalk.harness.estimates.sampling import descending, next_estimates
+from freewalk.harness.estimates.sampling import descending, next_estimates, ratio
 from freewalk.harness.methods.method import OwnMethod
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.kernels.backend import Backend, resolve_backend
@@ -21,7 +23,6 @@ _SMALL = 1e-6
 """A stddev at which the loss is linear, and which float64 still resolves to ten digits."""
 _NUMBERS_AT_ONCE = 2**26
 """Perturbations that the reference holds at once, at most."""
-_TWO_SIDED = 1.96
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ def stddev_costs(problem: ResolvedProblem, backend: Backend, place: Place, seed:
     gradient = place.gradient.reshape(-1)
     # two sides smooth alike, and have none of the noise that a curved loss gives one side
     both = exact if walk.sides == "two" else next_estimates(descending(problem, reference, place, seed, sides="two"), n)
-    gained = (both - linear) @ gradient / (gradient @ gradient)
-    half = _TWO_SIDED * float(gained.std(ddof=1)) / math.sqrt(n)
-    mean, length = float(gained.mean()), math.sqrt((linear**2).sum())
+    mean, half = ratio((both - linear) @ gradient, np.full(n, gradient @ gradient))
+    length = math.sqrt((linear**2).sum())
     curvature, rounding = (math.sqrt((other**2).sum()) / length for other in (exact - linear, found - exact))
     return StddevCosts(mean, mean - half, mean + half, curvature, rounding)

@@ -138,7 +138,7 @@ class Arrangement:
 
     def __init__(self, weights: Weights) -> None:
         self._keys: list[Any] | None = list(weights) if isinstance(weights, Mapping) else None
-        self._is_one = not isinstance(weights, Mapping) and not _is_sequence(weights)
+        self._is_one = not isinstance(weights, Mapping) and not is_sequence(weights)
         arrays = self._arrays(weights)
         if not arrays or not any(array.size for array in arrays):
             raise ValueError("there are no weights to check")
@@ -159,7 +159,7 @@ class Arrangement:
         if self._keys is not None:
             if not isinstance(weights, Mapping) or set(weights) != set(self._keys):
                 raise ValueError(f"the {what} must be a mapping with the keys {', '.join(self.names)}")
-        elif not self._is_one and (not _is_sequence(weights) or len(weights) != len(self.shapes)):
+        elif not self._is_one and (not is_sequence(weights) or len(weights) != len(self.shapes)):
             raise ValueError(f"the {what} must be {len(self.shapes)} arrays, as the weights are")
         arrays = self._arrays(weights)
         for name, array, shape in zip(self.names, arrays, self.shapes, strict=True):
@@ -177,7 +177,7 @@ class Arrangement:
         return arrays[0] if self._is_one else arrays
 
 
-def _is_sequence(weights: Weights) -> bool:
+def is_sequence(weights: Weights) -> bool:
     """Tell a sequence of arrays from one array, which may be a list of numbers."""
     return isinstance(weights, Sequence) and not all(np.isscalar(item) for item in weights)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from freewalk.harness.estimates.run import Measured
-from freewalk.harness.estimates.tables import tables_of
 from freewalk.harness.terminal.console import make_console, make_table, print_line
-from freewalk.results.report.estimates_view import figures_of, is_biased, place_views
+from freewalk.results.report.estimates_view import PlaceView, figures_of, is_biased
 
 
-def print_estimates(measured: Sequence[Measured]) -> None:
+def print_estimates(views: Sequence[PlaceView]) -> None:
     """Print a table of the estimators at each place, the cheapest first, and what follows from it."""
     console = make_console()
-    for view in place_views(*tables_of(measured)):
+    for view in views:
         print_line(console, f"\n{view.title}", style="bold")
         print_line(console, f"  {view.facts}")
         table = make_table()

@@ -4,12 +4,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 from markupsafe import Markup
 
 from freewalk.results.base.numbers import counted, listed
 from freewalk.results.report.drawing import Group
-from freewalk.results.report.estimates_view import PlaceView, figures_of, is_biased, place_views
+from freewalk.results.report.estimates_view import PlaceView, figures_of, is_biased
 from freewalk.results.report.inline_svg import drawn_inline
 from freewalk.results.report.page import fill
 from freewalk.results.report.palette import INLINE
@@ -33,13 +32,13 @@ class _Section:
     groups: Sequence[tuple[Group, Sequence[Markup]]]
 
 
-def estimates_page(estimates: pd.DataFrame, cosines: pd.DataFrame, *, identity: str, command: str, version: str) -> str:
+def estimates_page(views: Sequence[PlaceView], *, identity: str, command: str, version: str) -> str:
     """Return the page.
 
     Parameters
     ----------
-    estimates, cosines
-        The tables.
+    views
+        What is said and drawn of each task and place, see `place_views`.
     identity
         Of what was asked, 12 hex digits; a page of something else is not overwritten.
     command
@@ -47,7 +46,6 @@ def estimates_page(estimates: pd.DataFrame, cosines: pd.DataFrame, *, identity: 
     version
         Of this program.
     """
-    views = list(place_views(estimates, cosines))
     numbers = itertools.count()
     with styled(INLINE, text_as_text=True):
         sections = [

@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 
 from freewalk.harness.estimates.checking.observed import Observed
+from freewalk.kernels.model.noise import Noise
+from freewalk.kernels.model.variance import variance_constant
+from freewalk.kernels.model.walk import WalkConfiguration
 
 
 def expected_second_moment(
@@ -13,8 +16,7 @@ def expected_second_moment(
 ) -> float | None:
     """Return E|g^|^2 / |g|^2 of an unbiased estimate on a linear loss; None where it is not known.
 
-    With K independent perturbations it is 1 + (P + 1) / K + x / K. x is what the fourth moments of the noise have more
-    than Gaussian ones of full rank: 0 for these, -2 for signs and for directions of one length.
+    With K independent perturbations it is (K - 1 + c) / K, with c that of `freewalk.kernels.model.variance`.
 
     Parameters
     ----------
@@ -33,15 +35,12 @@ def expected_second_moment(
     size = sum(math.prod(shape) for shape in shapes)
     if seen.orthogonal:
         return size / k if k <= size and not others_subtracted else None
-    excess = -2.0 / (seen.rank or 1) if seen.noise != "gaussian" else 0.0
-    if seen.rank is not None:
-        matrices = [(shape[0], shape[1]) for shape in shapes if len(shape) == 2 and min(shape) > 1]
-        if len(matrices) < len(shapes):
-            return None
-        if seen.noise == "gaussian":
-            excess = sum(
-                share * ((n + 2) * (m + 2) - n * m - 2) / seen.rank
-                for share, (n, m) in zip(shares, matrices, strict=True)
-            )
+    matrices = [(shape[0], shape[1]) for shape in shapes if len(shape) == 2 and min(shape) > 1]
+    if seen.rank is not None and len(matrices) < len(shapes):
+        return None
+    # directions of one length have the fourth moments of signs
+    noise: Noise = "gaussian" if seen.noise == "gaussian" else "rademacher"
+    walk = WalkConfiguration(stddev=1.0, batch_size=k, timesteps=1, noise=noise, rank=seen.rank)
+    c = variance_constant(walk, [(size, 1)] if seen.rank is None else matrices, None if seen.rank is None else shares)
     independent = k - 1 if others_subtracted else k
-    return 1 + (size + 1) / independent + excess / k if independent else None
+    return 1 + (size + 1) / independent + (c - size - 2) / k if independent else None

@@ -63,9 +63,8 @@ def cosines_of(estimates: pd.DataFrame) -> pd.DataFrame:
 
 
 def page(estimates: pd.DataFrame) -> str:
-    return estimates_page(
-        estimates, cosines_of(estimates), identity="0" * 12, command="harness estimate --task xor", version="9"
-    )
+    views = list(place_views(estimates, cosines_of(estimates)))
+    return estimates_page(views, identity="0" * 12, command="harness estimate --task xor", version="9")
 
 
 def test_the_cheapest_comes_first_and_guesses_last() -> None:
