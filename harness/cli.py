@@ -25,6 +25,7 @@ EXIT_USAGE = 2
 
 COMMANDS = {
     "sweep": "Run a grid of trials; record tables and show the best cells.",
+    "tune": "Find each method's best settings, for the same price.",
     "report": "Say which settings win: a page with answers, tables and plots.",
     "show": "Print a sweep's tables: chosen rows and columns, or CSV.",
     "compare": "Compare two sweeps cell by cell; check for regressions.",
@@ -203,7 +204,7 @@ def _parameter_hint(error: click.NoSuchOption, arguments: list[str]) -> str:
     command, may_be_own = error.ctx.info_name if error.ctx else None, "--plugin" in arguments
     key = key if may_be_own else meant(key, AXIS_KEYS) or key
     is_known = key in AXIS_KEYS
-    if command in ("sweep", "estimate") and (is_known or may_be_own):
+    if command in ("sweep", "estimate", "tune") and (is_known or may_be_own):
         return f"; write --grid {key}={_value_of(error.option_name, arguments)}"
     if command == "show" and is_known:
         return f'; write --where "{key} == {_value_of(error.option_name, arguments)}"'

@@ -1,11 +1,11 @@
-"""`freewalk.sweep`: a sweep from Python, and its tables."""
+"""`freewalk.sweep` and `freewalk.tune`: sweeps and tunings from Python, and their tables."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,16 +127,9 @@ def sweep(
     specs, tables = specs_and_tables(grid)
     (tasks, own_tasks), (methods, own_methods) = names_and_objects("task", task), names_and_objects("method", method)
     own = (*own_tasks, *own_methods)
-    if own and (out is not None or cluster is not None or workers is not None):
-        raise UsageError(
-            f"{own[0].name!r} is an object of this process alone; with out, cluster or workers put it into a Python"
-            " file, and give plugins=[FILE] and its name"
-        )
+    _refuse_shared(own, out, cluster, workers)
     every = number_of("checkpoint_seconds", checkpoint_seconds)
-    most = number_of("threads", threads, whole=True)
-    if most is not None and most < 1:
-        raise UsageError(f"threads must be at least 1, got {most}")
-    with lent(own), limited_threads(most):
+    with lent(own), limited_threads(_threads(threads)):
         configuration = resolve(
             specs,
             tables=tables,
@@ -160,3 +153,132 @@ def _run_all(sweep: Sweep, retry_failed: bool, fail_fast: bool, *, keep: bool) -
     with Store.open(sweep.directory, read_only=True) as store:
         curves = store.curves()
     return SweepResult(sweep.tables["trials"], curves, sweep.tables["summary"], sweep.directory if keep else None)
+
+
+def _refuse_shared(own: Sequence[Task | OwnMethod], out: object, cluster: object, workers: object) -> None:
+    """Refuse objects of this process where another one, or a later one, has to know them."""
+    if own and (out is not None or cluster is not None or workers is not None):
+        raise UsageError(
+            f"{own[0].name!r} is an object of this process alone; with out, cluster or workers put it into a Python"
+            " file, and give plugins=[FILE] and its name"
+        )
+
+
+def _threads(threads: Any) -> int | None:
+    most: int | None = number_of("threads", threads, whole=True)
+    if most is not None and most < 1:
+        raise UsageError(f"threads must be at least 1, got {most}")
+    return most
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """What a tuning found; the columns are those of the CSV files."""
+
+    tuned: pd.DataFrame
+    """One row a task and method, the cheapest first: its best settings, what finding them cost, what they are worth."""
+    rounds: pd.DataFrame
+    """One row a round of a race."""
+    trials: pd.DataFrame
+    """Those of winners and defaults on fresh seeds."""
+    grid: str
+    """The winners as TOML, which `harness sweep --grid` takes as a file."""
+    directory: Path | None
+    """Where everything lies; None if it was not kept."""
+
+
+@takes_settings
+def tune(
+    grid: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = (),
+    *,
+    task: str | Task | Sequence[str | Task] = (),
+    method: str | OwnMethod | Sequence[str | OwnMethod] = (),
+    seeds: str | int | Sequence[int | str] = "0:20",
+    race_seeds: str | int | Sequence[int | str] = "1000:1030",
+    n_settings: int = 64,
+    budget: int | None = None,
+    extend: bool = False,
+    plugins: str | Path | Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    retry_failed: bool = False,
+    checkpoint_seconds: float = 60.0,
+    cluster: str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    **settings: Any,
+) -> TuningResult:
+    """Find the best settings of methods, each for the same price; what `harness tune` does, from Python.
+
+    Parameters
+    ----------
+    grid
+        What races: as for `sweep`, and ranges such as "log(0.01,1)" or a `freewalk.methods.Range`, of which settings
+        are drawn. Where nothing has several values, it is the methods' own spaces.
+    task, method
+        As for `sweep`; without a method all are tuned.
+    seeds
+        Fresh ones, on which winners and defaults are compared.
+    race_seeds
+        Those that the winners are picked by.
+    n_settings
+        How many are drawn, for each task and method.
+    budget
+        Evaluations that each race may spend; None: fifty times what a trial may.
+    extend
+        Where a winner lies at an edge of what was searched, search past it.
+    plugins, out, retry_failed, checkpoint_seconds, cluster, workers, threads
+        As for `sweep`.
+    **settings
+        As the options of `harness tune`; None leaves them to a preset or the defaults.
+
+    Returns
+    -------
+    TuningResult
+        With `.tuned`, `.rounds` and `.trials` as pandas DataFrames.
+
+    Raises
+    ------
+    UsageError
+        If anything given is wrong.
+    StoreError
+        If the folder cannot be used.
+    """
+    from freewalk.harness.tuning.files import paths_in, write_files
+    from freewalk.harness.tuning.tune import FRESH, Asked, Tuning
+    from freewalk.results.analysis.tuning import rounds_table, tuned_table
+
+    specs, tables = specs_and_tables(grid)
+    (tasks, own_tasks), (methods, own_methods) = names_and_objects("task", task), names_and_objects("method", method)
+    own = (*own_tasks, *own_methods)
+    _refuse_shared(own, out, cluster, workers)
+    if settings.get("steps_per_epoch") is not None:
+        raise UsageError("steps_per_epoch: methods are given the same evaluations; give evaluations")
+    with lent(own), limited_threads(_threads(threads)), tempfile.TemporaryDirectory(prefix="freewalk-") as folder:
+        asked = Asked(
+            specs,
+            tasks,
+            methods,
+            paths_of(plugins),
+            {name: plain(value) for name, value in settings.items()},
+            seeds_of(seeds),
+            seeds_of(race_seeds),
+            number_of("n_settings", n_settings, whole=True),
+            number_of("budget", budget, whole=True),
+            extend,
+            tables,
+        )
+        tuning = Tuning(
+            asked,
+            Path(folder) if out is None else path_of("out", out),
+            number_of("checkpoint_seconds", checkpoint_seconds),
+            partial(chosen_cluster, cluster, number_of("workers", workers, whole=True)),
+        )
+        if out is not None:
+            paths_in(tuning.directory, tuning.identity)
+        for _ in tuning.run(retry_failed=retry_failed):
+            pass
+        if out is not None:
+            write_files(tuning, command="freewalk.tune(...)")
+        trials = tuning.tables[FRESH]
+        tuned, rounds = tuned_table(tuning.facts(), trials), rounds_table(tuning.rounds())
+        return TuningResult(tuned, rounds, trials, tuning.document(), None if out is None else tuning.directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,7 +34,8 @@ from freewalk.harness.plan.places import by_content, located, named_as_here, sto
 from freewalk.harness.plan.plan import Plan, Trial, expand
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.targets import warn_of_targets
-from freewalk.harness.trial.events import Advanced, Event, Failed, Finished, Saved, Started, Stopped
+from freewalk.harness.trial.chosen import Batch, Choose, Chosen
+from freewalk.harness.trial.events import Advanced, Event, Failed, Finished, Paused, Saved, Started, Stopped
 from freewalk.kernels.backend import Backend
 from freewalk.results.files.export import export_tables, write_json
 from freewalk.results.schema.environment import ENVIRONMENT_NAME, read_environment
@@ -80,6 +81,8 @@ class Sweep:
     """Time between two checkpoints of a trial."""
     cluster: Cluster | None = None
     """Dask workers that run the trials; None for this process's threads."""
+    choose: Choose | None = None
+    """Says which trials run, when and how far; None for all, to their ends."""
     plan: Plan = field(init=False)
     whole: tuple[SweepConfiguration, Plan] = field(init=False)
     """Everything that the folder holds, which may be more than is asked for; known once `run` has begun."""
@@ -162,9 +165,10 @@ class Sweep:
             try:
                 n_reached = store.count_reached(trial.trial_id for trial in self.plan.trials)
                 yield Opened(trials, len(self.plan.trials), n_reached, resumed, notes)
-                if trials:
+                if trials or self.choose is not None:
                     self.compile_seconds = 0.0 if self.cluster else self._compile(trials)
-                    yield from self._drive(store, trials, checkpoints, fail_fast)
+                    run = self._drive if self.choose is None else self._drive_chosen
+                    yield from run(store, Batch(trials), checkpoints, fail_fast)
             finally:
                 self.tables = export_tables(store, self.directory)
 
@@ -178,13 +182,35 @@ class Sweep:
             TASKS[cell.task].problem(cell.parameters).data()
         return time.perf_counter() - start
 
+    def _drive_chosen(
+        self, store: Store, whole: Batch, checkpoints: Mapping[str, Checkpoint], fail_fast: bool
+    ) -> Iterator[Event]:
+        """Run those trials that are chosen, batch after batch."""
+        assert self.choose is not None
+        ended = {trial.trial_id for trial in self.plan.trials} - {trial.trial_id for trial in whole.trials}
+        chosen = Chosen(store, ended, self.budget, self.checkpoint_seconds)
+        for trial in whole.trials:
+            if (saved := checkpoints.get(trial.trial_id)) is not None:
+                chosen.wait(trial, saved)
+        try:
+            for batch in self.choose(self.plan.trials, chosen.histories):
+                own = replace(batch, trials=chosen.left(batch))
+                starts = self._checkpoints(store, own.trials) | chosen.unsaved(own.trials)
+                for event in self._drive(store, own, starts, fail_fast):
+                    chosen.note(event)
+                    yield event
+                    if fail_fast and isinstance(event, Failed):
+                        return
+        finally:
+            chosen.save()
+
     def _drive(
-        self, store: Store, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint], fail_fast: bool
+        self, store: Store, batch: Batch, checkpoints: Mapping[str, Checkpoint], fail_fast: bool
     ) -> Iterator[Event]:
         """Run the engines, one after another."""
-        for engine, own in self._engines(trials):
+        for engine, own in self._engines(batch.trials):
             failed = False
-            for event in self._drive_one(store, engine, own, checkpoints, fail_fast):
+            for event in self._drive_one(store, engine, replace(batch, trials=own), checkpoints, fail_fast):
                 failed = failed or isinstance(event, Failed)
                 yield event
             if fail_fast and failed:
@@ -222,19 +248,19 @@ class Sweep:
         self,
         store: Store,
         engine: AnyEngine,
-        trials: Sequence[Trial],
+        batch: Batch,
         checkpoints: Mapping[str, Checkpoint],
         fail_fast: bool,
     ) -> Iterator[Event]:
         """Run one engine and store every event before it is passed on."""
-        events = engine.run(trials, checkpoints)
+        events = engine.run(batch.trials, checkpoints, batch.pauses)
         unsettled: set[str] = set()
         try:
             for event in events:
                 if not isinstance(event, Advanced):
                     unsettled.add(event.trial.trial_id)
                 self._store(store, event, engine)
-                if isinstance(event, Finished | Failed | Stopped):
+                if isinstance(event, Finished | Paused | Failed | Stopped):
                     unsettled.discard(event.trial.trial_id)
                 yield event
                 if fail_fast and isinstance(event, Failed):
@@ -263,7 +289,7 @@ class Sweep:
                 store.finish(trial_id, {**result.fields, "compile_seconds": seconds}, result.curve)
             case Failed(error=error):
                 store.fail(trial_id, error, where(engine.backend))
-            case Stopped():
+            case Paused() | Stopped():
                 store.mark_interrupted([trial_id])
 
     def _record(self, trial: Trial, names: Mapping[tuple[str, str, Scalar | None], Scalar]) -> TrialRecord:

@@ -15,6 +15,7 @@ from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.results.schema.estimates_schema import COSINES, ESTIMATES
 from freewalk.results.schema.report_schema import COMPARISON, METHODS, ORIGINS, RANKING, SENSITIVITY
 from freewalk.results.schema.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
+from freewalk.results.schema.tuning_schema import ROUNDS, TUNED
 
 _TABLES: Final[Mapping[TableName, str]] = {
     "trials": "One row per trial. `harness sweep` writes `trials.csv`; `harness show DIR --table trials` prints it.",
@@ -45,6 +46,10 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "`estimates.csv`, and `freewalk.estimate` returns such a table. [What the figures mean](estimates.md).",
     COSINES: "One row per estimator, place and number of estimates whose mean is looked at: how well it points, for "
     "what these cost. `harness estimate` writes `cosines.csv`.",
+    TUNED: "One row per task and method, the cheapest on fresh seeds first in each task: its best settings, which are "
+    "the `param_*` columns (missing where a parameter was not searched), beside its defaults, and what finding them "
+    "cost. `harness tune` writes `tuned.csv`.",
+    ROUNDS: "One row per round of a race among a method's settings. `harness tune` writes `rounds.csv`.",
 }
 
 _HEAD: Final = """# Tables

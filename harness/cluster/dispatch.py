@@ -23,7 +23,7 @@ from freewalk.harness.cluster.waiting import Piece, Waiting
 from freewalk.harness.engine.slices import Slice
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
-from freewalk.harness.trial.events import Event, Failed, Finished, Reports, Saved, Started, Stopped
+from freewalk.harness.trial.events import Event, Failed, Finished, Paused, Reports, Saved, Started, Stopped
 
 _SLICE_SECONDS = 2.0
 """What the death of a worker costs at most, on each of its threads."""
@@ -249,7 +249,7 @@ class Dispatch:
             self.emit(Saved(trial, checkpoint))
             progress.saved_at, progress.unsaved = now, None
 
-    def _close(self, event: Finished | Failed) -> None:
+    def _close(self, event: Finished | Paused | Failed) -> None:
         self._open.pop(event.trial.trial_id, None)
         self._waiting.progressed(event.trial.trial_id)
         self.emit(event)

@@ -65,8 +65,15 @@ class ClusterEngine:
         self._events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
         self._dispatch = Dispatch(cluster.client, cluster.members, budget, self._events.put, checkpoint_seconds)
 
-    def run(self, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint] | None = None) -> Generator[Event]:
+    def run(
+        self,
+        trials: Sequence[Trial],
+        checkpoints: Mapping[str, Checkpoint] | None = None,
+        pauses: Mapping[str, float] | None = None,
+    ) -> Generator[Event]:
         """Run trials, from checkpoints where there are any; yield what happens.
+
+        Those in `pauses` spend so many evaluations, by trial_id, and then wait for another run.
 
         When the consumer stops early, or is interrupted, the workers are told to stop, and what they have by then is
         waited for; call `drain` for it.
@@ -77,7 +84,7 @@ class ClusterEngine:
             If the scheduler is lost, or all workers are and none comes for a minute.
         """
         cluster, members, dispatch = self._cluster, self._cluster.members, self._dispatch
-        pieces = self._pieces(trials, checkpoints)
+        pieces = self._pieces(trials, checkpoints, pauses)
         members.kinds = _kinds(pieces)
         members.changed, members.heard, members.patience = dispatch.wake, dispatch.heard, dispatch.patience
         running = cluster.submit(self._run(pieces))
@@ -104,11 +111,16 @@ class ClusterEngine:
             if event is not None and not isinstance(event, BaseException):
                 yield event
 
-    def _pieces(self, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint] | None) -> list[Piece]:
+    def _pieces(
+        self,
+        trials: Sequence[Trial],
+        checkpoints: Mapping[str, Checkpoint] | None,
+        pauses: Mapping[str, float] | None,
+    ) -> list[Piece]:
         """Put trials together as the backends want them; in the order of the plan as far as one backend goes."""
         pieces = []
         for backend, whole, own in by_home(partial(self._cluster.home, self._choice), self._plan, trials):
-            works = works_of(own, self._budget, backend, checkpoints=checkpoints, plan=whole)
+            works = works_of(own, self._budget, backend, checkpoints=checkpoints, plan=whole, pauses=pauses)
             pieces += [Piece(work, backend.name, _sources(work)) for work in works]
         return pieces
 

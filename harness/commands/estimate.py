@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import click
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, load_for, weights_option
-from freewalk.harness.commands.options import grid_options, option, plugin_option, threads_option
+from freewalk.harness.commands.options import grid_options, option, plugin_option, same_again, threads_option
 
 if TYPE_CHECKING:
     from freewalk.harness.estimates.run import Measured
@@ -103,7 +102,7 @@ def command(
         paths_in(folder, identity)  # before, not after minutes
         tables = tables_of(list(_shown(chosen, settings, quiet=quiet or as_json)))
         views = list(place_views(*tables))
-        paths = write_files(*tables, views, folder, identity=identity, command=_same_again())
+        paths = write_files(*tables, views, folder, identity=identity, command=same_again())
     except StoreError as error:
         raise UsageError(str(error)) from None
     if as_json:
@@ -113,17 +112,6 @@ def command(
 
         print_estimates(views)
         click.echo(f"\npage in {paths[PAGE]}")
-
-
-def _same_again() -> str:
-    """Return the command that measures the same, whatever it prints and wherever it writes."""
-    context, words = click.get_current_context(), ["harness", "estimate"]
-    for one in context.command.params:
-        value, source = context.params.get(one.name or ""), context.get_parameter_source(one.name or "")
-        if source != click.core.ParameterSource.DEFAULT and one.name not in ("out", "quiet", "as_json"):
-            for item in value if isinstance(value, tuple) else (value,):
-                words += [max(one.opts, key=len), str(item)]
-    return shlex.join(words)
 
 
 def _cells(

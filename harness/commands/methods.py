@@ -65,7 +65,7 @@ def _print_table(cards: list[dict[str, Any]]) -> None:
 
 
 def _print_one(card: dict[str, Any]) -> None:
-    from freewalk.harness.parameters.identity import parameter_text
+    from freewalk.harness.parameters.identity import parameter_text, spaces_text
     from freewalk.harness.terminal.console import print_facts
 
     presets = ", ".join(card["presets"])
@@ -81,6 +81,7 @@ def _print_one(card: dict[str, Any]) -> None:
         "held true by": card["held_by"],
         "networks": _NETWORKS[card["networks"]],
         "backends": ", ".join(card["backends"]),
+        "tuned over": spaces_text(card),
         "needs": f"the package {card['needs']}: pip install 'freewalk[es]'" if card["needs"] else "",
         "presets": f"{presets} are this method with certain settings; see harness presets" if presets else "",
         "known besides": "" if card["equation"] else _OF_ONES_OWN,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ import click
 
 from freewalk.harness.parameters.parameters import base_type
 from freewalk.harness.plan.settings import RIVALS, RunSettings, about, words_of
+
+_NO_MATTER = ("out", "quiet", "as_json", "workers", "cluster_address", "checkpoint_seconds", "retry_failed")
+"""Options that say what is printed, where files lie, and what computes."""
 
 
 def option(flag: str, *name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -102,3 +106,16 @@ def without_overridden(given: dict[str, Any]) -> dict[str, Any]:
     environment, line = click.core.ParameterSource.ENVIRONMENT, click.core.ParameterSource.COMMANDLINE
     overridden = {a for a, b in RIVALS.items() if source.get(a) == environment and source.get(b) == line}
     return {name: None if name in overridden else value for name, value in given.items()}
+
+
+def same_again() -> str:
+    """Return the present command as it does the same, whatever it prints, wherever it writes and computes."""
+    context = click.get_current_context()
+    words = ["harness", context.info_name or ""]
+    for one in context.command.params:
+        name = one.name or ""
+        value, source = context.params.get(name), context.get_parameter_source(name)
+        if source != click.core.ParameterSource.DEFAULT and name in context.params and name not in _NO_MATTER:
+            for item in value if isinstance(value, tuple) else (value,):
+                words += [max(one.opts, key=len), *([] if item is True else [str(item)])]
+    return shlex.join(words)

@@ -16,7 +16,7 @@ from freewalk.harness.engine.packing import works_of
 from freewalk.harness.engine.work import PackRun, TrialAlone, Work, alone_again, start_pack
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
-from freewalk.harness.trial.events import Event, Failed, Finished, Reports, Saved, Started, Stopped
+from freewalk.harness.trial.events import Event, Failed, Reports, Saved, Started, Stopped, ended
 from freewalk.harness.trial.trial import Interrupted, one_blas_thread, spread_if_worth
 from freewalk.kernels.backend import Backend
 
@@ -77,13 +77,20 @@ class Engine:
         self._begun: set[str] = set()
         self.compile_seconds = 0.0
 
-    def run(self, trials: Sequence[Trial], checkpoints: Mapping[str, Checkpoint] | None = None) -> Generator[Event]:
+    def run(
+        self,
+        trials: Sequence[Trial],
+        checkpoints: Mapping[str, Checkpoint] | None = None,
+        pauses: Mapping[str, float] | None = None,
+    ) -> Generator[Event]:
         """Run trials, in order as threads become free, from checkpoints where there are any; yield what happens.
+
+        Those in `pauses` spend so many evaluations, by trial_id, and then wait for another run.
 
         When the consumer stops early, or is interrupted, the threads are told to stop and are waited for, as long as
         `patience` has it; call `drain` for the trials that were under way.
         """
-        works = works_of(trials, self._budget, self.backend, checkpoints=checkpoints, plan=self._plan)
+        works = works_of(trials, self._budget, self.backend, checkpoints=checkpoints, plan=self._plan, pauses=pauses)
         self._waiting = works[::-1]
         threads = [
             threading.Thread(target=self._work, name=f"{TRAINING}-{k}", daemon=True)
@@ -167,7 +174,7 @@ class Engine:
                 for trial, result in pack.run(_Check(self, pack)):
                     del unfinished[trial.trial_id]
                     self._count_compilation(pack)  # first: the row that is stored next bears it
-                    self._events.put(Finished(trial, result))
+                    self._events.put(ended(trial, result))
         except _Cut:
             return list(pack.left().halves())
         except Interrupted:

@@ -23,6 +23,7 @@ def works_of(
     *,
     checkpoints: Mapping[str, Checkpoint] | None = None,
     plan: Sequence[Trial] | None = None,
+    pauses: Mapping[str, float] | None = None,
 ) -> list[Work]:
     """Put trials together that one pack can hold, in the order in which the first of each comes.
 
@@ -40,8 +41,10 @@ def works_of(
     plan
         All trials of the sweep; None: just these. On a GPU their number decides whether trials share a pack or run
         one by one, which differ in the last bits; so a sweep that is resumed must not decide by what is left.
+    pauses
+        Evaluations that trials may spend for now, by trial_id; the others run to their ends.
     """
-    saved = checkpoints or {}
+    saved, until = checkpoints or {}, pauses or {}
     problems = {trial.cell: resolve_trial(trial.cell, budget) for trial in trials}
     keys = {trial.trial_id: _shared(trial, problems[trial.cell], budget, backend) for trial in trials}
     wide = _wide_enough(trials if plan is None else plan, budget, backend)
@@ -49,13 +52,15 @@ def works_of(
     for trial in trials:
         key = keys[trial.trial_id]
         before = saved.get(trial.trial_id)
-        packs.setdefault((key or trial.trial_id, before.step if before else 0), []).append(trial)
+        pause_at = until.get(trial.trial_id, math.inf)
+        packs.setdefault((key or trial.trial_id, before.step if before else 0, pause_at), []).append(trial)
     works = []
-    for (key, _), pack in packs.items():  # type: ignore[misc]
+    for (key, _, pause_at), pack in packs.items():  # type: ignore[misc]
         together = keys[pack[0].trial_id] is not None and (wide is None or key in wide)
         for part in _even_parts(pack, backend) if together else [[trial] for trial in pack]:
             together_now = together and (wide is not None or len(part) > 1)
-            works.append(Work(tuple(part), tuple(saved.get(trial.trial_id) for trial in part), together_now))
+            starts = tuple(saved.get(trial.trial_id) for trial in part)
+            works.append(Work(tuple(part), starts, together_now, pause_at))
     return works
 
 

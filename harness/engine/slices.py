@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from freewalk.harness.base.errors import one_line
 from freewalk.harness.engine.work import PackRun, Work, alone_again, start_pack
 from freewalk.harness.plan.budget import Budget
-from freewalk.harness.trial.events import Failed, Finished
+from freewalk.harness.trial.events import Failed, Finished, Paused, ended
 from freewalk.harness.trial.trial import Interrupted
 from freewalk.kernels.backend import BackendName, resolve_backend
 
@@ -19,8 +19,8 @@ from freewalk.kernels.backend import BackendName, resolve_backend
 class Slice:
     """What came of work in one slice."""
 
-    events: tuple[Finished | Failed, ...]
-    """Trials that have come to their ends."""
+    events: tuple[Finished | Paused | Failed, ...]
+    """Trials that have come to their ends, or as far as they were to go for now."""
     left: tuple[Work, ...]
     """The others, with checkpoints; to be continued, in any process."""
     compile_seconds: float
@@ -57,7 +57,7 @@ def run_slice(
     where = resolve_backend(backend)
     end = time.perf_counter() + seconds
     open_trials = {trial.trial_id: trial for trial in work.trials}
-    events: list[Finished | Failed] = []
+    events: list[Finished | Paused | Failed] = []
     n_checks = 0
     pack: PackRun | None = None
 
@@ -74,7 +74,7 @@ def run_slice(
         pack = start_pack(work, budget, where)
         for trial, result in pack.run(check):
             del open_trials[trial.trial_id]
-            events.append(Finished(trial, result))
+            events.append(ended(trial, result))
     except Interrupted:
         assert pack is not None
         return Slice(tuple(events), (pack.left(),), pack.compile_seconds)

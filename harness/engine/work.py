@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,21 @@ from freewalk.harness.methods.cost import step_cost
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
-from freewalk.harness.trial.trial import SECONDS_BETWEEN_CHECKS, resolve_trial, run_trial, start_trial
+from freewalk.harness.trial.trial import (
+    SECONDS_BETWEEN_CHECKS,
+    TrialPaused,
+    resolve_trial,
+    run_trial,
+    start_trial,
+)
 from freewalk.harness.trial.watch import TrialResult, TrialWatch, finish_trial, judge_of
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.machine.clock import running_seconds
 from freewalk.kernels.model.pack import Pack, PackTrial
 from freewalk.kernels.model.walk import WalkConfiguration
 
-Ended = tuple[Trial, TrialResult]
+Ended = tuple[Trial, TrialResult | Checkpoint]
+"""A trial with its result, or with what it needs to go on where it has only come as far as it was to go for now."""
 Check = Callable[[], None]
 """Called between calls of the kernels, at least every SECONDS_BETWEEN_CHECKS or step; may raise Interrupted."""
 
@@ -35,6 +43,8 @@ class Work:
     checkpoints: tuple[Checkpoint | None, ...]
     together: bool
     """Whether in one kernel, even if one is left of it; otherwise there is one trial, with a trainer of its own."""
+    pause_at: float = math.inf
+    """Evaluations that each trial may spend for now; it pauses at the last measurement within them."""
 
     def pairs(self) -> list[tuple[Trial, Checkpoint | None]]:
         """Return each trial with its checkpoint."""
@@ -45,7 +55,7 @@ class Work:
         return self._only(slice(0, None, 2)), self._only(slice(1, None, 2))
 
     def _only(self, part: slice) -> Work:
-        return Work(self.trials[part], self.checkpoints[part], self.together)
+        return replace(self, trials=self.trials[part], checkpoints=self.checkpoints[part])
 
 
 class PackRun(ABC):
@@ -65,7 +75,7 @@ class PackRun(ABC):
 
     @abstractmethod
     def run(self, check: Check) -> Iterator[Ended]:
-        """Train until every trial has come to its outcome; yield each when it has."""
+        """Train until every trial has come to its outcome, or pauses; yield each when it has."""
 
     @abstractmethod
     def left(self) -> Work:
@@ -96,15 +106,21 @@ class TrialAlone(PackRun):
 
     def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
         ((self.trial, saved),) = work.pairs()
-        self._backend = backend
+        self._work, self._backend = work, backend
         self.progress = start_trial(self.trial.cell, self.trial.seed, budget, backend)
         if saved is not None:
             self.progress.trainer.restore(saved.state)
             self.progress.recall(saved.memory, saved.curve)
 
     def run(self, check: Check) -> Iterator[Ended]:
-        """Train until the outcome; yield it."""
-        yield self.trial, run_trial(self.progress, self._backend, check=lambda _: check())
+        """Train until the outcome, or the pause of a trial that can be left; yield what came of it."""
+        pause_at = self._work.pause_at if self.can_be_left else math.inf
+        try:
+            result = run_trial(self.progress, self._backend, check=lambda _: check(), pause_at=pause_at)
+        except TrialPaused:
+            yield self.trial, self._checkpoint()
+        else:
+            yield self.trial, result
 
     @property
     def compile_seconds(self) -> float:
@@ -113,9 +129,10 @@ class TrialAlone(PackRun):
 
     def left(self) -> Work:
         """Return the trial with a checkpoint."""
-        trainer = self.progress.trainer
-        saved = checkpoint_of(self.progress, trainer.state(), self._backend) if self.can_be_left else None
-        return Work((self.trial,), (saved,), together=False)
+        return replace(self._work, checkpoints=(self._checkpoint() if self.can_be_left else None,))
+
+    def _checkpoint(self) -> Checkpoint:
+        return checkpoint_of(self.progress, self.progress.trainer.state(), self._backend)
 
     @property
     def can_be_left(self) -> bool:
@@ -163,7 +180,7 @@ class TrialsTogether(PackRun):
     """
 
     def __init__(self, work: Work, budget: Budget, backend: Backend) -> None:
-        self._backend = backend
+        self._work, self._backend = work, backend
         problems = [resolve_trial(trial.cell, budget) for trial in work.trials]
         self._pack = _make_pack(work, problems, budget, backend)
         self._runs: dict[int, tuple[Trial, TrialWatch]] = {}
@@ -181,13 +198,15 @@ class TrialsTogether(PackRun):
         return self._pack.compile_seconds
 
     def run(self, check: Check) -> Iterator[Ended]:
-        """Train until every trial has come to its outcome; yield each when it has."""
+        """Train until every trial has come to its outcome, or pauses; yield each when it has."""
+        yield from self._pause([*self._pack.active])
         while places := tuple(self._pack.active):
             steps = self._pack.steps
             steps_left = {place: self._next_end(place) - int(steps[place]) for place in places}
             due = [place for place in places if steps_left[place] <= 0 or not self._runs[place][1].is_finite]
             if due:
                 yield from self._measure(due)
+                yield from self._pause([place for place in due if place in self._pack.active])
                 continue
             check()
             self._train(min(steps_left.values()))
@@ -222,14 +241,23 @@ class TrialsTogether(PackRun):
                 self._pack.drop(place)
                 yield trial, result
 
+    def _pause(self, places: Sequence[int]) -> Iterator[Ended]:
+        """Let those leave the pack that have come as far as they were to go."""
+        for place in places:
+            trial, run = self._runs[place]
+            if not run.goes_on(self._work.pause_at):
+                saved = checkpoint_of(run, self._pack.state(place), self._backend)
+                self._pack.drop(place)
+                yield trial, saved
+
     def left(self) -> Work:
         """Return the trials that have not come to an outcome, with checkpoints, those with most left first."""
         places = sorted(self._pack.active, key=lambda place: -self._cost_left(place))
         watches = [(self._runs[place], self._pack.state(place)) for place in places]
-        return Work(
-            tuple(trial for (trial, _), _ in watches),
-            tuple(checkpoint_of(watch, state, self._backend) for (_, watch), state in watches),
-            together=True,
+        return replace(
+            self._work,
+            trials=tuple(trial for (trial, _), _ in watches),
+            checkpoints=tuple(checkpoint_of(watch, state, self._backend) for (_, watch), state in watches),
         )
 
     def _cost_left(self, place: int) -> float:
@@ -271,7 +299,7 @@ def alone_again(work: Work, unfinished: Iterable[Trial], backend: Backend) -> li
     """
     if len(work.trials) == 1 or not backend.most_sharing_noise:
         return []
-    return [Work((trial,), (None,), together=False) for trial in unfinished]
+    return [Work((trial,), (None,), together=False, pause_at=work.pause_at) for trial in unfinished]
 
 
 def checkpoint_of(run: TrialWatch, state: dict[str, NDArray[Any]], backend: Backend) -> Checkpoint:

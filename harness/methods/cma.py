@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from freewalk.harness.methods.method import Card
-from freewalk.harness.methods.population import PopulationMethod, SpreadParameters
+from freewalk.harness.methods.population import SPREAD_SPACE, PopulationMethod, SpreadParameters
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_normals
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class CmaMethod(PopulationMethod):
     name = "cma"
     summary = "CMA-ES by the package cma (extra es): a normal distribution that learns its covariance"
     parameters = CmaParameters
+    spaces = (SPREAD_SPACE,)
     also_called = ("cma_es", "cmaes", "pycma")
     needs = "cma"
     card = Card(

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from freewalk.harness.base.errors import UsageError, nearest
 from freewalk.harness.methods.method import Card, Configuration, Scalar
-from freewalk.harness.methods.population import Members, PopulationMethod, SpreadParameters, members
+from freewalk.harness.methods.population import SPREAD_SPACE, Members, PopulationMethod, SpreadParameters, members
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_normals
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ class EvosaxMethod(PopulationMethod):
     name = "evosax"
     summary = "evolution strategies and others by the package evosax (extra es)"
     parameters = EvosaxParameters
+    spaces = (SPREAD_SPACE,)
     needs = "evosax"
     card = Card(
         equation="ask the algorithm that `strategy` names for K members, run them on the batch, tell it their losses",

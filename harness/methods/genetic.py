@@ -14,6 +14,7 @@ from pydantic import Field
 
 from freewalk.harness.methods.method import Card, Recipe
 from freewalk.harness.methods.population import BITS, Members, PopulationMethod, PopulationParameters, members
+from freewalk.harness.methods.space import BATCH_SIZES, Range
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_normals, member_uniforms
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class GeneticMethod(PopulationMethod):
     name = "genetic"
     summary = "genetic algorithm: truncation selection, Gaussian mutation, crossover of neurons, an elite"
     parameters = GeneticParameters
+    spaces = ({"stddev": Range(0.01, 1), "population": Range(16, 256), "batch_size": BATCH_SIZES},)
     also_called = ("ga", "genetic_algorithm", "neuroevolution")
     recipes: Mapping[str, Recipe] = {
         "and": Recipe(100, BITS),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from freewalk.harness.methods.method import Configuration, Gradient, Method, Parameters, Recipe, Scalar, made
+from freewalk.harness.methods.space import Space, descents
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -41,6 +42,7 @@ class GradientMethod(Method):
     learning_rates: Mapping[str, float] = {"sgd": 1.0, "momentum": 0.3, "adam": 0.01}
     parameters: type[Parameters] = OptimizerParameters
     gradient: Gradient = "exact"
+    spaces: tuple[Space, ...] = descents(learning_rates)
 
     @abstractmethod
     def descent(self) -> Descent:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from freewalk.harness.methods.method import Card
 from freewalk.harness.methods.population import Members, PopulationMethod, PopulationParameters, members
+from freewalk.harness.methods.space import BATCH_SIZES, Range
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_uniforms
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class GuessMethod(PopulationMethod):
     name = "guess"
     summary = "random weight guessing: new weights until every training datapoint is right"
     parameters = GuessParameters
+    spaces = ({"scale": Range(1, 300), "batch_size": BATCH_SIZES},)
     also_called = ("rwg", "random_guessing", "random_search", "random_weight_guessing")
     card = Card(
         equation="K weight sets a step, each weight uniform in (-scale, scale); a set is right if every output of all "

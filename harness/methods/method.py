@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from freewalk.harness.methods.space import Scalar as Scalar
+from freewalk.harness.methods.space import Space
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from freewalk.kernels.reference.gradient import Passes
 
 T = TypeVar("T")
-Scalar: TypeAlias = int | float | str
 Gradient: TypeAlias = Literal["exact", "estimated", "predicted", "unknown"]
 Networks: TypeAlias = Literal["both", "free", "layered"]
 
@@ -162,6 +164,8 @@ class Method(ABC):
     """By rung of the ladder; without them it climbs with its defaults, or with settings of the user's."""
     card: Card | None = None
     """What it is; None for one of one's own."""
+    spaces: tuple[Space, ...] = ()
+    """What tune searches where nobody says what: all of these, each by the same number of settings."""
 
     @abstractmethod
     def configure(self, parameters: Mapping[str, Scalar | None], *, timesteps: int, steps: int) -> Configuration:
@@ -259,6 +263,9 @@ class OwnMethod(Method):
     gradient
         `estimated` of a method whose step is its parameter `learning_rate` times an estimate of the gradient, which
         gradcheck and estimate then judge; `exact` or `predicted` if that is what it steps along.
+    spaces
+        What `harness tune` searches unless a grid says it: mappings from parameters to a tuple of values or a
+        `freewalk.methods.Range`.
     """
 
     name: str
@@ -267,6 +274,7 @@ class OwnMethod(Method):
     evaluations_per_step: Callable[[Any, int, int], float]
     parameters: type[BaseModel] = Parameters
     gradient: Gradient = "unknown"
+    spaces: tuple[Space, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a gradient that cannot be told from a step.

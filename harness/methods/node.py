@@ -10,7 +10,8 @@ from pydantic import Field
 
 from freewalk.harness.methods.gradient import GradientMethod, OptimizerParameters
 from freewalk.harness.methods.method import Card, Configuration, Expected, Recipe, Scalar, Seen
-from freewalk.harness.methods.walk import NOISE, SIDES, STDDEV
+from freewalk.harness.methods.space import descents
+from freewalk.harness.methods.walk import NOISE, SIDES, STDDEV, STDDEVS
 from freewalk.kernels.model.noise import Noise
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Node(GradientMethod):
     summary = "node perturbation: descent along a gradient estimated from noise on the sums of neurons"
     parameters = NodeParameters
     learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
+    spaces = descents(learning_rates, stddev=STDDEVS)
     also_called = ("node_perturbation", "np", "anp")
     gradient = "estimated"
     runs_on_gpus = True

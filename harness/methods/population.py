@@ -12,6 +12,7 @@ from pydantic import Field
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.packages import is_installed
 from freewalk.harness.methods.method import Configuration, Method, Parameters, Scalar
+from freewalk.harness.methods.space import BATCH_SIZES, Range, Space
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -41,6 +42,10 @@ class PopulationParameters(Parameters):
     """What every such method uses."""
 
     population: Members = members()
+
+
+SPREAD_SPACE: Space = {"sigma0": Range(0.03, 3), "population": Range(8, 256), "batch_size": BATCH_SIZES}
+"""Of those that begin with members around the start."""
 
 
 class SpreadParameters(PopulationParameters):

@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from freewalk.harness.methods.method import Card, Recipe
-from freewalk.harness.methods.population import BITS, PopulationMethod, SpreadParameters
+from freewalk.harness.methods.population import BITS, SPREAD_SPACE, PopulationMethod, SpreadParameters
+from freewalk.harness.methods.space import Range
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_normals
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class SnesMethod(PopulationMethod):
     name = "snes"
     summary = "separable natural evolution strategy: a mean and a standard deviation for each weight"
     parameters = SnesParameters
+    spaces = ({**SPREAD_SPACE, "mean_learning_rate": Range(0.1, 3)},)
     also_called = ("nes", "separable_nes")
     recipes: Mapping[str, Recipe] = {
         "and": Recipe(300, BITS),

@@ -10,6 +10,7 @@ from pydantic import Field
 from freewalk.harness.methods.backprop import BackpropParameters
 from freewalk.harness.methods.gradient import BITS, CLASSES, GradientMethod
 from freewalk.harness.methods.method import Card, Recipe
+from freewalk.harness.methods.space import Range, descents
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -55,6 +56,7 @@ class Synthetic(GradientMethod):
     parameters = SyntheticParameters
     # Layers that move faster than predictors follow run away.
     learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.01, "adam": 0.003}
+    spaces = descents(learning_rates, predictor_learning_rate=Range(0.003, 1))
     also_called = ("dni",)
     multiplies_matrices = True
     gradient = "predicted"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from freewalk.harness.methods.method import Card
 from freewalk.harness.methods.online import OnlineMethod, recipes
+from freewalk.harness.methods.space import descents
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -20,6 +21,7 @@ class Uoro(OnlineMethod):
     summary = "unbiased online recurrent optimization: RTRL by a product of two vectors that is right on average"
     # Noise that grows with the sequence wants shorter steps than exact gradients.
     learning_rates: Mapping[str, float] = {"sgd": 0.3, "momentum": 0.03, "adam": 0.01}
+    spaces = descents(learning_rates)
     also_called = ("unbiased_online_recurrent_optimization",)
     gradient = "estimated"
     recipes = recipes(2)

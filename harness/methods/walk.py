@@ -21,6 +21,7 @@ from freewalk.harness.methods.method import (
     Seen,
     made,
 )
+from freewalk.harness.methods.space import Range, descents
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, NOISES, Generator, Noise
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ STDDEV: float = Field(
 SIDES: Literal["one", "two"] = Field(
     "one", description="one: compare with the unperturbed network; two: antithetic pairs, +D with -D"
 )
+STDDEVS = Range(0.001, 1)
+"""Which of them tune searches."""
 NOISE: Noise = Field(
     DEFAULT_NOISE,
     description=f"distribution of the perturbations: {', or '.join(NOISES[k].summary for k in get_args(Noise))}",
@@ -107,6 +110,7 @@ class Walk(Method):
     summary = "smart random walk (weight perturbation): steps along a gradient estimated from random changes"
     parameters = WalkParameters
     learning_rates: Mapping[str, float] = {"sgd": 0.1, "momentum": 0.3, "adam": 0.01}
+    spaces = descents(learning_rates, stddev=STDDEVS)
     also_called = ("random_walk", "es", "weight_perturbation", "wp")
     runs_on_gpus = True
     draws_noise = True

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from freewalk.harness.methods.method import Card, Method, OwnMethod
+from freewalk.harness.methods.method import Card, Method, OwnMethod, Scalar
 from freewalk.harness.methods.registered import BUILT_IN
+from freewalk.harness.methods.space import Range
 from freewalk.harness.methods.walk import WALK
 from freewalk.harness.parameters.parameters import CONDITIONS, requirement
 from freewalk.harness.parameters.presets.relatives import RELATIVES
@@ -70,6 +71,7 @@ def identity(method: Method) -> dict[str, Any]:
         "symbols": {} if card is None else symbols_of(card),
         "learning_rates": dict(method.learning_rates),
         "parameters": {name: _parameter(method, name) for name in method.parameters.model_fields},
+        "spaces": [{key: values_text(values) for key, values in space.items()} for space in method.spaces],
         "presets": list(RELATIVES) if method is WALK else [],
     }
 
@@ -91,6 +93,16 @@ def _stands_in(symbol: str, text: str) -> bool:
     if symbol in ("'", "[ij]"):
         return re.search(rf"[\w)}}\]]{re.escape(symbol)}(?!s)", text) is not None
     return re.search(rf"(?<![\w.])d?{re.escape(symbol)}(?!\w)", text) is not None
+
+
+def values_text(values: tuple[Scalar, ...]) -> str:
+    """Return a part of a space as `--grid` has it."""
+    return str(values) if isinstance(values, Range) else ",".join(map(str, values))
+
+
+def spaces_text(known: Mapping[str, Any]) -> str:
+    """Return what tune searches for a method of an `identity`, in words."""
+    return "; or ".join(", ".join(f"{key}={values}" for key, values in space.items()) for space in known["spaces"])
 
 
 def _parameter(method: Method, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from freewalk.harness.base.errors import UsageError, nearest, unknown
 from freewalk.harness.methods.method import FREE, Method, Scalar
 from freewalk.harness.methods.registered import BUILT_IN, DEFAULT_METHOD, METHODS
+from freewalk.harness.methods.space import Range
 from freewalk.harness.parameters.fields import CONDITIONS, LATER_PARAMETERS, CommonParameters, TaskParameters
 
 __all__ = [
@@ -350,6 +351,8 @@ def check_axis(key: str, values: Iterable[Scalar], where: str = "") -> tuple[Sca
     if key not in AXIS_KEYS:
         error = unknown("parameter", key, AXIS_KEYS)
         raise UsageError(f"{where}{error}")
+    if isinstance(values, Range):
+        return _checked_range(key, values, where)
     checked = tuple(check_value(key, value, where) for value in values)
     if not checked:
         raise UsageError(f"{where}{key} has no values; give at least one")
@@ -357,6 +360,22 @@ def check_axis(key: str, values: Iterable[Scalar], where: str = "") -> tuple[Sca
         twice = Counter(checked).most_common(1)[0][0]
         raise UsageError(f"{where}{key} has the value {twice!r} twice; remove one")
     return checked
+
+
+def _checked_range(key: str, values: Range, where: str) -> Range:
+    kind = number_type(key)
+    if kind is None:
+        raise UsageError(f"{where}{key} takes words, so it has no range; write {key}=v1,v2")
+    for end in (values.low, values.high):
+        check_value(key, kind(end), where)
+    return values
+
+
+def number_type(name: str) -> type[int] | type[float] | None:
+    """Return what numbers a parameter may be; None if it takes words only, or is none."""
+    kinds = _alternatives(PARAMETERS[name].field) if name in PARAMETERS else ()
+    plain = [typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind for kind in kinds]
+    return next((kind for kind in plain if kind in (int, float)), None)
 
 
 def uses(name: str, method: str) -> bool:

@@ -4,8 +4,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import cast, get_args
 
 from freewalk.harness.base.errors import UsageError, unknown
+from freewalk.harness.methods.space import Range, Scale
 from freewalk.harness.parameters.parameters import Scalar
 
 MAX_TRIALS = 5_000_000
@@ -48,6 +50,26 @@ def parse_values(text: str, where: str = "") -> tuple[Scalar, ...]:
     return tuple(values)
 
 
+def parse_range(text: str, where: str = "") -> Range | None:
+    """Read a range, ``log(a,b)`` or ``uniform(a,b)``; None for anything else.
+
+    Raises
+    ------
+    UsageError
+        When it is malformed or empty.
+    """
+    call = _FUNCTION.fullmatch(text.strip())
+    if call is None or call[1] not in get_args(Scale):
+        return None
+    form = f"{call[1]}(a,b) with two numbers, the lower first"
+    ends = [float(_number(number.strip(), where, form)) for number in call[2].split(",")]
+    if len(ends) != 2 or ends[0] >= ends[1]:
+        raise UsageError(f"{where}write {form}")
+    if call[1] == "log" and ends[0] <= 0:
+        raise UsageError(f"{where}log(a,b) needs ends above 0; write uniform(a,b)")
+    return Range(ends[0], ends[1], cast(Scale, call[1]))
+
+
 def _split(text: str, where: str) -> list[str]:
     """Split at the commas outside parentheses."""
     pieces, depth = [""], 0
@@ -74,6 +96,8 @@ def _scalar(text: str) -> Scalar:
 
 
 def _call(name: str, arguments: str, where: str) -> list[Scalar]:
+    if name in get_args(Scale):
+        raise UsageError(f"{where}{name}(a,b) is all of a parameter's values; give one range and no value beside it")
     if name not in _FUNCTIONS:
         raise UsageError(f"{where}{unknown('function', name, _FUNCTIONS)}")
     function, form, counts = _FUNCTIONS[name]

@@ -14,9 +14,10 @@ import numpy as np
 
 from freewalk.harness.base.errors import UsageError, nearest
 from freewalk.harness.methods.method import OwnMethod
+from freewalk.harness.methods.space import Range
 from freewalk.harness.parameters.parameters import Axes, check_axis
 from freewalk.harness.parameters.seeds import parse_seeds, refuse_lone_number
-from freewalk.harness.parameters.values import parse_values
+from freewalk.harness.parameters.values import parse_range, parse_values
 from freewalk.harness.plan.settings import RunSettings
 from freewalk.tasks.task import Task
 
@@ -68,7 +69,12 @@ def specs_and_tables(grid: Any) -> tuple[tuple[str, ...], tuple[Axes, ...]]:
     if len(mappings) == 1:
         return (*texts, *(f"{key}={values}" for key, values in mappings[0].items())), ()
     return tuple(texts), tuple(
-        {key: check_axis(key, parse_values(values, f"grid: {key}: "), "grid: ") for key, values in mapping.items()}
+        {
+            key: check_axis(
+                key, parse_range(values, f"grid: {key}: ") or parse_values(values, f"grid: {key}: "), "grid: "
+            )
+            for key, values in mapping.items()
+        }
         for mapping in mappings
     )
 
@@ -149,6 +155,8 @@ def _key(key: Any) -> str:
 
 
 def _values(key: str, values: Any) -> str:
+    if isinstance(values, Range):
+        return str(values)
     is_one = isinstance(values, str | os.PathLike | Number) or not isinstance(values, Iterable)
     is_one = is_one or getattr(values, "ndim", None) == 0
     if isinstance(values, Own):

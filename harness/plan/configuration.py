@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import ValidationError, field_validator, model_validator
 
 from freewalk.harness.base.errors import UsageError, nearest
+from freewalk.harness.methods.space import Range
 from freewalk.harness.parameters.parameters import DEFAULT_METHOD, Axes, Scalar, check_axis, requirement
 from freewalk.harness.parameters.presets import preset_names
 from freewalk.harness.parameters.seeds import checked_seeds, format_seeds, read_seeds
@@ -59,6 +60,21 @@ class SweepConfiguration(Settings):
         return self
 
 
+def refuse_ranges(tables: Sequence[Axes]) -> Sequence[Axes]:
+    """Return tables that have values only.
+
+    Raises
+    ------
+    UsageError
+        If one has a range.
+    """
+    for key, values in (item for table in tables for item in table.items()):
+        if isinstance(values, Range):
+            between = f"geomspace({values.low:g},{values.high:g},5)" if values.scale == "log" else "values"
+            raise UsageError(f"{key}={values} is a range, which harness tune takes; write {key}={between}")
+    return tables
+
+
 def _ordered(table: Axes, number: int | None) -> dict[str, tuple[Scalar, ...]]:
     """Check a table and put the task and the method first, so that they vary slowest."""
     where = f"[[grid]] table {number}: " if number else ""
@@ -80,6 +96,7 @@ def resolve(
     methods: Sequence[str] = (),
     seeds: str | Sequence[int] | None = None,
     plugins: Sequence[str | Path] = (),
+    concrete: Callable[[Sequence[Axes]], Sequence[Axes]] = refuse_ranges,
     **settings: Any,
 ) -> SweepConfiguration:
     """Put a configuration together: command line over file over defaults.
@@ -100,6 +117,8 @@ def resolve(
         As `parse_seeds` reads them, or ready.
     plugins
         Files with tasks and methods of one's own, besides those that the files name; see `load_plugins`.
+    concrete
+        Makes tables of values of those that have ranges.
     **settings
         Those of `RunSettings`; None leaves them to the file and the defaults. `evaluations` replace a file's
         `steps_per_epoch`, and the other way round.
@@ -116,10 +135,11 @@ def resolve(
         known = f" (known: {', '.join(registry.task_names())})" if registry else ""
         presets = ", ".join(preset_names())
         raise UsageError(f"no task given; add --task NAME{known}, or --grid with a preset: {presets}")
+    axes = concrete(spec.tables)
     named = tuple(dict.fromkeys((*given_plugins, *spec.plugins)))
     explicit = {**settings, "seeds": seeds, "plugins": named or None}
     given = {key: value for key, value in explicit.items() if value is not None}
-    tables = [{key: values for key, values in table.items() if seeds is None or key != SEEDS} for table in spec.tables]
+    tables = [{key: values for key, values in table.items() if seeds is None or key != SEEDS} for table in axes]
     values = {key: value for key, value in spec.settings.items() if RIVALS.get(key) not in given} | given
     if "seeds" in values:
         where = "--seeds" if "seeds" in given else f"--grid {spec.source!r}: seeds ="

@@ -11,7 +11,7 @@ from freewalk.harness.parameters.parameters import AXIS_KEYS, Axes, Scalar, chec
 from freewalk.harness.parameters.presets import preset_names, preset_path
 from freewalk.harness.parameters.presets.relatives import RELATIVES
 from freewalk.harness.parameters.seeds import read_seeds
-from freewalk.harness.parameters.values import parse_values
+from freewalk.harness.parameters.values import parse_range, parse_values
 from freewalk.harness.plan.document import read_document
 from freewalk.harness.plan.effects import useful_keys
 from freewalk.harness.plan.plugins import load_plugins, without
@@ -126,7 +126,7 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
         raise UsageError(f"{where}{unknown('parameter', key, AXIS_KEYS)}")
     if not text:
         raise UsageError(f"{where}no values; write {key}=v1,v2")
-    return key, check_axis(key, axis_values(key, text, where), where)
+    return key, check_axis(key, parse_range(text, where) or axis_values(key, text, where), where)
 
 
 def axis_values(key: str, text: str, where: str) -> tuple[Scalar, ...]:
@@ -164,7 +164,7 @@ def _read(source: str, given: Sequence[str]) -> tuple[dict[str, object], tuple[s
         misplaced = next((key for key in grid if key in Settings.model_fields), None)
         if misplaced:
             raise UsageError(f"{where}{misplaced} is no axis; move it above the first [[grid]]")
-        axes = {key: check_axis(key, _listed(key, value, where), where) for key, value in grid.items()}
+        axes = {key: check_axis(key, _values(key, value, where), where) for key, value in grid.items()}
         tables.append({**axes, **seeds})
     return settings, plugins, tables
 
@@ -174,6 +174,12 @@ def _read_own_seeds(value: object, where: str) -> tuple[int, ...]:
     if not isinstance(seeds, tuple) or not all(type(seed) is int for seed in seeds):
         raise UsageError(f"{where}{SEEDS} = {value!r}: must be a whole number, a list of them, or a text such as 0:5")
     return seeds
+
+
+def _values(key: str, value: object, where: str) -> tuple[Scalar, ...]:
+    """Return an axis's values in a file, or its range."""
+    found = parse_range(value, f"{where}{key} = {value!r}: ") if isinstance(value, str) else None
+    return found or tuple(_listed(key, value, where))
 
 
 def _listed(key: str, value: object, where: str) -> Iterator[Scalar]:

@@ -60,6 +60,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """A trial has come as far as it was to go for now."""
+
+    trial: Trial
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
 class Failed:
     """A trial ended in an error; the others go on."""
 
@@ -75,7 +83,12 @@ class Stopped:
     trial: Trial
 
 
-Event = Started | Saved | Advanced | Finished | Failed | Stopped
+def ended(trial: Trial, result: TrialResult | Checkpoint) -> Finished | Paused:
+    """Return what there is to say of a trial that is not run on for now."""
+    return Paused(trial, result) if isinstance(result, Checkpoint) else Finished(trial, result)
+
+
+Event = Started | Saved | Advanced | Paused | Finished | Failed | Stopped
 
 
 class Reports:

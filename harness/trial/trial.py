@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +34,10 @@ _SECONDS_BEFORE_ANOTHER_TRY = 10.0
 
 class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked for it
     """The trial was told to stop before its end."""
+
+
+class TrialPaused(Exception):  # noqa: N818 - as Interrupted
+    """The trial has come as far as it was to go for now."""
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
@@ -97,15 +102,30 @@ def start_problem(
     return TrialRun(problem, trainer, judge_of(problem, budget), budget, seed)
 
 
-def run_trial(run: TrialRun, backend: Backend, *, check: Callable[[TrialRun], None] = lambda run: None) -> TrialResult:
+def run_trial(
+    run: TrialRun,
+    backend: Backend,
+    *,
+    check: Callable[[TrialRun], None] = lambda run: None,
+    pause_at: float = math.inf,
+) -> TrialResult:
     """Train on until the target, a divergence, a plateau when asked for, or the end of the budget.
 
     Parameters
     ----------
     check
         Called between calls of the kernels, at least every SECONDS_BETWEEN_CHECKS or step; may raise Interrupted.
+    pause_at
+        Evaluations that the trial may spend for now.
+
+    Raises
+    ------
+    TrialPaused
+        If it would spend more before its next measurement.
     """
     while run.convergence.outcome is None and (end := run.next_end) is not None:
+        if not run.goes_on(pause_at):
+            raise TrialPaused
         while run.is_finite and run.trainer.step < end:
             check(run)
             run.train(end - run.trainer.step)

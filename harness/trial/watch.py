@@ -177,6 +177,11 @@ class TrialWatch:
         last = self.convergence.last_step
         return 0 if last is None else self.budget.next_end(last, self.problem.evaluations_per_step)
 
+    def goes_on(self, pause_at: float) -> bool:
+        """Tell whether the next measurement costs no more evaluations than the trial may spend for now."""
+        end = self.next_end
+        return end is None or end * self.problem.evaluations_per_step <= pause_at
+
     def measure_test_part(self) -> None:
         """Add the measures of the test part to the curve, if the task's data have one; nothing is judged by them."""
         start = running_seconds()

@@ -24,6 +24,8 @@ TableName = Literal[
     "origins",
     "estimates",
     "cosines",
+    "tuned",
+    "rounds",
 ]
 
 

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from freewalk.harness.drop_in.training import NNRndTraining
     from freewalk.harness.estimates.checking.check import check_estimator
     from freewalk.harness.estimates.own import Estimates, estimate
-    from freewalk.harness.from_python import SweepResult, sweep
+    from freewalk.harness.from_python import SweepResult, TuningResult, sweep, tune
     from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.maximize.box import Box
     from freewalk.harness.maximize.corners import Corner
@@ -33,6 +33,7 @@ __all__ = [
     "SavedWeights",
     "StoreError",
     "SweepResult",
+    "TuningResult",
     "UsageError",
     "WalkConfiguration",
     "__version__",
@@ -44,6 +45,7 @@ __all__ = [
     "read_table",
     "save",
     "sweep",
+    "tune",
 ]
 __version__ = "0.1.0"
 
@@ -61,6 +63,7 @@ _HOMES = {
     "SavedWeights": "freewalk.harness.weights.weights_file",
     "StoreError": "freewalk.results.base.errors",
     "SweepResult": "freewalk.harness.from_python",
+    "TuningResult": "freewalk.harness.from_python",
     "UsageError": "freewalk.harness.base.errors",
     "WalkConfiguration": "freewalk.kernels.model.walk",
     "check_estimator": "freewalk.harness.estimates.checking.check",
@@ -71,6 +74,7 @@ _HOMES = {
     "read_table": "freewalk.results.tables.reading",
     "save": "freewalk.harness.weights.weights_file",
     "sweep": "freewalk.harness.from_python",
+    "tune": "freewalk.harness.from_python",
 }
 
 

@@ -2,6 +2,7 @@
 
 from freewalk.harness.methods.array_trainer import ArrayTrainer
 from freewalk.harness.methods.method import Method, OwnMethod, Start
+from freewalk.harness.methods.space import Range
 from freewalk.kernels.model.layered import LayeredNetwork, Place
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.walk import Data, Evaluation, Trainer
@@ -15,6 +16,7 @@ __all__ = [
     "Method",
     "OwnMethod",
     "Place",
+    "Range",
     "Start",
     "Trainer",
 ]

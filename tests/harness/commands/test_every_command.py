@@ -26,6 +26,7 @@ ONCE = (
     "maximize --weights xor.npz --restarts 2 --steps 5",
     "gradcheck --task xor --architecture 2-3-1",
     "estimate --task xor --method backprop --at initial",
+    "tune --task and --method backprop --settings 2 --evaluations 2000 --race-seeds 5:8 --seeds 0:2",
     "ladder",
     "bench --threads 1",
 )

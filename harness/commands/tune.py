@@ -1,0 +1,177 @@
+"""`harness tune`: the best settings of every method, what finding them costs, and what they are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from freewalk.harness.base.errors import UsageError
+from freewalk.harness.commands.options import (
+    grid_options,
+    is_on_the_line,
+    option,
+    plugin_option,
+    run_options,
+    same_again,
+    threads_option,
+    without_overridden,
+)
+
+if TYPE_CHECKING:
+    from freewalk.harness.tuning.tune import Tuning
+
+_EPILOG = """\b
+--grid is that of harness sweep: its cells race. It takes ranges as well, of
+which --settings settings are drawn:
+  key=log(a,b)            numbers from a to b, evenly on a logarithmic scale
+  key=uniform(a,b)        numbers from a to b
+Without several values for anything, a method's own space is searched; see
+harness methods NAME. Without a method, all are tuned.
+
+\b
+harness tune --task xor
+harness tune --task xor --method walk --grid "stddev=log(0.001,1)" --grid "learning_rate=log(0.01,10)"
+harness sweep --grid runs/tune-ID/tuned.toml
+
+Files in --out: tuning.html, tuned.toml, tuned.csv, rounds.csv, tuning.json; the
+races' trials in race/, those on fresh seeds in fresh/.
+
+\b
+Exit codes: 0 done, 1 some trials failed, 2 wrong usage, 130 interrupted.
+The same command again goes on where it was.
+"""
+
+
+@click.command("tune", epilog=_EPILOG)
+@grid_options
+@plugin_option
+@threads_option
+@option(
+    "--budget",
+    type=click.IntRange(min=1),
+    metavar="EVALUATIONS",
+    help="What each method may spend on a task.  [default: 50 trials' worth]",
+)
+@option(
+    "--settings",
+    "n_settings",
+    type=click.IntRange(min=1, max=100_000),
+    default=64,
+    metavar="N",
+    help="Settings drawn of each method's ranges.",
+)
+@option("--seeds", metavar="SEEDS", default="0:20", help="Fresh seeds, on which winners and defaults are compared.")
+@option("--race-seeds", metavar="SEEDS", default="1000:1030", help="Seeds that the winners are picked by.")
+@option("--extend", is_flag=True, help="Where a winner lies at an edge of what was searched, search past it.")
+@run_options
+@option("--out", metavar="DIR", help="Folder of the files.  [default: runs/tune-ID]")
+@option(
+    "--checkpoint",
+    "checkpoint_seconds",
+    type=float,
+    default=60.0,
+    metavar="SECONDS",
+    help="Training that a kill may cost a trial.",
+)
+@option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run on so many processes of this machine, with Dask.  [default: threads]",
+)
+@option(
+    "--cluster",
+    "cluster_address",
+    metavar="ADDRESS",
+    help="Run on the workers of this Dask scheduler, such as tcp://host:8786.",
+)
+@option("--retry-failed", is_flag=True, help="Run failed trials again, also with a mended plug-in.")
+@option("--quiet", is_flag=True, help="No progress and no table.")
+@option("--json", "as_json", is_flag=True, help="Print what tuning.json holds instead of a table.")
+def command(
+    grid: tuple[str, ...],
+    tasks: tuple[str, ...],
+    methods: tuple[str, ...],
+    plugins: tuple[str, ...],
+    budget: int | None,
+    n_settings: int,
+    seeds: str,
+    race_seeds: str,
+    extend: bool,
+    out: str | None,
+    checkpoint_seconds: float,
+    workers: int | None,
+    cluster_address: str | None,
+    retry_failed: bool,
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    """Find the settings with which each method learns a task at the least cost, all methods for the same price.
+
+    The settings of a method race on the same seeds: the worse half leaves, round by round, and nobody runs on that is
+    sure to be far dearer than the one in front. The winner and the method's defaults then run on fresh seeds, so that
+    luck is not counted.
+    """
+    from functools import partial
+
+    from freewalk.harness.cluster.choice import chosen_cluster
+    from freewalk.harness.tuning.files import JSON, PAGE, paths_in, write_files
+    from freewalk.harness.tuning.tune import FRESH, Asked, Tuning
+    from freewalk.results.analysis.tuning import tuned_table
+    from freewalk.results.base.errors import StoreError
+    from freewalk.results.report.tuning_view import tuning_views
+
+    if out == "":
+        raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/tune-ID")
+    if settings.get("steps_per_epoch") is not None:
+        raise UsageError("--steps-per-epoch: methods are given the same evaluations; give --evaluations")
+    if (workers is not None or cluster_address is not None) and is_on_the_line("threads"):
+        raise UsageError("--threads has no effect with --workers or --cluster, whose processes compute on one each")
+    asked = Asked(
+        grid, tasks, methods, plugins, without_overridden(settings), seeds, race_seeds, n_settings, budget, extend
+    )
+    say = (lambda text: None) if quiet else _say
+    tuning = Tuning(asked, Path(out or "."), checkpoint_seconds, partial(chosen_cluster, cluster_address, workers, say))
+    tuning.directory = Path(out) if out else Path("runs") / f"tune-{tuning.identity}"
+    try:
+        paths_in(tuning.directory, tuning.identity)  # before, not after hours
+        interrupted = _run(tuning, retry_failed=retry_failed, quiet=quiet)
+        if interrupted:
+            _say(f"interrupted; the same command goes on, what is known is in {tuning.directory}")
+            return 130
+        paths = write_files(tuning, command=same_again())
+    except StoreError as error:
+        raise UsageError(f"--out: {error}") from None
+    if as_json:
+        click.echo(paths[JSON].read_text(encoding="utf-8"), nl=False)
+    elif not quiet:
+        from freewalk.harness.terminal.tuning_table import print_tuning
+
+        facts = tuning.facts()
+        print_tuning(tuning_views(facts, tuned_table(facts, tuning.tables[FRESH])))
+        click.echo(f"\npage in {paths[PAGE]}")
+    return 1 if tuning.n_failed else 0
+
+
+def _say(text: str) -> None:
+    click.echo(f"harness: {text}", err=True)
+
+
+def _run(tuning: Tuning, *, retry_failed: bool, quiet: bool) -> bool:
+    """Run it; a line says how far it is. Return whether it was interrupted."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    is_live = console.is_terminal and not quiet
+    try:
+        with Live(console=console, transient=True, get_renderable=lambda: Text(tuning.line()), auto_refresh=is_live):
+            for _ in tuning.run(retry_failed=retry_failed):
+                pass
+    except KeyboardInterrupt:
+        return True
+    return False

@@ -1,0 +1,118 @@
+"""Trials that run when, and as far as, somebody chooses who looks at what is known of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from freewalk.harness.base.checkpoint import Checkpoint
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.plan import Trial
+from freewalk.harness.trial.events import Event, Failed, Finished, Paused
+from freewalk.harness.trial.history import FAILED, History, cost_of
+from freewalk.harness.trial.trial import resolve_trial
+from freewalk.results.schema.records import CurvePoint
+from freewalk.results.schema.schema import State
+from freewalk.results.store.store import Store
+
+_LARGE_BYTES = 1_000_000
+"""A checkpoint that is larger waits in the store, not in memory."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Trials to run next."""
+
+    trials: Sequence[Trial]
+    pauses: Mapping[str, float] = field(default_factory=dict)
+    """Evaluations that some of them may spend for now, by trial_id; the others run to their ends."""
+
+
+Choose: TypeAlias = Callable[[Sequence[Trial], Mapping[str, History]], Iterator[Batch]]
+"""Says which of a sweep's trials run next, and looks, from batch to batch, at what is known of them, by trial_id; of
+those that have not begun nothing is."""
+
+
+class Chosen:
+    """What is known of trials in a store, and what those that wait go on from.
+
+    A pause is no end: what a trial goes on from is kept in memory, and in the store only where it took long to come
+    there, where it is large, or when the sweep is left.
+
+    Parameters
+    ----------
+    store
+        Open for writing.
+    ended
+        Those of the trials that are not run any more.
+    budget
+        How trials are measured.
+    seconds
+        Of training that a kill may cost a trial.
+    """
+
+    def __init__(self, store: Store, ended: Collection[str], budget: Budget, seconds: float) -> None:
+        self._store, self._budget, self._seconds = store, budget, seconds
+        self._saved_seconds: dict[str, float] = {}
+        self._unsaved: dict[str, Checkpoint] = {}
+        self.histories: dict[str, History] = {}
+        self._remember(ended)
+
+    def _remember(self, ended: Collection[str]) -> None:
+        """Learn of trials that have ended, by trial_id."""
+        curves: dict[str, list[CurvePoint]] = {}
+        points = self._store.curves()[["trial_id", *CurvePoint._fields]]
+        for trial_id, *point in points.itertuples(index=False, name=None):
+            curves.setdefault(trial_id, []).append(CurvePoint(*point))
+        rows = self._store.trials()[["trial_id", "state", "reached", "evaluations_to_target"]]
+        row: Any
+        for row in rows[rows["trial_id"].isin(list(ended))].to_dict("records"):
+            trial_id = row["trial_id"]
+            if row["state"] == State.FAILED:
+                self.histories[trial_id] = FAILED
+            else:
+                self.histories[trial_id] = History.of_curve(curves.get(trial_id, ()), cost=cost_of(row))
+
+    def wait(self, trial: Trial, checkpoint: Checkpoint) -> None:
+        """Learn of a trial that an earlier run left."""
+        problem = resolve_trial(trial.cell, self._budget)
+        self.histories[trial.trial_id] = History.of_pause(checkpoint.curve, problem, self._budget)
+        self._saved_seconds[trial.trial_id] = checkpoint.seconds
+
+    def left(self, batch: Batch) -> list[Trial]:
+        """Return those trials of a batch that are not known to have ended."""
+        known = self.histories
+        return [trial for trial in batch.trials if (had := known.get(trial.trial_id)) is None or not had.ended]
+
+    def unsaved(self, trials: Sequence[Trial]) -> dict[str, Checkpoint]:
+        """Return what trials go on from that is not in the store."""
+        return {key: self._unsaved[key] for trial in trials if (key := trial.trial_id) in self._unsaved}
+
+    def note(self, event: Event) -> None:
+        """Learn what comes of a trial."""
+        match event:
+            case Paused(trial=trial, checkpoint=checkpoint):
+                before = self._saved_seconds.get(trial.trial_id, 0.0)
+                self.wait(trial, checkpoint)
+                size = sum(array.nbytes for array in checkpoint.state.values())
+                if size > _LARGE_BYTES or checkpoint.seconds - before >= self._seconds:
+                    self._unsaved.pop(trial.trial_id, None)
+                    self._save(trial.trial_id, checkpoint)
+                else:
+                    self._saved_seconds[trial.trial_id] = before
+                    self._unsaved[trial.trial_id] = checkpoint
+            case Finished(trial=trial, result=result):
+                self._unsaved.pop(trial.trial_id, None)
+                self.histories[trial.trial_id] = History.of_curve(result.curve, cost=cost_of(result.fields))
+            case Failed(trial=trial):
+                self._unsaved.pop(trial.trial_id, None)
+                self.histories[trial.trial_id] = FAILED
+
+    def save(self) -> None:
+        """Put into the store what waits in memory."""
+        while self._unsaved:
+            self._save(*self._unsaved.popitem())
+
+    def _save(self, trial_id: str, checkpoint: Checkpoint) -> None:
+        self._store.save_checkpoint(trial_id, checkpoint.step, checkpoint.to_bytes(trial_id))
