@@ -194,7 +194,7 @@ def tune(
     task: str | Task | Sequence[str | Task] = (),
     method: str | OwnMethod | Sequence[str | OwnMethod] = (),
     seeds: str | int | Sequence[int | str] = "0:20",
-    race_seeds: str | int | Sequence[int | str] = "1000:1030",
+    race_seeds: str | int | Sequence[int | str] = "1000:1060",
     n_settings: int = 64,
     budget: int | None = None,
     extend: bool = False,

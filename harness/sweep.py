@@ -94,6 +94,8 @@ class Sweep:
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
     """trials and summary, once `run` has ended."""
     compile_seconds: float = field(init=False, default=0.0)
+    _begun: set[str] = field(init=False, default_factory=set, repr=False)
+    """Trials that the store knows to run, though they may wait for another batch."""
 
     def __post_init__(self) -> None:
         refuse_no_time("--checkpoint", self.checkpoint_seconds)
@@ -133,6 +135,7 @@ class Sweep:
             If the cluster cannot.
         """
         c = self.configuration
+        self._begun.clear()
         with ExitStack() as stack:
             if self.cluster is not None and self.cluster.address is not None:
                 stack.enter_context(self.cluster)  # a wrong address leaves no folder behind
@@ -203,6 +206,7 @@ class Sweep:
                         return
         finally:
             chosen.save()
+            store.mark_interrupted(self._begun)
 
     def _drive(
         self, store: Store, batch: Batch, checkpoints: Mapping[str, Checkpoint], fail_fast: bool
@@ -279,7 +283,9 @@ class Sweep:
         trial_id = event.trial.trial_id
         match event:
             case Started():
-                store.mark_running([trial_id])
+                if trial_id not in self._begun:
+                    self._begun.add(trial_id)
+                    store.mark_running([trial_id])
             case Saved(checkpoint=checkpoint):
                 store.save_checkpoint(trial_id, checkpoint.step, checkpoint.to_bytes(trial_id))
             case Finished(result=result):
@@ -289,7 +295,7 @@ class Sweep:
                 store.finish(trial_id, {**result.fields, "compile_seconds": seconds}, result.curve)
             case Failed(error=error):
                 store.fail(trial_id, error, where(engine.backend))
-            case Paused() | Stopped():
+            case Stopped():
                 store.mark_interrupted([trial_id])
 
     def _record(self, trial: Trial, names: Mapping[tuple[str, str, Scalar | None], Scalar]) -> TrialRecord:

@@ -28,7 +28,7 @@ _EPILOG = """\b
   key=linspace(a,b,n)     n values from a to b
   key=logspace(a,b,n)     n values from 10**a to 10**b
   key=geomspace(a,b,n)    n values from a to b, equal ratios
-  a preset's name         quickstart, original, baselines, digits
+  a preset's name         quickstart, original, baselines, digits, suite
   a method of the field   spsa, mezo, fzoo, forward-gradient, openai-es, eggroll,
                           eggroll-signs:
                           settings of the walk for any --task; see presets

@@ -63,7 +63,7 @@ The same command again goes on where it was.
     help="Settings drawn of each method's ranges.",
 )
 @option("--seeds", metavar="SEEDS", default="0:20", help="Fresh seeds, on which winners and defaults are compared.")
-@option("--race-seeds", metavar="SEEDS", default="1000:1030", help="Seeds that the winners are picked by.")
+@option("--race-seeds", metavar="SEEDS", default="1000:1060", help="Seeds that the winners are picked by.")
 @option("--extend", is_flag=True, help="Where a winner lies at an edge of what was searched, search past it.")
 @run_options
 @option("--out", metavar="DIR", help="Folder of the files.  [default: runs/tune-ID]")

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.plan.budget import Budget
-from freewalk.harness.plan.plan import Trial
+from freewalk.harness.plan.plan import Cell, Trial
 from freewalk.harness.trial.events import Event, Failed, Finished, Paused
 from freewalk.harness.trial.history import FAILED, History, cost_of
 from freewalk.harness.trial.trial import resolve_trial
@@ -56,6 +56,7 @@ class Chosen:
         self._store, self._budget, self._seconds = store, budget, seconds
         self._saved_seconds: dict[str, float] = {}
         self._unsaved: dict[str, Checkpoint] = {}
+        self._costs: dict[Cell, float] = {}
         self.histories: dict[str, History] = {}
         self._remember(ended)
 
@@ -76,8 +77,9 @@ class Chosen:
 
     def wait(self, trial: Trial, checkpoint: Checkpoint) -> None:
         """Learn of a trial that an earlier run left."""
-        problem = resolve_trial(trial.cell, self._budget)
-        self.histories[trial.trial_id] = History.of_pause(checkpoint.curve, problem, self._budget)
+        if trial.cell not in self._costs:
+            self._costs[trial.cell] = resolve_trial(trial.cell, self._budget).evaluations_per_step
+        self.histories[trial.trial_id] = History.of_pause(checkpoint.curve, self._costs[trial.cell], self._budget)
         self._saved_seconds[trial.trial_id] = checkpoint.seconds
 
     def left(self, batch: Batch) -> list[Trial]:

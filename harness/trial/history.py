@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.harness.plan.budget import Budget
 from freewalk.results.schema.records import CurvePoint
 
@@ -67,12 +66,12 @@ class History:
         return cls(tuple(float(spent) for spent, _ in points), losses, next_look, cost)
 
     @classmethod
-    def of_pause(cls, curve: Sequence[CurvePoint], problem: ResolvedProblem, budget: Budget) -> History:
+    def of_pause(cls, curve: Sequence[CurvePoint], evaluations_per_step: float, budget: Budget) -> History:
         """Return the history of a trial that waits, or goes on from a checkpoint."""
         last = max((point.step for point in curve if point.split == "heldout"), default=None)
-        end = 0 if last is None else budget.next_end(last, problem.evaluations_per_step)
+        end = 0 if last is None else budget.next_end(last, evaluations_per_step)
         assert end is not None, "a trial that was measured for the last time has ended"
-        return cls.of_curve(curve, next_look=end * problem.evaluations_per_step)
+        return cls.of_curve(curve, next_look=end * evaluations_per_step)
 
 
 FAILED = History((), (), math.inf)

@@ -27,12 +27,12 @@ from freewalk.harness.trial.history import Observation
 FIRST_SEEDS = 3
 _FEWEST_TESTED = 6
 """Seeds that a test needs at least: of fewer, the variance is a guess."""
-_GROWTH = 1.5
+_GROWTH = 2.0
 """By how much caps grow as long as nobody has met the target."""
 _SLACK = 1.0
 """A cell runs on until it is sure to cost this much more than the one in front, after the first seeds; over the root
 of their number later, as errors of means fall."""
-_SMALLEST_CAP = 2.0**-13
+_SMALLEST_CAP = 2.0**-10
 """Of what a trial may spend."""
 
 _BACK_AT_ONCE = 8

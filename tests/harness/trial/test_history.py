@@ -118,7 +118,7 @@ def histories(trial: Trial, budget: Budget, caps: list[float]) -> Iterator[tuple
         try:
             result = run_trial(run, CPU, pause_at=cap)
         except TrialPaused:
-            yield cap, History.of_pause(run.curve, run.problem, budget)
+            yield cap, History.of_pause(run.curve, run.problem.evaluations_per_step, budget)
         else:
             yield cap, of_result(result)
             return
