@@ -1,9 +1,9 @@
 """Races on grids that were computed once: how often the winner is as good as the best, for which part of the price.
 
-`python -m benchmarks.races runs/grid-xor runs/grid-sign` replays 100 races of `harness tune` on each finished sweep,
-with seeds in random orders, beside random search and Optuna's TPE (extra peers) at the same budgets. A cell's true cost
-is its expected running time on all seeds of the race; `--judge all` takes all seeds of the sweep, those that no race
-saw among them.
+`python -m benchmarks.races runs/races` replays 100 races of `harness tune` on each task of a finished sweep, with seeds
+in random orders, beside random search and Optuna's TPE (extra peers) at the same budgets. A cell's true cost is its
+expected running time on all seeds of the race; `--judge all` takes all seeds of the sweep, those that no race saw among
+them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ _MOST_ASKED = 3
 
 @dataclass(frozen=True)
 class Grid:
-    """A finished sweep of one task and method."""
+    """A task and a method of a finished sweep."""
 
     name: str
     settings: list[dict[str, Any]]
@@ -48,21 +48,28 @@ class Grid:
     """Evaluations that a trial may spend."""
 
     @classmethod
-    def read(cls, folder: Path) -> Grid:
-        """Read a sweep's folder."""
+    def read(cls, folder: Path) -> list[Grid]:
+        """Read a sweep's folder, a grid for each task and method."""
         trials = read_table(folder / "trials.csv", "trials").sort_values("seed", kind="stable")
         curves = read_table(folder / "curves.csv", "curves")
         looks = curves[(curves["split"] == "heldout") & (curves["metric"] == "loss")]
         points: dict[str, list[CurvePoint]] = {}
         for trial_id, *point in looks[["trial_id", *CurvePoint._fields]].itertuples(index=False, name=None):
             points.setdefault(trial_id, []).append(CurvePoint(*point))
-        several = [name for name in cell_columns(trials) if varies(trials[name])]
+        return [
+            cls._of(f"{task}, {method}", own, points)
+            for (task, method), own in trials.groupby(["task", "method"], sort=False)
+        ]
+
+    @classmethod
+    def _of(cls, name: str, trials: pd.DataFrame, points: Mapping[str, Sequence[CurvePoint]]) -> Grid:
+        several = [column for column in cell_columns(trials) if varies(trials[column])]
         settings, histories = [], []
         for key, cell in trials.groupby(several, sort=False, dropna=False):
             settings.append(dict(zip(several, key, strict=True)))
             rows: Any = cell.to_dict("records")
             histories.append([History.of_curve(points[row["trial_id"]], cost=cost_of(row)) for row in rows])
-        return cls(folder.name, settings, histories, float(trials["evaluations_budget"].max()))
+        return cls(name, settings, histories, float(trials["evaluations_budget"].max()))
 
     @cached_property
     def costs(self) -> NDArray[np.float64]:
@@ -149,8 +156,9 @@ def main() -> None:
     _say("| grid | who | good winners | winner's cost over the best's: median, worst | of the grid's evaluations |")
     _say("|---|---|---|---|---|")
     for folder in given.sweeps:
-        for line in _lines(Grid.read(folder), given, rivals):
-            _say(line)
+        for grid in Grid.read(folder):
+            for line in _lines(grid, given, rivals):
+                _say(line)
 
 
 def _say(line: str) -> None:

@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     AnyEngine: TypeAlias = Engine | ClusterEngine
 
 
+Names: TypeAlias = Mapping[tuple[str, str, Scalar | None], Scalar]
+"""What the store has for data already, by task, parameter and path."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """The folder is ours, and it is known what is left to run; compilation follows."""
@@ -157,10 +161,11 @@ class Sweep:
             notes = notes if self._needed is None else (*notes, self._needed)
             store.note_data(rows)
             names = stored_names(noted, c)
-            records = (self._record(trial, names) for trial in self.plan.trials)
+            planned = self.plan.trials if self.choose is None else ()  # of those that may be chosen, few will be
+            records = (self._record(trial, names) for trial in planned)
             store.add_pending(records, found.described, afresh=found.other_code)
-            left = set(store.unfinished(retry_failed=retry_failed))
-            trials = [trial for trial in self.plan.trials if trial.trial_id in left]
+            ended = store.ended(retry_failed=retry_failed)
+            trials = [trial for trial in self.plan.trials if trial.trial_id not in ended]
             if self.cluster is not None and self.cluster.address is None and trials:
                 stack.enter_context(self.cluster)
             checkpoints = self._checkpoints(store, trials)
@@ -170,34 +175,37 @@ class Sweep:
                 yield Opened(trials, len(self.plan.trials), n_reached, resumed, notes)
                 if trials or self.choose is not None:
                     self.compile_seconds = 0.0 if self.cluster else self._compile(trials)
-                    run = self._drive if self.choose is None else self._drive_chosen
-                    yield from run(store, Batch(trials), checkpoints, fail_fast)
+                    if self.choose is None:
+                        yield from self._drive(store, Batch(trials), checkpoints, fail_fast)
+                    else:
+                        yield from self._drive_chosen(store, names, checkpoints, fail_fast, retry_failed)
             finally:
                 self.tables = export_tables(store, self.directory)
 
     def _compile(self, trials: Sequence[Trial]) -> float:
         """Compile the kernels and the tasks' data functions, or load them from the cache; return the seconds."""
         start = time.perf_counter()
-        cells = {METHODS[trial.cell.method].kernels(trial.cell.parameters): trial.cell for trial in trials}
-        for cell in cells.values():
+        cells = dict.fromkeys(trial.cell for trial in trials)
+        for cell in {METHODS[cell.method].kernels(cell.parameters): cell for cell in cells}.values():
             resolve_problem(cell.task, cell.method, cell.parameters).warm_up(backend_of(self.backend, cell.method))
-        for cell in {trial.cell for trial in trials}:
+        own = {(c.task, *(c.parameters[name] for name in TASKS[c.task].parameters)): c for c in cells}
+        for cell in own.values():
             TASKS[cell.task].problem(cell.parameters).data()
         return time.perf_counter() - start
 
     def _drive_chosen(
-        self, store: Store, whole: Batch, checkpoints: Mapping[str, Checkpoint], fail_fast: bool
+        self, store: Store, names: Names, checkpoints: Mapping[str, Checkpoint], fail_fast: bool, retry_failed: bool
     ) -> Iterator[Event]:
         """Run those trials that are chosen, batch after batch."""
         assert self.choose is not None
-        ended = {trial.trial_id for trial in self.plan.trials} - {trial.trial_id for trial in whole.trials}
-        chosen = Chosen(store, ended, self.budget, self.checkpoint_seconds)
-        for trial in whole.trials:
+        chosen = Chosen(store, store.ended(retry_failed=retry_failed), self.budget, self.checkpoint_seconds)
+        for trial in self.plan.trials if checkpoints else ():
             if (saved := checkpoints.get(trial.trial_id)) is not None:
                 chosen.wait(trial, saved)
         try:
             for batch in self.choose(self.plan.trials, chosen.histories):
                 own = replace(batch, trials=chosen.left(batch))
+                store.add_pending(self._record(trial, names) for trial in own.trials)
                 starts = self._checkpoints(store, own.trials) | chosen.unsaved(own.trials)
                 for event in self._drive(store, own, starts, fail_fast):
                     chosen.note(event)
@@ -224,7 +232,9 @@ class Sweep:
         """Yield engines with what each shall run."""
         options = {"checkpoint_seconds": self.checkpoint_seconds}
         if self.cluster is None:
-            yield from engines_for(self.backend, self.budget, self.plan, trials, **options)
+            # what makes a pack hangs on the whole plan only where few trials are not worth one
+            plan = self.plan if self.backend.fewest_in_a_pack else replace(self.plan, trials=tuple(trials))
+            yield from engines_for(self.backend, self.budget, plan, trials, **options)
         else:
             c = self.configuration
             yield self.cluster.engine(c.backend, self.budget, self.plan.trials, plugins=c.plugins, **options), trials
@@ -298,7 +308,7 @@ class Sweep:
             case Stopped():
                 store.mark_interrupted([trial_id])
 
-    def _record(self, trial: Trial, names: Mapping[tuple[str, str, Scalar | None], Scalar]) -> TrialRecord:
+    def _record(self, trial: Trial, names: Names) -> TrialRecord:
         """Return what the store is told of a trial; `names` are those that the store has for data already."""
         task = TASKS[trial.cell.task]
         target = self.configuration.target

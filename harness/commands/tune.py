@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,7 @@ The same command again goes on where it was.
     metavar="ADDRESS",
     help="Run on the workers of this Dask scheduler, such as tcp://host:8786.",
 )
+@option("--dry-run", is_flag=True, help="Print the races and what they may spend; run nothing.")
 @option("--retry-failed", is_flag=True, help="Run failed trials again, also with a mended plug-in.")
 @option("--quiet", is_flag=True, help="No progress and no table.")
 @option("--json", "as_json", is_flag=True, help="Print what tuning.json holds instead of a table.")
@@ -104,6 +106,7 @@ def command(
     checkpoint_seconds: float,
     workers: int | None,
     cluster_address: str | None,
+    dry_run: bool,
     retry_failed: bool,
     quiet: bool,
     as_json: bool,
@@ -136,6 +139,9 @@ def command(
     say = (lambda text: None) if quiet else _say
     tuning = Tuning(asked, Path(out or "."), checkpoint_seconds, partial(chosen_cluster, cluster_address, workers, say))
     tuning.directory = Path(out) if out else Path("runs") / f"tune-{tuning.identity}"
+    if dry_run:
+        _print_plan(tuning, as_json)
+        return 0
     try:
         paths_in(tuning.directory, tuning.identity)  # before, not after hours
         interrupted = _run(tuning, retry_failed=retry_failed, quiet=quiet)
@@ -154,6 +160,30 @@ def command(
         print_tuning(tuning_views(facts, tuned_table(facts, tuning.tables[FRESH])))
         click.echo(f"\npage in {paths[PAGE]}")
     return 1 if tuning.n_failed else 0
+
+
+def _print_plan(tuning: Tuning, as_json: bool) -> None:
+    from freewalk.harness.base.text import counted
+
+    entries = tuning.entries()
+    facts = {
+        "n_races": len(entries),
+        "n_settings": sum(entries.values()),
+        "n_race_seeds": tuning.rules.n_seeds,
+        "race_evaluations_at_most": round(tuning.rules.budget * len(entries)),
+        "fresh_evaluations_at_most": round(2 * len(tuning.fresh_seeds) * tuning.rules.most * len(entries)),
+        "directory": str(tuning.directory),
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    click.echo(
+        f"{counted(len(entries), 'race')} among {counted(sum(entries.values()), 'setting')}, on up to"
+        f" {counted(tuning.rules.n_seeds, 'seed')}: at most {facts['race_evaluations_at_most']:,} evaluations\n"
+        f"winners and defaults on {counted(len(tuning.fresh_seeds), 'fresh seed')}: at most"
+        f" {facts['fresh_evaluations_at_most']:,} evaluations, less where trials stop early\n"
+        f"folder: {tuning.directory}"
+    )
 
 
 def _say(text: str) -> None:

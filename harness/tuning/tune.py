@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -105,6 +107,8 @@ class Tuning:
     """What is searched."""
     configuration: SweepConfiguration = field(init=False)
     """Of the races."""
+    fresh_seeds: tuple[int, ...] = field(init=False)
+    """Those that winners and defaults run with."""
     races: dict[Entry, Race] = field(init=False, default_factory=dict)
     cells: dict[Entry, list[Cell]] = field(init=False, default_factory=dict)
     """Those that race, by their numbers."""
@@ -119,8 +123,8 @@ class Tuning:
             if number is not None and number < 1:
                 raise UsageError(f"{name}={number}: give at least 1")
         self.configuration = self._configured()
-        self._fresh_seeds = Settings.model_validate({"seeds": read_seeds(self.asked.seeds, "--seeds")}).seeds
-        both = sorted({*self._fresh_seeds} & {*self.configuration.seeds})
+        self.fresh_seeds = Settings.model_validate({"seeds": read_seeds(self.asked.seeds, "--seeds")}).seeds
+        both = sorted({*self.fresh_seeds} & {*self.configuration.seeds})
         if both:
             raise UsageError(
                 f"seed {both[0]} is one of --seeds and of --race-seeds: what it helps to pick it cannot judge; give"
@@ -168,7 +172,7 @@ class Tuning:
     def identity(self) -> str:
         """Name what is asked, in 12 hex digits: the same wherever its data lie, and whether it is extended or not."""
         asked = self.asked
-        what = [identity(by_content(self.configuration)), self._fresh_seeds, asked.budget, asked.n_settings]
+        what = [identity(by_content(self.configuration)), self.fresh_seeds, asked.budget, asked.n_settings]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -177,6 +181,11 @@ class Tuning:
         most = float(self.configuration.evaluations or DEFAULT_EVALUATIONS)
         budget = BUDGET_TRIALS * most if self.asked.budget is None else float(self.asked.budget)
         return Rules(len(self.configuration.seeds), most, budget)
+
+    def entries(self) -> dict[Entry, int]:
+        """Return how many settings race for what."""
+        cells = expand(self.configuration, self._registry).cells
+        return Counter(Entry(self._problem(cell), cell.method) for cell in cells)
 
     # what runs
 
@@ -199,7 +208,7 @@ class Tuning:
                 break
             self.configuration = self._with(self._tables(), self.configuration.seeds)
         tables = [table for entry in self.races for table in (self.winner_table(entry), self.default_table(entry))]
-        fresh = self._with([table for table in tables if table is not None], self._fresh_seeds)
+        fresh = self._with([table for table in tables if table is not None], self.fresh_seeds)
         self.fresh = self._sweep(fresh, FRESH, None)
         yield from self.fresh.run(retry_failed=retry_failed)
         self.tables = {RACE: races.tables["trials"], FRESH: self.fresh.tables["trials"]}
@@ -214,14 +223,14 @@ class Tuning:
 
     def _choose(self, trials: Sequence[Trial], histories: Mapping[str, History]) -> Iterator[Batch]:
         """Run all races side by side: what each wants next makes a batch."""
-        places = {(trial.cell, trial.seed): trial for trial in trials}
+        places = {cell: {trial.seed: trial for trial in own} for cell, own in groupby(trials, attrgetter("cell"))}
         seeds = self.configuration.seeds
         self.races, self.cells = {}, {}
-        for cell in dict.fromkeys(trial.cell for trial in trials):
+        for cell in places:
             self.cells.setdefault(Entry(self._problem(cell), cell.method), []).append(cell)
 
         def trial_of(entry: Entry, request: Request) -> Trial:
-            return places[self.cells[entry][request.cell], seeds[request.seed]]
+            return places[self.cells[entry][request.cell]][seeds[request.seed]]
 
         def observe(entry: Entry, request: Request) -> Observation:
             return histories[trial_of(entry, request).trial_id].at(request.cap)
@@ -324,7 +333,7 @@ class Tuning:
 
     def _plan(self, tables: Sequence[Axes]) -> Plan:
         """Return what tables make on fresh seeds."""
-        return expand(self._with(tables, self._fresh_seeds), self._registry)
+        return expand(self._with(tables, self.fresh_seeds), self._registry)
 
     def facts(self) -> list[RaceFacts]:
         """Return what came of each race, in the order of tasks and methods."""
@@ -380,7 +389,7 @@ class Tuning:
 
     def document(self) -> str:
         """Return the winners as a TOML document that `harness sweep --grid` takes."""
-        winners = self._with([self.winner_table(entry) for entry in self.races], self._fresh_seeds)
+        winners = self._with([self.winner_table(entry) for entry in self.races], self.fresh_seeds)
         return to_toml(winners.model_copy(update={"name": "tuned"}))
 
 

@@ -336,10 +336,15 @@ class Store:
 
     def unfinished(self, *, retry_failed: bool = False) -> list[str]:
         """List the trials to run, in plan order: pending and interrupted, and failed ones where asked for."""
-        states = ["pending", "interrupted", *(["failed"] if retry_failed else [])]
-        marks = ", ".join("?" * len(states))
-        query = f"SELECT trial_id FROM trials WHERE state IN ({marks}) ORDER BY position"
-        return [trial_id for (trial_id,) in self._read(query, states)]
+        ended = self.ended(retry_failed=retry_failed)
+        order = self._read("SELECT trial_id FROM trials ORDER BY position")
+        return [trial_id for (trial_id,) in order if trial_id not in ended]
+
+    def ended(self, *, retry_failed: bool = False) -> set[str]:
+        """Return the trials that are not run any more: complete, and failed ones unless they are tried again."""
+        states = ["complete", *([] if retry_failed else ["failed"])]
+        query = f"SELECT trial_id FROM trials WHERE state IN ({', '.join('?' * len(states))})"
+        return {trial_id for (trial_id,) in self._read(query, states)}
 
     def counts(self) -> dict[State, int]:
         """Count the trials in every state, zeros included."""

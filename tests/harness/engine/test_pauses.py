@@ -17,7 +17,7 @@ from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Plan, Trial
 from freewalk.harness.trial.events import Event, Failed, Finished, Paused
 from freewalk.harness.trial.trial import resolve_trial
-from freewalk.kernels.backend import resolve_backend
+from freewalk.kernels.backend import Backend, resolve_backend
 
 MakePlan = Callable[..., Plan]
 Run: TypeAlias = Callable[[Sequence[Trial], Mapping[str, Checkpoint], Mapping[str, float]], Iterable[Event]]
@@ -194,6 +194,16 @@ def test_a_trial_between_two_looks_pauses_there_at_once(plan: MakePlan) -> None:
         assert [one.step for one in kept.values()] == [step, step]
         ends = [event for event in run(trials, kept, {}) if isinstance(event, Finished)]
         assert {event.trial.trial_id: timeless(event) for event in ends} == undisturbed(trials, EPOCHS)
+
+
+def test_trials_of_a_pack_that_failed_pause_alone(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backend, "make_pack", lambda *_, **__: (_ for _ in ()).throw(MemoryError("no room for all")))
+    trials = packed(plan)
+    pauses = dict.fromkeys((trial.trial_id for trial in trials), 5.0 * cost_of(trials[0]))
+    for run in (engine(CPU), slices()):
+        events = [event for event in run(trials, {}, pauses) if isinstance(event, Paused | Finished | Failed)]
+        assert [event.checkpoint.step for event in events if isinstance(event, Paused)] == [5] * 8
+        assert len(events) == 8
 
 
 WITHOUT_STATES = """

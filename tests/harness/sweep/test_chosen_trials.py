@@ -11,6 +11,7 @@ from disturbed import assert_same_tables, states
 
 from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.base.interrupts import TRAINING
+from freewalk.harness.engine.engine import Engine
 from freewalk.harness.plan.configuration import SweepConfiguration, resolve
 from freewalk.harness.plan.plan import Trial
 from freewalk.harness.sweep import Opened, Sweep
@@ -72,8 +73,16 @@ def of(kind: type[Any], events: Sequence[Opened | Event]) -> list[str]:
     return [event.trial.trial_id for event in events if isinstance(event, kind)]
 
 
-def test_what_is_chosen_runs_as_far_as_it_is(tmp_path: Path) -> None:
+def test_what_is_chosen_runs_as_far_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, History]] = []
+    starts: list[dict[str, int]] = []
+    run = Engine.run
+
+    def watched(self: Engine, trials: Any, checkpoints: Mapping[str, Checkpoint], pauses: Any) -> Any:
+        starts.append({name: one.step for name, one in checkpoints.items()})
+        return run(self, trials, checkpoints, pauses)
+
+    monkeypatch.setattr(Engine, "run", watched)
 
     def choose(trials: Sequence[Trial], histories: Histories) -> Iterator[Batch]:
         one, two, three, _ = trials
@@ -86,18 +95,19 @@ def test_what_is_chosen_runs_as_far_as_it_is(tmp_path: Path) -> None:
         seen.append(dict(histories))
 
     sweep = Sweep(UNMET, tmp_path, choose=choose)
-    one, two, three, four = (trial.trial_id for trial in sweep.plan.trials)
+    one, two, three, _ = (trial.trial_id for trial in sweep.plan.trials)
     events = list(sweep.run())
     assert of(Finished, events) == [two]
     assert of(Paused, events) == [one, three, one]
     assert [sorted(known) for known in seen] == [[], sorted([one, two]), *[sorted([one, two, three])] * 2]
     looks = [known[one].evaluations[-1] for known in seen[1:]]
     assert looks == [96.0, 96.0, 200.0], "a cap may be met"
+    assert starts == [{}, {}, {one: 12}], "what was trained is not trained again"
     assert seen[1][two].ended
     assert (seen[2][three].evaluations, seen[2][three].next_look) == ((0.0,), 8.0)
     assert not seen[3][one].ended
     by_id = dict(zip(sweep.tables["trials"]["trial_id"], sweep.tables["trials"]["state"], strict=True))
-    assert by_id == {one: "interrupted", two: "complete", three: "interrupted", four: "pending"}
+    assert by_id == {one: "interrupted", two: "complete", three: "interrupted"}
     assert steps_saved(tmp_path) == {one: 25, three: 0}
 
 

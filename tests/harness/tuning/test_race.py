@@ -35,7 +35,8 @@ class Table:
     @classmethod
     def of(cls, cost: Any, spent: Any = MOST, loss: Any = 1.0) -> "Table":
         costs = np.array(cost, dtype=np.float64)
-        return cls(costs, *(np.broadcast_to(np.asarray(one, dtype=np.float64), costs.shape) for one in (spent, loss)))
+        ends, losses = (np.broadcast_to(np.asarray(one, dtype=np.float64), costs.shape) for one in (spent, loss))
+        return cls(costs, ends, losses)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -132,8 +133,8 @@ def test_the_best_of_clear_cases_wins_in_any_order_of_the_seeds(table: Table) ->
 def random_tables() -> Iterator[tuple[int, Table, float]]:
     """Yield tables of all kinds with budgets of all sizes."""
     rng = np.random.default_rng(1)
-    for number in range(240):
-        n_cells, n_seeds = (int(rng.choice(sizes)) for sizes in ((2, 3, 5, 17, 64), (1, 2, 3, 7, 30)))
+    for number in range(120):
+        n_cells, n_seeds = (int(rng.choice(sizes)) for sizes in ((2, 3, 5, 17, 40), (1, 2, 3, 7, 30)))
         shape, kind = (n_cells, n_seeds), number % 6
         cost = MOST * 10 ** rng.uniform(-5, 0, (n_cells, 1)) * np.exp(rng.standard_normal(shape))  # heavy tails
         if kind == 1:
@@ -204,7 +205,7 @@ def test_what_is_not_known_is_never_taken_for_dearer_than_it_is() -> None:
                     n_ended += 1
                     assert standing.bound == pytest.approx(truth)
                     assert standing.n_reached == np.isfinite(table.cost[cell, :n]).sum()
-    assert min(n_open, n_ended) > 100
+    assert min(n_open, n_ended) > 50
 
 
 def test_a_waiting_trial_counts_as_what_it_may_have_spent() -> None:
@@ -219,7 +220,7 @@ def test_a_waiting_trial_counts_as_what_it_may_have_spent() -> None:
 
 
 def test_one_race_is_like_another() -> None:
-    for _, table, budget in list(random_tables())[::20]:
+    for _, table, budget in list(random_tables())[::10]:
         one, other = Table(table.cost, table.spent, table.loss), Table(table.cost, table.spent, table.loss)
         races = one.race(budget), other.race(budget)
         assert one.batches == other.batches
@@ -305,7 +306,7 @@ def test_one_seed_is_enough() -> None:
 
 def test_a_race_that_is_out_of_budget_names_the_one_in_front() -> None:
     table = lognormal([100.0, *np.geomspace(300, 9000, 15)], 30, 0.2)
-    for share in (0.01, 0.03, 0.1):
+    for share in (0.005, 0.01, 0.1):
         race = table.shuffled(0).race(share * table.grid)
         assert race.winner == race.rounds[-1].leader
         assert (race.why == "budget") == (race.rounds[-1].standing.n_open > 0) == (share < 0.1)
