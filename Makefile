@@ -16,9 +16,10 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	touch $@
+	touch $(VENV)/.installed $@
 
 OUT ?=
 sweep: install ## run the preset quickstart; OUT=DIR chooses the folder
@@ -34,7 +35,7 @@ test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA 
 	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu \
 		$(addprefix tests/kernels/cuda/test_cuda_,on_a_gpu.py tables.py family_on_a_gpu.py)
 
-test-python: dist ## a good part of the tests on another Python: PYTHON=python3.13; AGE=oldest: oldest dependencies
+test-python: dist ## what another Python may change, tested on it: PYTHON=python3.13; AGE=oldest: oldest dependencies
 	.ci/interpreter $(PYTHON) $(AGE)
 
 lint: $(VENV)/.installed-dev ## linters, types and the rooms' import rules

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from freewalk import __version__
 from freewalk.kernels.model.walk import State
@@ -61,12 +60,12 @@ class Checkpoint:
             "memory": dict(self.memory),
         }
         columns = zip(*self.curve, strict=True) if self.curve else [()] * len(CurvePoint._fields)
-        arrays: dict[str, NDArray[Any]] = {_STATE + name: value for name, value in self.state.items()}
+        arrays: dict[str, Any] = {_STATE + name: value for name, value in self.state.items()}
         for name, column in zip(CurvePoint._fields, columns, strict=True):
             arrays[_CURVE + name] = np.array(column, dtype=str if name in _TEXTS else None)
         arrays[_HEADER] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        np.savez_compressed(buffer, **arrays)  # allow_pickle would be one more array of it before NumPy 2.1
         return _digest(buffer.getvalue()) + buffer.getvalue()
 
     @classmethod

@@ -52,12 +52,11 @@ def case(request: pytest.FixtureRequest) -> tuple[Peer, int | None]:
 @pytest.mark.parametrize(
     ("workload", "n_trials"),
     [
-        (Workload(batch_size=60), 1),
         (Workload(batch_size=60), 3),
         (Workload(hidden=0, timesteps=1, batch_size=40, stddev=0.3), 2),
         (Workload(hidden=5, timesteps=11, batch_size=7), 1),
     ],
-    ids=["example", "three trials", "no hidden neuron, T 1", "T 11"],
+    ids=["three trials", "no hidden neuron, T 1", "T 11"],
 )
 def test_an_update_on_given_noise_is_the_reference_s(
     case: tuple[Peer, int | None], workload: Workload, n_trials: int
@@ -68,18 +67,18 @@ def test_an_update_on_given_noise_is_the_reference_s(
     assert update_error(peer, replace(workload, rank=rank), weights) < getattr(peer, "largest_error", 5e-5)
 
 
-@pytest.mark.parametrize("place", [0, -1])
-def test_the_comparison_sees_a_perturbation_of_another_size(case: tuple[Peer, int | None], place: int) -> None:
+def test_the_comparison_sees_a_perturbation_of_another_size(case: tuple[Peer, int | None]) -> None:
     peer, rank = case
-
-    class Larger:
-        def update(self, workload: Workload, weights: Any, x: Any, y: Any, *noise: Any) -> Any:
-            other = list(noise)
-            other[place] = other[place] * np.float32(1.01)
-            return peer.update(workload, weights, x, y, *other)
-
     workload = Workload(batch_size=60, rank=rank)
-    assert update_error(Larger(), workload, first_weights(workload)) > 1e-2  # type: ignore[arg-type]
+    for place in range(len(workload.noise_shapes)):
+
+        class Larger:
+            def update(self, workload: Workload, weights: Any, x: Any, y: Any, *noise: Any) -> Any:
+                other = list(noise)
+                other[place] = other[place] * np.float32(1.01)  # noqa: B023 - called at once
+                return peer.update(workload, weights, x, y, *other)
+
+        assert update_error(Larger(), workload, first_weights(workload)) > 1e-2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["jax-inference", "torch-inference"])

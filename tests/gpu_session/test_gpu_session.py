@@ -54,7 +54,7 @@ def test_a_case_that_is_wrong_is_named(tmp_path: Path) -> None:
     """A tolerance that nothing keeps makes every error a fault, and the exit code says so."""
     code = "import smoke; smoke.TOLERANCE = -1.0; sys.exit(smoke.main())"
     path = f"import sys; sys.path.insert(0, {str(HERE)!r})"
-    done = _simulated(tmp_path, "-c", f"{path}; {code}", "--case", "softmax, in turn")
+    done = _simulated(tmp_path, "-c", f"{path}; {code}", "--case", "one timestep, softmax, in turn")
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout.removeprefix("RESULT "))["detail"].startswith("WRONG update, loss, evaluation: ")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import Process
-from disturbed import SLOW, assert_same_tables, states
+from disturbed import assert_same_tables, states
 
 import freewalk
 from freewalk.harness.cluster.keys import Keys
@@ -93,6 +93,22 @@ with ThreadPoolExecutor(len(ports) or 1) as pool:
 """
 N_WAYS = 6
 
+SLEEPS = """
+import time
+from pydantic import BaseModel
+from freewalk.methods import ArrayTrainer, OwnMethod
+
+class Parameters(BaseModel):
+    pass
+
+class Sleeps(ArrayTrainer):
+    def take_step(self):
+        time.sleep(0.05)
+        return 0.25
+
+SLEEPS = OwnMethod("sleeps", "takes its time", Sleeps, lambda parameters, batch, n: batch, Parameters)
+"""
+
 
 def run_as_stranger(*arguments: object) -> str:
     """Run the script: as nobody where root tests, else as whoever tests, who has no key either."""
@@ -104,9 +120,10 @@ def run_as_stranger(*arguments: object) -> str:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Process]:
-    """A sweep on two worker processes that takes longer than the test."""
-    endless = tuple("100000" if word == "8" else word for word in SLOW)
-    long = ("sweep", *endless, "--workers", 2, "--out", "out")
+    """A sweep on two worker processes that takes longer than the test, and leaves it the processor."""
+    (tmp_path / "sleeps.py").write_text(SLEEPS)
+    method = ("--plugin", "sleeps.py", "--method", "sleeps", "--task", "xor")
+    long = ("sweep", *method, "--epochs", 100_000, "--workers", 2, "--out", "out")
     one = Process(long, tmp_path, {})
     assert "cluster of 2 workers" in one.wait_for_line()
     yield one

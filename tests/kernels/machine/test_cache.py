@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numba
 import pytest
@@ -145,16 +144,31 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def _two_on_every_python(name: str) -> Any:
-    return pytest.param(name, marks=[] if name in ("cut", "missing") else pytest.mark.slow)
+PAIRS = [
+    ("cut", "missing"),
+    *(
+        pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in (
+            ("empty", "garbage"),
+            ("one byte", "zeros"),
+            ("longer", "one bit"),
+            ("of another kernel", "a link to nowhere"),
+            ("unreadable", "unreadable"),
+        )
+    ),
+]
 
 
-@pytest.mark.parametrize("damage", [_two_on_every_python(name) for name in DAMAGES])
-def test_damaged_files_are_compiled_anew_and_mended(program: Path, cache: Path, damage: str) -> None:
-    for path in files(cache)[:-1]:
+def test_every_damage_is_tried() -> None:
+    assert {damage for pair in PAIRS for damage in getattr(pair, "values", pair)} == set(DAMAGES)
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_damaged_files_are_compiled_anew_and_mended(program: Path, cache: Path, one: str, other: str) -> None:
+    for path, damage in zip(files(cache)[:-1], (one, other), strict=True):
         DAMAGES[damage](path)
     out, said = run(program, NUMBA_CACHE_DIR=str(cache))
-    assert out in ("42 1.0 5 1\n", LOADED if damage == "unreadable" else "")  # root can read it nevertheless
+    assert out in ("42 1.0 5 1\n", LOADED if one == "unreadable" else "")  # root can read it nevertheless
     assert said == ""
     assert run(program, NUMBA_CACHE_DIR=str(cache)) == (LOADED, "")
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,8 +195,12 @@ def test_one_side_is_that_of_larger_second_values(n: int, method: str, off: floa
         a, b = rng.normal(size=n), rng.normal(size=n) + shift
         theirs = stats.mannwhitneyu(b, a, alternative="greater", method=method).pvalue
         assert mann_whitney(a, b).p_larger == pytest.approx(theirs, abs=off)
-        pairs = stats.wilcoxon(b, a, alternative="greater", method=method, correction=True).pvalue
-        assert signed_rank(a, b).p_larger == pytest.approx(pairs, abs=off)
+        options: dict[str, Any] = {"alternative": "greater", "correction": True}
+        try:
+            pairs = stats.wilcoxon(b, a, method=method, **options)
+        except ValueError:  # an older SciPy has another name for it
+            pairs = stats.wilcoxon(b, a, method="approx", **options)
+        assert signed_rank(a, b).p_larger == pytest.approx(pairs.pvalue, abs=off)
 
 
 def test_direction() -> None:
