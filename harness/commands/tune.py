@@ -121,6 +121,7 @@ def command(
     from functools import partial
 
     from freewalk.harness.cluster.choice import chosen_cluster
+    from freewalk.harness.terminal.tuning_progress import shown
     from freewalk.harness.tuning.files import JSON, PAGE, paths_in, write_files
     from freewalk.harness.tuning.tune import FRESH, Asked, Tuning
     from freewalk.results.analysis.tuning import tuned_table
@@ -144,11 +145,11 @@ def command(
         return 0
     try:
         paths_in(tuning.directory, tuning.identity)  # before, not after hours
-        interrupted = _run(tuning, retry_failed=retry_failed, quiet=quiet)
-        if interrupted:
-            _say(f"interrupted; the same command goes on, what is known is in {tuning.directory}")
-            return 130
+        shown(tuning, tuning.run(retry_failed=retry_failed), quiet=quiet)
         paths = write_files(tuning, command=same_again())
+    except KeyboardInterrupt:
+        _say(f"interrupted; the same command goes on, what is known is in {tuning.directory}")
+        return 130
     except StoreError as error:
         raise UsageError(f"--out: {error}") from None
     if as_json:
@@ -188,20 +189,3 @@ def _print_plan(tuning: Tuning, as_json: bool) -> None:
 
 def _say(text: str) -> None:
     click.echo(f"harness: {text}", err=True)
-
-
-def _run(tuning: Tuning, *, retry_failed: bool, quiet: bool) -> bool:
-    """Run it; a line says how far it is. Return whether it was interrupted."""
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(stderr=True)
-    is_live = console.is_terminal and not quiet
-    try:
-        with Live(console=console, transient=True, get_renderable=lambda: Text(tuning.line()), auto_refresh=is_live):
-            for _ in tuning.run(retry_failed=retry_failed):
-                pass
-    except KeyboardInterrupt:
-        return True
-    return False

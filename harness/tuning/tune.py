@@ -32,6 +32,7 @@ from freewalk.harness.trial.events import Event
 from freewalk.harness.trial.history import History, Observation
 from freewalk.harness.tuning.race import Race, Request, Rules
 from freewalk.harness.tuning.spaces import Open, opened
+from freewalk.kernels.backend import Backend
 from freewalk.results.analysis.tuning import RaceFacts
 from freewalk.results.schema.schema import State
 from freewalk.tasks.registry import TASKS
@@ -109,6 +110,8 @@ class Tuning:
     """Of the races."""
     fresh_seeds: tuple[int, ...] = field(init=False)
     """Those that winners and defaults run with."""
+    backend: Backend | None = field(init=False, default=None)
+    """That runs the races, once they are about to."""
     races: dict[Entry, Race] = field(init=False, default_factory=dict)
     cells: dict[Entry, list[Cell]] = field(init=False, default_factory=dict)
     """Those that race, by their numbers."""
@@ -203,6 +206,7 @@ class Tuning:
         """
         for _ in range(1 + _MOST_EXTENSIONS):
             races = self._sweep(self.configuration, RACE, self._choose)
+            self.backend = races.backend
             yield from races.run(retry_failed=retry_failed)
             if not self.asked.extend or not self._extended():
                 break
