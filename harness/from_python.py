@@ -223,7 +223,7 @@ def tune(
     n_settings
         How many are drawn, for each task and method.
     budget
-        Evaluations that each race may spend; None: fifty times what a trial may.
+        Evaluations that each race may spend; None: a hundred times what a trial may.
     extend
         Where a winner lies at an edge of what was searched, search past it.
     plugins, out, retry_failed, checkpoint_seconds, cluster, workers, threads

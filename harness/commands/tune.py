@@ -53,7 +53,7 @@ The same command again goes on where it was.
     "--budget",
     type=click.IntRange(min=1),
     metavar="EVALUATIONS",
-    help="What each method may spend on a task.  [default: 50 trials' worth]",
+    help="What each method may spend on a task.  [default: 100 trials' worth]",
 )
 @option(
     "--settings",

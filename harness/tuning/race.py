@@ -1,9 +1,10 @@
 """A race: which of many cells meets the target at the least expected cost, for as few evaluations as it takes.
 
-All cells run on the same seeds, a few at first; round by round the worse half leaves, and the others get twice as many
-seeds. Inside a round nobody runs on that is sure to be so much dearer than the cell in front that the next seeds could
-hardly bring it back: a trial that has not met its target counts as what it may have spent so far, which its cost is
-more than. So a cell is only ever taken for cheaper than it is, and the one that wins has run to its ends.
+All cells run on the same seeds: on one at first, which tells how far to run, then on three; round by round the worse
+half leaves, and the others get twice as many seeds. Inside a round nobody runs on that is sure to be so much dearer
+than the cell in front that the next seeds could hardly bring it back: a trial that has not met its target counts as
+what it may have spent so far, which its cost is more than. So a cell is only ever taken for cheaper than it is, and the
+one that wins has run to its ends.
 
 Sources: successive halving: Karnin, Koren, Somekh, Almost optimal exploration in multi-armed bandits, ICML 2013, and
 Jamieson, Talwalkar, arXiv:1502.07943; races on common instances: Birattari and others, A racing algorithm for
@@ -25,6 +26,7 @@ from scipy.special import stdtrit
 from freewalk.harness.trial.history import Observation
 
 FIRST_SEEDS = 3
+"""Those by which cells leave for the first time."""
 _FEWEST_TESTED = 6
 """Seeds that a test needs at least: of fewer, the variance is a guess."""
 _GROWTH = 2.0
@@ -128,12 +130,12 @@ class Race:
     def run(self) -> Iterator[list[Request]]:
         """Run the race; afterwards there are `winner`, `why` and `rounds`."""
         rules, alive, n = self.rules, list(range(self.n_cells)), 0
-        n_shares = 1 + max(1, math.ceil(math.log2(self.n_cells)))
+        n_shares = 2 + max(1, math.ceil(math.log2(self.n_cells)))
         left: dict[int, Standing] = {}
         cap, came_back = rules.most * _SMALLEST_CAP, False
         while self.n_cells > 1:
             allowed = rules.budget * min(1.0, (len(self.rounds) + 1) / n_shares)
-            more = n if came_back else min(rules.n_seeds, 2 * n or FIRST_SEEDS)
+            more = n if came_back else min(rules.n_seeds, {0: 1, 1: FIRST_SEEDS}.get(n, 2 * n))
             wanted = self._missing(alive, more, cap) or self._next(alive, n)
             can = not n or self._affords(wanted, allowed)
             n = more if can else n
@@ -147,7 +149,8 @@ class Race:
             self.winner, front = order[0], standings[order[0]]
             worse = self._worse(order[0], order[1:], n) if can else set()
             rest = [cell for cell in order if cell not in worse]
-            kept = rest[: math.ceil(len(order) / 2)]
+            is_scouted = can and n < min(FIRST_SEEDS, rules.n_seeds)  # which tells how far to run, and little of whom
+            kept = rest if is_scouted else rest[: math.ceil(len(order) / 2)]
             left.update({cell: standings[cell] for cell in order if cell not in kept})
             back = sorted((cell for cell in left if left[cell].bound < front.bound), key=lambda cell: left[cell].rank)
             back = back[: max(1, self.n_cells // _BACK_AT_ONCE)] if can and not front.n_open else []
@@ -229,7 +232,7 @@ class Race:
         return self.observe(Request(cell, seed, self._caps[cell, seed]))
 
     def _slack(self, n: int) -> float:
-        return 1 + _SLACK * math.sqrt(FIRST_SEEDS / n)
+        return 1 + _SLACK * math.sqrt(FIRST_SEEDS / max(n, FIRST_SEEDS))
 
     def _capped(self, cap: float) -> float:
         return cap if cap < self.rules.most else math.inf

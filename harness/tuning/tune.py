@@ -39,7 +39,7 @@ from freewalk.tasks.registry import TASKS
 
 DEFAULT_EVALUATIONS = 1_000_000
 """What a trial may spend where nobody says it."""
-BUDGET_TRIALS = 50
+BUDGET_TRIALS = 100
 """How many times what a trial may spend a race may, where nobody says it."""
 RACE, FRESH = "race", "fresh"
 """Folders of the two sweeps."""
@@ -72,7 +72,7 @@ class Asked:
     n_settings: int
     """How many are drawn of what has a range, for each task and method."""
     budget: int | None
-    """Evaluations of a race; None: fifty times what a trial may spend."""
+    """Evaluations of a race; None: a hundred times what a trial may spend."""
     extend: bool
     """Whether to search on past the edges of a space on which a winner lies."""
     tables: Sequence[Axes] = ()
@@ -264,6 +264,8 @@ class Tuning:
         if self.fresh is not None:
             return f"winners and defaults: {counted(len(self.fresh.plan.trials), 'trial')} on fresh seeds"
         under_way = [(entry, race) for entry, race in self.races.items() if not race.is_over]
+        if self.races and not under_way:
+            return f"all of {counted(len(self.races), 'race')} over"
         if not under_way:
             return "preparing the kernels; the first time they are compiled, which takes about twenty seconds"
         entry, race = under_way[0]

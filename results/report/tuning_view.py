@@ -231,10 +231,10 @@ class TaskView:
         first = self.methods[0]
         best, *others = sorted((one for one in self.methods if one.reached), key=_total)
         still = "it is still the cheapest" if best is first and others else f"{best.name} is the cheapest"
-        what = "that makes" if not others and best is first else still
+        what = "that makes" if not others and best is first else f"{still}:"
         tuning = float(best.row["tuning_evaluations"])
         share = f", {percent(tuning / _total(best))} of them for tuning" if tuning else ", none of them for tuning"
-        text = f"Tuning counted, {what}: {significant(_total(best))} evaluations{share}"
+        text = f"Tuning counted, {what} {significant(_total(best))} evaluations{share}"
         return f"{text}." if best is first else f"{text}. {first.name} comes to {significant(_total(first))}."
 
     def _saved(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from freewalk.harness.base.errors import UsageError
@@ -69,6 +69,7 @@ def test_what_is_drawn_lies_inside_and_evenly(one: Range, other: Range, n: int) 
             assert counts.max() - counts.min() <= 0.25 * n + 2
 
 
+@example(Range(1106.0, 1339.0), 42)
 @given(ranges(digits=4), st.integers(1, 70))
 def test_rounding_leads_out_of_no_range(values: Range, n: int) -> None:
     assert all(values.low <= float(setting["stddev"]) <= values.high for setting in drawn({"stddev": values}, n))
