@@ -171,8 +171,8 @@ def evaluation_of(measures: NDArray[np.float64], extremes: NDArray[np.float32], 
     extremes
         (blocks, 2, n): the lowest and the highest value of each output.
     """
-    loss, bits, all_bits, rows = (sum(measures[:, column]) for column in (LOSS, BITS, ALL_BITS, ROWS))
-    found, classes = (sum(measures[:, column]) for column in (FOUND, CLASSES))
+    loss, bits, all_bits, rows = (float(sum(measures[:, column])) for column in (LOSS, BITS, ALL_BITS, ROWS))
+    found, classes = (float(sum(measures[:, column])) for column in (FOUND, CLASSES))
     is_blank = bool(measures[:, NOT_A_NUMBER].any())
     spread = (extremes[:, 1].max(axis=0) - extremes[:, 0].min(axis=0)).max()
     return Evaluation(

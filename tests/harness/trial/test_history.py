@@ -1,5 +1,6 @@
 """What is known of a trial at a cap: the same from its whole curve as from the pause there."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -142,6 +143,8 @@ def assert_alike(trial: Trial, budget: Budget) -> History:
         assert not history.ended
         assert history.at(cap) == whole.at(cap), cap
         assert not whole.at(cap).ended, cap
+    for (_, history), (later, after) in itertools.pairwise(known):
+        assert history.tells(later) == (after.evaluations == history.evaluations), "it knows when it is looked at next"
     assert end <= caps[-1], "it ends within its budget"
     assert whole.at(end).ended
     return whole
