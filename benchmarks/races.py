@@ -31,7 +31,7 @@ from freewalk.results.statistics.cell import wilson_interval
 GOOD = 1.1
 """A winner that costs at most so many times what the best cell costs is good."""
 _SEEDS_OF_A_RIVAL = (1, 3, 10)
-_MOST_ASKED = 3
+_MOST_ASKED = 1.5
 """Times the cells of a grid: a sampler that asks for nothing new any more has ended."""
 
 
@@ -134,7 +134,7 @@ def tpe(grid: Grid, seeds: NDArray[np.intp], budget: float, seed: int) -> int:
     asked: list[Any] = []
 
     def ask() -> Iterator[int]:
-        for _ in range(_MOST_ASKED * len(grid.settings)):
+        for _ in range(int(_MOST_ASKED * len(grid.settings))):
             asked.append(study.ask())
             yield places[tuple(asked[-1].suggest_categorical(key, values) for key, values in axes.items())]
 

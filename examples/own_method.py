@@ -2,11 +2,12 @@ r"""A method of your own: try a random change of all weights, and keep it if the
 
 harness sweep --plugin examples/own_method.py --task xor --method climb --method walk \
     --grid hidden=4 --grid batch_size=64
+harness tune --plugin examples/own_method.py --task xor --method climb --method walk
 """
 
 from pydantic import BaseModel, Field
 
-from freewalk.methods import ArrayTrainer, OwnMethod
+from freewalk.methods import ArrayTrainer, OwnMethod, Range
 
 
 class Parameters(BaseModel):
@@ -35,4 +36,5 @@ CLIMB = OwnMethod(
     make_trainer=Climb,
     evaluations_per_step=lambda parameters, batch_size, n_weights: 2 * batch_size,
     parameters=Parameters,
+    spaces=({"reach": Range(0.03, 3), "batch_size": Range(8, 256)},),  # what harness tune searches
 )

@@ -161,7 +161,7 @@ class EvosaxMethod(PopulationMethod):
     name = "evosax"
     summary = "evolution strategies and others by the package evosax (extra es)"
     parameters = EvosaxParameters
-    spaces = (SPREAD_SPACE,)
+    spaces = ({**SPREAD_SPACE, "population": (16, 64)},)  # JAX compiles for each
     needs = "evosax"
     card = Card(
         equation="ask the algorithm that `strategy` names for K members, run them on the batch, tell it their losses",

@@ -176,6 +176,16 @@ def test_what_is_wrong_is_one_line(harness: Harness, tmp_path: Path, more: tuple
     assert not list(tmp_path.iterdir())
 
 
+def test_a_method_of_ones_own_says_what_is_searched(harness: Harness) -> None:
+    plugin = Path(__file__).parents[3] / "examples" / "own_method.py"
+    result = harness("tune", "--plugin", plugin, "--task", "and", "--method", "climb", *FAST, "--out", "out")
+    assert result.code == 0, result.err
+    (row,) = freewalk.read_table("out/tuned.csv", "tuned").to_dict("records")
+    assert row["n_settings"] == 9
+    assert 0.03 <= row["param_reach"] <= 3
+    assert row["tuned_reached"] > 0
+
+
 def test_a_range_is_refused_by_a_sweep(harness: Harness) -> None:
     result = harness("sweep", "--task", "and", "--grid", "stddev=log(0.1,1)")
     assert result.code == 2
