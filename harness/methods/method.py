@@ -274,7 +274,7 @@ class OwnMethod(Method):
     evaluations_per_step: Callable[[Any, int, int], float]
     parameters: type[BaseModel] = Parameters
     gradient: Gradient = "unknown"
-    spaces: tuple[Space, ...] = ()
+    spaces: tuple[Mapping[str, tuple[int | float | str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a gradient that cannot be told from a step.

@@ -15,7 +15,7 @@ class Range(NamedTuple):
 
     low: float
     high: float
-    scale: Scale = "log"
+    scale: Literal["log", "uniform"] = "log"
 
     def __str__(self) -> str:
         """Return how `--grid` has it."""
