@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from freewalk import read_table
-from freewalk.harness.trial.history import History, Observation, cost_of
+from freewalk.harness.trial.history import History, Observation
 from freewalk.harness.tuning.race import Race, Request, Rules
 from freewalk.results.analysis.cells import cell_columns, varies
 from freewalk.results.schema.records import CurvePoint
@@ -63,12 +63,13 @@ class Grid:
 
     @classmethod
     def _of(cls, name: str, trials: pd.DataFrame, points: Mapping[str, Sequence[CurvePoint]]) -> Grid:
-        several = [column for column in cell_columns(trials) if varies(trials[column])]
+        # what is missing in some cells follows from another value, as momentum does from the optimizer
+        several = [one for one in cell_columns(trials) if varies(trials[one]) and trials[one].notna().all()]
         settings, histories = [], []
         for key, cell in trials.groupby(several, sort=False, dropna=False):
             settings.append(dict(zip(several, key, strict=True)))
             rows: Any = cell.to_dict("records")
-            histories.append([History.of_curve(points[row["trial_id"]], cost=cost_of(row)) for row in rows])
+            histories.append([History.of_curve(points[row["trial_id"]], cost=_cost(row)) for row in rows])
         return cls(name, settings, histories, float(trials["evaluations_budget"].max()))
 
     @cached_property
@@ -115,6 +116,10 @@ class Grid:
             if known[cell] < lowest:
                 best, lowest = cell, known[cell]
         return best
+
+
+def _cost(row: Mapping[str, Any]) -> float:
+    return float(row["evaluations_to_target"]) if row["reached"] else math.inf
 
 
 def random_search(grid: Grid, seeds: NDArray[np.intp], budget: float, seed: int) -> int:

@@ -98,6 +98,8 @@ class Sweep:
     tables: Mapping[TableName, pd.DataFrame] = field(init=False, default_factory=dict)
     """trials and summary, once `run` has ended."""
     compile_seconds: float = field(init=False, default=0.0)
+    _chosen: Chosen | None = field(init=False, default=None, repr=False)
+    """What is known of the trials where somebody chooses, while they run."""
     _begun: set[str] = field(init=False, default_factory=set, repr=False)
     """Trials that the store knows to run, though they may wait for another batch."""
 
@@ -198,21 +200,25 @@ class Sweep:
     ) -> Iterator[Event]:
         """Run those trials that are chosen, batch after batch."""
         assert self.choose is not None
-        chosen = Chosen(store, store.ended(retry_failed=retry_failed), self.budget, self.checkpoint_seconds)
+        over = store.ended(retry_failed=retry_failed)
+        ended = [trial for trial in self.plan.trials if trial.trial_id in over]
+        self._chosen = chosen = Chosen(store, ended, self.budget, self.checkpoint_seconds)
         for trial in self.plan.trials if checkpoints else ():
             if (saved := checkpoints.get(trial.trial_id)) is not None:
                 chosen.wait(trial, saved)
         try:
             for batch in self.choose(self.plan.trials, chosen.histories):
                 own = replace(batch, trials=chosen.left(batch))
+                if not own.trials:
+                    continue
                 store.add_pending(self._record(trial, names) for trial in own.trials)
                 starts = self._checkpoints(store, own.trials) | chosen.unsaved(own.trials)
                 for event in self._drive(store, own, starts, fail_fast):
-                    chosen.note(event)
                     yield event
                     if fail_fast and isinstance(event, Failed):
                         return
         finally:
+            self._chosen = None
             chosen.save()
             store.mark_interrupted(self._begun)
 
@@ -287,6 +293,11 @@ class Sweep:
             store.mark_interrupted(unsettled)
 
     def _store(self, store: Store, event: Event, engine: AnyEngine) -> None:
+        self._write(store, event, engine)
+        if self._chosen is not None:
+            self._chosen.note(event)
+
+    def _write(self, store: Store, event: Event, engine: AnyEngine) -> None:
         if isinstance(event, Advanced):
             store.add_points({said.trial.trial_id: said.curve for said in event.standings if said.curve})
             return

@@ -59,7 +59,7 @@ def parse_range(text: str, where: str = "") -> Range | None:
         When it is malformed or empty.
     """
     call = _FUNCTION.fullmatch(text.strip())
-    if call is None or call[1] not in get_args(Scale):
+    if call is None or call[1] not in get_args(Scale) or ")" in call[2]:
         return None
     form = f"{call[1]}(a,b) with two numbers, the lower first"
     ends = [float(_number(number.strip(), where, form)) for number in call[2].split(",")]

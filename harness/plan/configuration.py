@@ -11,7 +11,7 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from freewalk.harness.base.errors import UsageError, nearest
 from freewalk.harness.methods.space import Range
-from freewalk.harness.parameters.parameters import DEFAULT_METHOD, Axes, Scalar, check_axis, requirement
+from freewalk.harness.parameters.parameters import DEFAULT_METHOD, Axes, Scalar, check_axis, number_type, requirement
 from freewalk.harness.parameters.presets import preset_names
 from freewalk.harness.parameters.seeds import checked_seeds, format_seeds, read_seeds
 from freewalk.harness.plan.grid import SEEDS, own_seeds, parse_grid
@@ -70,8 +70,11 @@ def refuse_ranges(tables: Sequence[Axes]) -> Sequence[Axes]:
     """
     for key, values in (item for table in tables for item in table.items()):
         if isinstance(values, Range):
-            between = f"geomspace({values.low:g},{values.high:g},5)" if values.scale == "log" else "values"
-            raise UsageError(f"{key}={values} is a range, which harness tune takes; write {key}={between}")
+            function = "geomspace" if values.scale == "log" else "linspace"
+            some = f"{function}({values.low:g},{values.high:g},5)"
+            if number_type(key) is int:
+                some = ",".join(dict.fromkeys(str(round(values.value(place))) for place in (0, 0.5, 1)))
+            raise UsageError(f"{key}={values} is a range, which harness tune takes; write {key}={some}")
     return tables
 
 

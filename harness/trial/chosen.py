@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from freewalk.harness.base.checkpoint import Checkpoint
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Cell, Trial
-from freewalk.harness.trial.events import Event, Failed, Finished, Paused
-from freewalk.harness.trial.history import FAILED, History, cost_of
+from freewalk.harness.trial.events import Event, Failed, Finished, Paused, Saved
+from freewalk.harness.trial.history import FAILED, History
 from freewalk.harness.trial.trial import resolve_trial
 from freewalk.results.schema.records import CurvePoint
 from freewalk.results.schema.schema import State
@@ -45,14 +45,14 @@ class Chosen:
     store
         Open for writing.
     ended
-        Those of the trials that are not run any more.
+        Those of the trials that may be chosen that are not run any more.
     budget
         How trials are measured.
     seconds
         Of training that a kill may cost a trial.
     """
 
-    def __init__(self, store: Store, ended: Collection[str], budget: Budget, seconds: float) -> None:
+    def __init__(self, store: Store, ended: Sequence[Trial], budget: Budget, seconds: float) -> None:
         self._store, self._budget, self._seconds = store, budget, seconds
         self._saved_seconds: dict[str, float] = {}
         self._unsaved: dict[str, Checkpoint] = {}
@@ -60,26 +60,31 @@ class Chosen:
         self.histories: dict[str, History] = {}
         self._remember(ended)
 
-    def _remember(self, ended: Collection[str]) -> None:
-        """Learn of trials that have ended, by trial_id."""
+    def _remember(self, ended: Sequence[Trial]) -> None:
+        """Learn of trials that have ended."""
+        if not ended:
+            return
         curves: dict[str, list[CurvePoint]] = {}
         points = self._store.curves()[["trial_id", *CurvePoint._fields]]
         for trial_id, *point in points.itertuples(index=False, name=None):
             curves.setdefault(trial_id, []).append(CurvePoint(*point))
-        rows = self._store.trials()[["trial_id", "state", "reached", "evaluations_to_target"]]
-        row: Any
-        for row in rows[rows["trial_id"].isin(list(ended))].to_dict("records"):
-            trial_id = row["trial_id"]
-            if row["state"] == State.FAILED:
-                self.histories[trial_id] = FAILED
-            else:
-                self.histories[trial_id] = History.of_curve(curves.get(trial_id, ()), cost=cost_of(row))
+        rows: Any = self._store.trials().to_dict("records")
+        by_id = {row["trial_id"]: row for row in rows}
+        for trial in ended:
+            self._end(trial, curves.get(trial.trial_id, ()), by_id[trial.trial_id])
 
-    def wait(self, trial: Trial, checkpoint: Checkpoint) -> None:
-        """Learn of a trial that an earlier run left."""
+    def _end(self, trial: Trial, curve: Sequence[CurvePoint], fields: Mapping[str, Any]) -> None:
+        self.histories[trial.trial_id] = History.of_end(curve, fields, self._cost(trial), self._budget)
+
+    def _cost(self, trial: Trial) -> float:
+        """Return the evaluations of a step."""
         if trial.cell not in self._costs:
             self._costs[trial.cell] = resolve_trial(trial.cell, self._budget).evaluations_per_step
-        self.histories[trial.trial_id] = History.of_pause(checkpoint.curve, self._costs[trial.cell], self._budget)
+        return self._costs[trial.cell]
+
+    def wait(self, trial: Trial, checkpoint: Checkpoint) -> None:
+        """Learn of a trial whose checkpoint is in the store."""
+        self.histories[trial.trial_id] = History.of_pause(checkpoint.curve, self._cost(trial), self._budget)
         self._saved_seconds[trial.trial_id] = checkpoint.seconds
 
     def left(self, batch: Batch) -> list[Trial]:
@@ -104,9 +109,12 @@ class Chosen:
                 else:
                     self._saved_seconds[trial.trial_id] = before
                     self._unsaved[trial.trial_id] = checkpoint
+            case Saved(trial=trial, checkpoint=checkpoint):
+                self._unsaved.pop(trial.trial_id, None)
+                self.wait(trial, checkpoint)
             case Finished(trial=trial, result=result):
                 self._unsaved.pop(trial.trial_id, None)
-                self.histories[trial.trial_id] = History.of_curve(result.curve, cost=cost_of(result.fields))
+                self._end(trial, result.curve, {**result.fields, "state": State.COMPLETE})
             case Failed(trial=trial):
                 self._unsaved.pop(trial.trial_id, None)
                 self.histories[trial.trial_id] = FAILED

@@ -76,7 +76,7 @@ class TrialWatch:
     @property
     def evaluations(self) -> int:
         """Forward passes of one datapoint, or their worth, spent on training so far."""
-        return round(self.trainer.step * self.problem.evaluations_per_step)
+        return evaluations_at(self.trainer.step, self.problem.evaluations_per_step)
 
     @property
     def seconds(self) -> float:
@@ -180,7 +180,7 @@ class TrialWatch:
     def goes_on(self, pause_at: float) -> bool:
         """Tell whether the next measurement costs no more evaluations than the trial may spend for now."""
         end = self.next_end
-        return end is None or end * self.problem.evaluations_per_step <= pause_at
+        return end is None or evaluations_at(end, self.problem.evaluations_per_step) <= pause_at
 
     def measure_test_part(self) -> None:
         """Add the measures of the test part to the curve, if the task's data have one; nothing is judged by them."""
@@ -193,6 +193,11 @@ class TrialWatch:
 
     def _record(self, split: str, metric: str, value: float) -> None:
         self.curve.append(CurvePoint(self.trainer.step, self.evaluations, self.train_seconds, split, metric, value))
+
+
+def evaluations_at(step: int, evaluations_per_step: float) -> int:
+    """Return what a trial has spent after a step, as tables have it."""
+    return round(step * evaluations_per_step)
 
 
 def judge_of(problem: ResolvedProblem, budget: Budget) -> Convergence:

@@ -125,17 +125,26 @@ class Race:
     rounds: list[Round] = field(default_factory=list)
     winner: int = 0
     why: Why = "no other"
+    n_alive: int = field(init=False)
+    """Cells that are left."""
+    is_over: bool = False
+    """Whether there is a winner."""
     _caps: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.n_alive = self.n_cells
 
     def run(self) -> Iterator[list[Request]]:
         """Run the race; afterwards there are `winner`, `why` and `rounds`."""
         rules, alive, n = self.rules, list(range(self.n_cells)), 0
         n_shares = 2 + max(1, math.ceil(math.log2(self.n_cells)))
         left: dict[int, Standing] = {}
-        cap, came_back = rules.most * _SMALLEST_CAP, False
-        while self.n_cells > 1:
+        cap, stays = self._smallest, False
+        if self.n_cells > 1 and not self._affords(self._missing(alive, 1, cap), rules.budget):
+            self.why, alive = "budget", alive[:1]
+        while len(alive) > 1 or n:
             allowed = rules.budget * min(1.0, (len(self.rounds) + 1) / n_shares)
-            more = n if came_back else min(rules.n_seeds, {0: 1, 1: FIRST_SEEDS}.get(n, 2 * n))
+            more = n if stays else min(rules.n_seeds, {0: 1, 1: FIRST_SEEDS}.get(n, 2 * n))
             wanted = self._missing(alive, more, cap) or self._next(alive, n)
             can = not n or self._affords(wanted, allowed)
             n = more if can else n
@@ -176,8 +185,11 @@ class Race:
                 break
             for cell in back:
                 del left[cell]
-            alive, came_back = kept + back, bool(back)
-            cap = top if front.n_open else self._capped(self._slack(2 * n) * front.bound)
+            alive = kept + back
+            self.n_alive = len(alive)
+            stays = bool(back) or front.n_open > 0  # more seeds of what nobody has met yet would tell little
+            cap = self._capped(self._slack(2 * n) * max(front.bound, self._smallest))
+        self.n_alive, self.is_over = 1, True
 
     def _missing(self, cells: Sequence[int], n: int, cap: float) -> list[Request]:
         """Return what begins of so many seeds."""
@@ -192,15 +204,8 @@ class Race:
         return wanted
 
     @property
-    def n_alive(self) -> int:
-        """Cells that are left."""
-        last = self.rounds[-1] if self.rounds else None
-        return self.n_cells if last is None else last.n_cells - last.n_worse - last.n_halved
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is a winner."""
-        return self.n_alive == 1
+    def _smallest(self) -> float:
+        return self.rules.most * _SMALLEST_CAP
 
     @property
     def n_begun(self) -> int:
@@ -250,7 +255,7 @@ class Race:
         front = standings[leader]
         if math.isinf(front.bound):
             return []
-        far = front.bound * (_GROWTH if front.n_open else self._slack(n))
+        far = max(front.bound, self._smallest) * (_GROWTH if front.n_open else self._slack(n))
         caps = {
             cell: self._cap_until(cell, n, far)
             for cell, standing in standings.items()

@@ -15,12 +15,15 @@ from freewalk.harness.methods.method import FREE, Method
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.methods.space import Range, Space
 from freewalk.harness.parameters.parameters import PARAMETERS, Axes, Scalar, check_axis, number_type
-from freewalk.harness.plan.effects import useful_keys
+from freewalk.harness.plan.effects import refuse_without_effect, useful_keys
 from freewalk.harness.plan.grid import SEEDS
 from freewalk.harness.plan.registry import BuiltInRegistry
 
 _DIGITS = 3
 """Of a number that is drawn: more would tell nothing."""
+_EXACT = 10
+"""Of one that follows from others."""
+_NOTHING = 1e-12
 _EDGE = 0.1
 """Part of a range at each end that is its edge."""
 _SHARE_OF_A_PART = 4
@@ -60,11 +63,15 @@ class Open:
         for part in self.past:
             yield from _tables(self.settled, part, max(1, n_settings // _SHARE_OF_A_PART))
 
-    def holds(self, task: str, method: str, parameters: Mapping[str, Scalar | None]) -> bool:
+    def settles(self, task: str, parameters: Mapping[str, Scalar | None]) -> bool:
+        """Tell whether what is settled is so for a cell of the method."""
+        own = {**parameters, "task": task, "method": self.method}
+        return all(own[key] is None or own[key] in values for key, values in self.settled.items())
+
+    def holds(self, parameters: Mapping[str, Scalar | None]) -> bool:
         """Tell whether a cell is of this space, as its words and listed values tell, or close to its ranges."""
-        own = {"task": task, "method": method, **parameters}
         listed = {key: values for key, values in self.space.items() if not isinstance(values, Range)}
-        return all(own[key] is None or own[key] in values for key, values in {**self.settled, **listed}.items())
+        return all(parameters[key] is None or parameters[key] in values for key, values in listed.items())
 
     def edges(self, parameters: Mapping[str, Scalar | None]) -> dict[str, str]:
         """Return at which edge of the space a cell lies, `lower` or `upper`, by parameter."""
@@ -121,18 +128,23 @@ def opened(tables: Sequence[Axes], registry: BuiltInRegistry | None = None) -> l
     Raises
     ------
     UsageError
-        If a table has seeds of its own.
+        If a table has seeds of its own, or a range of something that nothing is searched by.
     """
-    found = []
-    for table in tables:
+    found: list[Open] = []
+    whole = [{"method": tuple(name for name, one in METHODS.items() if _runs(one, table)), **table} for table in tables]
+    if registry is not None:
+        refuse_without_effect([{key: table[key] for key in table if key != SEEDS} for table in whole], registry)
+    for table in whole:
         if SEEDS in table:
             raise UsageError("a [[grid]] table has seeds of its own; all settings race on the same seeds, give --seeds")
-        methods = table.get("method") or tuple(name for name, one in METHODS.items() if _runs(one, table))
-        for name in map(str, methods):
+        for key, values in table.items():
+            if isinstance(values, Range) and PARAMETERS[key].group == "task":
+                raise UsageError(f"{key}={values}: other values make another task; list some, and each is tuned alone")
+        for name in map(str, table["method"]):
             own = {**table, "method": (name,)}
             useful = useful_keys(own, registry)
             left = {key: values for key, values in own.items() if key in useful and _is_open(key, values)}
-            settled = {key: values for key, values in own.items() if key not in left}
+            settled = {k: values for k, values in own.items() if k not in left and not isinstance(values, Range)}
             is_own = not left and name in METHODS
             spaces = _own_spaces(METHODS[name], settled, registry) if is_own else [left]
             found += [Open(settled, space, is_own) for space in spaces]
@@ -161,7 +173,8 @@ def _own_spaces(method: Method, settled: Axes, registry: BuiltInRegistry | None)
     spaces: list[Space] = []
     for space in fitting or method.spaces[:1]:
         useful = useful_keys({**space, **settled}, registry)
-        spaces.append({key: values for key, values in space.items() if key in useful and key not in settled})
+        left = {key: values for key, values in space.items() if key in useful and key not in settled}
+        spaces += [left] if left not in spaces else []
     return spaces or [{}]
 
 
@@ -183,25 +196,33 @@ def _value(key: str, values: tuple[Scalar, ...], place: float) -> Scalar:
     if not isinstance(values, Range):
         return values[int(place * len(values))]
     number = values.value(place)
-    return round(number) if number_type(key) is int else float(f"{number:.{_DIGITS}g}")
+    if number_type(key) is int:
+        return min(max(round(number), math.ceil(values.low)), math.floor(values.high))
+    return min(max(float(f"{number:.{_DIGITS}g}"), values.low), values.high)
 
 
 def _past(key: str, values: tuple[Scalar, ...], side: str) -> tuple[Scalar, ...] | None:
     """Return values past an edge, one step or half a range further; None where a parameter has none."""
-    past: tuple[Scalar, ...]
+    further: list[tuple[Scalar, ...]] = []
     if isinstance(values, Range):
-        ends = (values.value(-0.5), values.low) if side == "lower" else (values.high, values.value(1.5))
-        past = values._replace(low=ends[0], high=ends[1])
+        for width in (0.5, 0.25, 0.125):
+            end = float(f"{values.value(-width if side == 'lower' else 1 + width):.{_EXACT}g}")
+            if side == "lower":
+                further.append(values._replace(low=end if abs(end) > _NOTHING else 0.0, high=values.low))
+            else:
+                further.append(values._replace(low=values.high, high=end))
     else:
         numbers = sorted((float(one) for one in values if isinstance(one, int | float)), reverse=side == "lower")
         last, before = numbers[-1], numbers[-2]
         is_scaled = min(numbers) > 0 and (len(numbers) == 2 or _is_even(numbers))
-        further = last * last / before if is_scaled else 2 * last - before
-        past = (round(further) if number_type(key) is int else float(f"{further:.{_DIGITS}g}"),)
-    try:
-        return check_axis(key, past)
-    except UsageError:
-        return None
+        value = last * last / before if is_scaled else 2 * last - before
+        further.append((round(value) if number_type(key) is int else float(f"{value:.{_EXACT}g}"),))
+    for past in further:
+        try:
+            return check_axis(key, past)
+        except UsageError:
+            continue
+    return None
 
 
 def _is_even(numbers: Sequence[float]) -> bool:

@@ -287,9 +287,9 @@ class Tuning:
         return self.cells[entry][self.races[entry].winner]
 
     def _open_of(self, cell: Cell) -> Open:
-        """Return the first space that a cell is of."""
-        own = (one for one in self.opens if one.method == cell.method)
-        return next(one for one in own if one.holds(cell.task, cell.method, cell.parameters))
+        """Return the first space that a cell is of; of a method's defaults, which it may lack, one beside them."""
+        own = [one for one in self.opens if one.method == cell.method and one.settles(cell.task, cell.parameters)]
+        return next((one for one in own if one.holds(cell.parameters)), own[0])
 
     def _problem(self, cell: Cell) -> Problem:
         searched = self._open_of(cell).space

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Plan, Trial
-from freewalk.harness.trial.history import FAILED, History, Observation, cost_of
+from freewalk.harness.trial.history import FAILED, History, Observation
 from freewalk.harness.trial.trial import TrialPaused, resolve_trial, run_trial, start_trial
 from freewalk.harness.trial.watch import TrialResult
 from freewalk.kernels.backend import resolve_backend
@@ -100,8 +100,6 @@ def test_a_curve_is_read_at_its_heldout_losses() -> None:
     assert History.of_curve(curve) == History((0.0, 8.0), (0.5, INF), INF)
     assert History.of_curve(curve, 12.0) == History((0.0, 8.0), (0.5, INF), 12.0)
     assert History.of_curve([]) == FAILED
-    assert cost_of({"reached": True, "evaluations_to_target": 7}) == 7.0
-    assert cost_of({"reached": False, "evaluations_to_target": None}) == INF
 
 
 # of real trials
@@ -121,13 +119,13 @@ def histories(trial: Trial, budget: Budget, caps: list[float]) -> Iterator[tuple
         except TrialPaused:
             yield cap, History.of_pause(run.curve, run.problem.evaluations_per_step, budget)
         else:
-            yield cap, of_result(result)
+            yield cap, of_result(result, trial, budget)
             return
 
 
-def of_result(result: TrialResult) -> History:
-    fields: Any = result.fields
-    return History.of_curve(result.curve, cost=cost_of(fields))
+def of_result(result: TrialResult, trial: Trial, budget: Budget) -> History:
+    cost = resolve_trial(trial.cell, budget).evaluations_per_step
+    return History.of_end(result.curve, {**result.fields, "state": "complete"}, cost, budget)
 
 
 def assert_alike(trial: Trial, budget: Budget) -> History:
@@ -174,7 +172,7 @@ def test_so_it_does_of_one_that_diverges_at_a_look(plan: MakePlan) -> None:
 
 def test_so_it_does_of_one_that_diverges_between_two_looks(plan: MakePlan) -> None:
     whole = assert_alike(trial_of(plan, *FAST, "learning_rate=1e300"), SHORT)
-    assert whole.evaluations[-1] < 10 * 8
+    assert whole.evaluations == (0.0, 10 * 8), "when the look was due"
 
 
 @pytest.mark.parametrize(
@@ -193,4 +191,4 @@ def test_the_loss_of_one_that_diverged_is_infinite(plan: MakePlan) -> None:
     trial = trial_of(plan, "hidden=4", "sides=two", "stddev=1e25", "output=linear")
     result = run_trial(start_trial(trial.cell, trial.seed, GROWING, CPU), CPU)
     assert result.fields["outcome"] == "diverged"
-    assert of_result(result).at(INF).loss == INF
+    assert of_result(result, trial, GROWING).at(INF).loss == INF
