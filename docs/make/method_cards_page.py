@@ -78,16 +78,16 @@ def _card(known: Mapping[str, Any]) -> str:
         f"- *Evaluations of a step:* {_item(known['cost'])}.\n"
         f"- *Differs in:* {_item(known['deviations'])}.\n"
         f"- *Networks:* {_NETWORKS[known['networks']]}. *Backends:* {', '.join(known['backends'])}.\n"
-        f"- *Tuned over:* {_item(_spaces(known))}.\n"
-        f"{needs}{found}- *Held true by* `python -m pytest {known['held_by']}`.\n"
+        f"{_tuned(known)}{needs}{found}- *Held true by* `python -m pytest {known['held_by']}`.\n"
         f"- *Parameters:*\n{parameters}"
         f"- {_item(known['reference'])}.\n"
     )
 
 
-def _spaces(known: Mapping[str, Any]) -> str:
+def _tuned(known: Mapping[str, Any]) -> str:
     """Return what tune searches, each space as options have it."""
-    return "; or ".join(" ".join(f"`{key}={text}`" for key, text in space.items()) for space in known["spaces"])
+    spaces = "; or ".join(" ".join(f"`{key}={text}`" for key, text in space.items()) for space in known["spaces"])
+    return f"- *Tuned over:* {_item(spaces)}.\n" if spaces else ""
 
 
 def _item(text: str, indent: int = 2) -> str:

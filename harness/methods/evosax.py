@@ -16,7 +16,6 @@ from pydantic import Field
 from freewalk.harness.base.errors import UsageError, nearest
 from freewalk.harness.methods.method import Card, Configuration, Scalar
 from freewalk.harness.methods.population import Members, PopulationMethod, SpreadParameters, members
-from freewalk.harness.methods.space import BATCH_SIZES
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_normals
 
 if TYPE_CHECKING:
@@ -162,7 +161,6 @@ class EvosaxMethod(PopulationMethod):
     name = "evosax"
     summary = "evolution strategies and others by the package evosax (extra es)"
     parameters = EvosaxParameters
-    spaces = ({"sigma0": (0.1, 0.5), "population": (16, 64), "batch_size": BATCH_SIZES},)  # JAX compiles for each
     needs = "evosax"
     card = Card(
         equation="ask the algorithm that `strategy` names for K members, run them on the batch, tell it their losses",

@@ -12,7 +12,7 @@ from scipy.stats import qmc
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.packages import is_installed
 from freewalk.harness.methods.method import FREE, Method
-from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.methods.registered import BUILT_IN, METHODS
 from freewalk.harness.methods.space import Range, Space
 from freewalk.harness.parameters.parameters import PARAMETERS, Axes, Scalar, check_axis, number_type
 from freewalk.harness.plan.effects import refuse_without_effect, useful_keys
@@ -157,7 +157,12 @@ def _is_open(key: str, values: tuple[Scalar, ...]) -> bool:
 
 
 def _runs(method: Method, table: Axes) -> bool:
-    """Tell whether a method can be had here and learns a network that a table means."""
+    """Tell whether a method can be had here, learns a network that a table means, and says what to search.
+
+    One of one's own need not: its defaults run. evosax is many algorithms, each of which JAX compiles in every trial.
+    """
+    if not method.spaces and method.name in BUILT_IN:
+        return False
     kinds = {"free" if one == FREE else "layered" for one in table.get("architecture", (FREE,))}
     is_here = method.needs is None or is_installed(method.needs)
     return is_here and (method.networks == "both" or method.networks in kinds)
