@@ -16,8 +16,8 @@ from freewalk.results.schema.records import CurvePoint
 from freewalk.results.schema.schema import State
 from freewalk.results.store.store import Store
 
-_LARGE_BYTES = 1_000_000
-"""A checkpoint that is larger waits in the store, not in memory."""
+_HELD_BYTES = 1_000_000_000
+"""Checkpoints that may wait in memory; those beyond it wait in the store."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Chosen:
     """What is known of trials in a store, and what those that wait go on from.
 
     A pause is no end: what a trial goes on from is kept in memory, and in the store only where it took long to come
-    there, where it is large, or when the sweep is left.
+    there, where memory has no room for it, or when the sweep is left.
 
     Parameters
     ----------
@@ -56,6 +56,8 @@ class Chosen:
         self._store, self._budget, self._seconds = store, budget, seconds
         self._saved_seconds: dict[str, float] = {}
         self._unsaved: dict[str, Checkpoint] = {}
+        self._sizes: dict[str, int] = {}
+        self._held = 0
         self._costs: dict[Cell, float] = {}
         self.histories: dict[str, History] = {}
         self._remember(ended)
@@ -101,28 +103,37 @@ class Chosen:
         match event:
             case Paused(trial=trial, checkpoint=checkpoint):
                 before = self._saved_seconds.get(trial.trial_id, 0.0)
+                self._let_go(trial.trial_id)
                 self.wait(trial, checkpoint)
                 size = sum(array.nbytes for array in checkpoint.state.values())
-                if size > _LARGE_BYTES or checkpoint.seconds - before >= self._seconds:
-                    self._unsaved.pop(trial.trial_id, None)
+                if self._held + size > _HELD_BYTES or checkpoint.seconds - before >= self._seconds:
                     self._save(trial.trial_id, checkpoint)
                 else:
                     self._saved_seconds[trial.trial_id] = before
                     self._unsaved[trial.trial_id] = checkpoint
+                    self._sizes[trial.trial_id] = size
+                    self._held += size
             case Saved(trial=trial, checkpoint=checkpoint):
-                self._unsaved.pop(trial.trial_id, None)
+                self._let_go(trial.trial_id)
                 self.wait(trial, checkpoint)
             case Finished(trial=trial, result=result):
-                self._unsaved.pop(trial.trial_id, None)
+                self._let_go(trial.trial_id)
                 self._end(trial, result.curve, {**result.fields, "state": State.COMPLETE})
             case Failed(trial=trial):
-                self._unsaved.pop(trial.trial_id, None)
+                self._let_go(trial.trial_id)
                 self.histories[trial.trial_id] = FAILED
+
+    def _let_go(self, trial_id: str) -> None:
+        """Forget a checkpoint that waits in memory."""
+        self._unsaved.pop(trial_id, None)
+        self._held -= self._sizes.pop(trial_id, 0)
 
     def save(self) -> None:
         """Put into the store what waits in memory."""
         while self._unsaved:
-            self._save(*self._unsaved.popitem())
+            trial_id, checkpoint = next(iter(self._unsaved.items()))
+            self._save(trial_id, checkpoint)
+            self._let_go(trial_id)
 
     def _save(self, trial_id: str, checkpoint: Checkpoint) -> None:
         self._store.save_checkpoint(trial_id, checkpoint.step, checkpoint.to_bytes(trial_id))

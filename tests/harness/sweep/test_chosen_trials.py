@@ -148,7 +148,7 @@ def test_what_waits_is_stored_at_once_only_if_it_is_large_or_took_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     if why == "large":
-        monkeypatch.setattr(chosen_module, "_LARGE_BYTES", 0)
+        monkeypatch.setattr(chosen_module, "_HELD_BYTES", 0)
     during: list[set[int]] = []
 
     def choose(trials: Sequence[Trial], histories: Histories) -> Iterator[Batch]:
