@@ -10,7 +10,7 @@ import pandas as pd
 
 import freewalk
 from freewalk.harness.tuning.tune import FRESH, Tuning
-from freewalk.results.analysis.tuning import rounds_table, tuned_table
+from freewalk.results.analysis.tuning import mean_ranks, rounds_table, tuned_table
 from freewalk.results.base.writing import write_bytes
 from freewalk.results.files.export import write_csv, write_json, write_text
 from freewalk.results.report.making import refuse_foreign
@@ -50,6 +50,7 @@ def write_files(tuning: Tuning, *, command: str) -> dict[str, Path]:
         "id": tuning.identity,
         "command": command,
         "tuned": _rows(tables[0]),
+        "ranks": _rows(mean_ranks(facts, trials)),
         "rounds": _rows(tables[1]),
     }
     for name, table in zip(_TABLES, tables, strict=True):
