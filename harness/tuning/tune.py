@@ -270,7 +270,8 @@ class Tuning:
             return "preparing the kernels; the first time they are compiled, which takes about twenty seconds"
         n_done, n = len(self.races) - len(under_way), len(self.races)
         left, of = (sum(getattr(race, name) for _, race in under_way) for name in ("n_alive", "n_cells"))
-        whose = f" of {under_way[0][0].method} on {problem_name(under_way[0][0].problem)}" if len(under_way) == 1 else ""
+        entry = under_way[0][0]
+        whose = f" of {entry.method} on {problem_name(entry.problem)}" if len(under_way) == 1 else ""
         least = min(len(race.rounds) for _, race in under_way)
         return (
             f"{n_done} of {counted(n, 'race')} over; {left:,} of {counted(of, 'setting')}{whose} left, after"
