@@ -17,9 +17,9 @@ VOLATILE = [
     *("started_at", "finished_at", "train_seconds", "evaluation_seconds", "compile_seconds"),
     *("seconds_to_target", "peak_memory_mb", "seconds_to_target_median", "ert_seconds"),
 ]
-# 18 trials of a quarter of a second: kills find some done, some running, some to come.
+# 18 trials of a few tenths of a second: kills find some done, some running, some to come.
 SLOW = (
-    *("--task", "shifted-sums", "--task", "xor", "--seeds", "0:3", "--epochs", "8", "--steps-per-epoch", "25"),
+    *("--task", "shifted-sums", "--task", "xor", "--seeds", "0:3", "--epochs", "8", "--steps-per-epoch", "50"),
     *("--grid", "stddev=0.01,0.1,1", "--grid", "batch_size=1000", "--grid", "update=normalised"),
     *("--grid", "hidden=30", "--grid", "optimizer=sgd", "--evaluation-points", "256"),
 )
@@ -33,7 +33,7 @@ def run_undisturbed(folder: Path) -> None:
         task=["shifted-sums", "xor"],
         seeds=range(3),
         epochs=8,
-        steps_per_epoch=25,
+        steps_per_epoch=50,
         evaluation_points=256,
         out=folder,
     )

@@ -208,8 +208,9 @@ def test_without_a_method_it_is_all_that_can_be_had_and_learn_the_network(monkey
         monkeypatch.setattr(spaces_module, "is_installed", lambda name: name != missing)
         return {one.method for one in opened([{"task": ("xor",), **axes}], REGISTRY)}
 
-    free = {name for name, one in METHODS.items() if one.networks in ("both", "free")}
-    layered = {name for name, one in METHODS.items() if one.networks in ("both", "layered")}
+    known = {name: one for name, one in METHODS.items() if name != "evosax"}  # which is many: somebody has to say which
+    free = {name for name, one in known.items() if one.networks in ("both", "free")}
+    layered = {name for name, one in known.items() if one.networks in ("both", "layered")}
     assert free ^ layered >= {"rtrl", "feedback-alignment"}
     assert methods() == methods(architecture=("free",)) == free
     assert methods(architecture=("2-3-1",)) == layered
@@ -388,7 +389,7 @@ SPACES = [(name, space) for name, method in METHODS.items() for space in method.
 
 
 def test_every_method_has_one() -> None:
-    assert {name for name, _ in SPACES} == {*METHODS}
+    assert {name for name, _ in SPACES} == {*METHODS} - {"evosax"}
 
 
 @pytest.mark.parametrize(
