@@ -245,7 +245,7 @@ def tune(
     """
     from freewalk.harness.tuning.files import paths_in, write_files
     from freewalk.harness.tuning.tune import FRESH, Asked, Tuning
-    from freewalk.results.analysis.tuning import rounds_table, tuned_table
+    from freewalk.results.analysis.tuning import rounds_table
 
     specs, tables = specs_and_tables(grid)
     (tasks, own_tasks), (methods, own_methods) = names_and_objects("task", task), names_and_objects("method", method)
@@ -279,6 +279,6 @@ def tune(
             pass
         if out is not None:
             write_files(tuning, command="freewalk.tune(...)")
-        trials = tuning.tables[FRESH]
-        tuned, rounds = tuned_table(tuning.facts(), trials), rounds_table(tuning.rounds())
-        return TuningResult(tuned, rounds, trials, tuning.document(), None if out is None else tuning.directory)
+        kept = None if out is None else tuning.directory
+        rounds = rounds_table(tuning.rounds())
+        return TuningResult(tuning.tuned, rounds, tuning.tables[FRESH], tuning.document(), kept)

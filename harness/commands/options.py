@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.parameters.parameters import base_type
 from freewalk.harness.plan.settings import RIVALS, RunSettings, about, words_of
 
@@ -77,6 +78,58 @@ def threads_option(function: Callable[..., Any]) -> Callable[..., Any]:
         callback=limit,
         help="Threads to compute on, at most; the results are the same on any number.  [default: all]",
     )(function)
+
+
+def _not_alone(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from freewalk.harness.parameters.seeds import refuse_lone_number
+
+    refuse_lone_number(value, max(parameter.opts, key=len))
+    return value
+
+
+def seeds_option(flag: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return an option of seeds, which refuses a lone number: nobody could tell whether it is a seed or how many."""
+    return option(flag, metavar="SEEDS", callback=_not_alone, **attributes)
+
+
+def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where trials run, how often they are saved, and which failed ones run again."""
+    for add in (
+        option("--retry-failed", is_flag=True, help="Run failed trials again, also with a mended plug-in."),
+        option(
+            "--cluster",
+            "cluster_address",
+            metavar="ADDRESS",
+            help="Run on the workers of this Dask scheduler, such as tcp://host:8786; see docs/cluster.md.",
+        ),
+        option(
+            "--workers",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Run on so many processes of this machine, with Dask.  [default: threads]",
+        ),
+        option(
+            "--checkpoint",
+            "checkpoint_seconds",
+            type=float,
+            default=60.0,
+            metavar="SECONDS",
+            help="Time between two checkpoints of a long trial; the same command again goes on from the last.",
+        ),
+    ):
+        function = add(function)
+    return function
+
+
+def refuse_idle_threads(workers: int | None, cluster_address: str | None) -> None:
+    """Raise UsageError if --threads was given beside what computes on threads of its own."""
+    if (workers is not None or cluster_address is not None) and is_on_the_line("threads"):
+        raise UsageError("--threads has no effect with --workers or --cluster, whose processes compute on one each")
+
+
+def say(text: str) -> None:
+    """Tell people something, beside what a command prints."""
+    click.echo(f"harness: {text}", err=True)
 
 
 def is_on_the_line(name: str) -> bool:

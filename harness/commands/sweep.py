@@ -13,10 +13,13 @@ import click
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.options import (
     grid_options,
-    is_on_the_line,
     option,
+    place_options,
     plugin_option,
+    refuse_idle_threads,
     run_options,
+    say,
+    seeds_option,
     threads_option,
     without_overridden,
 )
@@ -64,49 +67,16 @@ class _Command(click.Command):
         super().format_epilog(ctx, formatter)
 
 
-def _asked(seeds: str | None) -> str | None:
-    from freewalk.harness.parameters.seeds import refuse_lone_number
-
-    refuse_lone_number(seeds)
-    return seeds
-
-
 @click.command("sweep", cls=_Command)
 @grid_options
 @plugin_option
 @threads_option
-@option(
-    "--seeds",
-    metavar="SEEDS",
-    callback=lambda context, parameter, value: _asked(value),
-    help="Such as 0:20 (twenty seeds, 0 to 19) or 1,4,7.  [default: 0:3]",
-)
+@seeds_option("--seeds", help="Such as 0:20 (twenty seeds, 0 to 19) or 1,4,7.  [default: 0:3]")
 @run_options
 @option("--out", metavar="DIR", help="Folder of the store and the tables.  [default: runs/NAME-ID]")
 @option("--dry-run", is_flag=True, help="Print the number of trials, time and memory; run nothing.")
-@option(
-    "--checkpoint",
-    "checkpoint_seconds",
-    type=float,
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time between two checkpoints of a long trial; the same command again goes on from the last.",
-)
-@option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Run on so many processes of this machine, with Dask.  [default: threads]",
-)
-@option(
-    "--cluster",
-    "cluster_address",
-    metavar="ADDRESS",
-    help="Run on the workers of this Dask scheduler, such as tcp://host:8786; see docs/cluster.md.",
-)
+@place_options
 @option("--fail-fast", is_flag=True, help="Stop at the first failed trial.")
-@option("--retry-failed", is_flag=True, help="Run failed trials again, also with a mended plug-in.")
 @option("--quiet", is_flag=True, help="No progress and no table.")
 @option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table.")
 def command(
@@ -135,11 +105,10 @@ def command(
 
     if out == "":
         raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/NAME-ID")
-    if (workers is not None or cluster_address is not None) and is_on_the_line("threads"):
-        raise UsageError("--threads has no effect with --workers or --cluster, whose processes compute on one each")
+    refuse_idle_threads(workers, cluster_address)
     configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **without_overridden(given))
     directory = Path(out) if out else default_directory(configuration)
-    cluster = chosen_cluster(cluster_address, workers, (lambda text: None) if quiet else _say)
+    cluster = chosen_cluster(cluster_address, workers, (lambda text: None) if quiet else say)
     sweep = Sweep(configuration, directory, checkpoint_seconds, cluster)
     if dry_run:
         _print_plan(sweep, as_json)
@@ -148,10 +117,6 @@ def command(
         return _run(sweep, retry_failed=retry_failed, fail_fast=fail_fast, quiet=quiet, as_json=as_json)
     except StoreError as error:
         raise UsageError(f"--out: {error}") from None
-
-
-def _say(text: str) -> None:
-    click.echo(f"harness: {text}", err=True)
 
 
 def _print_plan(sweep: Any, as_json: bool) -> None:

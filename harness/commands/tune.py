@@ -11,11 +11,14 @@ import click
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.options import (
     grid_options,
-    is_on_the_line,
     option,
+    place_options,
     plugin_option,
+    refuse_idle_threads,
     run_options,
     same_again,
+    say,
+    seeds_option,
     threads_option,
     without_overridden,
 )
@@ -29,7 +32,8 @@ which --settings settings are drawn:
   key=log(a,b)            numbers from a to b, evenly on a logarithmic scale
   key=uniform(a,b)        numbers from a to b
 Without several values for anything, a method's own space is searched; see
-harness methods NAME. Without a method, all are tuned.
+harness methods NAME. Without a method, all are tuned. A trial may spend
+--evaluations, a million unless you say otherwise.
 
 \b
 harness tune --task xor
@@ -63,33 +67,13 @@ The same command again goes on where it was.
     metavar="N",
     help="Settings drawn of each method's ranges.",
 )
-@option("--seeds", metavar="SEEDS", default="0:20", help="Fresh seeds, on which winners and defaults are compared.")
-@option("--race-seeds", metavar="SEEDS", default="1000:1060", help="Seeds that the winners are picked by.")
+@seeds_option("--seeds", default="0:20", help="Fresh seeds, on which winners and defaults are compared.")
+@seeds_option("--race-seeds", default="1000:1060", help="Seeds that the winners are picked by.")
 @option("--extend", is_flag=True, help="Where a winner lies at an edge of what was searched, search past it.")
 @run_options
 @option("--out", metavar="DIR", help="Folder of the files.  [default: runs/tune-ID]")
-@option(
-    "--checkpoint",
-    "checkpoint_seconds",
-    type=float,
-    default=60.0,
-    metavar="SECONDS",
-    help="Training that a kill may cost a trial.",
-)
-@option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Run on so many processes of this machine, with Dask.  [default: threads]",
-)
-@option(
-    "--cluster",
-    "cluster_address",
-    metavar="ADDRESS",
-    help="Run on the workers of this Dask scheduler, such as tcp://host:8786.",
-)
+@place_options
 @option("--dry-run", is_flag=True, help="Print the races and what they may spend; run nothing.")
-@option("--retry-failed", is_flag=True, help="Run failed trials again, also with a mended plug-in.")
 @option("--quiet", is_flag=True, help="No progress and no table.")
 @option("--json", "as_json", is_flag=True, help="Print what tuning.json holds instead of a table.")
 def command(
@@ -123,8 +107,7 @@ def command(
     from freewalk.harness.cluster.choice import chosen_cluster
     from freewalk.harness.terminal.tuning_progress import shown
     from freewalk.harness.tuning.files import JSON, PAGE, paths_in, write_files
-    from freewalk.harness.tuning.tune import FRESH, Asked, Tuning
-    from freewalk.results.analysis.tuning import tuned_table
+    from freewalk.harness.tuning.tune import Asked, Tuning
     from freewalk.results.base.errors import StoreError
     from freewalk.results.report.tuning_view import tuning_views
 
@@ -132,13 +115,14 @@ def command(
         raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/tune-ID")
     if settings.get("steps_per_epoch") is not None:
         raise UsageError("--steps-per-epoch: methods are given the same evaluations; give --evaluations")
-    if (workers is not None or cluster_address is not None) and is_on_the_line("threads"):
-        raise UsageError("--threads has no effect with --workers or --cluster, whose processes compute on one each")
+    refuse_idle_threads(workers, cluster_address)
     asked = Asked(
         grid, tasks, methods, plugins, without_overridden(settings), seeds, race_seeds, n_settings, budget, extend
     )
-    say = (lambda text: None) if quiet else _say
-    tuning = Tuning(asked, Path(out or "."), checkpoint_seconds, partial(chosen_cluster, cluster_address, workers, say))
+    notify = (lambda text: None) if quiet else say
+    tuning = Tuning(
+        asked, Path(out or "."), checkpoint_seconds, partial(chosen_cluster, cluster_address, workers, notify)
+    )
     tuning.directory = Path(out) if out else Path("runs") / f"tune-{tuning.identity}"
     if dry_run:
         _print_plan(tuning, as_json)
@@ -148,7 +132,7 @@ def command(
         shown(tuning, tuning.run(retry_failed=retry_failed), quiet=quiet)
         paths = write_files(tuning, command=same_again())
     except KeyboardInterrupt:
-        _say(f"interrupted; the same command goes on, what is known is in {tuning.directory}")
+        say(f"interrupted; the same command goes on, what is known is in {tuning.directory}")
         return 130
     except StoreError as error:
         raise UsageError(f"--out: {error}") from None
@@ -157,8 +141,7 @@ def command(
     elif not quiet:
         from freewalk.harness.terminal.tuning_table import print_tuning
 
-        facts = tuning.facts()
-        print_tuning(tuning_views(facts, tuned_table(facts, tuning.tables[FRESH])))
+        print_tuning(tuning_views(tuning.facts, tuning.tuned))
         click.echo(f"\npage in {paths[PAGE]}")
     return 1 if tuning.n_failed else 0
 
@@ -185,7 +168,3 @@ def _print_plan(tuning: Tuning, as_json: bool) -> None:
         f" {facts['fresh_evaluations_at_most']:,} evaluations, less where trials stop early\n"
         f"folder: {tuning.directory}"
     )
-
-
-def _say(text: str) -> None:
-    click.echo(f"harness: {text}", err=True)

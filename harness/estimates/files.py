@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,7 +14,7 @@ import freewalk
 from freewalk.harness.estimates.run import Settings, mattering
 from freewalk.harness.plan.plan import Cell
 from freewalk.results.base.writing import write_bytes
-from freewalk.results.files.export import write_csv, write_json
+from freewalk.results.files.export import json_rows, write_csv, write_json
 from freewalk.results.report.estimates_page import estimates_page
 from freewalk.results.report.estimates_view import PlaceView
 from freewalk.results.report.making import refuse_foreign
@@ -69,8 +68,8 @@ def write_files(
         "freewalk": freewalk.__version__,
         "id": identity,
         "command": command,
-        "estimates": _rows(estimates),
-        "cosines": _rows(cosines),
+        "estimates": json_rows(estimates),
+        "cosines": json_rows(cosines),
         "crossings": crossings,
     }
     write_bytes(page.encode(), paths[PAGE])
@@ -78,9 +77,3 @@ def write_files(
     write_csv(cosines, paths["cosines.csv"])
     write_json(document, paths[JSON])
     return paths
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table as JSON holds it: null where there is no number."""
-    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
-    return rows

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 import freewalk
 from freewalk.harness.tuning.tune import FRESH, Tuning
-from freewalk.results.analysis.tuning import mean_ranks, rounds_table, tuned_table
+from freewalk.results.analysis.tuning import mean_ranks, rounds_table
 from freewalk.results.base.writing import write_bytes
-from freewalk.results.files.export import write_csv, write_json, write_text
+from freewalk.results.files.export import json_rows, write_csv, write_json, write_text
 from freewalk.results.report.making import refuse_foreign
 from freewalk.results.report.tuning_page import tuning_page
 
@@ -42,16 +38,16 @@ def write_files(tuning: Tuning, *, command: str) -> dict[str, Path]:
         As `paths_in`, or if something cannot be written; what was there still is.
     """
     paths = paths_in(tuning.directory, tuning.identity)
-    facts, rounds, trials = tuning.facts(), tuning.rounds(), tuning.tables[FRESH]
-    tables = tuned_table(facts, trials), rounds_table(rounds)
+    facts, rounds, trials = tuning.facts, tuning.rounds(), tuning.tables[FRESH]
+    tables = tuning.tuned, rounds_table(rounds)
     about = {"identity": tuning.identity, "command": command, "version": freewalk.__version__}
     document = {
         "freewalk": freewalk.__version__,
         "id": tuning.identity,
         "command": command,
-        "tuned": _rows(tables[0]),
-        "ranks": _rows(mean_ranks(facts, trials)),
-        "rounds": _rows(tables[1]),
+        "tuned": json_rows(tables[0]),
+        "ranks": json_rows(mean_ranks(facts, trials)),
+        "rounds": json_rows(tables[1]),
     }
     for name, table in zip(_TABLES, tables, strict=True):
         write_csv(table, paths[name])
@@ -59,9 +55,3 @@ def write_files(tuning: Tuning, *, command: str) -> dict[str, Path]:
     write_bytes(tuning_page(facts, rounds, trials, **about).encode(), paths[PAGE])
     write_json(document, paths[JSON])
     return paths
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table as JSON holds it: null where there is no number."""
-    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
-    return rows

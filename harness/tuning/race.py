@@ -285,17 +285,13 @@ class Race:
 
     def _worse(self, leader: int, others: Sequence[int], n: int) -> set[int]:
         """Return the cells that are sure to cost more than the leader."""
-        if n < _FEWEST_TESTED:
+        if n < _FEWEST_TESTED or math.isinf(self._standing(leader, n).bound):
             return set()
-        own = self._influences(leader, n) if self._standing(leader, n).bound < math.inf else None
+        own = self._influences(leader, n)
         return {
             cell
             for cell in others
-            if own is not None
-            and (
-                math.isinf(self._standing(cell, n).bound)
-                or self._is_above(self._influences(cell, n) - own, len(others))
-            )
+            if math.isinf(self._standing(cell, n).bound) or self._is_above(self._influences(cell, n) - own, len(others))
         }
 
     def _is_above(self, differences: NDArray[np.float64], n_tests: int) -> bool:

@@ -33,7 +33,7 @@ from freewalk.harness.trial.history import History, Observation
 from freewalk.harness.tuning.race import Race, Request, Rules
 from freewalk.harness.tuning.spaces import Open, opened
 from freewalk.kernels.backend import Backend
-from freewalk.results.analysis.tuning import RaceFacts
+from freewalk.results.analysis.tuning import RaceFacts, tuned_table
 from freewalk.results.schema.schema import State
 from freewalk.tasks.registry import TASKS
 
@@ -344,8 +344,14 @@ class Tuning:
         """Return what tables make on fresh seeds."""
         return expand(self._with(tables, self.fresh_seeds), self._registry)
 
+    @cached_property
+    def tuned(self) -> pd.DataFrame:
+        """The table `tuned`, once `run` has ended."""
+        return tuned_table(self.facts, self.tables[FRESH])
+
+    @cached_property
     def facts(self) -> list[RaceFacts]:
-        """Return what came of each race, in the order of tasks and methods."""
+        """What came of each race, in the order of tasks and methods, once `run` has ended."""
         return [self._facts(entry) for entry in self.races]
 
     def _facts(self, entry: Entry) -> RaceFacts:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from freewalk.results.schema.schema import TableName
 from freewalk.results.store.store import Store
 from freewalk.results.tables.reading import read_table as read_csv
 
-__all__ = ["export_tables", "read_csv", "write_csv", "write_csv_in_parts", "write_json", "write_text"]
+__all__ = ["export_tables", "json_rows", "read_csv", "write_csv", "write_csv_in_parts", "write_json", "write_text"]
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -58,6 +59,12 @@ def write_json(value: object, path: Path) -> None:
         The value holds NaN or an infinity, which JSON does not know.
     """
     write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
+
+
+def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table as JSON holds it: null where there is no number."""
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    return rows
 
 
 def export_tables(store: Store, directory: Path | None = None) -> dict[TableName, pd.DataFrame]:

@@ -144,7 +144,19 @@ def test_other_tasks_and_layers_have_races_of_their_own(harness: Harness, tmp_pa
 
 
 def test_without_a_method_all_race_that_learn_the_network(harness: Harness) -> None:
-    tiny = ("--evaluations", "500", "--race-seeds", "9", "--seeds", "0", "--settings", "1", "--quiet", "--out", "out")
+    tiny = (
+        "--evaluations",
+        "500",
+        "--race-seeds",
+        "9:10",
+        "--seeds",
+        "0:1",
+        "--settings",
+        "1",
+        "--quiet",
+        "--out",
+        "out",
+    )
     result = harness("tune", "--task", "and", *tiny)
     assert result.code == 0, result.err
     methods = set(freewalk.read_table("out/tuned.csv", "tuned")["method"])
@@ -155,6 +167,8 @@ def test_without_a_method_all_race_that_learn_the_network(harness: Harness) -> N
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        (("--seeds", "5"), ("--seeds 5", "0:5")),
+        (("--race-seeds", "5"), ("--race-seeds 5", "0:5")),
         (("--seeds", "0:1001"), ("seed 1000", "--race-seeds")),
         (("--steps-per-epoch", "5"), ("--steps-per-epoch", "--evaluations")),
         (("--grid", "learning_rate=log(3,1)"), ("log(a,b)",)),
