@@ -138,10 +138,15 @@ def tpe(grid: Grid, seeds: NDArray[np.intp], budget: float, seed: int) -> int:
     axes = {key: sorted({one[key] for one in grid.settings}) for key in grid.settings[0]}
     asked: list[Any] = []
 
+    def pick(key: str, values: list[Any]) -> Any:
+        if isinstance(values[0], str):
+            return asked[-1].suggest_categorical(key, values)
+        return values[asked[-1].suggest_int(key, 0, len(values) - 1)]  # their order tells the sampler who is near
+
     def ask() -> Iterator[int]:
         for _ in range(int(_MOST_ASKED * len(grid.settings))):
             asked.append(study.ask())
-            yield places[tuple(asked[-1].suggest_categorical(key, values) for key, values in axes.items())]
+            yield places[tuple(pick(key, values) for key, values in axes.items())]
 
     return grid.search(ask(), lambda cost: study.tell(asked[-1], math.log(cost)), seeds, budget)
 

@@ -23,17 +23,29 @@ def option(flag: str, *name: str, **attributes: Any) -> Callable[[Callable[..., 
     return click.option(flag, *name, envvar=f"HARNESS_{flag[2:].replace('-', '_').upper()}", **attributes)
 
 
-def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how long trials run, how they are measured and what computes them."""
-    for name, field in reversed(RunSettings.model_fields.items()):
-        words = words_of(field)
-        function = option(
-            f"--{name.replace('_', '-')}",
-            type=None if words else base_type(field),
-            metavar="|".join(words) or None,
-            help=f"{field.description}  [default: {about(field).none or field.default}]",
-        )(function)
-    return function
+def run_options(**defaults: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what adds the options that say how long trials run, how they are measured and what computes them.
+
+    Parameters
+    ----------
+    defaults
+        Of a command that has its own, by option; None is an option that the command refuses, and does not show.
+    """
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, field in reversed(RunSettings.model_fields.items()):
+            words = words_of(field)
+            default = defaults.get(name, about(field).none or field.default)
+            function = option(
+                f"--{name.replace('_', '-')}",
+                type=None if words else base_type(field),
+                metavar="|".join(words) or None,
+                hidden=default is None,
+                help=f"{field.description}  [default: {default}]",
+            )(function)
+        return function
+
+    return add
 
 
 class _Spec(click.types.StringParamType):

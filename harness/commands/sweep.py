@@ -72,7 +72,7 @@ class _Command(click.Command):
 @plugin_option
 @threads_option
 @seeds_option("--seeds", help="Such as 0:20 (twenty seeds, 0 to 19) or 1,4,7.  [default: 0:3]")
-@run_options
+@run_options()
 @option("--out", metavar="DIR", help="Folder of the store and the tables.  [default: runs/NAME-ID]")
 @option("--dry-run", is_flag=True, help="Print the number of trials, time and memory; run nothing.")
 @place_options

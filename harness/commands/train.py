@@ -28,7 +28,7 @@ _SECONDS_BETWEEN_REDRAWS = 0.1
 @plugin_option
 @threads_option
 @set_option
-@run_options
+@run_options()
 @weights_option("Start from these, saved by train; task, network and method are theirs unless an option differs.")
 @option("--preset", metavar="NAME", help="A method of the field as settings of the walk; see harness presets.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")

@@ -22,6 +22,7 @@ from freewalk.harness.commands.options import (
     threads_option,
     without_overridden,
 )
+from freewalk.harness.plan.settings import RACE_EVALUATIONS
 
 if TYPE_CHECKING:
     from freewalk.harness.tuning.tune import Tuning
@@ -32,8 +33,7 @@ which --settings settings are drawn:
   key=log(a,b)            numbers from a to b, evenly on a logarithmic scale
   key=uniform(a,b)        numbers from a to b
 Without several values for anything, a method's own space is searched; see
-harness methods NAME. Without a method, all are tuned. A trial may spend
---evaluations, a million unless you say otherwise.
+harness methods NAME. Without a method, all are tuned.
 
 \b
 harness tune --task xor
@@ -70,7 +70,7 @@ The same command again goes on where it was.
 @seeds_option("--seeds", default="0:20", help="Fresh seeds, on which winners and defaults are compared.")
 @seeds_option("--race-seeds", default="1000:1060", help="Seeds that the winners are picked by.")
 @option("--extend", is_flag=True, help="Where a winner lies at an edge of what was searched, search past it.")
-@run_options
+@run_options(evaluations=RACE_EVALUATIONS, steps_per_epoch=None)
 @option("--out", metavar="DIR", help="Folder of the files.  [default: runs/tune-ID]")
 @place_options
 @option("--dry-run", is_flag=True, help="Print the races and what they may spend; run nothing.")

@@ -99,7 +99,7 @@ def _call(name: str, arguments: str, where: str) -> list[Scalar]:
     if name in get_args(Scale):
         raise UsageError(f"{where}{name}(a,b) is all of a parameter's values; give one range and no value beside it")
     if name not in _FUNCTIONS:
-        raise UsageError(f"{where}{unknown('function', name, _FUNCTIONS)}")
+        raise UsageError(f"{where}{unknown('function', name, (*_FUNCTIONS, *get_args(Scale)))}")
     function, form, counts = _FUNCTIONS[name]
     texts = [argument.strip() for argument in arguments.split(",")]
     if len(texts) not in counts:

@@ -15,6 +15,8 @@ from freewalk.harness.parameters.seeds import checked_seeds
 
 RIVALS = {"steps_per_epoch": "evaluations", "evaluations": "steps_per_epoch"}
 """Two ways to say how long a trial trains: on the command line, one replaces what a file says of the other."""
+RACE_EVALUATIONS = 1_000_000
+"""What a trial of a race may spend where nobody says it."""
 
 Looks = Literal["growing", "epochs"]
 BackendChoice = Literal["auto", "cuda", "cpu", "reference"]
@@ -43,8 +45,8 @@ class TrialSettings(BaseModel):
         None,
         ge=1,
         le=2**63 - 1,
-        description="Forward passes of one datapoint that each trial may spend, in place of --steps-per-epoch: as many"
-        " steps as they pay for, but at least one.",
+        description="Forward passes of one datapoint that each trial may spend: as many steps as they pay for, but at"
+        " least one, in place of --steps-per-epoch.",
     )
     target: Annotated[float | None, About("each task's own")] = Field(
         None, allow_inf_nan=False, description="Value of the metric to reach."

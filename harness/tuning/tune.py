@@ -25,10 +25,10 @@ from freewalk.harness.plan.configuration import SweepConfiguration, identity, re
 from freewalk.harness.plan.places import by_content
 from freewalk.harness.plan.plan import Cell, Plan, Trial, expand
 from freewalk.harness.plan.registry import BuiltInRegistry
-from freewalk.harness.plan.settings import Settings
+from freewalk.harness.plan.settings import RACE_EVALUATIONS, Settings
 from freewalk.harness.sweep import Opened, Sweep
 from freewalk.harness.trial.chosen import Batch, Choose
-from freewalk.harness.trial.events import Event
+from freewalk.harness.trial.events import Event, Failed, Finished, Paused
 from freewalk.harness.trial.history import History, Observation
 from freewalk.harness.tuning.race import Race, Request, Rules
 from freewalk.harness.tuning.spaces import Open, opened
@@ -37,8 +37,6 @@ from freewalk.results.analysis.tuning import RaceFacts, tuned_table
 from freewalk.results.schema.schema import State
 from freewalk.tasks.registry import TASKS
 
-DEFAULT_EVALUATIONS = 1_000_000
-"""What a trial may spend where nobody says it."""
 BUDGET_TRIALS = 100
 """How many times what a trial may spend a race may, where nobody says it."""
 RACE, FRESH = "race", "fresh"
@@ -119,6 +117,10 @@ class Tuning:
     """Winners and defaults on fresh seeds, once the races have ended."""
     tables: Mapping[str, pd.DataFrame] = field(init=False, default_factory=dict, repr=False)
     """The `trials` of both sweeps, once all is done."""
+    n_chosen: int = field(init=False, default=0)
+    """Trials that run now, or wait for a place."""
+    n_told: int = field(init=False, default=0)
+    """Those of them of which all is known that was asked."""
     _registry: BuiltInRegistry = field(init=False, default_factory=BuiltInRegistry, repr=False)
 
     def __post_init__(self) -> None:
@@ -156,7 +158,7 @@ class Tuning:
             )
 
         found = resolved()
-        return found if found.evaluations is not None else resolved(evaluations=DEFAULT_EVALUATIONS)
+        return found if found.evaluations is not None else resolved(evaluations=RACE_EVALUATIONS)
 
     def _tables(self) -> list[Axes]:
         """Return all settings: the methods' defaults beside their own spaces, whose settings are shared out."""
@@ -181,7 +183,7 @@ class Tuning:
     @property
     def rules(self) -> Rules:
         """Of each race."""
-        most = float(self.configuration.evaluations or DEFAULT_EVALUATIONS)
+        most = float(self.configuration.evaluations or RACE_EVALUATIONS)
         budget = BUDGET_TRIALS * most if self.asked.budget is None else float(self.asked.budget)
         return Rules(len(self.configuration.seeds), most, budget)
 
@@ -207,15 +209,23 @@ class Tuning:
         for _ in range(1 + _MOST_EXTENSIONS):
             races = self._sweep(self.configuration, RACE, self._choose)
             self.backend = races.backend
-            yield from races.run(retry_failed=retry_failed)
+            yield from self._counted(races.run(retry_failed=retry_failed))
             if not self.asked.extend or not self._extended():
                 break
             self.configuration = self._with(self._tables(), self.configuration.seeds)
         tables = [table for entry in self.races for table in (self.winner_table(entry), self.default_table(entry))]
         fresh = self._with([table for table in tables if table is not None], self.fresh_seeds)
         self.fresh = self._sweep(fresh, FRESH, None)
-        yield from self.fresh.run(retry_failed=retry_failed)
+        yield from self._counted(self.fresh.run(retry_failed=retry_failed))
         self.tables = {RACE: races.tables["trials"], FRESH: self.fresh.tables["trials"]}
+
+    def _counted(self, events: Iterator[Opened | Event]) -> Iterator[Opened | Event]:
+        for event in events:
+            if isinstance(event, Opened):
+                self.n_chosen, self.n_told = len(event.trials), 0
+            elif isinstance(event, Finished | Paused | Failed):
+                self.n_told += 1
+            yield event
 
     def _sweep(self, configuration: SweepConfiguration, folder: str, choose: Choose | None) -> Sweep:
         where = self.directory / folder
@@ -257,12 +267,14 @@ class Tuning:
                         chosen.append(trial)
                         pauses[trial.trial_id] = request.cap
             if chosen:
+                self.n_chosen, self.n_told = len(chosen), 0
                 yield Batch(chosen, pauses)
 
     def line(self) -> str:
         """Return how far it is, in one line."""
+        now = f"{self.n_told:,} of {counted(self.n_chosen, 'trial')}"
         if self.fresh is not None:
-            return f"winners and defaults: {counted(len(self.fresh.plan.trials), 'trial')} on fresh seeds"
+            return f"winners and defaults on fresh seeds: {now}"
         under_way = [(entry, race) for entry, race in self.races.items() if not race.is_over]
         if self.races and not under_way:
             return f"all of {counted(len(self.races), 'race')} over"
@@ -272,11 +284,7 @@ class Tuning:
         left, of = (sum(getattr(race, name) for _, race in under_way) for name in ("n_alive", "n_cells"))
         entry = under_way[0][0]
         whose = f" of {entry.method} on {problem_name(entry.problem)}" if len(under_way) == 1 else ""
-        least = min(len(race.rounds) for _, race in under_way)
-        return (
-            f"{n_done} of {counted(n, 'race')} over; {left:,} of {counted(of, 'setting')}{whose} left, after"
-            f" {counted(least, 'round')} at least"
-        )
+        return f"{n_done} of {counted(n, 'race')} over; {left:,} of {counted(of, 'setting')}{whose} left; now {now}"
 
     # what came of it
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import freewalk
 from freewalk import UsageError
 from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.terminal import tuning_progress
 from freewalk.harness.trial.chosen import Chosen
 from freewalk.methods import Range
 
@@ -229,3 +231,16 @@ def test_from_python(harness: Harness, tmp_path: Path) -> None:
     assert own.tuned["param_learning_rate"].between(0.01, 1).all()
     with pytest.raises(UsageError, match="at least 1"):
         freewalk.tune(task="and", budget=0)
+
+
+def test_a_line_says_how_far_it_is(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning_progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    loud = [one for one in FAST if one != "--quiet"]
+    lines = harness(*AND, *loud, "--out", "out").err.splitlines()
+    races = [
+        re.search(r"^0 of 1 race over; \d of 9 settings .* left; now (\d+) of (\d+) trials?$", one) for one in lines
+    ]
+    assert {"1 of 9", "9 of 9"} <= {f"{one[1]} of {one[2]}" for one in races if one}  # the first round has one seed
+    assert all(int(one[1]) <= int(one[2]) for one in races if one)
+    fresh = [one.rpartition(": ")[2] for one in lines if one.startswith("winners and defaults on fresh seeds: ")]
+    assert fresh[-1] == "8 of 8 trials"
