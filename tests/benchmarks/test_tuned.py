@@ -41,13 +41,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"method": "feedback-alignment", "architecture": "2-8-1", **rates},
         {"method": ["backprop", "numerical"], "architecture": "2-8-1", **rates},
     ]
-    freewalk.sweep(grid, task="xor", seeds="0:3", evaluations=30_000, out=out)
+    freewalk.sweep(grid, task="xor", seeds="0:3", evaluations=10_000, out=out)
     return out
 
 
 def test_winners_are_the_best_cell_of_each_rule(folder: Path) -> None:
     found = tomllib.loads(winners(folder, None, "best", "7:9"))
-    assert (found["name"], found["seeds"], found["evaluations"]) == ("best", "7:9", 30_000)
+    assert (found["name"], found["seeds"], found["evaluations"]) == ("best", "7:9", 10_000)
     assert [grid["method"] for grid in found["grid"]] == ["backprop", "feedback-alignment", "backprop", "numerical"]
     summary = freewalk.read_table(folder / "summary.csv", "summary")
     for grid in found["grid"]:
