@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.text import counted
 from freewalk.harness.cluster.client import connect, quiet_dask
+from freewalk.harness.cluster.flight import Figures
 from freewalk.harness.cluster.keys import Keys
 from freewalk.harness.cluster.local import LocalWorkers
 from freewalk.harness.cluster.members import Members, SchedulerLostError
@@ -66,6 +67,7 @@ class Cluster:
         self.client: Any = None
         self.local: LocalWorkers | None = None
         self.start_seconds = 0.0
+        self.figures = Figures()
         self._security: Any = None  # a cluster of somebody else's: what Dask's settings say
         self.loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
@@ -145,7 +147,9 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Disconnect; end a local cluster."""
+        """Disconnect; end a local cluster; say what its runs have cost."""
+        if self.figures.seconds:
+            self.notify(self.figures.sentence())
         self.close()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:

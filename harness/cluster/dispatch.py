@@ -60,6 +60,8 @@ class Dispatch:
         Takes events, from the loop's thread.
     checkpoint_seconds
         Time between two checkpoints of a trial, in seconds.
+    figures
+        Counts what it costs.
     """
 
     client: Any

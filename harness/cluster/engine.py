@@ -63,7 +63,9 @@ class ClusterEngine:
         self._budget = budget
         self._plan = plan
         self._events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
-        self._dispatch = Dispatch(cluster.client, cluster.members, budget, self._events.put, checkpoint_seconds)
+        self._dispatch = Dispatch(
+            cluster.client, cluster.members, budget, self._events.put, checkpoint_seconds, cluster.figures
+        )
 
     def run(
         self,
@@ -146,8 +148,7 @@ class ClusterEngine:
                 task.cancel()
             await asyncio.gather(doing, *watching, return_exceptions=True)
             self._events.put(None)
-        seconds = time.perf_counter() - start
-        self._cluster.notify(self._dispatch.figures.sentence(self._cluster.n_threads, seconds))
+        self._cluster.figures.run_for(time.perf_counter() - start, self._cluster.n_threads)
 
     async def _miss_workers(self) -> None:
         """Raise UsageError when for long nobody was there for what waits."""

@@ -91,6 +91,10 @@ class Figures:
     """Time that workers spent on slices."""
     longest_seconds: float = 0.0
     """Of a journey."""
+    seconds: float = 0.0
+    """In which works were under way."""
+    thread_seconds: float = 0.0
+    """The same times the threads there were."""
 
     def count(self, flight: Flight, n_slices: int, seconds: float) -> None:
         """Count a journey that has come back."""
@@ -101,14 +105,19 @@ class Figures:
         self.busy_seconds += seconds
         self.longest_seconds = max(self.longest_seconds, seconds)
 
-    def sentence(self, n_threads: int, seconds: float) -> str:
-        """Return the costs in a sentence, for so many threads over so many seconds."""
+    def run_for(self, seconds: float, n_threads: int) -> None:
+        """Count a run of so many seconds with so many threads."""
+        self.seconds += seconds
+        self.thread_seconds += n_threads * seconds
+
+    def sentence(self) -> str:
+        """Return the costs in a sentence."""
         if not self.slices:
             return "cluster: no slice came back"
         lost = f", {self.lost} lost with a worker and made again" if self.lost else ""
-        idle = max(0.0, seconds * n_threads - self.busy_seconds)
+        idle = max(0.0, self.thread_seconds - self.busy_seconds)
         return (
-            f"cluster: {self.slices} slices, {self.journeys} journeys{lost}, {seconds:.1f} s; per slice"
+            f"cluster: {self.slices} slices, {self.journeys} journeys{lost}, {self.seconds:.1f} s; per slice"
             f" {self.bytes_out / self.slices:,.0f} bytes out and {self.bytes_back / self.slices:,.0f} back,"
             f" {1e3 * self.busy_seconds / self.slices:,.1f} ms of work,"
             f" {1e3 * idle / self.slices:,.1f} ms of idle thread"
