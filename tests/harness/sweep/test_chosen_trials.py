@@ -263,8 +263,11 @@ def test_workers_give_what_threads_give(tmp_path: Path, whole: Path) -> None:
             yield batch
             seen.append([histories[trial.trial_id].evaluations for trial in trials])
 
-    sweep = Sweep(made(), tmp_path / "workers", cluster=Cluster(n_workers=2), choose=choose)
+    said: list[str] = []
+    sweep = Sweep(made(), tmp_path / "workers", cluster=Cluster(n_workers=2, notify=said.append), choose=choose)
     events = list(sweep.run())
+    (costs,) = [one for one in said if " slices, " in one]
+    assert int(costs.split()[1]) > 8, "slices of all batches"
     assert len(of(Paused, events)) > 8
     assert not of(Failed, events)
     assert_same_tables(tmp_path / "workers", whole)
