@@ -78,6 +78,8 @@ class Plan:
     """Cell by cell, the seeds of one cell together."""
     n_merged: int
     """Grid points that came out equal to an earlier one and were dropped."""
+    tables: tuple[int, ...] = ()
+    """Of each cell, the place of the first table of the grid that makes it."""
 
     @cached_property
     def parameter_names(self) -> tuple[str, ...]:
@@ -125,9 +127,10 @@ def expand(
     configuration = configuration if as_spelled else located(configuration)
     task_parameters = {task: _task_parameters(task, registry) for task in configuration.tasks}
     cells: dict[Cell, tuple[int, ...]] = {}
+    tables: list[int] = []
     n_points = 0
     budget = Budget.of(configuration)
-    for table in configuration.grid:
+    for place, table in enumerate(configuration.grid):
         axes = {key: values for key, values in table.items() if key != SEEDS}
         seeds = own_seeds(table, configuration.seeds)
         for cell in _points(axes, registry, task_parameters):
@@ -135,11 +138,12 @@ def expand(
             if cell not in cells:
                 _check(cell, registry, budget)
                 cells[cell] = seeds
+                tables.append(place)
             elif cells[cell] != seeds:
                 cells[cell] = tuple(dict.fromkeys((*cells[cell], *seeds)))
     digests = plugin_digests(configuration) if plugins is None else plugins
     trials = tuple(_trials(cells, configuration, digests, as_spelled))
-    return Plan(tuple(cells), trials, n_points - len(cells))
+    return Plan(tuple(cells), trials, n_points - len(cells), tuple(tables))
 
 
 def _task_parameters(task: str, registry: BuiltInRegistry) -> dict[str, Scalar]:

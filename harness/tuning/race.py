@@ -63,6 +63,8 @@ class Standing(NamedTuple):
     n_open: int
     """Trials that wait."""
     n_reached: int
+    known: float
+    """What a success has cost so far; +inf before the first."""
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -154,7 +156,9 @@ class Race:
                 can = self._affords(wanted, allowed)
             alive = [cell for cell in alive if self._has_run(cell, n)]
             standings = {cell: self._standing(cell, n) for cell in alive}
-            order = sorted(alive, key=lambda cell: standings[cell].rank)
+            # what waits is cheap at best; without the means to find out, what is known counts
+            ranks = {cell: one.rank if can else (one.known, one.loss) for cell, one in standings.items()}
+            order = sorted(alive, key=lambda cell: ranks[cell])
             self.winner, front = order[0], standings[order[0]]
             worse = self._worse(order[0], order[1:], n) if can else set()
             rest = [cell for cell in order if cell not in worse]
@@ -217,11 +221,12 @@ class Race:
 
         On the seeds on which all ran; 0 where the winner has not met the target.
         """
-        last = self.rounds[-1] if self.rounds else None
-        if last is None or last.standing.n_open or math.isinf(last.standing.bound):
+        last = self.rounds[-1].standing if self.rounds else None
+        if last is None or not last.n_reached:
             return 0.0
+        most = factor * (last.known if last.n_open else last.bound)
         first = [self._standing(cell, self.rounds[0].n_seeds) for cell in range(self.n_cells)]
-        return sum(not one.n_open and one.bound <= factor * last.standing.bound for one in first) / self.n_cells
+        return sum(not one.n_open and one.bound <= most for one in first) / self.n_cells
 
     @property
     def spent(self) -> float:
@@ -245,8 +250,9 @@ class Race:
     def _standing(self, cell: int, n: int) -> Standing:
         seen = [self._seen(cell, seed) for seed in range(n)]
         n_open, n_reached = sum(not one.ended for one in seen), sum(one.reached for one in seen)
-        bound = sum(one.cost for one in seen) / (n_open + n_reached) if n_open + n_reached else math.inf
-        return Standing(bound, float(np.median([one.loss for one in seen])), n_open, n_reached)
+        spent, loss = sum(one.cost for one in seen), float(np.median([one.loss for one in seen]))
+        bound, known = (spent / n if n else math.inf for n in (n_open + n_reached, n_reached))
+        return Standing(bound, loss, n_open, n_reached, known)
 
     def _next(self, alive: Sequence[int], n: int) -> list[Request]:
         """Return what has to be known before anybody can be told from the cell in front; nothing if all is."""

@@ -63,16 +63,6 @@ class Open:
         for part in self.past:
             yield from _tables(self.settled, part, max(1, n_settings // _SHARE_OF_A_PART))
 
-    def settles(self, task: str, parameters: Mapping[str, Scalar | None]) -> bool:
-        """Tell whether what is settled is so for a cell of the method."""
-        own = {**parameters, "task": task, "method": self.method}
-        return all(own[key] is None or own[key] in values for key, values in self.settled.items())
-
-    def holds(self, parameters: Mapping[str, Scalar | None]) -> bool:
-        """Tell whether a cell is of this space, as its words and listed values tell, or close to its ranges."""
-        listed = {key: values for key, values in self.space.items() if not isinstance(values, Range)}
-        return all(parameters[key] is None or parameters[key] in values for key, values in listed.items())
-
     def edges(self, parameters: Mapping[str, Scalar | None]) -> dict[str, str]:
         """Return at which edge of the space a cell lies, `lower` or `upper`, by parameter."""
         found = {}

@@ -122,6 +122,10 @@ class Tuning:
     n_told: int = field(init=False, default=0)
     """Those of them of which all is known that was asked."""
     _registry: BuiltInRegistry = field(init=False, default_factory=BuiltInRegistry, repr=False)
+    _places: list[int] = field(init=False, default_factory=list, repr=False)
+    """Of each table of the races, the place of its space in `opens`."""
+    _owners: tuple[SweepConfiguration | None, dict[Cell, int]] = field(init=False, default=(None, {}), repr=False)
+    """The places for the cells of a configuration."""
 
     def __post_init__(self) -> None:
         for name, number in (("settings", self.asked.n_settings), ("budget", self.asked.budget)):
@@ -165,12 +169,14 @@ class Tuning:
         drawn = Counter((one.settled["task"], one.method) for one in self.opens if one.is_drawn)
         tables: list[Axes] = []
         defaults: list[Axes] = []
-        for one in self.opens:
+        self._places = []
+        for place, one in enumerate(self.opens):
             n_settings = self.asked.n_settings // max(1, drawn[one.settled["task"], one.method])
             if one.is_own and one.settled not in defaults:
                 defaults.append(one.settled)
                 tables.append(one.settled)
             tables += one.tables(max(1, n_settings))
+            self._places += [place] * (len(tables) - len(self._places))
         return tables
 
     @cached_property
@@ -298,9 +304,15 @@ class Tuning:
         return self.cells[entry][self.races[entry].winner]
 
     def _open_of(self, cell: Cell) -> Open:
-        """Return the first space that a cell is of; of a method's defaults, which it may lack, one beside them."""
-        own = [one for one in self.opens if one.method == cell.method and one.settles(cell.task, cell.parameters)]
-        return next((one for one in own if one.holds(cell.parameters)), own[0])
+        """Return the space of the first table that makes a cell; of a method's defaults, one beside them."""
+        return self.opens[self._place_of(cell)]
+
+    def _place_of(self, cell: Cell) -> int:
+        if self._owners[0] is not self.configuration:
+            plan = expand(self.configuration, self._registry)
+            places = (self._places[table] for table in plan.tables)
+            self._owners = self.configuration, dict(zip(plan.cells, places, strict=True))
+        return self._owners[1][cell]
 
     def _problem(self, cell: Cell) -> Problem:
         searched = self._open_of(cell).space
@@ -310,7 +322,8 @@ class Tuning:
 
     def setting(self, cell: Cell) -> dict[str, Scalar]:
         """Return a cell's values of what is searched for its method."""
-        searched = {key: None for one in self.opens if one.method == cell.method for key in one.space}
+        own = self._open_of(cell)
+        searched = {key: None for one in self.opens if one.settled == own.settled for key in one.space}
         return {key: value for key in searched if (value := cell.parameters.get(key)) is not None}
 
     def edges(self, entry: Entry) -> tuple[str, ...]:
@@ -324,7 +337,7 @@ class Tuning:
         before = list(self.opens)
         for entry in self.races:
             cell = self.winner(entry)
-            place = self.opens.index(self._open_of(cell))
+            place = self._place_of(cell)
             self.opens[place] = self.opens[place].widened(self.opens[place].edges(cell.parameters))
         return self.opens != before
 

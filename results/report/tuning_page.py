@@ -26,6 +26,8 @@ from freewalk.results.report.tuning_view import ENDS, WALK, MethodView, TaskView
 _ROW_HEIGHT: Final = 0.45
 _LONGEST_NAME: Final = 22
 _BEYOND: Final = 1.5
+_MOST_IN_WORDS: Final = 3
+"""Tasks that are compared in words; of more, tables and pictures come first."""
 """How far beyond the last step a profile is drawn."""
 
 
@@ -176,7 +178,8 @@ def tuning_page(
             ranks = records(mean_ranks(facts, trials))
             pictures = [drawn(_overview_plots(ranks, tuned), "all tasks")]
             overview = _overview(views, ranks, pictures)
-    tasks = [view.task for view in views]
+    is_suite = len(views) > _MOST_IN_WORDS
+    tasks = [counted(len(views), "task")] if is_suite else [view.task for view in views]
     n_methods = len({one.method for one in facts})
     which = "Which method learns" if n_methods > 1 else f"How does {facts[0].method} learn"
     return fill(
@@ -188,6 +191,7 @@ def tuning_page(
         question=f"{which} {listed(tasks)}, at what price, tuning counted and not counted?",
         extent=_extent(facts, views),
         sections=sections,
+        is_suite=is_suite,
         overview=overview,
         baseline=BASELINE,
         command=command,

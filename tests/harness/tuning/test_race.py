@@ -313,6 +313,21 @@ def test_a_race_that_is_out_of_budget_names_the_one_in_front() -> None:
     assert race.winner == 0
 
 
+def test_out_of_budget_what_is_known_beats_what_has_not_failed_yet() -> None:
+    """Cells that wait look cheap: of their costs only bounds are known."""
+    table = lognormal([3000.0, *[600.0] * 31], 20, 0.5, failing=[0.02, *[0.1] * 31])
+    n_met = 0
+    for share in np.geomspace(0.002, 0.5, 20):
+        for seed in range(4):
+            race = table.shuffled(seed).race(share * table.grid)
+            leaders = [one.standing.n_reached for one in race.rounds]
+            assert race.winner == race.rounds[-1].leader
+            if race.why == "budget" and any(leaders):
+                n_met += 1
+                assert leaders[-1], (share, seed)
+    assert n_met > 30
+
+
 @pytest.mark.parametrize(("factor", "share"), [(1.0, 1 / 8), (1.5, 3 / 8), (1.9, 4 / 8), (2.0, 4 / 8), (50.0, 4 / 8)])
 def test_the_share_of_cells_that_are_nearly_as_good(factor: float, share: float) -> None:
     """Those far dearer are not run to their ends, so that no more than this is known of them."""

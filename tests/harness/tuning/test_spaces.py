@@ -249,17 +249,6 @@ def test_tables_are_all_values_or_so_many_settings() -> None:
     ]
 
 
-def test_a_cell_is_found_in_its_space() -> None:
-    momentum, adam = opened([{"task": ("xor",), "method": ("walk",), "hidden": (3,)}], REGISTRY)
-    own: Cell = {"optimizer": "adam", "learning_rate": 0.1, "batch_size": 8, "stddev": 0.1, "hidden": 3}
-    assert adam.holds(own)
-    assert not momentum.holds(own)
-    assert adam.settles("xor", own)
-    assert not adam.settles("and", own)
-    assert not adam.settles("xor", {**own, "hidden": 4})
-    assert adam.settles("xor", {**own, "hidden": None})
-
-
 # edges
 
 
@@ -379,8 +368,6 @@ def test_a_space_is_widened_again_and_again() -> None:
     assert tables[:8] == list(one.tables(8)), "what was searched first stays"
     assert len(tables) == 8 + 3 * 2, "of each part a quarter as many"
     assert twice.edges({"learning_rate": 1.0, "stddev": 0.2}) == {}
-    assert twice.holds({"stddev": 0.8, "learning_rate": 5.0})
-    assert not one.holds({"stddev": 0.8, "learning_rate": 5.0})
 
 
 # the methods' own

@@ -16,6 +16,7 @@ from freewalk import UsageError
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.terminal import tuning_progress
 from freewalk.harness.trial.chosen import Chosen
+from freewalk.harness.tuning.tune import Asked, Tuning
 from freewalk.methods import Range
 
 Harness = Callable[..., Any]
@@ -244,3 +245,40 @@ def test_a_line_says_how_far_it_is(harness: Harness, monkeypatch: pytest.MonkeyP
     assert all(int(one[1]) <= int(one[2]) for one in races if one)
     fresh = [one.rpartition(": ")[2] for one in lines if one.startswith("winners and defaults on fresh seeds: ")]
     assert fresh[-1] == "8 of 8 trials"
+
+
+GRIDS: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "layers": (
+        [
+            {"task": "xor", "hidden": 3},
+            {"task": "xor", "architecture": ["2-4-1", "2-3-1"]},
+            {"task": "xor", "hidden": 5, "timesteps": 3},
+        ],
+        "walk",
+    ),
+    "another generator": ([{"task": "and"}, {"task": "and", "generator": "xoshiro", "optimizer": "sgd"}], "walk"),
+    "listed values": (
+        [{"task": "and", "stddev": [0.1, 0.2]}, {"task": "and", "stddev": 0.1, "rank": 1, "learning_rate": [0.1, 1.0]}],
+        "walk",
+    ),
+    "methods": ([{"task": "and", "batch_size": 3}, {"task": "and", "learning_rate": [1.0, 2.0]}], "backprop"),
+}
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+def test_whoever_wins_runs_on_fresh_seeds_as_it_raced(tmp_path: Path, kind: str) -> None:
+    """Of a cell, a table names only a part: of tables side by side it is of one."""
+    grid, method = GRIDS[kind]
+    path = tmp_path / "grid.toml"
+    path.write_text("\n".join("\n".join(["[[grid]]", *(f"{k} = {json.dumps(one[k])}" for k in one)]) for one in grid))
+    asked = Asked([str(path)], (), (method,), (), {"evaluations": 300}, [0], [9], 4, None, extend=False)
+    tuning = Tuning(asked, tmp_path / "out")
+    assert list(tuning.run())
+    for entry, race in tuning.races.items():
+        default = tuning.default_table(entry)
+        assert default is not None
+        (plain,) = tuning._plan([default]).cells
+        assert all(plain.parameters[key] == value for key, value in entry.problem[1])
+        for race.winner, cell in enumerate(tuning.cells[entry]):
+            assert tuning._plan([tuning.winner_table(entry)]).cells == (cell,)
+    assert any(len(cells) > 1 for cells in tuning.cells.values())

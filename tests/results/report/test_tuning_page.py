@@ -185,6 +185,18 @@ def test_several_tasks_have_an_overview() -> None:
     assert {"overview", "task-1", "task-2", "run"} <= set(found.ids)
 
 
+def test_of_many_tasks_the_ranking_comes_first() -> None:
+    tasks = ["and", "xor", "parity", "sign"]
+    for n in (3, 4):
+        found = page(*raced({task: {"walk": CHEAP, "backprop": DEAR} for task in tasks[:n]}))
+        asked = "Which method learns " + ("and, xor and parity," if n == 3 else "4 tasks,")
+        assert found.text.count(asked) == 1
+        assert found.text.count("walk learns and at the least cost") == 1
+        assert found.text.count("Clearly dearer: backprop") == n
+        answer, ranking = map(found.text.index, ("walk learns and at the least cost", "has the best mean rank"))
+        assert (answer < ranking) == (n == 3)
+
+
 def test_costs_in_units_of_backprop_before_and_after_tuning() -> None:
     fresh = Fresh()
     facts = []
