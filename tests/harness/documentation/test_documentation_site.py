@@ -29,7 +29,7 @@ READ |= {f"examples/{path.name}": path.read_text(encoding="utf-8") for path in (
 
 def _options(command: str) -> list[click.Option]:
     found: click.Command = importlib.import_module(f"freewalk.harness.commands.{command}").command
-    return [parameter for parameter in found.params if isinstance(parameter, click.Option)]
+    return [one for one in found.params if isinstance(one, click.Option) and not one.hidden]
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+import signal
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +100,25 @@ def test_one_that_is_left_goes_on_to_the_same_end(
     assert harness(*command, "--out", "parts").code == 0
     assert files_in(tmp_path / "parts") == files_in(tmp_path / "whole")
     assert untimed(tmp_path / "parts").equals(untimed(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("n_kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_change_nothing(harness: Harness, process: Harness, tmp_path: Path, n_kills: int) -> None:
+    # long enough that twenty processes do not come to its end
+    of = ("--settings", "16", "--evaluations", "100000", "--race-seeds", "1000:1012", "--seeds", "0:6")
+    command = ("tune", "--task", "xor", "--method", "backprop", "--method", "walk", *of, "--checkpoint", "0.1")
+    assert harness(*command, "--quiet", "--out", "whole").code == 0
+    draw = random.Random(19)
+    for _ in range(n_kills):
+        running = process(*command, "--out", "killed")
+        assert "races into killed" in running.wait_for_line()
+        time.sleep(draw.uniform(0, 0.6))
+        running.send(signal.SIGKILL)
+        assert running.finish().code == -signal.SIGKILL
+    assert not (tmp_path / "killed/tuned.csv").exists()
+    assert harness(*command, "--quiet", "--out", "killed").code == 0
+    assert files_in(tmp_path / "killed") == files_in(tmp_path / "whole")
+    assert untimed(tmp_path / "killed").equals(untimed(tmp_path / "whole"))
 
 
 def test_a_grid_races_its_cells(harness: Harness) -> None:
