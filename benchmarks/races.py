@@ -3,7 +3,7 @@
 `python -m benchmarks.races runs/races` replays 100 races of `harness tune` on each task of a finished sweep, with seeds
 in random orders, beside random search and Optuna's TPE (extra peers) at the same budgets. A cell's true cost is its
 expected running time on all seeds of the race; `--judge all` takes all seeds of the sweep, those that no race saw among
-them.
+them, and sets the race beside the whole grid on the race's seeds: no race with these can do better.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2, help="of the grid's evaluations, at most (%(default)s)")
     parser.add_argument("--judge", choices=["race", "all"], default="race", help="whose seeds say the true cost")
     given = parser.parse_args()
-    rivals: dict[str, Callable[..., int]] = {"random search": random_search}
-    if importlib.util.find_spec("optuna"):
+    rivals: dict[str, Callable[..., int]] = {} if given.judge == "all" else {"random search": random_search}
+    if rivals and importlib.util.find_spec("optuna"):
         rivals["TPE"] = tpe
     _say("| grid | who | good winners | winner's cost over the best's: median, worst | of the grid's evaluations |")
     _say("|---|---|---|---|---|")
@@ -191,6 +191,8 @@ def _lines(grid: Grid, given: Any, rivals: dict[str, Callable[..., int]]) -> Ite
         true = grid.true_costs(seeds if given.judge == "race" else everywhere)
         winner, spent = grid.race(seeds, given.share * whole)
         note("race", winner, spent)
+        if given.judge == "all":
+            note("whole grid", int(np.argmin(grid.true_costs(seeds))), whole)
         for name, rival in rivals.items():
             for n in _SEEDS_OF_A_RIVAL:
                 for budget in (spent, given.share * whole):

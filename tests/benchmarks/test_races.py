@@ -57,6 +57,12 @@ def test_the_table(sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     whose = {"random search", "TPE"} if importlib.util.find_spec("optuna") else {"random search"}
     assert {line.split("|")[2].split(",")[0].strip() for line in rivals} == whose
     assert len(rivals) == 6 * len(whose)
+    monkeypatch.setattr(sys, "argv", ["races", str(sweep), "--races", "4", "--seeds", "6", "--judge", "all"])
+    races.main()
+    *_, race, whole = capsys.readouterr().out.splitlines()
+    assert "| race | " in race
+    assert "| whole grid | " in whole
+    assert whole.endswith(" | 100.0%, at most 100.0% |")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="the extra peers is not installed")
