@@ -332,6 +332,9 @@ def _overview_plots(ranks: Sequence[Row], tuned: pd.DataFrame) -> Group:
         (str(row["method"]), [Mark(*(float(row[f"mean_rank{end}"]) for end in ("", "_low", "_high")))]) for row in ranks
     ]
     names = [name for name, _ in rows]
+    coloured, whose = names[:N_SERIES], f"The best {N_SERIES} by mean rank"
+    if WALK in names[N_SERIES:]:
+        coloured[-1], whose = WALK, f"The best {N_SERIES - 1} by mean rank and {WALK}"
     plot = IntervalPlot("Mean rank by cost", "mean rank, 1 is best", rows, scale="linear")
     drawings = [Drawing("ranks", plot)]
     costs: dict[Literal["tuned_cost", "total_evaluations"], str] = {
@@ -339,23 +342,23 @@ def _overview_plots(ranks: Sequence[Row], tuned: pd.DataFrame) -> Group:
         "total_evaluations": "counted",
     }
     for cost, words in costs.items():
-        lines = list(_profile_lines(performance_profile(tuned, cost), names))
+        lines = list(_profile_lines(performance_profile(tuned, cost), names, coloured))
         label = "times the cost of the task's best method"
         profile = LinePlot(f"Tasks learned, tuning {words}", label, "tasks", lines, scale="share", steps=True)
         drawings.append(Drawing(f"profile-{cost}", profile))
-    more = f" The best {N_SERIES} by mean rank have colours." if len(names) > N_SERIES else ""
+    more = f" {whose} have colours." if len(names) > N_SERIES else ""
     caption = (
         "The profiles show the share of tasks that a method learns at so many times the cost of the task's best"
         " method, or less. Where a line begins, the method is the cheapest; where it ends, it learns at any cost."
         f" Tuning counted: a success pays for the whole race.{more}"
     )
-    return Group("Mean ranks and performance profiles", drawings, caption, list(enumerate(names[:N_SERIES], 1)))
+    return Group("Mean ranks and performance profiles", drawings, caption, list(enumerate(coloured, 1)))
 
 
-def _profile_lines(profile: pd.DataFrame, names: Sequence[str]) -> Iterator[Line]:
+def _profile_lines(profile: pd.DataFrame, names: Sequence[str], coloured: Sequence[str]) -> Iterator[Line]:
     end = _BEYOND * float(profile["tau"].max())
-    for number, name in enumerate(names, 1):
+    for name in names:
         own = profile[profile["method"] == name]
         tau, share = (own[column].to_numpy(np.float64) for column in ("tau", "share"))
         x, y = np.append(tau, end), np.append(share, share[-1])
-        yield Line(x, y, number if number <= N_SERIES else None, name)
+        yield Line(x, y, coloured.index(name) + 1 if name in coloured else None, name)

@@ -223,6 +223,10 @@ def test_more_methods_than_colours() -> None:
     facts, trials = raced({"and": methods, "xor": methods})
     text = page(facts, trials).text
     assert "The best 6 by mean rank have colours." in text
+    found = page(*raced({key: {**methods, "walk": DEAR} for key in ("and", "xor")}))
+    assert "The best 5 by mean rank and walk have colours." in found.text
+    assert {"1: m0", "5: m4", "6: walk"} <= set(found.curves)
+    assert "6: m5" not in found.curves
 
 
 def test_names_are_escaped() -> None:
