@@ -224,9 +224,8 @@ class Race:
         last = self.rounds[-1].standing if self.rounds else None
         if last is None or not last.n_reached:
             return 0.0
-        most = factor * (last.known if last.n_open else last.bound)
         first = [self._standing(cell, self.rounds[0].n_seeds) for cell in range(self.n_cells)]
-        return sum(not one.n_open and one.bound <= most for one in first) / self.n_cells
+        return sum(not one.n_open and one.known <= factor * last.known for one in first) / self.n_cells
 
     @property
     def spent(self) -> float:

@@ -195,8 +195,7 @@ class Tuning:
 
     def entries(self) -> dict[Entry, int]:
         """Return how many settings race for what."""
-        cells = expand(self.configuration, self._registry).cells
-        return Counter(Entry(self._problem(cell), cell.method) for cell in cells)
+        return Counter(Entry(self._problem(cell), cell.method) for cell in self._places_of_cells())
 
     # what runs
 
@@ -305,14 +304,15 @@ class Tuning:
 
     def _open_of(self, cell: Cell) -> Open:
         """Return the space of the first table that makes a cell; of a method's defaults, one beside them."""
-        return self.opens[self._place_of(cell)]
+        return self.opens[self._places_of_cells()[cell]]
 
-    def _place_of(self, cell: Cell) -> int:
+    def _places_of_cells(self) -> dict[Cell, int]:
+        """Return the place in `opens` of the space that each cell is of, in the order of the plan."""
         if self._owners[0] is not self.configuration:
             plan = expand(self.configuration, self._registry)
             places = (self._places[table] for table in plan.tables)
             self._owners = self.configuration, dict(zip(plan.cells, places, strict=True))
-        return self._owners[1][cell]
+        return self._owners[1]
 
     def _problem(self, cell: Cell) -> Problem:
         searched = self._open_of(cell).space
@@ -337,7 +337,7 @@ class Tuning:
         before = list(self.opens)
         for entry in self.races:
             cell = self.winner(entry)
-            place = self._place_of(cell)
+            place = self._places_of_cells()[cell]
             self.opens[place] = self.opens[place].widened(self.opens[place].edges(cell.parameters))
         return self.opens != before
 

@@ -26,9 +26,9 @@ from freewalk.results.report.tuning_view import ENDS, WALK, MethodView, TaskView
 _ROW_HEIGHT: Final = 0.45
 _LONGEST_NAME: Final = 22
 _BEYOND: Final = 1.5
+"""How far beyond the last step a profile is drawn."""
 _MOST_IN_WORDS: Final = 3
 """Tasks that are compared in words; of more, tables and pictures come first."""
-"""How far beyond the last step a profile is drawn."""
 
 
 @dataclass(frozen=True)
