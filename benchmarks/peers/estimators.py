@@ -167,7 +167,8 @@ class EvoxTrainer(PeerTrainer):
             "learning_rate": RATE,
             "noise_stdev": start.parameters.stddev,
         }
-        strategy, noise = self._strategy(options)
+        with _TORCH:  # it draws the first step's seeds, which are drawn again before they are used
+            strategy, noise = self._strategy(options)
 
         class Losses(core.Problem):  # type: ignore[name-defined, misc]
             def evaluate(self, payload: tuple[Any, Any, float]) -> Any:

@@ -186,6 +186,30 @@ def test_trials_in_threads_have_the_bits_of_trials_alone(name: str) -> None:
     assert not np.array_equal(found[0], found[1])
 
 
+class _Watched:
+    """A lock that notices draws from PyTorch's generator by those who do not hold it."""
+
+    def __init__(self, generator: Any) -> None:
+        self.generator, self.drawn_without = generator, 0
+        self.left = generator.get_state()
+
+    def __enter__(self) -> None:
+        self.drawn_without += not self.left.equal(self.generator.get_state())
+
+    def __exit__(self, *raised: object) -> None:
+        self.left = self.generator.get_state()
+
+
+@needs_evox
+@pytest.mark.parametrize("name", [one for one in EACH if "evox-" in str(one.values[0])])
+def test_nothing_is_drawn_from_the_one_generator_beside_its_lock(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = _Watched(pytest.importorskip("torch").default_generator)
+    monkeypatch.setattr(estimators, "_TORCH", watched)
+    for seed in range(3):
+        start(name, seed=seed, members=4, batch_size=4).train(2)
+    assert watched.drawn_without == 0
+
+
 @needs_evox
 def test_noise_is_what_evox_s_own_layer_adds_and_members_are_no_pairs() -> None:
     torch = pytest.importorskip("torch")

@@ -18,7 +18,7 @@ from freewalk.kernels.backend import resolve_backend
 from freewalk.results.files.export import read_csv
 
 pytest.importorskip("distributed", reason="needs Dask: pip install dask distributed")
-from freewalk.harness.cluster import connection, remote, waiting
+from freewalk.harness.cluster import connection, members, remote, waiting
 from freewalk.harness.cluster.connection import Cluster
 
 Harness = Callable[..., Any]
@@ -281,7 +281,9 @@ def test_worker_processes_that_cannot_start_are_one_line(
 
 
 @pytest.fixture
-def simulated() -> dict[str, str]:
+def simulated(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    # the simulator's hundreds of threads share Python's lock with what answers, which has to wait for all of them
+    monkeypatch.setattr(members, "SILENT_SECONDS", 600.0)
     pytest.importorskip("numba_cuda", reason="needs numba-cuda: pip install 'numba-cuda[cu13]'")
     return {"NUMBA_ENABLE_CUDASIM": "1"}
 
