@@ -187,6 +187,8 @@ def _complain(message: str) -> int:
 
 def _one_line(error: click.ClickException, arguments: list[str]) -> str:
     message = " ".join(error.format_message().split())
+    message = message.replace(" is not a valid integer range", " is not a valid integer")  # click's word for its type
+    message = message.replace(" is not a valid float range", " is not a valid float")
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
         takes = error.ctx.command.get_params(error.ctx) if error.ctx else []  # --help among them

@@ -219,7 +219,8 @@ class Race:
     def share_within(self, factor: float) -> float:
         """Return which share of the cells is known to cost at most so many times what the winner costs.
 
-        On the seeds on which all ran; 0 where the winner has not met the target.
+        On the first round's seeds, 0 where the winner has not met the target. More seeds would tell less: their caps
+        follow the luckiest cell's costs, so that fewer cells run to their ends.
         """
         last = self.rounds[-1].standing if self.rounds else None
         if last is None or not last.n_reached:

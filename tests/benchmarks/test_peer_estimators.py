@@ -130,10 +130,10 @@ def test_a_baseline_is_all_that_they_lack(
 ) -> None:
     """Their own step, told what losses exceed that of the centre by."""
     plain = estimators.members_losses
+    centre = start("evox-virtual-es").weights.astype(np.float32)[None]
 
     def lowered(torch: Any, sigmoid: Any, network: Any, timesteps: int, weights: Any, *data: Any) -> Any:
-        centre = torch.from_numpy(start("evox-virtual-es").weights.astype(np.float32))[None]
-        both = plain(torch, sigmoid, network, timesteps, torch.concatenate([centre, weights]), *data)
+        both = plain(torch, sigmoid, network, timesteps, torch.concatenate([torch.from_numpy(centre), weights]), *data)
         return both[1:] - both[0]
 
     monkeypatch.setattr(estimators, "members_losses", lowered)

@@ -109,7 +109,7 @@ def test_a_worker_process_has_one_thread_of_each_kind() -> None:
     [
         (("--workers", 0), "0 is not in the range x>=1"),
         (("--workers", 10**9), "a process takes 160 MB or more, this machine has "),
-        (("--workers", "two"), "'two' is not a valid integer"),
+        (("--workers", "two"), "'two' is not a valid integer;"),
         (("--workers", 2, "--cluster", "tcp://a:1"), "--cluster and --workers exclude each other"),
         (("--cluster", " "), "--cluster '': the address is empty; give one such as tcp://host:8786"),
     ],
