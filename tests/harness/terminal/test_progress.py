@@ -35,7 +35,7 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 # Long enough for the display to be drawn a few times.
 VISIBLE = (
     *("--task", "sign", "--seeds", "0:8", "--epochs", "10", "--steps-per-epoch", "10", "--target", "0.9"),
-    *("--grid", "stddev=0.01,1", "--grid", "batch_size=500", "--grid", "hidden=30", "--grid", "optimizer=sgd"),
+    *("--grid", "stddev=0.01,1", "--grid", "batch_size=10_000", "--grid", "hidden=30", "--grid", "optimizer=sgd"),
 )
 
 
