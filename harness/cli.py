@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -187,8 +188,7 @@ def _complain(message: str) -> int:
 
 def _one_line(error: click.ClickException, arguments: list[str]) -> str:
     message = " ".join(error.format_message().split())
-    message = message.replace(" is not a valid integer range", " is not a valid integer")  # click's word for its type
-    message = message.replace(" is not a valid float range", " is not a valid float")
+    message = re.sub(r"(is not a valid \w+) range\b", r"\1", message)  # click's name of a type, not the user's mistake
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
         takes = error.ctx.command.get_params(error.ctx) if error.ctx else []  # --help among them

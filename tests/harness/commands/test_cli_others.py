@@ -83,6 +83,18 @@ def test_every_command_describes_every_option(harness: Harness, name: str) -> No
             assert parameter.help, f"{parameter.opts[0]} has no help"
 
 
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_what_is_no_number_is_one_plain_line(harness: Harness, name: str) -> None:
+    command = cli.harness.get_command(click.Context(cli.harness), name)
+    assert command is not None
+    for parameter in command.params:
+        if isinstance(parameter.type, click.IntRange | click.FloatRange):
+            result = harness(name, parameter.opts[0], "ten")
+            assert result.code == 2
+            assert f"'{parameter.opts[0]}'" in result.err
+            assert f"'ten' is not a valid {parameter.type.name.split()[0]}; see harness {name} --help" in result.err
+
+
 def test_the_epilog_of_sweep_knows_every_key(harness: Harness) -> None:
     from freewalk.harness.parameters.parameters import AXIS_KEYS
     from freewalk.harness.parameters.presets import preset_names

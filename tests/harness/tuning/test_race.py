@@ -337,6 +337,18 @@ def test_the_share_of_cells_that_are_nearly_as_good(factor: float, share: float)
     assert race.share_within(factor) == share
 
 
+@pytest.mark.parametrize(
+    ("medians", "told"),
+    [([100.0] + [150.0] * 15 + [500.0] * 16, 0.42), (np.geomspace(100, 1600, 32), 0.29), ([100.0] * 32, 0.85)],
+    ids=["half of them", "a quarter", "all"],
+)
+def test_the_share_is_coarse_where_costs_scatter(medians: Any, told: float) -> None:
+    """By as much as docs/tune.md says."""
+    table = lognormal(medians, 60, 0.5)
+    shares = [table.shuffled(seed).race().share_within(2.0) for seed in range(30)]
+    assert np.mean(shares) == pytest.approx(told, abs=0.01)
+
+
 def test_nobody_is_nearly_as_good_before_there_is_a_winner() -> None:
     table = lognormal([300.0, 400.0, 500.0], 9, 0.1)
     race = table.start()
