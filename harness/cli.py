@@ -31,6 +31,7 @@ COMMANDS = {
     "show": "Print a sweep's tables: chosen rows and columns, or CSV.",
     "compare": "Compare two sweeps cell by cell; check for regressions.",
     "merge": "Unite sweeps, from several machines say, in a new folder.",
+    "export": "Write curves as files that IOHanalyzer and COCO's tools read.",
     "train": "Run one trial with a live loss line; save its weights.",
     "evaluate": "Measure saved weights on held-out or your own data.",
     "maximize": "Find the input that makes an output largest.",
@@ -42,6 +43,7 @@ COMMANDS = {
     "estimate": "Measure estimates of a gradient: bias, variance, what they cost.",
     "gradcheck": "Compare gradients with numerical ones; name what is wrong.",
     "ladder": "Try a method from one neuron to digits, until something fails.",
+    "reproduce": "Run published results again; say which come out.",
 }
 
 

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from freewalk.kernels.data.task_functions import compiled_fill
-from freewalk.kernels.model.network import FreeNetwork, Loss
+from freewalk.kernels.model.network import FreeNetwork, Loss, OutputActivation
 from freewalk.kernels.model.walk import Data, Evaluation
 from freewalk.tasks.stored import Rows, Source, Stored
 
@@ -65,6 +68,13 @@ class Problem:
     """Returns data that lie in memory, whose address takes the argument's place; the same at every call."""
     needs: str | None = None
     """Name of the module that gives the data, if it is not one of ours."""
+    wiring: Callable[[FreeNetwork], NDArray[np.float64]] | None = None
+    """Returns what weights a free network has, (n_from, n_to): NaN where one is trained, else the number that it stays
+    at, 0 where there is no connection. None: all are trained."""
+    output_activation: OutputActivation = "sigmoid"
+    """What output neurons make of their sums where a cell does not say otherwise."""
+    hidden_first: bool = False
+    """Whether output neurons hear what hidden neurons do in the same timestep."""
 
     def network(self, n_hidden: int) -> FreeNetwork:
         """Return the free network that fits the data."""
@@ -76,6 +86,8 @@ class Problem:
             sequence_output=self.sequence_output,
             softmax=self.softmax,
             loss=self.loss,
+            output_activation=self.output_activation,
+            hidden_first=self.hidden_first,
         )
 
     def data(self) -> Data:

@@ -14,6 +14,7 @@ from typing import Final
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.results.schema.estimates_schema import COSINES, ESTIMATES
 from freewalk.results.schema.report_schema import COMPARISON, METHODS, ORIGINS, RANKING, SENSITIVITY
+from freewalk.results.schema.reproduction_schema import REPRODUCTIONS
 from freewalk.results.schema.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
 from freewalk.results.schema.tuning_schema import ROUNDS, TUNED
 
@@ -50,6 +51,8 @@ _TABLES: Final[Mapping[TableName, str]] = {
     "the `param_*` columns (missing where a parameter was not searched), beside its defaults, and what finding them "
     "cost. `harness tune` writes `tuned.csv`.",
     ROUNDS: "One row per round of a race among a method's settings. `harness tune` writes `rounds.csv`.",
+    REPRODUCTIONS: "One row per check of a reproduction at a scale. `harness reproduce` writes `reproductions.csv`. "
+    "[What the verdicts mean](reproduce.md).",
 }
 
 _HEAD: Final = """# Tables

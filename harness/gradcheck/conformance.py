@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,7 +75,8 @@ def _task_complaints(task: Task, parameters: dict[str, Scalar]) -> Complaints:
     training = draw()
     held_out = draw(stream=Stream.EVALUATION_DATA, n=problem.evaluation_points(_N))
     for name, data in (("training", training), ("held-out", held_out)):
-        yield from _number_complaints(name, data, problem, is_linear=parameters.get("output") == "linear")
+        own = parameters.get("output", problem.output_activation)
+        yield from _number_complaints(name, data, problem, _LOWEST.get(str(own), 0.0))
     yield from _writing_complaints(draw, training)
     yield from _variety_complaints(problem, draw, training, held_out)
     yield from _timestep_complaints(task, problem, parameters, timesteps)
@@ -101,17 +103,21 @@ def _equal(a: Datapoints, b: Datapoints) -> bool:
     return all(np.array_equal(one, other, equal_nan=True) for one, other in zip(a, b, strict=True))
 
 
-def _number_complaints(which: str, data: Datapoints, problem: Problem, *, is_linear: bool) -> Complaints:
+_LOWEST = {"tanh": -1.0, "linear": -math.inf}
+"""Of outputs, but of sigmoids, by what makes them."""
+
+
+def _number_complaints(which: str, data: Datapoints, problem: Problem, lowest: float) -> Complaints:
     x, y = data
     counted = y[~np.isnan(y)]
     if not np.isfinite(x).all() or not np.isfinite(counted).all():
         yield f"{which} data hold numbers that are not finite"
     elif not counted.size:
         yield f"{which} targets are NaN, so that none counts"
-    elif not is_linear and (counted.min() < 0 or counted.max() > 1):
+    elif math.isfinite(lowest) and (counted.min() < lowest or counted.max() > 1):
         yield (
-            f"{which} targets reach from {counted.min():g} to {counted.max():g}, outputs only from 0 to 1: scale them,"
-            " or learn them with output=linear"
+            f"{which} targets reach from {counted.min():g} to {counted.max():g}, outputs only from {lowest:g} to 1:"
+            " scale them, or learn them with output=linear"
         )
     elif problem.softmax and not np.allclose(y[~np.isnan(y).any(axis=-1)].sum(axis=-1), 1, atol=1e-5):
         yield f"{which} targets of a softmax must sum to 1"

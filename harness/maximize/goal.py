@@ -50,8 +50,9 @@ class Goal:
     def _wanted(self) -> float:
         if self.network.softmax:
             return math.log(self.target)
-        is_linear = self.network.output_activation == "linear"
-        return self.target if is_linear else math.log(self.target) - math.log1p(-self.target)
+        if self.network.output_activation == "sigmoid":
+            return math.log(self.target) - math.log1p(-self.target)
+        return math.atanh(self.target) if self.network.output_activation == "tanh" else self.target
 
     def _score(self, level: Array) -> Array:
         if self.target in (0, 1):

@@ -165,6 +165,8 @@ def _weights_of(weights: Any) -> SavedWeights:
 
 def _goal(saved: SavedWeights, output: int, target: float, timestep: int | None) -> Goal:
     network, timesteps = saved.network, saved.n_timesteps
+    if network.hidden_first:
+        raise UsageError("the outputs of these weights hear hidden neurons at once; no way back to the inputs is known")
     if saved.parameters.get("onehot_input"):
         raise UsageError("the inputs of these weights are one-hot symbols, between which there is nothing to search")
     if not 0 <= output < network.n_output:

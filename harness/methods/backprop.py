@@ -29,6 +29,7 @@ class Backprop(GradientMethod):
     parameters = BackpropParameters
     also_called = ("bp", "bptt", "gradient_descent")
     multiplies_matrices = True
+    takes_wiring = True
     keeps_timesteps = True
     recipes = exact_recipes(4000)
     card = Card(

@@ -56,7 +56,8 @@ class GradientMethod(Method):
         """Return a trial at step 0."""
         configuration: Any = problem.configuration
         network, float64 = problem.layers or problem.network, backend.name == "reference"
-        return self.descent().start(network, configuration, problem.data(), float64=float64, **given)
+        mask = problem.mask if problem.layers is None else None
+        return self.descent().start(network, configuration, problem.data(), float64=float64, mask=mask, **given)
 
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the method's kernels of one thread, or load them from the cache."""

@@ -144,6 +144,10 @@ class Method(ABC):
     """Whether it has kernels for every backend; otherwise it runs on the CPU where trials are to run on a GPU."""
     networks: Networks = "both"
     """Which networks it learns."""
+    takes_wiring = False
+    """Whether it trains free networks that lack connections, or have some that stay as they are."""
+    runs_hidden_first = False
+    """Whether it runs free networks whose output neurons hear hidden ones of the same timestep."""
     needs: str | None = None
     """A package of the extra `es`, if it runs on one."""
     draws_noise = False

@@ -47,6 +47,7 @@ class Node(GradientMethod):
     also_called = ("node_perturbation", "np", "anp")
     gradient = "estimated"
     runs_on_gpus = True
+    takes_wiring = True
     keeps_timesteps = True
     multiplies_matrices = True
     checked_with: Mapping[str, Scalar] = {"stddev": 0.01, "sides": "two"}
@@ -95,7 +96,8 @@ class Node(GradientMethod):
         from freewalk.kernels.cuda.node import CudaNode  # needs numba-cuda
 
         configuration: Any = problem.configuration
-        return CudaNode(problem.layers or problem.network, configuration, problem.data(), **given)
+        mask = problem.mask if problem.layers is None else None
+        return CudaNode(problem.layers or problem.network, configuration, problem.data(), mask=mask, **given)
 
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the kernels of one thread, or load them from the cache; those of a GPU are compiled by a trial."""

@@ -60,6 +60,8 @@ class PopulationMethod(Method):
     """A method whose steps are those of a strategy; a step costs K times the batch size."""
 
     parameters: type[Parameters] = PopulationParameters
+    takes_wiring = True
+    runs_hidden_first = True
 
     @abstractmethod
     def strategy(self, origin: Origin) -> Strategy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.cpu.trial import compile_measures
 from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
-from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.network import FreeNetwork, Wired
 from freewalk.kernels.model.noise import initial_weights
 from freewalk.kernels.model.walk import Data, Trainer
 from freewalk.tasks.registry import TASKS
@@ -38,6 +39,8 @@ class ResolvedProblem:
     configuration: Configuration
     init_scale: float = 1.0
     """Times the weights that the seed gives."""
+    init_biases: str = "auto"
+    """`zero`, `drawn`, or `auto`: zero in layers."""
 
     @property
     def timesteps(self) -> int:
@@ -47,17 +50,27 @@ class ResolvedProblem:
     @property
     def mask(self) -> NDArray[np.bool_] | None:
         """Which weights there are, (n_from, n_to) bool; None for all."""
-        return None if self.layers is None else self.layers.mask
+        if self.layers is not None:
+            return self.layers.mask
+        return None if self._wiring is None else np.isnan(self._wiring)
 
     @property
     def n_weights(self) -> int:
         """Number of weights that are trained."""
-        return self.network.n_weights if self.layers is None else self.layers.n_weights
+        if self.layers is not None:
+            return self.layers.n_weights
+        return self.network.n_weights if self._wiring is None else int(np.isnan(self._wiring).sum())
 
     @property
     def evaluations_per_step(self) -> float:
         """Forward passes of one datapoint, or their worth, that one step costs."""
-        return self.configuration.evaluations_per_step(self.layers or self.network)
+        wired = None if self._wiring is None else Wired(self.n_weights)
+        return self.configuration.evaluations_per_step(cast("Any", self.layers or wired or self.network))
+
+    @cached_property
+    def _wiring(self) -> NDArray[np.float64] | None:
+        """Return the weights of a free network that stay as they are, NaN where they are trained; None for none."""
+        return None if self.layers is not None or self.problem.wiring is None else self.problem.wiring(self.network)
 
     def over(self, steps: int) -> Self:
         """Return the same for a trial of so many steps: schedules of the learning rate end there."""
@@ -67,14 +80,18 @@ class ResolvedProblem:
     def initial_weights(self, seed: int) -> NDArray[np.float64]:
         """Return the weights before the first step, (n_from, n_to); zeros where the mask is False."""
         if self.layers is not None:
-            weights = self.layers.initial_weights(seed)
+            weights = self.layers.initial_weights(seed, biases=self.init_biases == "drawn")
         else:
             weights = initial_weights(self.network.n_from, self.network.n_to, seed)
-        return self.init_scale * weights
+        if self.init_biases == "zero":
+            weights[self.network.n_input] = 0.0
+        drawn = self.init_scale * weights
+        return drawn if self._wiring is None else np.where(np.isnan(self._wiring), drawn, self._wiring)
 
     def given_weights(self, seed: int) -> NDArray[np.float64] | None:
         """Return the initial weights, or None where backends make them of the seed by themselves."""
-        return None if self.layers is None and self.init_scale == 1 else self.initial_weights(seed)
+        as_drawn = self.layers is None and self._wiring is None and self.init_scale == 1 and self.init_biases != "zero"
+        return None if as_drawn else self.initial_weights(seed)
 
     def data(self) -> Data:
         """Compile the task's data function, or load it from the cache."""
@@ -134,12 +151,32 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
         network = problem.network(int(parameters.get("hidden") or 0))
         network = replace(network, **_units(problem, parameters), leak=float(parameters.get("leak") or 1))
         timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
+        _refuse_wiring(own, problem, parameters)
     else:
         network, timesteps = layers.free_network, layers.depth
     configuration = own.configure(parameters, timesteps=timesteps, steps=steps)
     scale = parameters.get("init_scale")
     scale = 1.0 if scale is None else float(scale)
-    return ResolvedProblem(TASKS[task], problem, own, network, layers, configuration, scale)
+    biases = str(parameters.get("init_biases") or "auto")
+    return ResolvedProblem(TASKS[task], problem, own, network, layers, configuration, scale, biases)
+
+
+def _refuse_wiring(method: Method, problem: Problem, parameters: Mapping[str, Scalar | None]) -> None:
+    """Raise ValueError if a method has no steps for a network of which the task says how it is connected."""
+    if problem.hidden_first and not method.runs_hidden_first:
+        takers = ", ".join(name for name, one in METHODS.items() if one.runs_hidden_first)
+        raise ValueError(
+            f"method {method.name} does not run networks whose outputs hear hidden neurons at once; methods that do:"
+            f" {takers}"
+        )
+    whole = parameters.get("rank") in (None, "full") and parameters.get("directions") in (None, "independent")
+    if problem.wiring is not None and not (method.takes_wiring and whole):
+        takers = ", ".join(name for name, one in METHODS.items() if one.takes_wiring)
+        own = f"rank={parameters.get('rank')}" if method.takes_wiring else f"method {method.name}"
+        raise ValueError(
+            f"{own} does not train networks that lack connections, as this task's do; methods that do: {takers}, the"
+            " walk with rank=full and independent directions"
+        )
 
 
 _PACKAGES = {"sklearn": "scikit-learn"}
@@ -187,10 +224,11 @@ def _units(problem: Problem, parameters: Mapping[str, Scalar | None]) -> dict[st
     hidden, output = parameters.get("activation"), parameters.get("output") or "sigmoid"
     if output == "softmax" and not problem.softmax:
         raise ValueError("output=softmax needs a task of classes; give output=linear or output=sigmoid")
-    if output == "linear" and problem.softmax:
-        raise ValueError("output=linear leaves a task of classes without chances; give output=softmax")
+    if output in ("linear", "tanh") and problem.softmax:
+        raise ValueError(f"output={output} leaves a task of classes without chances; give output=softmax")
     units: dict[str, Any] = {} if hidden is None else {"hidden_activation": hidden}
-    return units | ({} if output == "sigmoid" else {"output_activation": "linear"})
+    of_outputs = {"softmax": "linear", "sigmoid": problem.output_activation}
+    return units | {"output_activation": of_outputs.get(str(output), output)}
 
 
 def _how_to_layer(problem: Problem, otherwise: str) -> str:

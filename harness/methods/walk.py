@@ -114,6 +114,7 @@ class Walk(Method):
     also_called = ("random_walk", "es", "weight_perturbation", "wp")
     runs_on_gpus = True
     draws_noise = True
+    takes_wiring = True
     gradient = "estimated"
     plain: Mapping[str, Scalar] = {**Method.plain, "update": "normalised"}
     checked_with: Mapping[str, Scalar] = {"stddev": 0.01, "update": "raw", "sides": "two"}

@@ -36,10 +36,10 @@ class CommonParameters(Parameters):
         None, ge=1, le=_SIZE_LIMIT, description="how often the layer is applied before the output is read"
     )
     activation: Activation = Field("sigmoid", description="what hidden neurons make of their sums")
-    output: Literal["sigmoid", "linear", "softmax"] = Field(
+    output: Literal["sigmoid", "tanh", "linear", "softmax"] = Field(
         "sigmoid",
-        description="what output neurons make of theirs; softmax: of the sums themselves, where sigmoid lets a task's "
-        "softmax follow",
+        description="what output neurons make of theirs; sigmoid: or what the task needs, see harness tasks NAME; "
+        "softmax: of the sums themselves, where sigmoid lets a task's softmax follow",
     )
     leak: float = Field(
         1.0,
@@ -49,6 +49,9 @@ class CommonParameters(Parameters):
         "the rest is kept",
     )
     init_scale: float = Field(1.0, ge=0, allow_inf_nan=False, description="times the initial weights")
+    init_biases: Literal["auto", "zero", "drawn"] = Field(
+        "auto", description="biases begin at 0, or drawn as the other weights; auto: at 0 in layers, drawn in free networks"
+    )
     batch_size: int = Field(
         1000,
         ge=1,
@@ -115,6 +118,7 @@ LATER_PARAMETERS: Mapping[str, Scalar] = {
     "output": "sigmoid",
     "leak": 1.0,
     "init_scale": 1.0,
+    "init_biases": "auto",
     "pairs": 0,
     "counted": "all",
     "delay": 0,

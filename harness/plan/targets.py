@@ -21,7 +21,7 @@ def warn_of_targets(cells: Iterable[Cell]) -> None:
     """
     seen: list[tuple[str, Problem]] = []
     for cell in cells:
-        if cell.task not in BUILT_IN and cell.parameters.get("output") != "linear":
+        if cell.task not in BUILT_IN and cell.parameters.get("output") not in ("linear", "tanh"):
             problem = TASKS[cell.task].problem(cell.parameters)
             if (cell.task, problem) not in seen:
                 seen.append((cell.task, problem))
@@ -30,7 +30,7 @@ def warn_of_targets(cells: Iterable[Cell]) -> None:
 
 def warn_of_task(task: Task, problem: Problem, timesteps: int = 0) -> None:
     """Warn of the task with its parameters filled in; see `warn_of_targets`."""
-    if task.name in BUILT_IN or problem.load_stored is not None:
+    if task.name in BUILT_IN or problem.load_stored is not None or problem.output_activation != "sigmoid":
         return
     steps = timesteps or problem.default_timesteps
     _, y = draw_rows(

@@ -26,10 +26,11 @@ from freewalk.results.base.writing import replacing
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Version 1 knew neither methods nor layers nor activations: a walk on a free network of sigmoids. Version 2 had a task
-always, neither timesteps of its own nor masks. Version 3 knew sigmoid outputs alone, and no leak."""
-_READABLE = (1, 2, 3, FORMAT_VERSION)
+always, neither timesteps of its own nor masks. Version 3 knew sigmoid outputs alone, and no leak. Version 4 knew
+neither tanh outputs nor hidden neurons that outputs hear at once."""
+_READABLE = (1, 2, 3, 4, FORMAT_VERSION)
 _MARK = "freewalk weights"
 _LARGEST_TEXT = 1 << 20
 _HEADER_BYTES = 1024

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.functions import SIGMOID, exp, log, sigmoid
 from freewalk.kernels.cpu.layout import Shape
-from freewalk.kernels.cpu.products import activate_columns, leak_into
+from freewalk.kernels.cpu.products import activate_columns, clear, copy_vectors, leak_into
 from freewalk.kernels.machine.jit import helper_function, inline_function
 from freewalk.kernels.machine.lanes import (
     LANES,
@@ -196,6 +196,30 @@ def _apply_others(
     activate_columns(of_outputs, of_hidden, state, columns.there, end, first_hidden)
 
 
+@helper_function
+def _hidden_first(
+    shape: Shape,
+    t: int,
+    weights: NDArray[np.float32],
+    noise: NDArray[np.float32] | None,
+    at: int,
+    scale: np.floating[Any],
+    state: NDArray[np.float32],
+    here: int,
+    there: int,
+) -> None:
+    """Write what hidden neurons do at a timestep, where it is kept and where output neurons hear it."""
+    outputs = (shape.n_input + 1) * LANES
+    hidden, n_hidden = outputs + shape.n_output * LANES, shape.n_to - shape.n_output
+    if t == 0:
+        clear(state, here + outputs, shape.n_to)
+    places = Columns(shape.n_output * shape.n_rows, shape.n_rows, shape.n_from, 0, here, there + hidden)
+    _apply_others(places, shape.of_hidden, shape.of_hidden, weights, noise, at, scale, state, n_hidden, 0)
+    if shape.leak != _ONE:
+        leak_into(shape.leak, state, there + hidden, here + hidden, n_hidden, t == 0)
+    copy_vectors(state, there + hidden, state, here + hidden, n_hidden)
+
+
 @inline_function
 def _run_timesteps(
     shape: Shape,
@@ -222,13 +246,16 @@ def _run_timesteps(
         is_read = t == shape.timesteps - 1 or shape.output_rows > 1
         rows = shape.n_input + 1 if t == 0 else shape.n_from
         columns = shape.n_output if t == shape.timesteps - 1 else shape.n_to
+        if shape.hidden_first:
+            _hidden_first(shape, t, weights, noise, at, scale, state, here, there)
+            rows, columns = shape.n_from, shape.n_output
         places = Columns(0, shape.n_rows, rows, 0, here, there + first_activation)
         if shape.of_outputs == _SIGMOID and shape.of_hidden == _SIGMOID:
             _apply_columns(places, sigmoid, weights, noise, at, scales, state, columns)
         else:
             of_outputs, of_hidden = shape.of_outputs, shape.of_hidden
             _apply_others(places, of_outputs, of_hidden, weights, noise, at, scale, state, columns, shape.n_output)
-        if shape.leak != _ONE:
+        if shape.leak != _ONE and not shape.hidden_first:
             hidden = first_activation + shape.n_output * LANES
             leak_into(shape.leak, state, there + hidden, here + hidden, columns - shape.n_output, t == 0)
         if is_read:

@@ -50,6 +50,7 @@ class Shape(NamedTuple):
     of_hidden: int  # one of ACTIVATION_CODES
     of_outputs: int
     leak: np.float32  # of hidden neurons
+    hidden_first: int  # output neurons hear hidden ones of the same timestep
     tangent: int  # perturbed passes are linearised: derivatives along perturbations
     runs: NDArray[np.int64]  # (n, 4), column, first row, rows and position of rows that lie one after another
     layers: NDArray[np.int64]  # (depth, 5), of a layered network, as in Layout; (0, 5) of a free one
@@ -141,6 +142,7 @@ def shape_of(
         of_hidden=ACTIVATION_CODES[network.hidden_activation],
         of_outputs=ACTIVATION_CODES[network.output_activation],
         leak=np.float32(network.leak),
+        hidden_first=int(network.hidden_first),
         tangent=int(tangent),
         runs=runs,
         layers=layers,

@@ -134,8 +134,10 @@ try_members, try_members_parallel = kernel(_try_members), parallel_kernel(_try_m
 """On the calling thread, for one row; or on all threads, to the same bits."""
 
 
-def to_positions(members: NDArray[Any], positions: NDArray[np.int64], n_padded: int) -> NDArray[np.float32]:
-    """Return (K, n_padded) float32 weights by position of (K, P) members."""
-    padded = np.zeros((len(members), n_padded), dtype=np.float32)
+def to_positions(
+    members: NDArray[Any], positions: NDArray[np.int64], others: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return (K, n_padded) float32 weights by position of (K, P) members, those of `others` elsewhere."""
+    padded = np.repeat(others[None], len(members), axis=0)
     padded[:, positions] = members
     return padded

@@ -183,3 +183,10 @@ def copy_vectors(source: NDArray[np.float32], at: int, target: NDArray[np.float3
     """Copy n vectors from one array to another, from `at` to `to` on."""
     for k in range(n):
         store(target, to + k * LANES, load_f32(source, at + k * LANES))
+
+
+@inline_function
+def clear(values: NDArray[np.float32], at: int, n: int) -> None:
+    """Set n vectors to 0."""
+    for k in range(n):
+        store(values, at + k * LANES, splat_f32(_ZERO))

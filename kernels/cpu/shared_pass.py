@@ -18,6 +18,7 @@ from freewalk.kernels.cpu.functions import SIGMOID, sigmoid
 from freewalk.kernels.cpu.layout import Shape, aligned
 from freewalk.kernels.cpu.products import (
     activate_columns,
+    clear,
     copy_vectors,
     leak_into,
     multiply,
@@ -26,7 +27,6 @@ from freewalk.kernels.cpu.products import (
 from freewalk.kernels.cpu.tangent import (
     add_individual,
     add_perturbation,
-    clear,
     is_tangent,
     slopes_of_losses,
     times_slopes,
@@ -237,7 +237,7 @@ def _run_free(
             else:
                 _enter(shape, passes.x, groups_of[v], t, state, v * 2 * half + here)
         rows = shape.n_input + 1 if t == 0 else shape.n_from
-        columns = n if t == shape.timesteps - 1 else shape.n_to
+        columns = n if t == shape.timesteps - 1 and not shape.hidden_first else shape.n_to
         _apply(
             shape, shape.of_outputs, shape.of_hidden, blocks, 0, single, passes, groups_of, scales, rank,
             noise, noise_at, rows, columns, here, there, n,
@@ -247,6 +247,18 @@ def _run_free(
             for v in range(vectors):
                 before, after = v * 2 * half + here + hidden, v * 2 * half + half - here + hidden
                 leak_into(shape.leak, state, after, before, columns - n, t == 0)
+        if shape.hidden_first:
+            hidden, n_hidden = first_activation + n * LANES, shape.n_to - n
+            for v in range(vectors):
+                if t == 0:
+                    clear(state, v * 2 * half + here + first_activation, n)
+                copy_vectors(state, v * 2 * half + half - here + hidden, state, v * 2 * half + here + hidden, n_hidden)
+            _apply(
+                shape, shape.of_outputs, shape.of_hidden, blocks, 0, single, passes, groups_of, scales, rank,
+                noise, noise_at, shape.n_from, n, here, there, n,
+            )  # fmt: skip
+            for v in range(vectors):  # a block of columns is computed whole
+                copy_vectors(state, v * 2 * half + here + hidden, state, v * 2 * half + half - here + hidden, n_hidden)
         if t == shape.timesteps - 1 or shape.output_rows > 1:
             y_row = min(t, shape.output_rows - 1) * n
             for v in range(vectors):

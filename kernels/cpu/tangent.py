@@ -251,10 +251,3 @@ def add_individual(
 def is_tangent(shape: Shape, scales: NDArray[np.float32], v: int) -> Any:
     """Tell whether a vector is the derivatives of the next one's activations, scaled."""
     return shape.tangent != 0 and scales[v] != _ZERO
-
-
-@inline_function
-def clear(state: NDArray[np.float32], at: int, n: int) -> None:
-    """Set n vectors to 0: inputs have no derivatives."""
-    for k in range(n):
-        store(state, at + k * LANES, splat_f32(_ZERO))

@@ -77,6 +77,7 @@ def shape_at(shape: Shape, trials: Settings, place: int) -> Shape:
         shape.of_hidden,
         shape.of_outputs,
         shape.leak,
+        shape.hidden_first,
         shape.tangent,
         shape.runs,
         shape.layers,

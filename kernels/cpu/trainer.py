@@ -47,9 +47,9 @@ class CpuTrainer(ABC):
         Threads of one step. 1 releases the GIL and may run beside other trials; more than 1 uses Numba's thread pool,
         and then only one trial may train at a time. The bits of the result do not depend on it.
     mask
-        (n_from, n_to), False where there is no weight.
+        (n_from, n_to), False where no weight is trained.
     initial
-        (n_from, n_to) weights to start from; None draws them.
+        (n_from, n_to) weights to start from, which stay where none is trained; None draws them, 0 there.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class CpuTrainer(ABC):
         self._held_out = self._training._replace(stream=int(Stream.EVALUATION_DATA))
         start = initial_weights(network.n_from, network.n_to, seed) if initial is None else initial.astype(np.float64)
         self._blocks, self._places = self._arrange()
-        master = self._values_of(start if mask is None else start * mask)
+        master = self._values_of(start if mask is None or initial is not None else start * mask)
         self._weights = Weights(master, np.zeros_like(master, np.float32), np.zeros_like(master), np.zeros_like(master))
         self._copy_to_single()
         n_outputs = self._shape.output_rows * network.n_output
@@ -157,7 +157,9 @@ class CpuTrainer(ABC):
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
         shape, weights, names = self._shape, self._weights, moment_names(self._configuration)
-        check_state(state, self._configuration, (shape.n_from, shape.n_to), mask=self._allowed)
+        check_state(
+            state, self._configuration, (shape.n_from, shape.n_to), mask=self._allowed, fixed=self.weights
+        )  # fmt: skip
         for name, values in zip(("weights", *names), (weights.master, weights.first, weights.second), strict=False):
             values[:] = self._values_of(state[name].astype(np.float64))
         self._copy_to_single()

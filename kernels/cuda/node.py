@@ -230,9 +230,10 @@ class _NodeTrial(DeviceTrials):
         seed: int,
         evaluation_points: int,
         initial: NDArray[np.float64] | None,
+        mask: NDArray[np.bool_] | None,
     ) -> None:
         free = network if isinstance(network, FreeNetwork) else network.free_network
-        mask = network.mask if isinstance(network, LayeredNetwork) else None
+        mask = network.mask if isinstance(network, LayeredNetwork) else mask
         if initial is None and isinstance(network, LayeredNetwork):
             initial = network.initial_weights(seed)
         names = ("batch_size", "timesteps", "optimizer", "learning_rate", "momentum", "schedule", "schedule_steps")
@@ -296,8 +297,8 @@ class CudaNode(CudaWalk):
     ----------
     network, configuration
         What is trained, free or layered, and how.
-    data, seed, evaluation_points, initial
-        As for `CudaWalk`.
+    data, seed, evaluation_points, initial, mask
+        As for `CudaWalk`; the mask of a free network.
     """
 
     def __init__(
@@ -309,9 +310,10 @@ class CudaNode(CudaWalk):
         seed: int,
         evaluation_points: int,
         initial: NDArray[np.float64] | None = None,
+        mask: NDArray[np.bool_] | None = None,
     ) -> None:
         given: dict[str, Any] = {"seed": seed, "evaluation_points": evaluation_points, "initial": initial}
-        self._begin(_NodeTrial(network, configuration, data, **given))
+        self._begin(_NodeTrial(network, configuration, data, mask=mask, **given))
 
     def _take_steps(self, n_steps: int) -> list[Progress]:
         return self._trials.train_in_turn([0], n_steps)

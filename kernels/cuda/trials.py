@@ -128,7 +128,8 @@ class DeviceTrials:
             If the state is not one of such a trial.
         """
         configuration = self._configurations[trial]
-        check_state(state, configuration, (self.network.n_from, self.network.n_to), mask=self._allowed)
+        shape = self.network.n_from, self.network.n_to
+        check_state(state, configuration, shape, mask=self._allowed, fixed=self.weights(trial))
         arrays = np.zeros((N_STATES, self.network.n_weights))
         arrays[MASTER] = state["weights"].reshape(-1)
         for k, name in zip(_MOMENTS, moment_names(configuration), strict=False):
@@ -301,7 +302,7 @@ def _start(network: FreeNetwork, trial: PackTrial, mask: NDArray[np.bool_] | Non
     weights = initial_weights(network.n_from, network.n_to, trial.seed) if trial.initial is None else trial.initial
     if weights.shape != (network.n_from, network.n_to):
         raise ValueError(f"initial weights must have shape {(network.n_from, network.n_to)}, got {weights.shape}")
-    return (weights if mask is None else weights * mask).reshape(-1)
+    return (weights if mask is None or trial.initial is not None else weights * mask).reshape(-1)
 
 
 def _grids_can_meet() -> bool:

@@ -180,8 +180,8 @@ class LayeredNetwork:
                 f"weights are not those of the layered network {widths}: some outside its layers are not 0"
             )
 
-    def initial_weights(self, seed: int) -> Array:
-        """Return (n_from, n_to) weights, Glorot-uniform in each layer, U(±sqrt(6 / (n_in + n_out))); biases 0.
+    def initial_weights(self, seed: int, *, biases: bool = False) -> Array:
+        """Return (n_from, n_to) weights, Glorot-uniform in each layer, U(±sqrt(6 / (n_in + n_out))); biases 0, or so.
 
         A weight's random word is the one that belongs to its position in the matrix.
         """
@@ -191,6 +191,8 @@ class LayeredNetwork:
         for rows, columns in self.places:
             n_in, n_out = rows.stop - rows.start, columns.stop - columns.start
             matrix[rows, columns] = uniforms[rows, columns] * np.sqrt(6.0 / (n_in + n_out))
+            if biases:
+                matrix[self.bias_row, columns] = uniforms[self.bias_row, columns] * np.sqrt(6.0 / (n_in + n_out))
         return matrix
 
 

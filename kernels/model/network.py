@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Loss = Literal["mean_squared_error", "categorical_crossentropy"]
 Activation = Literal["sigmoid", "tanh", "relu", "linear"]
-OutputActivation = Literal["sigmoid", "linear"]
+OutputActivation = Literal["sigmoid", "tanh", "linear"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class FreeNetwork:
     leak: float = 1.0
     """How much of a hidden neuron's activation is new at each timestep, a <- (1 - leak) a + leak f(z): one over its
     time constant in timesteps (Jaeger et al., Neural Networks 20, 2007). Output neurons keep nothing."""
+    hidden_first: bool = False
+    """Whether output neurons hear what hidden neurons do in the same timestep, and not in the one before."""
 
     def __post_init__(self) -> None:
         for name, least in (("n_input", 1), ("n_output", 1), ("n_hidden", 0)):
@@ -60,7 +62,7 @@ class FreeNetwork:
         ):
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} must be one of {', '.join(words)}, got {getattr(self, name)!r}")
-        if self.loss == "categorical_crossentropy" and self.output_activation == "linear" and not self.softmax:
+        if self.loss == "categorical_crossentropy" and self.output_activation != "sigmoid" and not self.softmax:
             raise ValueError("categorical_crossentropy needs outputs between 0 and 1: sigmoid ones, or a softmax")
         if not (math.isfinite(self.leak) and 0 < self.leak <= 1):
             raise ValueError(f"leak must be above 0 and at most 1, got {self.leak}")
@@ -95,6 +97,14 @@ def check_mask(network: FreeNetwork, mask: NDArray[np.bool_] | None) -> None:
         raise ValueError(
             f"mask must be boolean of shape {(network.n_from, network.n_to)}, got {mask.dtype} of shape {mask.shape}"
         )
+
+
+@dataclass(frozen=True)
+class Wired:
+    """A free network of which some weights only are trained, as far as costs go."""
+
+    n_weights: int
+    """Those that are trained."""
 
 
 def check_initial(network: FreeNetwork, initial: NDArray[np.float64] | None) -> None:

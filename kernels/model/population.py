@@ -174,11 +174,15 @@ def member_normals(seed: int, step: int, members: NDArray[np.integer], first: in
     return normal_from_words(member_words(seed, step, members, first, n + n % 2))[:, :n]
 
 
-def matrices(members: NDArray[Any], mask: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return (K, n_from, n_to) weight matrices of (K, P) members, zero where the mask is False."""
+def matrices(
+    members: NDArray[Any], mask: NDArray[np.bool_] | None, shape: tuple[int, ...], fixed: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Return (K, n_from, n_to) weight matrices of (K, P) members; where the mask is False those `fixed`, or zero."""
     if mask is None:
         return members.reshape(len(members), *shape)
     result = np.zeros((len(members), *shape), dtype=members.dtype)
+    if fixed is not None:
+        result[:] = fixed
     result[:, mask] = members
     return result
 

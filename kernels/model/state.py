@@ -92,6 +92,7 @@ def check_state(
     shape: Shape,
     *,
     mask: NDArray[np.bool_] | None = None,
+    fixed: NDArray[np.float64] | None = None,
     **more: Shape,
 ) -> None:
     """Raise ValueError, naming what does not fit, unless a state is one of such a trial.
@@ -100,8 +101,8 @@ def check_state(
     ----------
     state
         What shall be restored.
-    configuration, shape, mask
-        How the trial takes its steps, (n_from, n_to), and where it has weights.
+    configuration, shape, mask, fixed
+        How the trial takes its steps, (n_from, n_to), where it trains weights, and what they are elsewhere: 0 if None.
     more
         Shapes of the other arrays of the method.
     """
@@ -115,7 +116,10 @@ def check_state(
     _check_arrays(state, shapes)
     if not np.issubdtype(state["step"].dtype, np.integer) or int(state["step"]) < 0:
         raise ValueError(f"the step of a state must be an integer of at least 0, got {state['step']}")
-    if mask is not None and any(state[name][~mask].any() for name in matrices):
+    if mask is None:
+        return
+    stays = 0.0 if fixed is None else fixed[~mask]
+    if (state["weights"][~mask] != stays).any() or any(state[name][~mask].any() for name in matrices[1:]):
         raise ValueError("the state is of a trial with another mask: it has weights where this one has none")
 
 

@@ -23,7 +23,7 @@ class Level(NamedTuple):
     level: Array
     """(B,): the weighted sum z of the output's neuron, whose activation is the output; log(output) with a softmax."""
     output: Array
-    """(B,), in (0, 1) unless it is linear."""
+    """(B,), in (0, 1) of a sigmoid, in (-1, 1) of a tanh."""
     gradient: Array
     """Derivative of each datapoint's level by its own inputs, shaped like them."""
 

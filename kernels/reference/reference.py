@@ -92,7 +92,8 @@ def kept(network: FreeNetwork) -> Array:
 def run(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: int) -> tuple[list[Array], Array]:
     """Return what enters the layer at each timestep, T of (B, n_from), and the activations after each, (B, T, n_to).
 
-    a_0 = 0, a_{t+1} = k a_t + (1 - k) f([x_t, 1, a_t] @ W), where k is what `kept` returns
+    a_0 = 0, a_{t+1} = k a_t + (1 - k) f([x_t, 1, a_t] @ W), where k is what `kept` returns; with hidden neurons first,
+    output neurons see their new activations in a_t, and so do the entries of what enters.
     """
     inputs = dense_inputs(network, x)
     a, keep = np.zeros((len(inputs), network.n_to)), kept(network)
@@ -101,10 +102,19 @@ def run(network: FreeNetwork, weights: Array, x: NDArray[Any], timesteps: int) -
     for t in range(timesteps):
         x_t = inputs[:, t] if network.sequence_input else inputs
         entering.append(np.concatenate([x_t, one, a], axis=1))
-        fired = activate(network, (entering[-1][:, None, :] @ weights)[:, 0, :])
-        a = fired if network.leak == 1 else keep * a + (1 - keep) * fired
+        a = _after(network, weights, entering[-1], a, keep)
+        if network.hidden_first:
+            hidden = a[:, network.n_output :]
+            entering[-1] = np.concatenate([entering[-1][:, : network.n_input + 1 + network.n_output], hidden], axis=1)
+            a = np.concatenate([_after(network, weights, entering[-1], a, keep)[:, : network.n_output], hidden], axis=1)
         after.append(a)
     return entering, np.stack(after, axis=1)
+
+
+def _after(network: FreeNetwork, weights: Array, entering: Array, before: Array, keep: Array) -> Array:
+    """Return the activations (B, n_to) that what enters the layer makes of those before."""
+    fired = activate(network, (entering[:, None, :] @ weights)[:, 0, :])
+    return fired if network.leak == 1 else keep * before + (1 - keep) * fired
 
 
 def read_outputs(network: FreeNetwork, after: Array) -> Array:

@@ -72,6 +72,7 @@ class Descent:
         seed: int,
         evaluation_points: int,
         initial: NDArray[np.float64] | None = None,
+        mask: NDArray[np.bool_] | None = None,
     ) -> Trainer:
         """Return a new trial at step 0.
 
@@ -83,6 +84,8 @@ class Descent:
             Whether to compute in NumPy float64, as the reference; otherwise in float32.
         initial
             (n_from, n_to) weights to start from; None draws them from the seed, a layered network's layer by layer.
+        mask
+            (n_from, n_to), False where a free network trains no weight; for methods whose trainers take one.
 
         Raises
         ------
@@ -100,6 +103,8 @@ class Descent:
         start = self.reference if float64 else self.free
         if start is None:
             raise ValueError(f"{configuration.method} learns layered networks only: give the widths of the layers")
+        if mask is not None:
+            options["mask"] = mask
         return start(network, configuration, data, **options)
 
     def compile_kernels(self, *, float64: bool) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.kernels.cpu import population as cpu
-from freewalk.kernels.cpu.layout import Shape, n_positions, shape_of, to_padded
+from freewalk.kernels.cpu.layout import Shape, shape_of, to_padded
 from freewalk.kernels.cpu.trainer import CpuTrainer, exercise
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.population import (
@@ -46,6 +46,7 @@ class CpuPopulation(CpuTrainer):
         n = len(origin.weights)
         numbers = matrices(1 + np.arange(n)[None], self._allowed, start.shape)[0]
         self._positions = np.argsort(to_padded(numbers, self._shape), kind="stable")[-n:]
+        self._fixed = self._weights.single.copy()
         self.strategy: Strategy = self._configuration.strategy(origin)
         return origin.members
 
@@ -61,7 +62,7 @@ class CpuPopulation(CpuTrainer):
         n = len(members)
         tried = Tried(np.empty(n), np.empty(n, np.int64), np.empty(n, np.bool_))
         run = cpu.try_members if self.threads == 1 else cpu.try_members_parallel
-        weights = cpu.to_positions(members, self._positions, n_positions(self._shape))
+        weights = cpu.to_positions(members, self._positions, self._fixed)
         c = self._configuration
         run(self._shape, self._training, self._seed, step, c.batch_size, c.tolerance, weights, self._memory, *tried)
         return tried
@@ -109,13 +110,13 @@ class ReferencePopulation(ReferenceTrainer):
 
     def _take_step(self) -> float:
         members = self.strategy.ask(self.step)
-        weights = matrices(members, self._mask, self._weights.shape)
+        weights = matrices(members, self._mask, self._weights.shape, self._weights)
         tried = try_members(self.network, weights, *self._batch(), self._timesteps, self._configuration.tolerance)
         self.evaluations += int(tried.seen.sum())
         loss = float(tried.losses.min())
         if math.isfinite(loss):
             self.strategy.tell(self.step, members, tried)
-            self._weights = matrices(self.strategy.answer[None], self._mask, self._weights.shape)[0]
+            self._weights = matrices(self.strategy.answer[None], self._mask, self._weights.shape, self._weights)[0]
         return loss
 
     def state(self) -> State:
@@ -141,7 +142,7 @@ def _restore(
     mask: NDArray[np.bool_] | None,
 ) -> None:
     more = {_COUNTED: (), **strategy.shapes(state)}
-    check_state(state, configuration, trainer.weights.shape, mask=mask, **more)
+    check_state(state, configuration, trainer.weights.shape, mask=mask, fixed=trainer.weights, **more)
     strategy.restore(state)
     trainer.step, trainer.evaluations = int(state["step"]), int(state[_COUNTED])
 

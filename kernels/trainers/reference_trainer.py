@@ -36,9 +36,9 @@ class ReferenceTrainer(ABC):
     evaluation_points
         Held-out datapoints of an evaluation.
     mask
-        (n_from, n_to), False where there is no weight.
+        (n_from, n_to), False where no weight is trained.
     initial
-        (n_from, n_to) weights to start from; None draws them.
+        (n_from, n_to) weights to start from, which stay where none is trained; None draws them, 0 there.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ReferenceTrainer(ABC):
         self._evaluation_points = evaluation_points
         self._mask = mask
         start = initial_weights(network.n_from, network.n_to, seed) if initial is None else initial.astype(np.float64)
-        self._weights: Array = start if mask is None else start * mask
+        self._weights: Array = start if mask is None or initial is not None else start * mask
         self._stop = False
 
     @property
@@ -81,7 +81,9 @@ class ReferenceTrainer(ABC):
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
         shapes = {name: array.shape for name, array in self._learned.items()}
-        check_state(state, self._configuration, self._weights.shape, mask=self._mask, **shapes)
+        check_state(
+            state, self._configuration, self._weights.shape, mask=self._mask, fixed=self._weights, **shapes
+        )  # fmt: skip
         self.step = int(state["step"])
         self._weights = state["weights"].astype(np.float64)
         for name in moment_names(self._configuration):

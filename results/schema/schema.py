@@ -26,6 +26,7 @@ TableName = Literal[
     "cosines",
     "tuned",
     "rounds",
+    "reproductions",
 ]
 
 

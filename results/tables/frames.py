@@ -10,7 +10,12 @@ import pandas as pd
 
 from freewalk.results.base.numbers import is_missing, value_order
 from freewalk.results.base.text import cell_text
-from freewalk.results.schema import estimates_schema, report_schema, tuning_schema  # noqa: F401 - which add tables
+from freewalk.results.schema import (  # noqa: F401 - which add tables
+    estimates_schema,
+    report_schema,
+    reproduction_schema,
+    tuning_schema,
+)
 from freewalk.results.schema.records import INT64_MAX, INT64_MIN
 from freewalk.results.schema.schema import (
     PARAMETER_PREFIX,

@@ -55,6 +55,8 @@ CASES = {
     "counted": ("copy", {"length": 2, "delay": 2, "counted": "answer"}, None, 3),
     "masked": ("shifted-sums", {}, "every third", 5),
     "layered": ("xor", {}, (2, 5, 1), 0),
+    "fixed": ("shifted-sums", {}, "others at 1/2", 5),
+    "hidden first": ("addition", {}, "hidden first", 4),
 }
 
 
@@ -66,8 +68,12 @@ def trainer(case: str, kind: Any = CpuPopulation, tolerance: float = math.inf, *
         layers = LayeredNetwork(mask)
         network, timesteps, options["mask"] = layers.free_network, layers.depth, layers.mask
         options["initial"] = layers.initial_weights(1)
+    elif mask == "hidden first":
+        network = replace(network, hidden_first=True)
     elif mask:
         options["mask"] = np.arange(network.n_weights).reshape(network.n_from, -1) % 3 > 0
+        if mask == "others at 1/2":
+            options["initial"] = np.where(options["mask"], 1.0, 0.5)
     made = PopulationConfiguration("still", Still, 37, timesteps, population=7, tolerance=tolerance)
     return kind(network, made, problem.data(), seed=5, evaluation_points=16, **options)
 
@@ -85,13 +91,14 @@ def test_the_kernel_agrees_with_the_reference(case: str, tolerance: float) -> No
     members = one.strategy.ask(STEP)
     members[0] *= 1e-3  # outputs near 1/2, within 0.6 of any target
     found = one._try(STEP, members)
-    weights = matrices(members, one._allowed, (one.network.n_from, one.network.n_to))
+    weights = matrices(members, one._allowed, (one.network.n_from, one.network.n_to), one.weights)
+    assert (weights[:, ~one._allowed] == 0.5).all() if case == "fixed" else True
     wanted = try_members(one.network, weights, *data_of(case, one), one._configuration.timesteps, tolerance)
     assert_close(found.losses, wanted.losses, atol=1e-5, k=64)
     assert np.array_equal(found.seen, wanted.seen)
     if tolerance < math.inf:
         assert np.array_equal(found.right, wanted.right)
-        assert case in ("softmax", "counted") or found.right[0], "the first is right"
+        assert case in ("softmax", "counted", "fixed") or found.right[0], "the first is right"
         assert {*found.seen.tolist()} <= {16, 32, 37}
         assert (found.seen < 37).any(), "some are left early"
     else:

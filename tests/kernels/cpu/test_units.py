@@ -77,6 +77,8 @@ UNITS: list[Free] = [
     {"hidden_activation": "tanh", "output_activation": "linear", "leak": 0.2},
     {"hidden_activation": "relu", "leak": 0.7},
     {"leak": 0.05},
+    {"hidden_activation": "sigmoid", "output_activation": "tanh"},
+    {"hidden_activation": "tanh", "output_activation": "tanh"},
 ]
 
 
@@ -158,6 +160,42 @@ def test_layered_networks_walk_as_the_reference(units: Free, rank: int | None) -
     assert largest_difference(found, wanted.weights) < 1e-3 * np.abs(wanted.weights - weights).max()
 
 
+@pytest.mark.parametrize("units", [{}, {"hidden_activation": "tanh", "output_activation": "linear", "leak": 0.3}])
+@settings(max_examples=20, deadline=None, derandomize=True, database=None)
+@given(sizes, st.booleans(), st.integers(1, 6), st.integers(1, 70), st.integers(0, 2**32 - 1))
+def test_outputs_hear_hidden_neurons_at_once(
+    units: Free, sizes: tuple[int, int, int], sequence: bool, timesteps: int, batch: int, seed: int
+) -> None:
+    """As NumPy says neuron by neuron, and as both forward passes of the kernels do, shared weights and perturbed."""
+    network = _network({**units, "hidden_first": True}, *sizes, sequence=sequence)
+    weights, x, y = _data(network, timesteps, batch, seed, gaps=False)
+    wanted = reference.forward(network, weights, x, timesteps)
+    assert_close(run_on_arrays(network, weights, x, y, timesteps)[0], wanted, atol=1e-5, what="outputs")
+    one = wanted[0] if sequence else wanted[0][None]
+    assert_close(np.array(_neuron_by_neuron(network, weights, x[0], timesteps))[-len(one) :], one, atol=1e-12, what="")
+
+    configuration = WalkConfiguration(stddev=0.1, batch_size=batch, timesteps=timesteps)
+    noise = unit_perturbations(network.n_from, network.n_to, seed=seed, step=0, datapoints=np.arange(batch))
+    found = step_on_arrays(network, configuration, weights, x, y, seed=seed)
+    stepped = raw_step(network, weights, x, y, timesteps, noise, 0.1)
+    assert_close(found, stepped, atol=2e-4, what="weights after one step")
+
+
+def _neuron_by_neuron(network: FreeNetwork, weights: Any, x: Any, timesteps: int) -> list[Any]:
+    """Return what output neurons hold after each timestep of one datapoint."""
+    n, n_input = network.n_output, network.n_input
+    of_hidden, of_outputs = (reference.ACTIVATIONS[f] for f in (network.hidden_activation, network.output_activation))
+    outputs, hidden, held = np.zeros(n), np.zeros(network.n_hidden), []
+    for t in range(timesteps):
+        seen = np.append(x[t] if network.sequence_input else x, 1.0)
+        fired = of_hidden(np.concatenate([seen, outputs, hidden]) @ weights[:, n:])
+        hidden = network.leak * fired + (1 - network.leak) * hidden
+        outputs = of_outputs(np.concatenate([seen, outputs, hidden]) @ weights[:, :n])
+        held.append(outputs)
+        assert n_input == len(seen) - 1
+    return held
+
+
 def test_measures_leave_out_what_does_not_count() -> None:
     network = FreeNetwork(1, 2, 0, sequence_input=True, sequence_output=True)
     weights = np.zeros((network.n_from, network.n_to))
@@ -187,7 +225,7 @@ def test_the_activation_makes_a_difference() -> None:
     ("options", "message"),
     [
         ({"hidden_activation": "gelu"}, "hidden_activation must be one of sigmoid, tanh, relu, linear, got 'gelu'"),
-        ({"output_activation": "tanh"}, "output_activation must be one of sigmoid, linear, got 'tanh'"),
+        ({"output_activation": "relu"}, "output_activation must be one of sigmoid, tanh, linear, got 'relu'"),
         ({"leak": 0.0}, "leak must be above 0 and at most 1, got 0.0"),
         ({"leak": 1.5}, "leak must be above 0 and at most 1"),
         ({"leak": float("nan")}, "leak must be above 0"),
