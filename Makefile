@@ -33,7 +33,7 @@ test-slow: $(VENV)/.installed-dev ## the tests that take longest, one at a time:
 
 test-cuda: $(VENV)/.installed-dev ## the GPU's tests without a GPU, in the CUDA emulator; needs g++
 	$(BIN)/python tests/cuda_emulator/run.py -m pytest -m gpu \
-		tests/harness/engine/test_cuda_pauses.py $(addprefix tests/kernels/cuda/test_cuda_,on_a_gpu.py tables.py family_on_a_gpu.py)
+		tests/harness/engine/test_cuda_pauses.py $(addprefix tests/kernels/cuda/test_cuda_,on_a_gpu.py tables.py task_data.py family_on_a_gpu.py)
 
 test-python: dist ## what another Python may change, tested on it: PYTHON=python3.13; AGE=oldest: oldest dependencies
 	.ci/interpreter $(PYTHON) $(AGE)

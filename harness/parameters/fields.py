@@ -50,7 +50,8 @@ class CommonParameters(Parameters):
     )
     init_scale: float = Field(1.0, ge=0, allow_inf_nan=False, description="times the initial weights")
     init_biases: Literal["auto", "zero", "drawn"] = Field(
-        "auto", description="biases begin at 0, or drawn as the other weights; auto: at 0 in layers, drawn in free networks"
+        "auto",
+        description="biases begin at 0, or drawn as the other weights; auto: at 0 in layers, drawn in free networks",
     )
     batch_size: int = Field(
         1000,
@@ -83,6 +84,30 @@ class TaskParameters(Parameters):
         ge=0,
         le=_SIZE_LIMIT,
         description="different sequences that training shows, half of each class, in turn; 0: endless",
+    )
+    wiring: Literal["full", "a1", "a2", "a2-no-self"] | None = Field(
+        None,
+        description="which neurons hear which; full: all, of the timestep before; others: as Schmidhuber, Hochreiter "
+        "and Bengio (2001) have it, where outputs hear hidden neurons at once",
+    )
+    input_noise: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="uniform noise between - and + this added to every input"
+    )
+    grammar: int | None = Field(None, ge=1, le=7, description="which of Tomita's seven grammars")
+    relevant: int | None = Field(
+        None, ge=1, le=_SIZE_LIMIT, description="bits, the first ones, whose product is the answer"
+    )
+    inputs: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="input values of the task's teacher")
+    outputs: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="output values of the task's teacher")
+    dimensions: int | None = Field(None, ge=1, le=_SIZE_LIMIT, description="inputs that are ever active")
+    trial_dimensions: int | None = Field(
+        None, ge=1, le=_SIZE_LIMIT, description="inputs that are active in a datapoint, drawn among `dimensions`"
+    )
+    unreachable: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="what no weights take away of the loss over twice the timesteps",
     )
     counted: Literal["all", "answer"] | None = Field(
         None, description="timesteps whose outputs count in the loss: all, or those of the answer alone"
@@ -123,6 +148,8 @@ LATER_PARAMETERS: Mapping[str, Scalar] = {
     "counted": "all",
     "delay": 0,
     "sequences": 0,
+    "wiring": "full",
+    "input_noise": 0.0,
     "tangent": "difference",
     "generator": "philox",
     "rank": "full",

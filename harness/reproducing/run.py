@@ -32,11 +32,14 @@ from freewalk.results.analysis.reproduction import CONFIDENCE, Found, Verdict, j
 from freewalk.results.base.numbers import counted
 from freewalk.results.files.export import write_json
 from freewalk.results.store.rows import now
-from freewalk.results.tables.frames import parameter_series
+from freewalk.results.store.store import Store
+from freewalk.results.tables.frames import parameter_columns, parameter_series
 from freewalk.results.tables.selection import ExpressionError
 
 VERDICT_NAME = "verdict.json"
 """File of a reproduction's folder that says what it came to."""
+CURVES = "curves"
+"""The table of a sweep's measurements, each with what its trial is."""
 COMMAND_TABLE = "command"
 """The table of what commands print that is no list: a row for each seed."""
 _CHECK_MISSED = 3
@@ -165,7 +168,10 @@ class Run:
         if self.sweep is not None:
             trials = self.sweep.tables["trials"]
             planned = {trial.trial_id for trial in self.sweep.plan.trials}
-            found["trials"] = trials[trials["trial_id"].isin(planned)]
+            found["trials"] = own = trials[trials["trial_id"].isin(planned)]
+            if any(entry.table == CURVES for entry in self.reproduction.checks(self.scale_name)):
+                with Store.open(self.sweep.directory, read_only=True) as store:
+                    found[CURVES] = store.curves().drop(columns="schema_version").merge(_beside_curves(own), on="trial_id")
         rows: dict[str, list[dict[str, Any]]] = {}
         for seed, words in self.commands:
             answer = json.loads(self._answer_path(seed, words).read_text(encoding="utf-8"))
@@ -266,6 +272,12 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows as a table, its columns of the types that their values have."""
     names = dict.fromkeys(name for row in rows for name in row)
     return pd.DataFrame({name: parameter_series([row.get(name) for row in rows]) for name in names})
+
+
+def _beside_curves(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what trials are, without what became of them."""
+    names = ["trial_id", "task", "method", "seed", "n_weights", *parameter_columns(trials)]
+    return trials[names]
 
 
 def _filled(word: str, seed: int, folder: Path) -> str:

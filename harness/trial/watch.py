@@ -114,7 +114,8 @@ class TrialWatch:
             train_seconds=self.train_seconds,
             loss=evaluation.loss if self.is_finite else math.nan,
             metric=self.task.measure(evaluation),
-            output_spread=evaluation.output_spread,
+            # one datapoint's answer has no other to differ from
+            output_spread=None if self.problem.problem.domain_size == 1 else evaluation.output_spread,
             n_epochs=now - before,
             confirm=self._confirm,
         )

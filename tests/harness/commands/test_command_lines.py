@@ -33,6 +33,7 @@ REPEATED = [
     ("report", "--theme"),
     ("show", "--table"),
     ("merge", "--out"),
+    ("export", "--format"),
     ("compare", "--check"),
     ("bench", "--backend"),
 ]

@@ -21,6 +21,7 @@ ONCE = (
     "show swept --table trials",
     "compare swept more",
     "merge swept more --out merged",
+    "export merged --format ioh --out exported",
     "train --task xor --architecture 2-3-1 --method backprop --epochs 2 --save xor.npz",
     "evaluate --weights xor.npz",
     "maximize --weights xor.npz --restarts 2 --steps 5",

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.parameters.fields import TaskParameters
 from freewalk.harness.parameters.parameters import PARAMETERS, Scalar
 from freewalk.harness.parameters.presets import preset_names
 from freewalk.harness.plan.configuration import resolve, sweep_id
@@ -74,6 +75,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "output": "sigmoid",
         "leak": 1.0,
         "init_scale": 1.0,
+        "init_biases": "auto",
         "batch_size": 1000,
         "tangent": "difference",
         "stddev": 0.01,
@@ -91,14 +93,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "share_data": "no",
         "shaping": "none",
         **GRADIENT_ONLY,
-        "bits": None,
-        "form": None,
-        "pairs": None,
-        "length": None,
-        "delay": None,
-        "counted": None,
-        "sequences": None,
-        "source": None,
+        **dict.fromkeys(TaskParameters.model_fields),
     }
     (cell,) = plan("optimizer=sgd", "form=sequence", "bits=5", tasks=["parity"]).cells
     assert dict(cell.parameters) | {"form": "sequence"} == {
@@ -109,6 +104,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "output": "sigmoid",
         "leak": 1.0,
         "init_scale": 1.0,
+        "init_biases": "auto",
         "batch_size": 1000,
         "tangent": "difference",
         "stddev": 0.01,
@@ -126,14 +122,9 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "share_data": "no",
         "shaping": "none",
         **GRADIENT_ONLY,
+        **dict.fromkeys(TaskParameters.model_fields),
         "bits": 5,
         "form": "sequence",
-        "pairs": None,
-        "length": None,
-        "delay": None,
-        "counted": None,
-        "sequences": None,
-        "source": None,
     }
     (cell,) = plan(tasks=["xor"], methods=["other"]).cells
     assert {name for name, value in cell.parameters.items() if value is not None} == {
@@ -144,6 +135,7 @@ def test_a_cell_carries_every_parameter_that_applies_and_none_for_the_others() -
         "output",
         "leak",
         "init_scale",
+        "init_biases",
         "batch_size",
     }
 
@@ -182,7 +174,7 @@ def test_points_that_differ_only_where_it_does_not_matter_merge() -> None:
 
 def test_parameter_names_are_those_that_apply_somewhere() -> None:
     names = plan("update=raw,normalised", "optimizer=sgd", tasks=["xor"]).parameter_names
-    foreign = ("momentum", *GRADIENT_ONLY, "bits", "form", "pairs", "length", "delay", "counted", "sequences", "source")
+    foreign = ("momentum", *GRADIENT_ONLY, *TaskParameters.model_fields)
     assert names == tuple(name for name in PARAMETERS if name not in foreign)
 
 
