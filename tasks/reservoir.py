@@ -15,6 +15,10 @@ sin(a) with a = 2 pi t/(T - 1) and
 The paper's error is loss / (2 T), and its weights start at 0: init_scale=0. The network has no biases and no other
 connections: hidden neurons have none, give hidden=0.
 
+With `components` the network reads so many of the largest principal components of tanh(x) in place of the neurons.
+Gradients, normal noise on weights and noise on sums do not know by which axes inputs are told, so nothing else changes
+but that what lies along the other axes is left out: 6e-6 of the variance with 30 of them, 3e-7 with 40.
+
 V and W are the normals of the words of Philox under the key 0, the same for every seed: column i of (500, 505) numbers
 holds what neuron i hears. tanh(x) is rounded to four decimals, so that it does not depend on a machine's last bits.
 This one datapoint is what training shows and what is judged.
@@ -23,7 +27,7 @@ This one datapoint is what training shows and what is judged.
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,15 +75,29 @@ def states() -> NDArray[np.float64]:
 
 
 @cache
-def _table() -> Table:
-    rows: Rows = states().round(4).astype(np.float32)[None], butterfly().astype(np.float32)[None]
+def _table(components: int = 0) -> Table:
+    inputs = states().round(4)
+    if components:
+        inputs = inputs @ principal_axes(inputs)[:, :components]
+    rows: Rows = inputs.round(4).astype(np.float32)[None], butterfly().astype(np.float32)[None]
     digest = hashlib.sha256(rows[0].tobytes() + rows[1].round(4).tobytes()).hexdigest()
     return Table((Source("the reservoir and its butterfly", digest),), rows, rows, rows)
 
 
-def _make_problem() -> Problem:
+def principal_axes(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the eigenvectors of the inputs' mean products (N, N), the largest first, the largest part of each above 0.
+
+    Products about 0, not about the mean: the error of a readout hangs on these.
+    """
+    axes = np.linalg.eigh(inputs.T @ inputs)[1][:, ::-1]
+    return axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(N_NEURONS)])
+
+
+def _make_problem(components: int) -> Problem:
+    if components > N_NEURONS:
+        raise ValueError(f"components={components} does not fit task reservoir: at most {N_NEURONS}")
     return Problem(
-        n_input=N_NEURONS,
+        n_input=components or N_NEURONS,
         n_output=2,
         datapoint=datapoint,
         sequence_input=True,
@@ -88,7 +106,7 @@ def _make_problem() -> Problem:
         least_timesteps=TIMESTEPS,
         most_timesteps=TIMESTEPS,
         domain_size=1,
-        load_stored=_table,
+        load_stored=partial(_table, components),
         shows_all=True,
         wiring=inputs_only,
         output_activation="linear",
@@ -101,6 +119,7 @@ TASK = Task(
     metric="loss",
     target=5.0,
     make_problem=_make_problem,
+    parameters={"components": 0},
     baseline=461.328,
     baseline_text="the middle of the butterfly at all timesteps; 0 always scores 462.575",
     difficulty=(

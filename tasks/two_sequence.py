@@ -13,25 +13,54 @@ from typing import Any
 import numpy as np
 
 from freewalk.tasks.task import Problem, Task
-from freewalk.tasks.timed import length_and_class, timed_problem, unpacked, which, write_answer, write_normals
+from freewalk.tasks.timed import (
+    MOST_MORE,
+    length_and_class,
+    timed_problem,
+    unpacked,
+    which,
+    write_answer,
+    write_normals,
+)
 from freewalk.tasks.wiring import wired
 
 VARIANCE = 0.2
+"""Of the noise, as published."""
+VARIANCE_STEPS = 10_000
+"""Of a variance, that make 1."""
 _ONE = np.float32(1.0)
 
 
 def datapoint(seed: int, stream: Any, step: Any, index: Any, timesteps: int, argument: int, x: Any, y: Any) -> None:
     """Write 1 or -1, noise up to a length uniform from 5/6 of the longest to all of it, zeros, and y: the class."""
-    longest, delay, sequences, _ = unpacked(argument)
+    longest, delay, sequences, variance = unpacked(argument)
     fixed, step, index = which(stream, step, index, sequences)
     n, kind = length_and_class(seed, stream, step, index, (5 * longest + 5) // 6, longest, fixed)
-    write_normals(seed, stream, step, index, 1, n, VARIANCE, 0, x)
+    write_normals(seed, stream, step, index, 1, n, variance / VARIANCE_STEPS, 0, x)
     x[0, 0] = _ONE if kind else -_ONE
     write_answer(n - 1 + delay, kind, y)
 
 
-def _make_problem(length: int, delay: int, sequences: int, wiring: str) -> Problem:
-    return timed_problem(TASK.name, datapoint, length, delay, sequences, **wired(TASK.name, wiring))
+def variance_in_steps(task: str, variance: float) -> int:
+    """Return a variance in `VARIANCE_STEPS`.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number of them, or too large.
+    """
+    steps = round(variance * VARIANCE_STEPS)
+    if not 0 <= steps <= MOST_MORE or abs(steps - variance * VARIANCE_STEPS) > 1e-6:
+        least, most = 1 / VARIANCE_STEPS, MOST_MORE / VARIANCE_STEPS
+        raise ValueError(
+            f"noise_variance={variance} does not fit task {task}: a multiple of {least:g}, at most {most:g}"
+        )
+    return steps
+
+
+def _make_problem(length: int, delay: int, sequences: int, wiring: str, noise_variance: float) -> Problem:
+    more = variance_in_steps(TASK.name, noise_variance)
+    return timed_problem(TASK.name, datapoint, length, delay, sequences, more=more, **wired(TASK.name, wiring))
 
 
 TASK = Task(
@@ -40,7 +69,7 @@ TASK = Task(
     metric="bit_accuracy",
     target=0.99,
     make_problem=_make_problem,
-    parameters={"length": 600, "delay": 0, "sequences": 0, "wiring": "full"},
+    parameters={"length": 600, "delay": 0, "sequences": 0, "wiring": "full", "noise_variance": VARIANCE},
     baseline=0.5,
     baseline_text="chance: either answer always",
     difficulty=(

@@ -9,6 +9,9 @@ neurons do in the same timestep, and all activations are 0 before the first.
 - A2: a hidden neuron hears the input, the output, itself and a bias; the output hears the input, the hidden neurons and
   a bias. With ten hidden neurons these are 52 weights, 42 without the hidden neurons' connections to themselves.
 
+`readout` is the network of cybertronai/schmidhuber-problems (2026): hidden neurons hear the input, each other and a
+bias, the output the hidden neurons and a bias. With two hidden neurons these are 11 weights.
+
 A wiring is a function from a free network to weights (n_from, n_to): NaN where one is trained, 0 where there is no
 connection.
 """
@@ -49,6 +52,15 @@ def _a2_no_self(network: FreeNetwork) -> NDArray[np.float64]:
     return weights
 
 
+def readout(network: FreeNetwork) -> NDArray[np.float64]:
+    """Return what is trained where nobody hears the outputs, which hear hidden neurons and a bias."""
+    n, first = network.n_output, network.n_input + 1
+    weights = np.full((network.n_from, network.n_to), np.nan)
+    weights[first : first + n] = 0.0
+    weights[: network.n_input, :n] = 0.0
+    return weights
+
+
 def inputs_only(network: FreeNetwork) -> NDArray[np.float64]:
     """Return what a perceptron without biases trains: from inputs to outputs; hidden neurons have no connection."""
     weights = np.zeros((network.n_from, network.n_to))
@@ -58,7 +70,7 @@ def inputs_only(network: FreeNetwork) -> NDArray[np.float64]:
 
 FULL = "full"
 """The wiring by which every neuron hears every other and itself, a timestep later, and has a bias."""
-WIRINGS: Mapping[str, Wiring | None] = {FULL: None, "a1": _a1, "a2": _a2, "a2-no-self": _a2_no_self}
+WIRINGS: Mapping[str, Wiring | None] = {FULL: None, "a1": _a1, "a2": _a2, "a2-no-self": _a2_no_self, "readout": readout}
 """Values of the parameter `wiring`; outputs hear hidden neurons at once with all but `full`."""
 
 

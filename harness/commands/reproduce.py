@@ -73,7 +73,7 @@ def command(
 
     A reproduction is a sweep, its source, and what was published. Its verdict: reproduced, if our interval has the
     published number or the claim holds with p < 0.05; at another scale, if it does with something changed, which is
-    said; or not reproduced.
+    said; not reproduced; or undecided, if there are too few trials to say.
     """
     from freewalk.harness.cluster.choice import chosen_cluster
     from freewalk.harness.reproducing.document import find, known_reproductions, read_reproduction

@@ -85,13 +85,19 @@ class TaskParameters(Parameters):
         le=_SIZE_LIMIT,
         description="different sequences that training shows, half of each class, in turn; 0: endless",
     )
-    wiring: Literal["full", "a1", "a2", "a2-no-self"] | None = Field(
+    wiring: Literal["full", "a1", "a2", "a2-no-self", "readout"] | None = Field(
         None,
-        description="which neurons hear which; full: all, of the timestep before; others: as Schmidhuber, Hochreiter "
-        "and Bengio (2001) have it, where outputs hear hidden neurons at once",
+        description="which neurons hear which; full: all, of the timestep before; a1, a2, a2-no-self: as Schmidhuber, "
+        "Hochreiter and Bengio (2001) have it; readout: outputs hear hidden neurons alone; but for full, at once",
     )
     input_noise: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="uniform noise between - and + this added to every input"
+    )
+    noise_variance: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="variance of the normal noise that a sequence is made of"
+    )
+    components: int | None = Field(
+        None, ge=0, le=_SIZE_LIMIT, description="largest principal components that are read; 0: the neurons themselves"
     )
     grammar: int | None = Field(None, ge=1, le=7, description="which of Tomita's seven grammars")
     relevant: int | None = Field(

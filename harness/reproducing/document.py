@@ -49,6 +49,7 @@ class CheckTable(_Table):
     published: float | None = None
     published_low: float | None = None
     published_high: float | None = None
+    margin: float | None = Field(None, gt=0)
     above: float | None = None
     below: float | None = None
     known: Known | None = None
@@ -202,7 +203,9 @@ def find(name: str) -> Path:
         if not path.is_file():
             raise UsageError(f"{name}: no such file; give an existing TOML file, or a name of harness reproduce --list")
         return path
-    raise UsageError(f"no reproduction {name!r}{nearest(name, known)}; see harness reproduce --list, or give a .toml file")
+    raise UsageError(
+        f"no reproduction {name!r}{nearest(name, known)}; see harness reproduce --list, or give a .toml file"
+    )
 
 
 def read_reproduction(path: Path) -> Reproduction:

@@ -171,7 +171,9 @@ class Run:
             found["trials"] = own = trials[trials["trial_id"].isin(planned)]
             if any(entry.table == CURVES for entry in self.reproduction.checks(self.scale_name)):
                 with Store.open(self.sweep.directory, read_only=True) as store:
-                    found[CURVES] = store.curves().drop(columns="schema_version").merge(_beside_curves(own), on="trial_id")
+                    found[CURVES] = (
+                        store.curves().drop(columns="schema_version").merge(_beside_curves(own), on="trial_id")
+                    )
         rows: dict[str, list[dict[str, Any]]] = {}
         for seed, words in self.commands:
             answer = json.loads(self._answer_path(seed, words).read_text(encoding="utf-8"))
@@ -262,7 +264,9 @@ def _rows_of(answer: Any) -> dict[str, list[dict[str, Any]]]:
     if isinstance(answer, list):
         return {COMMAND_TABLE: [row for row in answer if isinstance(row, dict)]}
     listed = {
-        name: value for name, value in answer.items() if isinstance(value, list) and value and isinstance(value[0], dict)
+        name: value
+        for name, value in answer.items()
+        if isinstance(value, list) and value and isinstance(value[0], dict)
     }
     plain = {name: value for name, value in answer.items() if isinstance(value, int | float | str)}
     return {COMMAND_TABLE: [plain], **listed}

@@ -19,6 +19,7 @@ from freewalk.results.tables.selection import ExpressionError, select
 Statistic = Literal["mean", "median", "share", "ert"]
 Compare = Literal["ratio", "difference"]
 CONFIDENCE: Final = 0.95
+_LARGEST_EXPONENT: Final = 700
 _FEW: Final = 8
 """Of fewer values the interval of a mean is Student's."""
 
@@ -31,7 +32,9 @@ class Verdict(StrEnum):
     AT_ANOTHER_SCALE = "at another scale"
     """Every check holds, and something was changed that is said."""
     NOT_REPRODUCED = "not reproduced"
-    """A check does not hold, or there are too few trials to say that it does."""
+    """A check does not hold."""
+    UNDECIDED = "undecided"
+    """No check fails, but of one there are too few trials to say that it holds."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Check:
     published_low: float | None = None
     published_high: float | None = None
     """The publication's own interval, if it has one."""
+    margin: float | None = None
+    """How wide an interval may be, to each side, that is to tell anything of a number; None for the number itself."""
     above: float | None = None
     below: float | None = None
     """The claim is a bound, in place of a number."""
@@ -87,9 +92,10 @@ class Found:
 def judge(checks: Sequence[Check], tables: Mapping[str, pd.DataFrame]) -> list[Found]:
     """Return what checks come to.
 
-    A number holds if the interval has it, or meets the publication's own interval; a bound if the whole interval lies
-    beyond it, which by chance happens with p < 0.025. As all have to hold, the intervals of m numbers are those of 1 -
-    0.05 / m each (Bonferroni's correction); those of bounds need none.
+    A number holds if the interval has it, or meets the publication's own interval, and is no wider than the margin to
+    each side; a bound if the whole interval lies beyond it, which by chance happens with p < 0.025. As all have to
+    hold, the intervals of m numbers are those of 1 - 0.05 / m each (Bonferroni's correction); those of bounds need
+    none.
 
     Raises
     ------
@@ -102,8 +108,10 @@ def judge(checks: Sequence[Check], tables: Mapping[str, pd.DataFrame]) -> list[F
 
 def verdict_of(found: Sequence[Found], changed: str) -> Verdict:
     """Return the verdict on a run; `changed` says what differs from the publication, if anything."""
-    if not all(one.holds for one in found):
+    if any(one.holds is False for one in found):
         return Verdict.NOT_REPRODUCED
+    if any(one.holds is None for one in found):
+        return Verdict.UNDECIDED
     return Verdict.AT_ANOTHER_SCALE if changed else Verdict.REPRODUCED
 
 
@@ -141,7 +149,8 @@ def _of_rows(check: Check, table: pd.DataFrame, where: str, confidence: float) -
     values = np.where(np.isnan(values), math.inf, values)  # a trial that never got there
     estimate, (low, high) = _centre(values, check.statistic, confidence)
     if check.resolution:
-        low -= float(np.nan_to_num(calculate(rows, check.resolution)).mean())
+        lower = low - float(np.nan_to_num(calculate(rows, check.resolution)).mean())
+        low = max(0.0, lower) if low >= 0 else lower
     return estimate, (low, high), len(rows)
 
 
@@ -156,6 +165,9 @@ def _centre(values: NDArray[np.float64], statistic: Statistic, confidence: float
     if not math.isfinite(estimate):
         return estimate, (-math.inf, math.inf)
     half = student_quantile(confidence, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    if values.min() >= 0 and estimate > 0:  # on logarithms: counts and errors are skewed, and none is below 0
+        factor = math.exp(min(half / estimate, _LARGEST_EXPONENT))
+        return estimate, (estimate / factor, estimate * factor)
     return estimate, (estimate - half, estimate + half)
 
 
@@ -199,6 +211,8 @@ def _holds(check: Check, low: float, high: float) -> bool | None:
         outside = (check.above is not None and high < check.above) or (check.below is not None and low > check.below)
         return True if inside else False if outside else None
     wanted = check.published if check.published is not None else math.nan
-    ends = (wanted if end is None else end for end in (check.published_low, check.published_high))
-    least, most = ends
-    return low <= most and high >= least
+    least, most = (wanted if end is None else end for end in (check.published_low, check.published_high))
+    if not (low <= most and high >= least):
+        return False
+    margin = max(abs(wanted), (most - least) / 2) if check.margin is None else check.margin
+    return True if (high - low) / 2 <= margin else None

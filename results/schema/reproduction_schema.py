@@ -10,9 +10,11 @@ REPRODUCTION_COLUMNS: Final[tuple[Column, ...]] = (
     Column("schema_version", "Int64", "version of the table's layout"),
     Column("reproduction", "string", "its name"),
     Column("scale", "string", "quick or paper"),
-    Column("verdict", "string", "reproduced, at another scale, or not reproduced: of all its checks together"),
+    Column("verdict", "string", "reproduced, at another scale, not reproduced or undecided: of all its checks together"),
     Column("claim", "string", "what one of its checks is about"),
-    Column("known", "string", "how the published number is known: read in the source, in its abstract, second hand, ..."),
+    Column(
+        "known", "string", "how the published number is known: read in the source, in its abstract, second hand, ..."
+    ),
     Column("published", "float64", "the published number, or its point of a claim"),
     Column("published_low", "float64", "lower end of the publication's own interval, if it has one"),
     Column("published_high", "float64", "its upper end"),
