@@ -106,9 +106,9 @@ class Run:
 
     @cached_property
     def identity(self) -> str:
-        """Name the file's text and the scale, in 12 hex digits."""
-        text = self.reproduction.path.read_bytes() + self.scale_name.encode()
-        return hashlib.sha256(text).hexdigest()[:12]
+        """Name what runs, in 12 hex digits."""
+        what = [self.scale_name, self.sweep.sweep_id if self.sweep else None, self.commands]
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
     @contextmanager
     def timed(self) -> Iterator[None]:
