@@ -93,7 +93,8 @@ def check_cell(
         last = _check_step(problem, backend, *pairs[-1], layers_of(problem)[-2:]) if problem.layers else None
         return CellCheck(exact, last, check_estimate(learned, layers_of(problem)), estimate_must_pass=False)
     (pair,) = step_gradients(problem, backend, seed, at, 1, 1.0)
-    return CellCheck(exact, _check_step(problem, backend, *pair, layers_of(problem)), None, estimate_must_pass=False)
+    stepped = _check_step(problem, backend, *pair, layers_of(problem), at, batch_of(problem, seed, 0))
+    return CellCheck(exact, stepped, None, estimate_must_pass=False)
 
 
 def check_exact(problem: ResolvedProblem, weights: Array, data: Datapoints) -> Report:
@@ -190,11 +191,18 @@ def batch_of(problem: ResolvedProblem, seed: int, step: int) -> Datapoints:
 
 
 def _check_step(
-    problem: ResolvedProblem, backend: Backend, taken: Array, exact: Array, layers: Sequence[Layer]
+    problem: ResolvedProblem,
+    backend: Backend,
+    taken: Array,
+    exact: Array,
+    layers: Sequence[Layer],
+    at: Array | None = None,
+    data: Datapoints | None = None,
 ) -> Report:
     """Check a training step's gradient against the exact one, as closely as the backend's arithmetic allows.
 
-    Rounding goes with a layer's largest derivatives, not with each: the tolerance is relative to both.
+    Rounding goes with a layer's largest derivatives, not with each: the tolerance is relative to both. At the weights
+    `at`, on the data (x, y), it is known what derivatives of the wrong thing would give.
     """
     tolerance = problem.method.tolerances[backend.dtype != "float64"]
     noise = np.zeros(exact.size)
@@ -202,7 +210,18 @@ def _check_step(
         size = float(np.sqrt(np.mean(exact.reshape(-1)[layer.indices] ** 2))) if layer.indices.size else 0.0
         noise[layer.indices] = tolerance * size + 1e-9
     counts = _counts(problem, problem.configuration.data_per_step)
-    return check_gradient(taken, exact, layers, tolerance=tolerance, noise=noise.reshape(exact.shape), counts=counts)
+    suspects = None
+    if at is not None and data is not None:
+        suspects = partial(faulty_gradients, problem.network, at, *data, problem.timesteps, problem.layers)
+    return check_gradient(
+        taken,
+        exact,
+        layers,
+        tolerance=tolerance,
+        noise=noise.reshape(exact.shape),
+        counts=counts,
+        suspects=suspects,
+    )
 
 
 def _counts(problem: ResolvedProblem, n_cases: int) -> dict[str, float]:

@@ -17,11 +17,12 @@ from freewalk.results.analysis.reproduction import Check, Compare, Statistic
 FOLDER = Path(__file__).with_name("published")
 """Those that come with the program."""
 
-Known = Literal["source", "abstract", "second hand", "unverified", "derived"]
+Known = Literal["source", "abstract", "second hand", "measured", "unverified", "derived"]
 KNOWN: Mapping[str, str] = {
     "source": "read in the publication",
     "abstract": "read in its abstract alone",
     "second hand": "read in another text",
+    "measured": "by running the original program",
     "unverified": "from memory: nobody here could read it",
     "derived": "theory, or a definition, of which the number follows",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -93,11 +94,15 @@ class Run:
         """What differs from the publication."""
 
     def _configuration(self, grids: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> SweepConfiguration:
-        folder = self.reproduction.path.parent
-        own = [folder / plugin for plugin in self.reproduction.plugins]
         specs, tables = specs_and_tables([dict(grid) for grid in grids])
         registry = BuiltInRegistry()
-        return resolve(specs, tables=tables, registry=registry, plugins=[*own, *self.plugins], **settings)
+        return resolve(specs, tables=tables, registry=registry, plugins=self._plugins, **settings)
+
+    @property
+    def _plugins(self) -> list[Path]:
+        """Files of the reproduction's, and of whoever runs it."""
+        folder = self.reproduction.path.parent
+        return [*(folder / plugin for plugin in self.reproduction.plugins), *map(Path, self.plugins)]
 
     @property
     def title(self) -> str:
@@ -149,7 +154,9 @@ class Run:
     def _answered(self, words: Sequence[str]) -> Any:
         own = [] if "--json" in words else ["--json"]
         command = [sys.executable, "-m", "freewalk", *words, *own]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        named = os.pathsep.join(str(plugin.resolve()) for plugin in self._plugins)
+        environment = {**os.environ, "HARNESS_PLUGIN": named} if named else None
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode in (0, _CHECK_MISSED):
             try:
                 return json.loads(done.stdout)
@@ -260,16 +267,29 @@ def _finite(value: Any) -> Any:
 
 
 def _rows_of(answer: Any) -> dict[str, list[dict[str, Any]]]:
-    """Return the tables of a command's JSON: its lists of rows by name, and what stands beside them as one row."""
+    """Return the tables of a command's JSON: its lists of rows by name, and what stands beside them as one row.
+
+    What stands in a table within it, a in b, is named b_a, and what stands in a list of numbers b, b_0, b_1 and so on.
+    Rows of a list have the words of the answer, such as its task.
+    """
     if isinstance(answer, list):
         return {COMMAND_TABLE: [row for row in answer if isinstance(row, dict)]}
-    listed = {
-        name: value
-        for name, value in answer.items()
-        if isinstance(value, list) and value and isinstance(value[0], dict)
-    }
-    plain = {name: value for name, value in answer.items() if isinstance(value, int | float | str)}
-    return {COMMAND_TABLE: [plain], **listed}
+    flat = dict(_flat(answer))
+    lists = {name: value for name, value in flat.items() if isinstance(value, list) and value}
+    listed = {name: value for name, value in lists.items() if isinstance(value[0], dict)}
+    plain = {name: value for name, value in flat.items() if isinstance(value, int | float | str)}
+    words = {name: value for name, value in answer.items() if isinstance(value, str)}
+    return {COMMAND_TABLE: [plain], **{name: [words | row for row in rows] for name, rows in listed.items()}}
+
+
+def _flat(answer: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in answer.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}_")
+        elif isinstance(value, list) and all(isinstance(one, int | float) for one in value):
+            yield from ((f"{before}{name}_{place}", one) for place, one in enumerate(value))
+        else:
+            yield f"{before}{name}", value
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
