@@ -90,7 +90,8 @@ def principal_axes(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
     Products about 0, not about the mean: the error of a readout hangs on these.
     """
     axes = np.linalg.eigh(inputs.T @ inputs)[1][:, ::-1]
-    return axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(N_NEURONS)])
+    turned: NDArray[np.float64] = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(N_NEURONS)])
+    return turned
 
 
 def _make_problem(components: int) -> Problem:

@@ -64,7 +64,8 @@ def _section(name: str, both: Sequence[ReproductionView]) -> Iterator[str]:
     file = f"[{name}.toml]({_SOURCES}/{name}.toml)" if (FOLDER / f"{name}.toml").is_file() else name
     read = f" Read at {_link(one.address)}." if one.address else ""
     yield f"\n({name})=\n\n## {one.title}\n\n{one.source}.{read} {file}\n\n{one.claim} {one.notes}\n"
-    yield "\n| check | published | " + " | ".join(view.scale for view in both) + " |\n|---|---|" + "---|" * len(both) + "\n"
+    scales = " | ".join(view.scale for view in both)
+    yield f"\n| check | published | {scales} |\n|---|---|{'---|' * len(both)}\n"
     rows: dict[str, dict[str, CheckView]] = {}
     for view in both:
         for check in view.checks:

@@ -245,7 +245,8 @@ def _first_error(error: ValidationError) -> str:
     if details["type"] == "missing":
         return f"{where}there is no {place[-1]}; add it"
     if details["type"] == "extra_forbidden":
-        kind = {"check": CheckTable, "command": CommandTable}.get(str(place[0]), Scale)
+        kinds: dict[str, type[BaseModel]] = {"check": CheckTable, "command": CommandTable}
+        kind = kinds.get(str(place[0]), Scale)
         return f"{where}{unknown('key', str(place[-1]), _keys(kind))}"
     message = details["msg"].removeprefix("Value error, ")
     return f"{where}{message[0].lower()}{message[1:]}"

@@ -175,11 +175,11 @@ class Run:
         if self.sweep is not None:
             trials = self.sweep.tables["trials"]
             planned = {trial.trial_id for trial in self.sweep.plan.trials}
-            found["trials"] = own = trials[trials["trial_id"].isin(planned)]
+            found["trials"] = ours = trials[trials["trial_id"].isin(planned)]
             if any(entry.table == CURVES for entry in self.reproduction.checks(self.scale_name)):
                 with Store.open(self.sweep.directory, read_only=True) as store:
                     found[CURVES] = (
-                        store.curves().drop(columns="schema_version").merge(_beside_curves(own), on="trial_id")
+                        store.curves().drop(columns="schema_version").merge(_beside_curves(ours), on="trial_id")
                     )
         rows: dict[str, list[dict[str, Any]]] = {}
         for seed, words in self.commands:

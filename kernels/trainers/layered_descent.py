@@ -97,7 +97,7 @@ class LayeredTrainer(ReferenceTrainer):
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
         shapes = {name: array.shape for name, array in self._learned.items()}
-        check_state(state, self._configuration, self._weights.shape, mask=self._layers.mask, **shapes)
+        check_state(state, self._configuration, self._weights.shape, mask=self._layers.mask, fixed=None, **shapes)
         self.step = int(state["step"])
         set_parameters(self._layers, self._master, state["weights"])
         self._used.flat[:] = self._master.flat

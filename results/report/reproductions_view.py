@@ -12,7 +12,9 @@ from freewalk.results.base.numbers import MISSING, between, seconds, significant
 from freewalk.results.schema.reproduction_schema import REPRODUCTIONS
 from freewalk.results.tables.frames import frame_of
 
-_DIGITS: Final = 4
+_DIGITS: Final = 6
+"""Of a published number."""
+_FEWEST: Final = 3
 _HELD: Final = {True: "holds", False: "does not hold", None: "too few to say"}
 
 
@@ -125,5 +127,14 @@ def _here(check: Mapping[str, Any]) -> str:
     estimate, low, high = (number(check[name]) for name in ("estimate", "low", "high"))
     if math.isnan(estimate):
         return MISSING
-    ends = "" if math.isnan(low) else f" ({between(significant(low, _DIGITS), significant(high, _DIGITS))})"
-    return f"{significant(estimate, _DIGITS)}{ends}"
+    digits = _digits_of(estimate, low, high)
+    ends = "" if math.isnan(low) else f" ({between(significant(low, digits), significant(high, digits))})"
+    return f"{significant(estimate, digits)}{ends}"
+
+
+def _digits_of(estimate: float, low: float, high: float) -> int:
+    """Return with how many digits a number is written, so that the ends of its interval are told apart."""
+    width = high - low
+    if not (math.isfinite(width) and width > 0 and estimate != 0):
+        return _FEWEST
+    return max(_FEWEST, min(_DIGITS, math.floor(math.log10(abs(estimate))) - math.floor(math.log10(width)) + 2))

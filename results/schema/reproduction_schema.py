@@ -10,7 +10,7 @@ REPRODUCTION_COLUMNS: Final[tuple[Column, ...]] = (
     Column("schema_version", "Int64", "version of the table's layout"),
     Column("reproduction", "string", "its name"),
     Column("scale", "string", "quick or paper"),
-    Column("verdict", "string", "reproduced, at another scale, not reproduced or undecided: of all its checks together"),
+    Column("verdict", "string", "reproduced, at another scale, not reproduced or undecided: of all its checks"),
     Column("claim", "string", "what one of its checks is about"),
     Column(
         "known", "string", "how the published number is known: read in the source, in its abstract, second hand, ..."

@@ -76,6 +76,6 @@ def _number(node: ast.expr, table: pd.DataFrame) -> Any:
 def _column(name: str, table: pd.DataFrame) -> NDArray[np.float64]:
     column = table[column_name(name, table)]
     try:
-        return column.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(column.astype("float64").to_numpy(na_value=np.nan), dtype=np.float64)
     except (TypeError, ValueError):
         raise ExpressionError(f"{name!r} holds words, with which nothing can be calculated") from None
