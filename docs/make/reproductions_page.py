@@ -7,6 +7,7 @@ holds in the committed table and does not in the folder is named, and the exit c
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,8 @@ def reproductions_page(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for name in names:
         both = [views.get((name, scale)) for scale in ("quick", "paper")]
         cells = ["" if view is None else f"{view.verdict}, {view.time}" for view in both]
-        yield f"| [{_first(both).title}](#{name}) | {' | '.join(cells)} |\n"
+        title = _first(both).title
+        yield f"| [{title}](#{_anchor(title)}) | {' | '.join(cells)} |\n"
     for name in names:
         yield from _section(name, [view for scale in ("quick", "paper") if (view := views.get((name, scale)))])
 
@@ -63,7 +65,7 @@ def _section(name: str, both: Sequence[ReproductionView]) -> Iterator[str]:
     one = both[-1]
     file = f"[{name}.toml]({_SOURCES}/{name}.toml)" if (FOLDER / f"{name}.toml").is_file() else name
     read = f" Read at {_link(one.address)}." if one.address else ""
-    yield f"\n({name})=\n\n## {one.title}\n\n{one.source}.{read} {file}\n\n{one.claim} {one.notes}\n"
+    yield f"\n## {one.title}\n\n{one.source}.{read} {file}\n\n{one.claim} {one.notes}\n"
     scales = " | ".join(view.scale for view in both)
     yield f"\n| check | published | {scales} |\n|---|---|{'---|' * len(both)}\n"
     rows: dict[str, dict[str, CheckView]] = {}
@@ -86,6 +88,11 @@ def _here(check: CheckView | None) -> str:
 
 def _first(both: Sequence[ReproductionView | None]) -> ReproductionView:
     return next(view for view in both if view is not None)
+
+
+def _anchor(title: str) -> str:
+    """Return what links call a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def _link(address: str) -> str:
