@@ -72,7 +72,7 @@ def command(
     """Run published results again and say which of them come out.
 
     A reproduction is a sweep, its source, and what was published. Its verdict: reproduced, if our interval has the
-    published number or the claim holds with p < 0.05; at another scale, if it does with something changed, which is
+    published number or the claim holds with p < 0.025; at another scale, if it does with something changed, which is
     said; not reproduced; or undecided, if there are too few trials to say.
     """
     from freewalk.harness.cluster.choice import chosen_cluster
@@ -90,8 +90,9 @@ def command(
     refuse_idle_threads(workers, cluster_address)
     chosen = known_reproductions() if every or not names else list(dict.fromkeys(names))
     reproductions = [read_reproduction(find(name)) for name in chosen]
-    if len({one.name for one in reproductions}) < len(reproductions):
-        raise UsageError("two reproductions have one name, that of their files; rename one")
+    for place, one in enumerate(reproductions):
+        if any(other.name == one.name for other in reproductions[:place]):
+            raise UsageError(f"two reproductions have one name, that of their files: {one.name}; rename one")
     if as_list:
         from freewalk.harness.terminal.reproductions_table import listed_rows, print_list
 
@@ -101,6 +102,8 @@ def command(
         else:
             print_list(rows)
         return 0
+    if every and not (reproductions := [one for one in reproductions if scale in one.scales]):
+        raise UsageError(f"nothing that comes with the program has a {scale} scale; give the other --scale")
     folder = Path(out)
     notify = (lambda text: None) if quiet else say
     found: list[dict[str, Any]] = []

@@ -70,8 +70,9 @@ def _shared(trial: Trial, problem: ResolvedProblem, budget: Budget, backend: Bac
     if alike is None or not _most(backend):
         return None
     data = problem.problem
+    wired = None if problem.layers is not None or problem.mask is None else problem.mask.tobytes()
     return (
-        *(problem.task.name, problem.network, problem.layers, data.datapoint, data.argument, alike),
+        *(problem.task.name, problem.network, problem.layers, wired, data.datapoint, data.argument, alike),
         data.evaluation_points(budget.evaluation_points),
         trial.seed if backend.most_sharing_noise else None,
     )

@@ -57,8 +57,12 @@ class CellCheck:
 
 
 def layers_of(problem: ResolvedProblem) -> tuple[Layer, ...]:
-    """Return which weights of a problem belong together."""
-    return free_layers(problem.network) if problem.layers is None else layered_layers(problem.layers)
+    """Return which weights of a problem belong together; none of which all stay as they are."""
+    if problem.layers is not None:
+        return layered_layers(problem.layers)
+    layers = free_layers(problem.network)
+    trained = None if problem.mask is None else problem.mask.reshape(-1)
+    return layers if trained is None else tuple(layer for layer in layers if trained[layer.indices].any())
 
 
 def check_cell(
@@ -112,6 +116,8 @@ def judge_gradient(
 ) -> Report:
     """Check any gradient of the mean loss against central differences, in some layers; name its faults."""
     indices = np.unique(np.concatenate([layer.indices.ravel() for layer in layers]))
+    if problem.mask is not None:
+        indices = indices[problem.mask.reshape(-1)[indices]]
     loss = loss_function(problem, *data)
     expected, noise = numerical.judge(loss, weights, analytic, indices, TOLERANCE)
     return check_gradient(

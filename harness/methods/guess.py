@@ -97,9 +97,10 @@ class GuessMethod(PopulationMethod):
         "median 0.69 of it",
         cost="K B: an upper bound; a guess is left at the first lane group of sixteen datapoints in which one is "
         "wrong, and the trainer counts in `evaluations` what has been run",
-        deviations="the paper, as we read it, updates hidden units before the output and gives the output of its "
-        "network A1 no bias; here all neurons hear the timestep before, so that the answer comes one later, and all "
-        "have biases: its 2,906 guesses at parity are another network's",
+        deviations="with wiring=full all neurons have biases and hear the timestep before, as in no network of the "
+        "paper. Its A1 and A2 are wiring=a1 and wiring=a2 (a2-no-self without hidden neurons' connections to "
+        "themselves) of its tasks, where outputs hear hidden neurons at once: with them the published 250 trials of A2 "
+        "without self-connections at parity come out (harness reproduce guessing-parity)",
         held_by="tests/harness/methods/test_population_methods.py",
     )
 

@@ -169,10 +169,11 @@ def _refuse_wiring(method: Method, problem: Problem, parameters: Mapping[str, Sc
             f"method {method.name} does not run networks whose outputs hear hidden neurons at once; methods that do:"
             f" {takers}"
         )
-    whole = parameters.get("rank") in (None, "full") and parameters.get("directions") in (None, "independent")
-    if problem.wiring is not None and not (method.takes_wiring and whole):
+    usual = {"rank": "full", "directions": "independent"}
+    others = [f"{key}={parameters[key]}" for key, value in usual.items() if parameters.get(key) not in (None, value)]
+    if problem.wiring is not None and not (method.takes_wiring and not others):
         takers = ", ".join(name for name, one in METHODS.items() if one.takes_wiring)
-        own = f"rank={parameters.get('rank')}" if method.takes_wiring else f"method {method.name}"
+        own = others[0] if method.takes_wiring else f"method {method.name}"
         raise ValueError(
             f"{own} does not train networks that lack connections, as this task's do; methods that do: {takers}, the"
             " walk with rank=full and independent directions"

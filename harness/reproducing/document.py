@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -29,6 +30,7 @@ KNOWN: Mapping[str, str] = {
 """How a published number is known, and what that means."""
 ScaleName = Literal["quick", "paper"]
 SCALES: tuple[ScaleName, ...] = ("quick", "paper")
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class _Table(BaseModel):
@@ -47,12 +49,12 @@ class CheckTable(_Table):
     table: str = "trials"
     transform: str = ""
     resolution: str = ""
-    published: float | None = None
-    published_low: float | None = None
-    published_high: float | None = None
-    margin: float | None = Field(None, gt=0)
-    above: float | None = None
-    below: float | None = None
+    published: Number | None = None
+    published_low: Number | None = None
+    published_high: Number | None = None
+    margin: Number | None = Field(None, gt=0)
+    above: Number | None = None
+    below: Number | None = None
     known: Known | None = None
     """Where it differs from the reproduction's."""
     scale: ScaleName | None = None
@@ -64,6 +66,13 @@ class CheckTable(_Table):
             raise ValueError("give what was published, or a bound: published, above or below")
         if not self.value and self.statistic != "ert":
             raise ValueError("give value, what is calculated of each row, such as a column's name")
+        if self.published is not None:
+            ends = (self.published_low, self.published, self.published_high)
+            known = [end for end in ends if end is not None]
+            if known != sorted(known):
+                raise ValueError("published must lie between published_low and published_high; correct one of them")
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            raise ValueError(f"nothing is above {self.above:g} and below {self.below:g}; correct one of them")
         return self
 
     def check(self) -> Check:
@@ -85,7 +94,7 @@ class Scale(BaseModel):
 
     changed: str = ""
     """What is not as published; empty for nothing."""
-    seconds: float | None = Field(None, gt=0)
+    seconds: Number | None = Field(None, gt=0)
     """That it took on the machine that the documentation names."""
     grid: tuple[dict[str, Any], ...] = ()
     """In place of the file's."""
@@ -123,16 +132,23 @@ class Reproduction(BaseModel):
     quick: Scale | None = None
     paper: Scale | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, document: dict[str, Any]) -> dict[str, Any]:
+        settings = (*RunSettings.model_fields, "seeds")
+        tables: list[tuple[str, Any, type[BaseModel]]] = [("", document, Reproduction)]
+        tables += [(f"{name}: ", document.get(name), Scale) for name in SCALES]
+        for where, table, kind in tables:
+            for key in table if isinstance(table, Mapping) else ():
+                if key not in (*kind.model_fields, *settings):
+                    raise ValueError(f"{where}{unknown('key', key, [*_keys(kind), *settings])}")
+        return document
+
     @model_validator(mode="after")
     def _check_runs(self) -> Self:
         if not self.scales:
             raise ValueError("there is no scale to run it at; add [paper], [quick], or both")
         for name in self.scales:
-            scale = self.scale(name)
-            allowed = (*RunSettings.model_fields, "seeds")
-            for key in (self.model_extra or {}) | scale.settings:
-                if key not in allowed:
-                    raise ValueError(str(unknown("key", key, [*_keys(type(self)), *allowed])))
             if not self.grids(name) and not self.commands(name):
                 raise ValueError(f"[{name}] runs nothing; give a [[grid]] or a [[command]]")
             if not self.checks(name):
@@ -159,7 +175,7 @@ class Reproduction(BaseModel):
         """
         scale: Scale | None = getattr(self, name)
         if scale is None:
-            raise UsageError(f"{self.name} has no {name} scale; give --scale {self.scales[0]}")
+            raise UsageError(f"{self.called}: there is no [{name}]; give --scale {self.scales[0]}")
         return scale
 
     def settings(self, name: ScaleName) -> dict[str, Any]:
@@ -235,18 +251,43 @@ def read_reproduction(path: Path) -> Reproduction:
         raise UsageError(f"{path}: {_first_error(error)}") from None
 
 
+_KINDS: Mapping[str, type[BaseModel]] = {"check": CheckTable, "command": CommandTable}
+_REMEDIES = {
+    "string_type": "give a text, in quotes",
+    "float_type": "give a number",
+    "float_parsing": "give a number",
+    "finite_number": "give a finite number",
+    "greater_than": "give a number above 0",
+    "too_short": "give at least one",
+    "string_too_short": "is empty; say something",
+    "tuple_type": "give a list, in [ ]",
+    "dict_type": "give a table",
+    "model_type": "give a table",
+}
+"""What to do where pydantic speaks of Python's types."""
+
+
 def _first_error(error: ValidationError) -> str:
-    """Say what is wrong first, and where."""
-    details = error.errors()[0]
+    """Say what is wrong first, and where; before what is missing, what is misspelt."""
+    errors = error.errors()
+    details = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = [part for part in details["loc"] if isinstance(part, str | int)]
+    kind, name = details["type"], str(place[-1]) if place else ""
     where = ""
-    for part in place[:-1] if details["type"] in ("missing", "extra_forbidden") else place:
+    for part in place[:-1] if kind in ("missing", "extra_forbidden") else place:
         where += f"table {part + 1}: " if isinstance(part, int) else f"{part}: "
-    if details["type"] == "missing":
-        return f"{where}there is no {place[-1]}; add it"
-    if details["type"] == "extra_forbidden":
-        kinds: dict[str, type[BaseModel]] = {"check": CheckTable, "command": CommandTable}
-        kind = kinds.get(str(place[0]), Scale)
-        return f"{where}{unknown('key', str(place[-1]), _keys(kind))}"
-    message = details["msg"].removeprefix("Value error, ")
+    if kind == "missing":
+        return f"{where}there is no {name}; add it"
+    if kind == "extra_forbidden":
+        of = next((_KINDS[part] for part in place if isinstance(part, str) and part in _KINDS), Scale)
+        return f"{where}{unknown('key', name, _keys(of))}"
+    if kind == "tuple_type" and name in ("grid", *_KINDS):
+        dotted = ".".join(map(str, place))
+        return f"{where}there may be several; write [[{dotted}]], with two brackets, or a list of tables"
+    if kind == "model_type" and name in SCALES:
+        return f"{where}there is one; write [{name}]"
+    if kind == "literal_error":
+        words = re.findall(r"'([^']*)'", details["ctx"]["expected"])
+        return f"{where}{unknown('word', str(details['input']), words)}"
+    message = _REMEDIES.get(kind, details["msg"].removeprefix("Value error, "))
     return f"{where}{message[0].lower()}{message[1:]}"

@@ -39,7 +39,7 @@ def verdicts_in(folder: Path) -> list[dict[str, Any]]:
             one = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(one, dict) and "checks" in one:
+        if isinstance(one, dict) and {"name", "scale", "checks"} <= one.keys():
             found.append(one)
     return sorted(found, key=lambda one: (one["name"], one["scale"] != "quick"))
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 import freewalk
 from freewalk.harness.base.errors import UsageError
@@ -24,18 +25,21 @@ from freewalk.harness.parameters.seeds import format_seeds, read_seeds
 from freewalk.harness.plan.arguments import specs_and_tables
 from freewalk.harness.plan.configuration import SweepConfiguration, resolve, sweep_id
 from freewalk.harness.plan.places import by_content
+from freewalk.harness.plan.plan import Plan
+from freewalk.harness.plan.plugins import load_plugins, sha256_of
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import Settings
 from freewalk.harness.reproducing.document import Reproduction, ScaleName
 from freewalk.harness.sweep import Sweep
 from freewalk.kernels.machine.threads import processor_name, usable_threads
-from freewalk.results.analysis.reproduction import CONFIDENCE, Found, Verdict, judge, verdict_of
+from freewalk.results.analysis.reproduction import CONFIDENCE, Found, Verdict, judge, refuse_unknown, verdict_of
 from freewalk.results.base.numbers import counted
 from freewalk.results.files.export import write_json
+from freewalk.results.schema.schema import PARAMETER_PREFIX, column_names
 from freewalk.results.store.rows import now
 from freewalk.results.store.store import Store
-from freewalk.results.tables.frames import parameter_columns, parameter_series
-from freewalk.results.tables.selection import ExpressionError
+from freewalk.results.tables.frames import frame_of, parameter_columns, parameter_series
+from freewalk.results.tables.selection import ExpressionError, select
 
 VERDICT_NAME = "verdict.json"
 """File of a reproduction's folder that says what it came to."""
@@ -44,6 +48,17 @@ CURVES = "curves"
 COMMAND_TABLE = "command"
 """The table of what commands print that is no list: a row for each seed."""
 _CHECK_MISSED = 3
+
+
+@dataclass(frozen=True)
+class SeedCommand:
+    """A command of the harness, for a seed."""
+
+    seed: int
+    words: tuple[str, ...]
+    """After `harness`."""
+    answer: Path
+    """Where its JSON is kept."""
 
 
 @dataclass
@@ -66,8 +81,10 @@ class Run:
     cluster: Cluster | None = None
     sweep: Sweep | None = field(init=False)
     """None where only commands run."""
-    commands: Sequence[tuple[int, tuple[str, ...]]] = field(init=False)
-    """Seeds and words of what runs after the sweep."""
+    commands: Sequence[SeedCommand] = field(init=False)
+    """What runs after the sweep."""
+    identity: str = field(init=False)
+    """Of what runs, 12 hex digits."""
     _spent: float = field(init=False, default=0.0)
     """Seconds of this run and of earlier ones."""
 
@@ -75,23 +92,58 @@ class Run:
         one, scale = self.reproduction, self.reproduction.scale(self.scale_name)
         settings = one.settings(self.scale_name)
         self.sweep = None
-        if grids := one.grids(self.scale_name):
-            try:
+        try:
+            settings["seeds"] = _checked_seeds(settings)
+            if grids := one.grids(self.scale_name):
                 configuration = self._configuration(grids, settings)
                 name = sweep_id(by_content(configuration))  # a file that has changed runs beside what it ran before
                 folder = self.directory / f"sweep-{name}"
                 self.sweep = Sweep(configuration, folder, self.checkpoint_seconds, self.cluster)
-            except UsageError as error:
-                raise UsageError(f"{one.path}: {error}") from None
-        seeds = read_seeds(settings.get("seeds", Settings.model_fields["seeds"].default), f"{one.path}: seeds =")
-        self.commands = [
-            (seed, tuple(_filled(word, seed, self.directory / f"files-{seed}") for word in each.run))
-            for seed in Settings.model_validate({"seeds": seeds}).seeds
-            for each in one.commands(self.scale_name)
-        ]
+            self.commands = self._commands(settings["seeds"])
+        except UsageError as error:
+            raise UsageError(f"{one.path}: {_as_in_a_file(str(error))}") from None
+        answers = [each.answer.name for each in self.commands]
+        self.identity = _digest([self.scale_name, self.sweep.sweep_id if self.sweep else None, answers])
         self._spent = self._spent_before()
         self.changed = scale.changed
         """What differs from the publication."""
+        self._refuse_unknown_columns()
+
+    def _commands(self, seeds: Sequence[int]) -> list[SeedCommand]:
+        """Return what runs after the sweep; commands or plug-ins that have changed run beside what they ran before."""
+        if not (listed := self.reproduction.commands(self.scale_name)):
+            return []
+        digests = sorted(map(sha256_of, load_plugins(self._plugins)))
+        name = _digest([digests, [each.run for each in listed]])
+        folder = self.directory / f"commands-{name}"
+        return [
+            SeedCommand(
+                seed,
+                tuple(_filled(word, seed, folder / f"files-{seed}") for word in each.run),
+                folder / f"answer-{seed}-{place}-{name}.json",
+            )
+            for seed in seeds
+            for place, each in enumerate(listed, start=1)
+        ]
+
+    def _refuse_unknown_columns(self) -> None:
+        """Raise UsageError for a check of a column or of trials that there will not be: before, not after hours."""
+        if self.sweep is None:
+            return
+        planned = _planned(self.sweep.plan)
+        tables = _tables_to_be(planned)
+        for entry in self.reproduction.checks(self.scale_name):
+            if self.commands and entry.table not in tables:
+                continue
+            check, where = entry.check(), f"{self.reproduction.path}: check {entry.claim!r}"
+            try:
+                refuse_unknown(check, tables)
+            except ExpressionError as error:
+                raise UsageError(f"{where}: {error}") from None
+            for rows in filter(None, (check.where, check.against)):
+                with suppress(ExpressionError):  # which are of what will come of trials
+                    if select(planned, rows).empty:
+                        raise UsageError(f"{where}: no planned trial is one where {rows}; correct that, or the grid")
 
     def _configuration(self, grids: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> SweepConfiguration:
         specs, tables = specs_and_tables([dict(grid) for grid in grids])
@@ -108,12 +160,6 @@ class Run:
     def title(self) -> str:
         """The reproduction's name and scale."""
         return f"{self.reproduction.name}, {self.scale_name}"
-
-    @cached_property
-    def identity(self) -> str:
-        """Name what runs, in 12 hex digits."""
-        what = [self.scale_name, self.sweep.sweep_id if self.sweep else None, self.commands]
-        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -141,33 +187,33 @@ class Run:
         UsageError
             If one fails, with the last line that it says.
         """
-        for seed, words in self.commands:
-            path = self._answer_path(seed, words)
-            if path.is_file():
+        for each in self.commands:
+            if each.answer.is_file():
                 continue
-            said(f"harness {' '.join(words)}")
-            path.parent.mkdir(parents=True, exist_ok=True)
+            said(f"harness {' '.join(each.words)}")
+            each.answer.parent.mkdir(parents=True, exist_ok=True)
             with self.timed():
-                answer = self._answered(words)
-            write_json(answer, path)
+                answer = self._answered(each.words)
+            write_json(answer, each.answer)
 
     def _answered(self, words: Sequence[str]) -> Any:
         own = [] if "--json" in words else ["--json"]
         command = [sys.executable, "-m", "freewalk", *words, *own]
         named = os.pathsep.join(str(plugin.resolve()) for plugin in self._plugins)
         environment = {**os.environ, "HARNESS_PLUGIN": named} if named else None
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False, env=environment
+        )
+        problem = "it prints no JSON; give a command that does with --json"
         if done.returncode in (0, _CHECK_MISSED):
-            try:
-                return json.loads(done.stdout)
-            except ValueError:
-                pass
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}, and no JSON"]
-        raise UsageError(f"{self.reproduction.path}: harness {' '.join(words)}: {lines[-1]}")
-
-    def _answer_path(self, seed: int, words: Sequence[str]) -> Path:
-        name = hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
-        return self.directory / f"answer-{seed}-{name}.json"
+            with suppress(ValueError):
+                answer = json.loads(done.stdout)
+                if isinstance(answer, list | dict):
+                    return answer
+        else:
+            lines = done.stderr.strip().splitlines() or [f"it ends with exit code {done.returncode} and no word"]
+            problem = lines[-1].removeprefix("harness: ").removeprefix("error: ")
+        raise UsageError(f"{self.reproduction.path}: harness {' '.join(words)}: {problem}")
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return what has run: the sweep's trials, and what commands have said."""
@@ -182,11 +228,11 @@ class Run:
                         store.curves().drop(columns="schema_version").merge(_beside_curves(ours), on="trial_id")
                     )
         rows: dict[str, list[dict[str, Any]]] = {}
-        for seed, words in self.commands:
-            answer = json.loads(self._answer_path(seed, words).read_text(encoding="utf-8"))
-            for name, own in _rows_of(answer).items():
-                rows.setdefault(name, []).extend({"seed": seed, **row} for row in own)
-        return found | {name: _frame(own) for name, own in rows.items()}
+        for each in self.commands:
+            answer = json.loads(each.answer.read_text(encoding="utf-8"))
+            for name, answered in _rows_of(answer).items():
+                rows.setdefault(name, []).extend({"seed": each.seed, **row} for row in answered)
+        return found | {name: _frame(answered) for name, answered in rows.items()}
 
     def judged(self, command: str) -> Judged:
         """Return what the run comes to, and keep it in the folder.
@@ -300,8 +346,47 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _beside_curves(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what trials are, without what became of them."""
-    names = ["trial_id", "task", "method", "seed", "n_weights", *parameter_columns(trials)]
+    names = ["trial_id", "state", "task", "method", "seed", "n_weights", *parameter_columns(trials)]
     return trials[names]
+
+
+def _planned(plan: Plan) -> pd.DataFrame:
+    """Return what is known of a plan's trials before they run."""
+    trials = plan.trials
+    known = {"task": [trial.cell.task for trial in trials], "method": [trial.cell.method for trial in trials]}
+    frame = pd.DataFrame({name: pd.Series(words, dtype="string") for name, words in known.items()})
+    frame["seed"] = pd.Series([trial.seed for trial in trials], dtype="Int64")
+    for name in plan.parameter_names:
+        frame[PARAMETER_PREFIX + name] = parameter_series([trial.cell.parameters.get(name) for trial in trials])
+    return frame
+
+
+def _tables_to_be(planned: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return tables of a sweep with nothing in them but what is planned."""
+    trials = frame_of("trials", [dict.fromkeys(column_names("trials"))] * len(planned), planned)
+    curves = frame_of("curves", [dict.fromkeys(column_names("curves"))] * len(planned)).drop(columns="schema_version")
+    return {"trials": trials, CURVES: curves.join(_beside_curves(trials).drop(columns="trial_id"))}
+
+
+def _checked_seeds(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    seeds = settings.get("seeds", Settings.model_fields["seeds"].default)
+    try:
+        return Settings.model_validate({"seeds": read_seeds(seeds, "seeds =")}).seeds
+    except (ValidationError, TypeError):
+        raise UsageError(f"seeds = {seeds!r}: give whole numbers, or a range such as '0:10'") from None
+
+
+def _as_in_a_file(message: str) -> str:
+    """Return a message that names an option as one that names a key."""
+    option = re.match(r"--([a-z-]+) ", message)
+    if option is None:
+        return message
+    key = option[1].replace("-", "_")
+    return f"{key} {'' if key in ('grid', 'plugin') else '= '}{message[option.end() :]}"
+
+
+def _digest(what: Any) -> str:
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
 
 def _filled(word: str, seed: int, folder: Path) -> str:

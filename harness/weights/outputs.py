@@ -76,7 +76,7 @@ def targets_of(network: FreeNetwork, y: ArrayLike, timesteps: int) -> Array:
     -1 and 1 for two. Targets that no output can reach are warned of; one that is NaN at a timestep does not count.
     """
     dense = _fitting("y", _classes(network, y), network.sequence_output, timesteps, network.n_output, "n_output")
-    if network.output_activation != "linear":
+    if network.output_activation == "sigmoid":
         warn_unreachable(dense, "y", stacklevel=3)
     return dense
 

@@ -20,6 +20,7 @@ Statistic = Literal["mean", "median", "share", "ert"]
 Compare = Literal["ratio", "difference"]
 CONFIDENCE: Final = 0.95
 _LARGEST_EXPONENT: Final = 700
+_ERT_COLUMNS: Final = ("reached", "evaluations_to_target", "evaluations", "evaluations_budget")
 _FEW: Final = 8
 """Of fewer values the interval of a mean is Student's."""
 
@@ -97,13 +98,32 @@ def judge(checks: Sequence[Check], tables: Mapping[str, pd.DataFrame]) -> list[F
     hold, the intervals of m numbers are those of 1 - 0.05 / m each (Bonferroni's correction); those of bounds need
     none.
 
+    Trials that failed do not count. Where no row is left nothing is found, and nothing holds or does not.
+
     Raises
     ------
     ExpressionError
-        A check names a table or a column that is not there, or rows of which there are none.
+        A check names a table or a column that is not there; it says of which check.
     """
     n_numbers = sum(not check.is_bound for check in checks)
-    return [_found(check, tables, 1 - (1 - CONFIDENCE) / (1 if check.is_bound else n_numbers)) for check in checks]
+    found = []
+    for check in checks:
+        try:
+            found.append(_found(check, tables, 1 - (1 - CONFIDENCE) / (1 if check.is_bound else n_numbers)))
+        except ExpressionError as error:
+            raise ExpressionError(f"check {check.claim!r}: {error}") from None
+    return found
+
+
+def refuse_unknown(check: Check, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Raise ExpressionError if a check cannot be calculated of tables with such columns, whatever they hold."""
+    table = _table(check, tables)
+    for where in filter(None, (check.where, check.against)):
+        select(table, where)
+    for expression in _ERT_COLUMNS if check.statistic == "ert" else filter(None, (check.value, check.resolution)):
+        calculate(table, expression)
+    if check.transform:
+        calculate(pd.DataFrame({"x": [1.0]}), check.transform)
 
 
 def verdict_of(found: Sequence[Found], changed: str) -> Verdict:
@@ -115,10 +135,14 @@ def verdict_of(found: Sequence[Found], changed: str) -> Verdict:
     return Verdict.AT_ANOTHER_SCALE if changed else Verdict.REPRODUCED
 
 
-def _found(check: Check, tables: Mapping[str, pd.DataFrame], confidence: float) -> Found:
+def _table(check: Check, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     if check.table not in tables:
         raise ExpressionError(f"there is no table {check.table!r}; there are: {', '.join(tables)}")
-    table = tables[check.table]
+    return tables[check.table]
+
+
+def _found(check: Check, tables: Mapping[str, pd.DataFrame], confidence: float) -> Found:
+    table = _table(check, tables)
     estimate, (low, high), n = _of_rows(check, table, check.where, confidence)
     if check.against:
         other, ends, n_other = _of_rows(check, table, check.against, confidence)
@@ -134,12 +158,15 @@ def _found(check: Check, tables: Mapping[str, pd.DataFrame], confidence: float) 
 
 def _of_rows(check: Check, table: pd.DataFrame, where: str, confidence: float) -> tuple[float, Interval, int]:
     rows = select(table, where) if where else table
+    if "state" in rows:
+        rows = rows[(rows["state"] != "failed").fillna(True)]
     if not len(rows):
-        raise ExpressionError(f"no row of table {check.table} is one where {where!r}; check: {check.claim}")
+        return math.nan, (math.nan, math.nan), 0
     if check.statistic == "ert":
-        reached = rows["reached"].fillna(False).to_numpy(dtype=np.bool_)
-        costs = np.where(reached, calculate(rows, "evaluations_to_target"), calculate(rows, "evaluations"))
-        budget = float(np.nan_to_num(calculate(rows, "evaluations_budget")).max()) or math.nan
+        reached, at_target, spent, budgets = (calculate(rows, name) for name in _ERT_COLUMNS)
+        reached = np.nan_to_num(reached) != 0
+        costs = np.where(reached, at_target, spent)
+        budget = float(np.nan_to_num(budgets).max()) or math.nan
         ends = running_time_interval(costs, reached, confidence=confidence, budget=budget)
         return expected_running_time(costs, reached), ends, len(rows)
     values = calculate(rows, check.value)
@@ -164,7 +191,9 @@ def _centre(values: NDArray[np.float64], statistic: Statistic, confidence: float
         return estimate, bootstrap_interval(values, _mean, confidence=confidence)
     if not math.isfinite(estimate):
         return estimate, (-math.inf, math.inf)
-    half = student_quantile(confidence, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    with np.errstate(over="ignore"):  # of losses that diverged
+        spread = float(values.std(ddof=1))
+    half = student_quantile(confidence, len(values) - 1) * spread / math.sqrt(len(values))
     if values.min() >= 0 and estimate > 0:  # on logarithms: counts and errors are skewed, and none is below 0
         factor = math.exp(min(half / estimate, _LARGEST_EXPONENT))
         return estimate, (estimate / factor, estimate * factor)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from freewalk.results.tables.selection import LONGEST, ExpressionError, column_name
+from freewalk.results.tables.selection import LONGEST, ExpressionError, column_name, shortened
 
 _OPERATIONS: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
@@ -53,8 +53,9 @@ def calculate(table: pd.DataFrame, expression: str) -> NDArray[np.float64]:
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         if isinstance(error, ExpressionError):
             raise
-        problem = error.msg if isinstance(error, SyntaxError) else str(error) or "too deeply nested"
-        raise ExpressionError(f"{expression!r} cannot be read ({problem}); {HOW_TO_WRITE}") from None
+        nested = isinstance(error, RecursionError | MemoryError)
+        problem = "too deeply nested" if nested else error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ExpressionError(f"{shortened(repr(expression))} cannot be read ({problem}); {HOW_TO_WRITE}") from None
     return np.broadcast_to(np.asarray(found, dtype=np.float64), (len(table),)).copy()
 
 
@@ -70,12 +71,13 @@ def _number(node: ast.expr, table: pd.DataFrame) -> Any:
             return _OPERATIONS[type(op)](_number(left, table), np.asarray(_number(right, table)))
         case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
             return _FUNCTIONS[name](_number(argument, table))
-    raise ExpressionError(f"{ast.unparse(node)!r} is no number, column, sum, product or power of them; {HOW_TO_WRITE}")
+    part = shortened(repr(ast.unparse(node)))
+    raise ExpressionError(f"{part} is no number, column, sum, product or power of them; {HOW_TO_WRITE}")
 
 
 def _column(name: str, table: pd.DataFrame) -> NDArray[np.float64]:
     column = table[column_name(name, table)]
     try:
-        return np.asarray(column.astype("float64").to_numpy(na_value=np.nan), dtype=np.float64)
+        return np.array(column.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     except (TypeError, ValueError):
-        raise ExpressionError(f"{name!r} holds words, with which nothing can be calculated") from None
+        raise ExpressionError(f"{name!r} holds words; calculate with a column of numbers") from None

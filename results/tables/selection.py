@@ -69,12 +69,12 @@ def select(table: pd.DataFrame, expression: str) -> pd.DataFrame:
             tree = ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         problem = error.msg if isinstance(error, SyntaxError) else str(error) or "too deeply nested"
-        raise ExpressionError(f"{_shortened(repr(expression))} cannot be read ({problem}); {HOW_TO_WRITE}") from None
+        raise ExpressionError(f"{shortened(repr(expression))} cannot be read ({problem}); {HOW_TO_WRITE}") from None
     try:
         return table[_truth(tree, table)]
     except (RecursionError, OverflowError) as error:
         problem = "is too deeply nested" if isinstance(error, RecursionError) else "holds too large a number"
-        raise ExpressionError(f"{_shortened(repr(expression))} {problem}; {HOW_TO_WRITE}") from None
+        raise ExpressionError(f"{shortened(repr(expression))} {problem}; {HOW_TO_WRITE}") from None
 
 
 def _truth(node: ast.expr, table: pd.DataFrame) -> Mask:
@@ -201,8 +201,9 @@ def _constant(node: ast.expr) -> Any:
 
 
 def _refusal(node: ast.expr, problem: str) -> ExpressionError:
-    return ExpressionError(f"{_shortened(ast.unparse(node))} {problem}; {HOW_TO_WRITE}")
+    return ExpressionError(f"{shortened(ast.unparse(node))} {problem}; {HOW_TO_WRITE}")
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return a part of an expression as a message has it."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -419,6 +419,7 @@ def test_original_is_the_original_programs_configuration(plan: Callable[..., Pla
         "output": "sigmoid",
         "leak": 1.0,
         "init_scale": 1.0,
+        "init_biases": "auto",
         "batch_size": 1000,
         "tangent": "difference",
         "stddev": 0.01,

@@ -54,6 +54,8 @@ DEFAULTS = {
     "sequences": None,
     "wiring": None,
     "input_noise": None,
+    "noise_variance": None,
+    "components": None,
     "grammar": None,
     "relevant": None,
     "inputs": None,
