@@ -18,7 +18,7 @@ from freewalk.tasks.task import Problem
 
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, frozenset, np.generic)
 _REMEDY = "; put the same there and start the worker again"
-_FUNCTIONS = ("datapoint", "load_stored")
+_FUNCTIONS = ("datapoint", "load_stored", "wiring")
 """Fields of a problem that are functions, of which only what they hold can be compared."""
 
 
@@ -49,6 +49,9 @@ class TaskData:
         except (ValueError, OSError, ImportError) as error:
             raise UsageError(f"it has no data for task {cell.task!r}: {' '.join(str(error).split())}") from None
         sizes = {one.name: repr(getattr(problem, one.name)) for one in fields(Problem) if one.name not in _FUNCTIONS}
+        if problem.wiring is not None:
+            wired = problem.wiring(problem.network(int(cell.parameters.get("hidden") or 0)))
+            sizes["wiring"] = hashlib.sha256(np.ascontiguousarray(wired, dtype=np.float64).tobytes()).hexdigest()
         return cls(cell.task, sources, sizes, held)
 
     def refuse_others(self, driver: TaskData) -> None:
@@ -60,7 +63,8 @@ class TaskData:
             Naming the task, and where they are known, the file and both SHA-256.
         """
         refuse_other_sources(self.task, self.sources, driver.sources)
-        different = [name for name, text in self.sizes.items() if text != driver.sizes[name]]
+        names = dict.fromkeys((*self.sizes, *driver.sizes))
+        different = [name for name in names if self.sizes.get(name) != driver.sizes.get(name)]
         if different or self.held != driver.held:
             which = f" ({', '.join(different)})" if different else ""
             raise UsageError(f"its data of task {self.task!r} are others{which}{_REMEDY}")

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -268,3 +270,30 @@ def test_a_slice_is_refused_when_its_data_have_changed_since(plan: Callable[...,
         with pytest.raises(UsageError, match="its data of task 'characters' are others"):
             run(other)
     assert remote.pulse() == {}
+
+
+DATA_OF_EVERY_TASK = """
+import pickle, sys
+from freewalk.harness.cluster.same_data import TaskData
+from freewalk.harness.plan.single_trial import single_trial
+from freewalk.tasks.registry import BUILT_IN
+names = [name for name in BUILT_IN if name not in ("digits", "mnist")]
+own = [(name, {}) for name in names] + [("long-parity", {"wiring": "a2"})]
+found = [TaskData.of(single_trial("test", name, "guess", "0", options).cell) for name, options in own]
+sys.stdout.buffer.write(pickle.dumps(found))
+"""
+
+
+def test_another_process_has_the_same_data_of_every_task() -> None:
+    """What cannot be compared between processes, such as where a function lies, must not be."""
+    one, other = (
+        pickle.loads(subprocess.run([sys.executable, "-c", DATA_OF_EVERY_TASK], capture_output=True, check=True).stdout)
+        for _ in range(2)
+    )
+    for here, there in zip(one, other, strict=True):
+        here.refuse_others(there)
+    wired = {data.task: data.sizes["wiring"] for data in one if "wiring" in data.sizes}
+    assert wired.keys() >= {"latch-1", "linear-perceptron", "long-parity", "reservoir"}
+    changed = replace(one[-1], sizes={**one[-1].sizes, "wiring": wired["latch-2"]})
+    with pytest.raises(UsageError, match=r"its data of task 'long-parity' are others \(wiring\)"):
+        changed.refuse_others(one[-1])
