@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from freewalk.harness.methods.problem import resolve_problem
+from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.cuda.device import why_unusable
 from freewalk.kernels.data.datapoints import draw_rows
 from freewalk.kernels.model.noise import Stream
@@ -45,3 +47,22 @@ def test_datapoints_are_the_cpu_s(name: str, parameters: dict[str, Any], stream:
     wanted = draw_rows(network, data, timesteps or problem.default_timesteps, **which)
     for ours, theirs in zip(found, wanted, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2.5e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["walk", "node"])
+@pytest.mark.parametrize("task", ["latch-1", "latch-2"])
+def test_what_a_wiring_fixes_stays_on_a_gpu(task: str, method: str) -> None:
+    """Two steps are the CPU's; noise that enters by a weight of 1 still does, also in a trial that goes on."""
+    parameters: dict[str, Any] = {"hidden": 0, "batch_size": 40, "length": 12, "optimizer": "sgd"}
+    more = {"update": "normalised", "sides": "two"} if method == "walk" else {}
+    problem = resolve_problem(task, method, {**parameters, **more, "learning_rate": 0.5, "stddev": 0.1})
+    gpu, cpu = (problem.start(resolve_backend(name), seed=4, evaluation_points=20) for name in ("cuda", "cpu"))
+    fixed, start = ~problem.mask, cpu.weights  # type: ignore[operator]
+    np.testing.assert_array_equal(gpu.weights, start)
+    assert start[fixed].sum() == (1 if task == "latch-1" else 0)
+    assert gpu.train(2).loss == pytest.approx(cpu.train(2).loss, rel=1e-4)
+    np.testing.assert_array_equal(gpu.weights[fixed], start[fixed])
+    np.testing.assert_allclose(gpu.weights, cpu.weights, atol=2e-3 * np.abs(cpu.weights - start).max())
+    again = problem.start(resolve_backend("cuda"), seed=4, evaluation_points=20)
+    again.restore(gpu.state())
+    np.testing.assert_array_equal(again.weights, gpu.weights)
