@@ -16,7 +16,7 @@ from freewalk.tasks.given import as_array, as_float32, warn_unreachable
 from freewalk.tasks.labels import Names, listed, names_of, one_hot, read_labels
 from freewalk.tasks.stored import Array32, Rows, Source
 from freewalk.tasks.table import SHARES, Table, datapoint, stratified
-from freewalk.tasks.task import METRIC_DESCRIPTIONS, Metric, Problem, Task
+from freewalk.tasks.task import METRIC_DESCRIPTIONS, MINIMISED, Metric, Problem, Task
 
 Given = tuple[ArrayLike, ArrayLike]
 _FOR_CLASSES = "labels of classes have shape (n,), and their target is the share of them found"
@@ -134,7 +134,7 @@ def _goal(metric: Metric, target: float | None, names: Names | None) -> float:
         goal = 0.9 if target is None else float(target)
     except (TypeError, ValueError):
         goal = math.nan
-    is_share = metric not in ("loss", "max_error")
+    is_share = metric not in MINIMISED
     if not (0 < goal <= 1 if is_share else 0 <= goal < math.inf):
         meant = "a share above 0 and at most 1" if is_share else "a finite number of at least 0"
         raise ValueError(f"target={target!r} does not fit metric {metric!r}, which needs {meant}")

@@ -26,6 +26,10 @@ METRIC_DESCRIPTIONS: Mapping[str, str] = {
 }
 
 
+MINIMISED = frozenset({"loss", "max_error"})
+"""Metrics that are to be low; the others are shares, to be high."""
+
+
 def check_form(task: str, form: str) -> None:
     """Raise ValueError unless `form` is one of the two that tasks on bits have."""
     if form not in ("static", "sequence"):
@@ -191,7 +195,7 @@ class Task:
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
         """Which way the metric improves."""
-        return "minimize" if self.metric in ("loss", "max_error") else "maximize"
+        return "minimize" if self.metric in MINIMISED else "maximize"
 
     @property
     def comparison(self) -> str:

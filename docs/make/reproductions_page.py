@@ -33,7 +33,8 @@ At the quick scale: {quick_summary}
 At the paper's: {paper_summary}
 
 *Reproduced* means that every check holds and nothing was changed; *at another scale*, that every check holds with
-something changed, which is said; *undecided*, that there are too few trials to say. [What the verdicts mean exactly](../reproduce.md), [all of it as a table]({table}).
+something changed, which is said; *undecided*, that there are too few trials to say.
+[What the verdicts mean exactly](../reproduce.md), [all of it as a table]({table}).
 {machine}, {date}.
 
 | result | quick | paper |

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,11 +83,9 @@ def _of_tasks() -> set[str]:
 
 def _maximised() -> set[str]:
     """Return the metrics that are to be high."""
-    from freewalk.tasks.registry import TASKS
-    from freewalk.tasks.task import Metric
+    from freewalk.tasks.task import METRIC_DESCRIPTIONS, MINIMISED
 
-    some = next(iter(TASKS.values()))
-    return {name for name in typing.get_args(Metric) if replace(some, metric=name).direction == "maximize"}
+    return METRIC_DESCRIPTIONS.keys() - MINIMISED
 
 
 def _notes(found: Experiment) -> Iterator[str]:

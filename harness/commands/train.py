@@ -107,10 +107,10 @@ def _train(
     from freewalk.harness.plan.plan import expand
     from freewalk.harness.plan.registry import BuiltInRegistry
     from freewalk.harness.plan.targets import warn_of_targets
-    from freewalk.harness.terminal.console import plain
     from freewalk.harness.trial.trial import resolve_trial, run_interruptibly, spread_if_worth, start_problem
     from freewalk.harness.weights.weights_file import SavedWeights
     from freewalk.harness.weights.weights_file import save as save_weights
+    from freewalk.results.base.numbers import json_value
     from freewalk.results.report.explanation import explain
     from freewalk.results.schema.schema import PARAMETER_PREFIX
 
@@ -149,7 +149,7 @@ def _train(
         if (last := run.last_evaluation) is not None:
             result |= {"loss_final": last.loss, "metric_final": run.task.measure(last)}
     line.end(run)
-    record = {"seed": trial.seed, **plain(result)}
+    record = {"seed": trial.seed, **json_value(result)}
     save_weights(path, SavedWeights.of(trial.cell, problem, run.trainer.weights, record), option="--save ")
     settings = {f"{PARAMETER_PREFIX}{name}": value for name, value in trial.cell.parameters.items()}
     row = {"method": trial.cell.method, **settings, **result}

@@ -70,7 +70,7 @@ def _shared(trial: Trial, problem: ResolvedProblem, budget: Budget, backend: Bac
     if alike is None or not _most(backend):
         return None
     data = problem.problem
-    wired = None if problem.layers is not None or problem.mask is None else problem.mask.tobytes()
+    wired = None if problem.free_mask is None else problem.free_mask.tobytes()
     return (
         *(problem.task.name, problem.network, problem.layers, wired, data.datapoint, data.argument, alike),
         data.evaluation_points(budget.evaluation_points),

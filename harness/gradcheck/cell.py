@@ -60,9 +60,10 @@ def layers_of(problem: ResolvedProblem) -> tuple[Layer, ...]:
     """Return which weights of a problem belong together; none of which all stay as they are."""
     if problem.layers is not None:
         return layered_layers(problem.layers)
-    layers = free_layers(problem.network)
-    trained = None if problem.mask is None else problem.mask.reshape(-1)
-    return layers if trained is None else tuple(layer for layer in layers if trained[layer.indices].any())
+    layers, trained = free_layers(problem.network), problem.free_mask
+    if trained is None:
+        return layers
+    return tuple(layer for layer in layers if trained.reshape(-1)[layer.indices].any())
 
 
 def check_cell(

@@ -56,8 +56,8 @@ class GradientMethod(Method):
         """Return a trial at step 0."""
         configuration: Any = problem.configuration
         network, float64 = problem.layers or problem.network, backend.name == "reference"
-        mask = problem.mask if problem.layers is None else None
-        return self.descent().start(network, configuration, problem.data(), float64=float64, mask=mask, **given)
+        given |= {"float64": float64, "mask": problem.free_mask}
+        return self.descent().start(network, configuration, problem.data(), **given)
 
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the method's kernels of one thread, or load them from the cache."""

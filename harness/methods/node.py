@@ -96,8 +96,8 @@ class Node(GradientMethod):
         from freewalk.kernels.cuda.node import CudaNode  # needs numba-cuda
 
         configuration: Any = problem.configuration
-        mask = problem.mask if problem.layers is None else None
-        return CudaNode(problem.layers or problem.network, configuration, problem.data(), mask=mask, **given)
+        network = problem.layers or problem.network
+        return CudaNode(network, configuration, problem.data(), mask=problem.free_mask, **given)
 
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the kernels of one thread, or load them from the cache; those of a GPU are compiled by a trial."""

@@ -50,8 +50,11 @@ class ResolvedProblem:
     @property
     def mask(self) -> NDArray[np.bool_] | None:
         """Which weights there are, (n_from, n_to) bool; None for all."""
-        if self.layers is not None:
-            return self.layers.mask
+        return self.free_mask if self.layers is None else self.layers.mask
+
+    @property
+    def free_mask(self) -> NDArray[np.bool_] | None:
+        """Which weights of a free network are trained; None for all, and for a layered network."""
         return None if self._wiring is None else np.isnan(self._wiring)
 
     @property

@@ -33,7 +33,11 @@ def read_document(path: Path) -> tuple[dict[str, object], list[dict[str, object]
         When the file is missing, cannot be read, is not TOML (with the line) or has another structure.
     """
     where = f"--grid {str(path)!r}: "
-    document = _read_toml(path, where)
+    try:
+        document = read_toml(path, where)
+    except FileNotFoundError:
+        presets = ", ".join(preset_names())
+        raise UsageError(f"{where}no such file; give an existing TOML file or a preset: {presets}") from None
     grids = document.pop("grid", [])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
         raise UsageError(f"{where}grid must be one or several tables; write [[grid]] above its axes")
@@ -42,12 +46,20 @@ def read_document(path: Path) -> tuple[dict[str, object], list[dict[str, object]
     return document, grids or [{}]
 
 
-def _read_toml(path: Path, where: str) -> dict[str, Any]:
+def read_toml(path: Path, where: str) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    UsageError
+        If it cannot be read or is none, with the line; the message begins with `where`.
+    """
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
-        presets = ", ".join(preset_names())
-        raise UsageError(f"{where}no such file; give an existing TOML file or a preset: {presets}") from None
+        raise
     except OSError as error:
         raise UsageError(f"{where}cannot be read ({error.strerror}); give a readable TOML file") from None
     except UnicodeDecodeError as error:
@@ -59,9 +71,9 @@ def _read_toml(path: Path, where: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where}not valid TOML: {error}; correct that line") from None
     except RecursionError:
-        raise UsageError(f"{where}too many brackets one in another; a grid needs two at most") from None
+        raise UsageError(f"{where}not valid TOML: too many brackets one in another; two are enough") from None
     except ValueError:  # of Python, for a whole number of more than 4,300 digits
-        raise UsageError(f"{where}a number has thousands of digits; write a shorter one") from None
+        raise UsageError(f"{where}not valid TOML: a number has thousands of digits; write a shorter one") from None
 
 
 def _check_setting(key: str, value: object, where: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from freewalk.harness.base.errors import UsageError, nearest, unknown
+from freewalk.harness.plan.document import read_toml
 from freewalk.harness.plan.settings import RunSettings
 from freewalk.results.analysis.reproduction import Check, Compare, Statistic
 
@@ -234,14 +234,7 @@ def read_reproduction(path: Path) -> Reproduction:
         If the file cannot be read, is no TOML, or something in it is missing, unknown or of the wrong kind: one line
         that names the file and the place.
     """
-    try:
-        document = tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); give a readable TOML file") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}; correct that line") from None
+    document = read_toml(path, f"{path}: ")
     for reserved in ("name", "path"):
         if reserved in document:
             raise UsageError(f"{path}: {reserved} is the file's own; leave it out")

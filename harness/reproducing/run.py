@@ -33,7 +33,7 @@ from freewalk.harness.reproducing.document import Reproduction, ScaleName
 from freewalk.harness.sweep import Sweep
 from freewalk.kernels.machine.threads import processor_name, usable_threads
 from freewalk.results.analysis.reproduction import CONFIDENCE, Found, Verdict, judge, refuse_unknown, verdict_of
-from freewalk.results.base.numbers import counted
+from freewalk.results.base.numbers import counted, json_value
 from freewalk.results.files.export import write_json
 from freewalk.results.schema.schema import PARAMETER_PREFIX, column_names
 from freewalk.results.store.rows import now
@@ -89,7 +89,7 @@ class Run:
     """Seconds of this run and of earlier ones."""
 
     def __post_init__(self) -> None:
-        one, scale = self.reproduction, self.reproduction.scale(self.scale_name)
+        one = self.reproduction
         settings = one.settings(self.scale_name)
         self.sweep = None
         try:
@@ -105,8 +105,6 @@ class Run:
         answers = [each.answer.name for each in self.commands]
         self.identity = _digest([self.scale_name, self.sweep.sweep_id if self.sweep else None, answers])
         self._spent = self._spent_before()
-        self.changed = scale.changed
-        """What differs from the publication."""
         self._refuse_unknown_columns()
 
     def _commands(self, seeds: Sequence[int]) -> list[SeedCommand]:
@@ -155,6 +153,11 @@ class Run:
         """Files of the reproduction's, and of whoever runs it."""
         folder = self.reproduction.path.parent
         return [*(folder / plugin for plugin in self.reproduction.plugins), *map(Path, self.plugins)]
+
+    @property
+    def changed(self) -> str:
+        """What differs from the publication."""
+        return self.reproduction.scale(self.scale_name).changed
 
     @property
     def title(self) -> str:
@@ -275,7 +278,7 @@ class Judged:
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
         one = self.run.reproduction
-        return {
+        found: dict[str, Any] = {
             "freewalk": freewalk.__version__,
             "identity": self.run.identity,
             "name": one.name,
@@ -298,18 +301,12 @@ class Judged:
                 {
                     **entry.model_dump(exclude={"scale"}),
                     "known": entry.known or one.known,
-                    **{name: _finite(value) for name, value in asdict(found).items()},
+                    **asdict(check),
                 }
-                for entry, found in zip(one.checks(self.run.scale_name), self.found, strict=True)
+                for entry, check in zip(one.checks(self.run.scale_name), self.found, strict=True)
             ],
         }
-
-
-def _finite(value: Any) -> Any:
-    """Return a number as JSON has it: words for what is infinite, null for NaN."""
-    if not isinstance(value, float) or value - value == 0:
-        return value
-    return None if value != value else "inf" if value > 0 else "-inf"
+        return {name: json_value(value, nan=None) for name, value in found.items()}
 
 
 def _rows_of(answer: Any) -> dict[str, list[dict[str, Any]]]:

@@ -1,19 +1,19 @@
-"""Where tables go, how wide they may be, and how values stand in JSON."""
+"""Where tables go, and how wide they may be."""
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import click
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from freewalk.results.base.numbers import json_value
 
 _WIDTH_OF_A_PIPE = 160
 _WIDTH_OF_FACTS = 100
@@ -34,22 +34,9 @@ def make_table(title: str | None = None) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
 
 
-def plain(value: Any, *, nan: str | None = "nan") -> Any:
-    """Return a value as JSON holds it: what is missing as null, NaN as `nan`, infinities as "inf" and "-inf"."""
-    if isinstance(value, dict):
-        return {str(key): plain(item, nan=nan) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item, nan=nan) for item in value]
-    if value is pd.NA:
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return nan if math.isnan(value) else str(value)
-    return value.item() if hasattr(value, "item") else value
-
-
 def print_json(value: Any, *, nan: str | None = "nan") -> None:
-    """Print a value as JSON; see `plain`."""
-    click.echo(json.dumps(plain(value, nan=nan), indent=2, allow_nan=False))
+    """Print a value as JSON; see `json_value`."""
+    click.echo(json.dumps(json_value(value, nan=nan), indent=2, allow_nan=False))
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:

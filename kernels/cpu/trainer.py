@@ -157,9 +157,7 @@ class CpuTrainer(ABC):
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
         shape, weights, names = self._shape, self._weights, moment_names(self._configuration)
-        check_state(
-            state, self._configuration, (shape.n_from, shape.n_to), mask=self._allowed, fixed=self.weights
-        )  # fmt: skip
+        check_state(state, self._configuration, (shape.n_from, shape.n_to), mask=self._allowed, fixed=self.weights)
         for name, values in zip(("weights", *names), (weights.master, weights.first, weights.second), strict=False):
             values[:] = self._values_of(state[name].astype(np.float64))
         self._copy_to_single()

@@ -81,9 +81,7 @@ class ReferenceTrainer(ABC):
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state of a trial like this one; raise ValueError, naming what does not fit, otherwise."""
         shapes = {name: array.shape for name, array in self._learned.items()}
-        check_state(
-            state, self._configuration, self._weights.shape, mask=self._mask, fixed=self._weights, **shapes
-        )  # fmt: skip
+        check_state(state, self._configuration, self._weights.shape, mask=self._mask, fixed=self._weights, **shapes)
         self.step = int(state["step"])
         self._weights = state["weights"].astype(np.float64)
         for name in moment_names(self._configuration):

@@ -28,6 +28,19 @@ def is_missing(value: Any) -> bool:
         return True
 
 
+def json_value(value: Any, *, nan: str | None = "nan") -> Any:
+    """Return a value as JSON holds it: what is missing as null, NaN as `nan`, infinities as "inf" and "-inf"."""
+    if isinstance(value, dict):
+        return {str(key): json_value(item, nan=nan) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item, nan=nan) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return nan if math.isnan(value) else str(value)
+    if is_missing(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
 def significant(value: float, digits: int = 3, longest: float = 1e9) -> str:
     """Return a number with few digits: 0.0123, 4.5e-7, 33,300, ∞; from `longest` on as a power of ten."""
     if math.isnan(value):

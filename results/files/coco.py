@@ -7,9 +7,8 @@ Sources: Hansen, Finck, Ros, Auger, Real-parameter black-box optimization benchm
 from pathlib import Path
 from typing import Final
 
-from freewalk.results.base.writing import naming_failure, replacing
 from freewalk.results.files.export import write_text
-from freewalk.results.files.runs import NOTHING, Experiment, Run, Runs, number_text
+from freewalk.results.files.runs import NOTHING, Experiment, Run, Runs, number_text, save_parts
 
 PRECISION: Final = "1.000e-08"
 """Distances that count as none, by COCO's custom."""
@@ -31,10 +30,7 @@ def save_coco(experiment: Experiment, out: Path) -> None:
     StoreError
         It cannot be written.
     """
-    with naming_failure(out), replacing(out, folder=True) as temporary:
-        for algorithm, parts in experiment.algorithms.items():
-            for part in parts:
-                _write(part, temporary / experiment.folders[algorithm])
+    save_parts(experiment, out, _write)
 
 
 def _write(part: Runs, folder: Path) -> None:

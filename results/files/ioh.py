@@ -6,9 +6,8 @@ Sources: https://iohprofiler.github.io/IOHanalyzer/data/ and what IOHexperimente
 from pathlib import Path
 from typing import Any, Final
 
-from freewalk.results.base.writing import naming_failure, replacing
 from freewalk.results.files.export import write_json, write_text
-from freewalk.results.files.runs import Experiment, Run, Runs, file_name, number_text
+from freewalk.results.files.runs import Experiment, Run, Runs, file_name, number_text, save_parts
 
 LAYOUT: Final = "0.4.2"
 """The version of IOHexperimenter whose layout this is; IOHanalyzer asks for it."""
@@ -27,10 +26,7 @@ def save_ioh(experiment: Experiment, out: Path) -> None:
     StoreError
         It cannot be written.
     """
-    with naming_failure(out), replacing(out, folder=True) as temporary:
-        for algorithm, parts in experiment.algorithms.items():
-            for part in parts:
-                _write(part, temporary / experiment.folders[algorithm])
+    save_parts(experiment, out, _write)
 
 
 def _write(part: Runs, folder: Path) -> None:

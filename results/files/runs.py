@@ -6,8 +6,9 @@ its own parameters, its dimension is the number of trained weights, and a trial 
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 from freewalk.results.analysis.cells import Rows, TrialArrays, by_trial, counted_once, group_rows, varies
 from freewalk.results.base.errors import StoreError
 from freewalk.results.base.numbers import is_missing
+from freewalk.results.base.writing import naming_failure, replacing
 from freewalk.results.files.sources import Source, named_alike
 from freewalk.results.schema.schema import PARAMETER_PREFIX, State
 from freewalk.results.statistics.cell import Floats
@@ -173,6 +175,19 @@ def collect_runs(
         )
     names = dict.fromkeys(part.algorithm for part in parts)
     return Experiment(parts, n_open, n_unknown, n_failed, _folders(list(names)))
+
+
+def save_parts(experiment: Experiment, out: Path, write: Callable[[Runs, Path], None]) -> None:
+    """Write every part into the folder of its algorithm; `out` appears in one piece when it is complete.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
+    with naming_failure(out), replacing(out, folder=True) as temporary:
+        for part in experiment.parts:
+            write(part, temporary / experiment.folders[part.algorithm])
 
 
 def file_name(name: str) -> str:
