@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -183,27 +184,43 @@ class Run:
             return 0.0
 
     def run_commands(self, said: Callable[[str], None] = lambda text: None) -> None:
-        """Run those commands of which the folder has no answer yet.
+        """Run those commands of which the folder has no answer yet, several seeds at a time where there are threads.
 
         Raises
         ------
         UsageError
             If one fails, with the last line that it says.
         """
+        left: dict[int, list[SeedCommand]] = {}
         for each in self.commands:
-            if each.answer.is_file():
-                continue
-            said(f"harness {' '.join(each.words)}")
-            each.answer.parent.mkdir(parents=True, exist_ok=True)
-            with self.timed():
-                answer = self._answered(each.words)
-            write_json(answer, each.answer)
+            if not each.answer.is_file():
+                left.setdefault(each.seed, []).append(each)
+        if not left:
+            return
+        at_a_time = min(len(left), usable_threads())
+        n_threads = usable_threads() // at_a_time
 
-    def _answered(self, words: Sequence[str]) -> Any:
+        def run(commands: Sequence[SeedCommand]) -> None:
+            for each in commands:
+                said(f"harness {' '.join(each.words)}")
+                each.answer.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._answered(each.words, n_threads), each.answer)
+
+        pool = ThreadPoolExecutor(at_a_time)
+        with self.timed():
+            try:
+                for done in as_completed([pool.submit(run, commands) for commands in left.values()]):
+                    done.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _answered(self, words: Sequence[str], n_threads: int) -> Any:
         own = [] if "--json" in words else ["--json"]
         command = [sys.executable, "-m", "freewalk", *words, *own]
         named = os.pathsep.join(str(plugin.resolve()) for plugin in self._plugins)
-        environment = {**os.environ, "HARNESS_PLUGIN": named} if named else None
+        environment = {**os.environ, "NUMBA_NUM_THREADS": str(n_threads)}
+        if named:
+            environment["HARNESS_PLUGIN"] = named
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False, env=environment
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -300,7 +301,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Answer commands without running them; return which."""
     ran: list[tuple[str, ...]] = []
 
-    def answer(self: Run, words: tuple[str, ...]) -> Any:
+    def answer(self: Run, words: tuple[str, ...], n_threads: int) -> Any:
         if len(ran) == 1 and "stop" in words:
             ran.append(words)
             raise KeyboardInterrupt
@@ -402,6 +403,22 @@ def test_whatever_a_command_does_is_one_line(
     result = harness("reproduce", "own.toml", "--out", "out", "--quiet")
     assert result.code == 2
     assert result.err == f"harness: error: own.toml: harness info: {words}\n"
+
+
+def test_seeds_run_at_the_same_time_and_share_the_threads(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("freewalk.harness.reproducing.run.usable_threads", lambda: 5)
+    both = threading.Barrier(2, timeout=60)
+
+    def answer(command: Sequence[str], *, env: Mapping[str, str], **_: Any) -> subprocess.CompletedProcess[str]:
+        both.wait()  # breaks, and ends the test, where one seed runs after the other
+        return subprocess.CompletedProcess([], 0, json.dumps({"loss": float(env["NUMBA_NUM_THREADS"])}), "")
+
+    monkeypatch.setattr("freewalk.harness.reproducing.run.subprocess.run", answer)
+    write(tmp_path, **commands(["info"]))
+    assert harness("reproduce", "own.toml", "--out", "out", "--quiet").code == 0
+    assert verdict(tmp_path / "out")["checks"][0]["estimate"] == 2
 
 
 def test_a_check_that_is_missed_is_an_answer(harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
