@@ -117,8 +117,9 @@ def lost_checks(table: Path, folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    if "--check" in sys.argv:
+    check = "--check" in sys.argv
+    (folder,) = (Path(argument) for argument in sys.argv[1:] if argument != "--check")
+    if check:
         lost = lost_checks(TABLE, folder)
         sys.stdout.write("".join(f"no longer holds: {line}\n" for line in lost))
         sys.exit(1 if lost else 0)
