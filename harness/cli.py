@@ -16,9 +16,10 @@ from typing import Any, NoReturn
 import click
 
 import freewalk
-from freewalk.harness.base.errors import UsageError, meant, nearest
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.base.streams import guard_streams, lost_output
+from freewalk.results.base.names import meant, nearest
 from freewalk.results.base.text import printable
 from freewalk.tasks.errors import UnreachableTargets
 

@@ -26,10 +26,11 @@ def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     With NAME, or what a paper calls it, a method's identity card: equation, reference, what a step is unbiased for, its
     variance and cost, the parameters, how it differs from its paper, and the test that holds it true.
     """
-    from freewalk.harness.base.errors import meant, unknown_own
+    from freewalk.harness.base.errors import unknown_own
     from freewalk.harness.methods.registered import METHODS
     from freewalk.harness.parameters.identity import identity
     from freewalk.harness.plan.plugins import load_entry_points, load_plugins
+    from freewalk.results.base.names import meant
 
     load_entry_points()
     load_plugins(plugins)

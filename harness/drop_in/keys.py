@@ -8,12 +8,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from freewalk.harness.base.errors import UsageError, nearest, unknown
+from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.parameters.parameters import requirement
 from freewalk.harness.plan.settings import BackendChoice
 from freewalk.kernels.model.network import Activation, Loss
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Noise
 from freewalk.kernels.model.walk import Optimizer, Schedule, Sides, Update
+from freewalk.results.base.names import nearest
 
 Rate = Callable[[int], float]
 

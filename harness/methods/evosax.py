@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from freewalk.harness.base.errors import UsageError, nearest
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.methods.method import Card, Configuration, Scalar
 from freewalk.harness.methods.population import Members, PopulationMethod, SpreadParameters, members
 from freewalk.kernels.model.population import Array, Origin, Strategy, Tried, member_normals
+from freewalk.results.base.names import nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,6 +1,5 @@
 """The methods by name."""
 
-from freewalk.harness.base.errors import ALSO_CALLED
 from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.methods.cma import CMA
 from freewalk.harness.methods.direct_feedback_alignment import DIRECT_FEEDBACK_ALIGNMENT
@@ -20,6 +19,7 @@ from freewalk.harness.methods.snes import SNES
 from freewalk.harness.methods.synthetic import SYNTHETIC
 from freewalk.harness.methods.uoro import UORO
 from freewalk.harness.methods.walk import WALK
+from freewalk.results.base.names import ALSO_CALLED
 
 _BUILT_IN = (
     WALK,

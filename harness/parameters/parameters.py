@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from freewalk.harness.base.errors import UsageError, nearest, unknown
+from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.methods.method import FREE, Method, Scalar
 from freewalk.harness.methods.registered import BUILT_IN, DEFAULT_METHOD, METHODS
 from freewalk.harness.methods.space import Range
 from freewalk.harness.parameters.fields import CONDITIONS, LATER_PARAMETERS, CommonParameters, TaskParameters
+from freewalk.results.base.names import nearest
 
 __all__ = [
     "AXIS_KEYS",

@@ -12,13 +12,14 @@ from typing import Any, Optional, ParamSpec, TypeVar
 
 import numpy as np
 
-from freewalk.harness.base.errors import UsageError, nearest
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.methods.method import OwnMethod
 from freewalk.harness.methods.space import Range
 from freewalk.harness.parameters.parameters import Axes, check_axis
 from freewalk.harness.parameters.seeds import parse_seeds, refuse_lone_number
 from freewalk.harness.parameters.values import parse_range, parse_values
 from freewalk.harness.plan.settings import RunSettings
+from freewalk.results.base.names import nearest
 from freewalk.tasks.task import Task
 
 Own = Task | OwnMethod

@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError, field_validator, model_validator
 
-from freewalk.harness.base.errors import UsageError, nearest
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.methods.space import Range
 from freewalk.harness.parameters.parameters import DEFAULT_METHOD, Axes, Scalar, check_axis, number_type, requirement
 from freewalk.harness.parameters.presets import preset_names
@@ -18,6 +18,7 @@ from freewalk.harness.plan.grid import SEEDS, own_seeds, parse_grid
 from freewalk.harness.plan.plugins import load_plugins, sha256_of
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import RIVALS, Settings, earlier_values, words_of
+from freewalk.results.base.names import nearest
 from freewalk.tasks.files import forget_files
 
 STEPS_LIMIT = 2**32

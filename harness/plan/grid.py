@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from freewalk.harness.base.errors import UsageError, meant, unknown
+from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.methods.walk import WALK
 from freewalk.harness.parameters.parameters import AXIS_KEYS, Axes, Scalar, check_axis
 from freewalk.harness.parameters.presets import preset_names, preset_path
@@ -17,6 +17,7 @@ from freewalk.harness.plan.effects import useful_keys
 from freewalk.harness.plan.plugins import load_plugins, without
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import Settings
+from freewalk.results.base.names import meant
 
 _LONGEST_SHOWN = 200
 """Characters of an argument that a message repeats."""

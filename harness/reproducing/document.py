@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from freewalk.harness.base.errors import UsageError, nearest, unknown
+from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.plan.document import read_toml
 from freewalk.harness.plan.settings import RunSettings
 from freewalk.results.analysis.reproduction import Check, Compare, Statistic
+from freewalk.results.base.names import nearest
 
 FOLDER = Path(__file__).with_name("published")
 """Those that come with the program."""
@@ -66,6 +68,10 @@ class CheckTable(_Table):
             raise ValueError("give what was published, or a bound: published, above or below")
         if not self.value and self.statistic != "ert":
             raise ValueError("give value, what is calculated of each row, such as a column's name")
+        if self.resolution and self.statistic in ("share", "ert"):
+            raise ValueError(
+                f"resolution is for a mean or a median, not for statistic = {self.statistic!r}; leave it out"
+            )
         if self.published is not None:
             ends = (self.published_low, self.published, self.published_high)
             known = [end for end in ends if end is not None]
@@ -241,7 +247,7 @@ def read_reproduction(path: Path) -> Reproduction:
     try:
         return Reproduction.model_validate({**document, "name": path.stem, "path": path})
     except ValidationError as error:
-        raise UsageError(f"{path}: {_first_error(error)}") from None
+        raise UsageError(f"{path}: {_first_error(error, document)}") from None
 
 
 _KINDS: Mapping[str, type[BaseModel]] = {"check": CheckTable, "command": CommandTable}
@@ -258,17 +264,16 @@ _REMEDIES = {
     "model_type": "give a table",
 }
 """What to do where pydantic speaks of Python's types."""
+_OF_ONE_VALUE = ("string_type", "float_type", "float_parsing", "finite_number", "greater_than")
 
 
-def _first_error(error: ValidationError) -> str:
+def _first_error(error: ValidationError, document: Mapping[str, Any]) -> str:
     """Say what is wrong first, and where; before what is missing, what is misspelt."""
     errors = error.errors()
     details = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = [part for part in details["loc"] if isinstance(part, str | int)]
     kind, name = details["type"], str(place[-1]) if place else ""
-    where = ""
-    for part in place[:-1] if kind in ("missing", "extra_forbidden") else place:
-        where += f"table {part + 1}: " if isinstance(part, int) else f"{part}: "
+    where = _place(place[:-1] if kind in ("missing", "extra_forbidden") else place, document)
     if kind == "missing":
         return f"{where}there is no {name}; add it"
     if kind == "extra_forbidden":
@@ -283,4 +288,19 @@ def _first_error(error: ValidationError) -> str:
         words = re.findall(r"'([^']*)'", details["ctx"]["expected"])
         return f"{where}{unknown('word', str(details['input']), words)}"
     message = _REMEDIES.get(kind, details["msg"].removeprefix("Value error, "))
-    return f"{where}{message[0].lower()}{message[1:]}"
+    instead = f", not {details['input']!r}" if kind in _OF_ONE_VALUE else ""
+    return f"{where}{message[0].lower()}{message[1:]}{instead}"
+
+
+def _place(place: Sequence[str | int], document: Mapping[str, Any]) -> str:
+    """Say where something is wrong: `quick: command 2: run: `; of a check its claim says it."""
+    said: list[str] = []
+    for part in place:
+        if isinstance(part, str):
+            said.append(part)
+            continue
+        claim = None
+        with suppress(LookupError, TypeError, AttributeError):
+            claim = document["check"][part].get("claim") if said == ["check"] else None
+        said[-1] += f" {claim!r}" if isinstance(claim, str) and claim else f" {part + 1}"
+    return "".join(f"{part}: " for part in said)

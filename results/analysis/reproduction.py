@@ -14,13 +14,15 @@ from freewalk.results.statistics.bootstrap import bootstrap_interval
 from freewalk.results.statistics.cell import Interval, expected_running_time, median, student_quantile, wilson_interval
 from freewalk.results.statistics.intervals import median_interval, running_time_interval
 from freewalk.results.tables.arithmetic import calculate
-from freewalk.results.tables.selection import ExpressionError, select
+from freewalk.results.tables.selection import ExpressionError, select, shortened
 
 Statistic = Literal["mean", "median", "share", "ert"]
 Compare = Literal["ratio", "difference"]
 CONFIDENCE: Final = 0.95
 _LARGEST_EXPONENT: Final = 700
 _ERT_COLUMNS: Final = ("reached", "evaluations_to_target", "evaluations", "evaluations_budget")
+_LOOKED_AT: Final = 1001
+"""Points of a transform, to see whether it turns."""
 _FEW: Final = 8
 """Of fewer values the interval of a mean is Student's."""
 
@@ -150,10 +152,32 @@ def _found(check: Check, tables: Mapping[str, pd.DataFrame], confidence: float) 
         compared = _ratio if check.compare == "ratio" else _difference
         estimate, low, high = compared(estimate, low, high, other, *ends)
     if check.transform:
-        frame = pd.DataFrame({"x": [estimate, low, high]})
-        estimate, *ends_after = calculate(frame, check.transform).tolist()
-        low, high = (math.nan, math.nan) if any(map(math.isnan, ends_after)) else (min(ends_after), max(ends_after))
+        estimate, low, high = _transformed(check.transform, estimate, low, high)
     return Found(estimate, low, high, n, _holds(check, low, high))
+
+
+def _transformed(transform: str, estimate: float, low: float, high: float) -> tuple[float, float, float]:
+    """Return the function's values, whose interval is that between those of both ends.
+
+    Raises
+    ------
+    ExpressionError
+        It rises and falls between them.
+    """
+    estimate_after, *ends = calculate(pd.DataFrame({"x": [estimate, low, high]}), transform).tolist()
+    if any(map(math.isnan, ends)):
+        return estimate_after, math.nan, math.nan
+    if math.isfinite(low) and math.isfinite(high):
+        between = pd.DataFrame({"x": np.linspace(low, high, _LOOKED_AT)})
+        with np.errstate(invalid="ignore"):  # of infinities
+            steps = np.diff(calculate(between, transform))
+            rounding = 1e-9 * np.abs(steps).sum()
+        if steps.max() > rounding and steps.min() < -rounding:
+            raise ExpressionError(
+                f"transform {shortened(repr(transform))} rises and falls between {low:.3g} and {high:.3g};"
+                " give one that only rises or only falls"
+            )
+    return estimate_after, min(ends), max(ends)
 
 
 def _of_rows(check: Check, table: pd.DataFrame, where: str, confidence: float) -> tuple[float, Interval, int]:

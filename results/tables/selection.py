@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import pandas as pd
 
+from freewalk.results.base.names import nearest
 from freewalk.results.schema.schema import PARAMETER_PREFIX
 
 Mask: TypeAlias = pd.Series
@@ -183,8 +184,8 @@ def column_name(name: str, table: pd.DataFrame) -> str:
     for candidate in (name, PARAMETER_PREFIX + name):
         if candidate in table.columns:
             return candidate
-    known = ", ".join(str(column).removeprefix(PARAMETER_PREFIX) for column in table.columns)
-    raise ExpressionError(f"there is no column {name!r}; known: {known}")
+    known = [str(column).removeprefix(PARAMETER_PREFIX) for column in table.columns]
+    raise ExpressionError(f"there is no column {name!r}{nearest(name, known)}; known: {', '.join(known)}")
 
 
 def _constant(node: ast.expr) -> Any:

@@ -14,11 +14,12 @@ import pytest
 from conftest import TINY, Harness
 
 import freewalk
-from freewalk.harness.base.errors import ALSO_CALLED, meant, one_line
+from freewalk.harness.base.errors import one_line
 from freewalk.harness.methods.registered import BUILT_IN
 from freewalk.harness.parameters.parameters import AXIS_KEYS, PARAMETERS
 from freewalk.harness.plan.settings import BACKENDS, Settings
 from freewalk.kernels.machine.threads import limited_threads, usable_threads
+from freewalk.results.base.names import ALSO_CALLED, meant
 
 Refused = Callable[..., str]
 REPEATED = [

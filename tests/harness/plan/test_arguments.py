@@ -143,7 +143,7 @@ def test_objects_of_this_process_stay_in_it(where: Any, own: Any, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"task": "own-signs"}, "one of your own needs --plugin FILE, in Python plugins=[FILE]"),
+        ({"task": "own-signs"}, "one of your own needs --plugin FILE, or plugins = [FILE] in Python or TOML"),
         ({"task": 5}, "task must be a value or a list of values, got 5 (int)"),
         ({"task": [5]}, "task must be a name, or Task objects, got 5 (int)"),
         ({"task": None}, "task must be"),

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from freewalk.harness.base.errors import UsageError, nearest, unknown
+from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.parameters.presets import preset_names
 from freewalk.harness.parameters.values import parse_values
 from freewalk.harness.plan.effects import useful_keys
 from freewalk.harness.plan.grid import GridSpec, parse_grid
+from freewalk.results.base.names import nearest
 
 
 def axis(spec: str) -> tuple[object, ...]:

@@ -116,6 +116,24 @@ def test_what_is_calculated_of_a_row_and_of_the_result() -> None:
     assert found([-4.0, 1.0, 2.0, 3.0], transform="sqrt(x)", published=1).holds is None, "an end is no number"
 
 
+@pytest.mark.parametrize(
+    "transform", ["abs(x - 2)", "(x - 2) ** 2", "x * (4 - x)", "x - 100 * exp(-((x - 2) / 0.1) ** 2)"]
+)
+def test_a_transform_that_turns_within_the_interval_is_refused(transform: str) -> None:
+    with pytest.raises(
+        ExpressionError, match=r"check 'c': transform .* rises and falls between 1\..* and 2\..*; give one"
+    ):
+        found(MANY, transform=transform, published=1)
+
+
+@pytest.mark.parametrize(
+    "transform", ["abs(x + 2)", "x ** 2", "1 / x", "log(x)", "0 * x", "1 - 1e-17 * x", "arccos(x / 9)"]
+)
+def test_one_that_turns_elsewhere_or_by_rounding_alone_is_taken(transform: str) -> None:
+    one = found(MANY, transform=transform, published=1)
+    assert one.low <= one.estimate <= one.high
+
+
 def test_rows_are_chosen() -> None:
     values = {"x": [1.0, 3.0, 100.0], "param_rank": ["full", "full", "1"]}
     one = found(values, where="rank == 'full'", published=2)

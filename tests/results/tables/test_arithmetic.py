@@ -87,7 +87,10 @@ def test_the_table_stays_as_it_is() -> None:
         ("steps +", "cannot be read"),
         ("steps = 3", "cannot be read"),
         ("steps; loss", "cannot be read"),
-        ("stepz", "there is no column 'stepz'; known: steps, loss, reached, name, stddev, rank, n"),
+        (
+            "stepz",
+            "there is no column 'stepz' (did you mean 'steps'?); known: steps, loss, reached, name, stddev, rank, n",
+        ),
         ("name", "'name' holds words; calculate with a column of numbers"),
         ("2 * rank", "'rank' holds words"),
         ("'a'", "is no number, column, sum, product or power of them"),

@@ -167,7 +167,10 @@ def test_anything_else_is_refused_in_one_line(
 
 
 def test_unknown_columns_are_named_with_the_known_ones() -> None:
-    with pytest.raises(ExpressionError, match=r"no column 'stdev'; known: name, seed, loss, reached, stddev"):
+    with pytest.raises(
+        ExpressionError,
+        match=r"no column 'stdev' \(did you mean 'stddev'\?\); known: name, seed, loss, reached, stddev",
+    ):
         select(TABLE, "stdev > 1")
     assert column_name("stddev", TABLE) == "param_stddev"
     assert column_name("seed", TABLE) == "seed"
