@@ -22,7 +22,10 @@ MANY = np.random.default_rng(1).exponential(size=24) + 1
 
 
 def table(**columns: Any) -> dict[str, pd.DataFrame]:
-    return {"trials": pd.DataFrame({name: pd.Series(values) for name, values in columns.items()})}
+    series = {name: pd.Series(values) for name, values in columns.items()}
+    # texts as tables have them, with an older pandas too
+    typed = {name: one.astype("string") if pd.api.types.is_string_dtype(one) else one for name, one in series.items()}
+    return {"trials": pd.DataFrame(typed)}
 
 
 def found(values: Any, *, among: tuple[Check, ...] = (), **check: Any) -> Found:
