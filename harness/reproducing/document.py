@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -299,8 +298,7 @@ def _place(place: Sequence[str | int], document: Mapping[str, Any]) -> str:
         if isinstance(part, str):
             said.append(part)
             continue
-        claim = None
-        with suppress(LookupError, TypeError, AttributeError):
-            claim = document["check"][part].get("claim") if said == ["check"] else None
+        table = document["check"][part] if said == ["check"] else None
+        claim = table.get("claim") if isinstance(table, dict) else None
         said[-1] += f" {claim!r}" if isinstance(claim, str) and claim else f" {part + 1}"
     return "".join(f"{part}: " for part in said)
