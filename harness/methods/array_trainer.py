@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.methods.method import Start
+from freewalk.kernels.cpu.perturbed import Comparison, Perturbations
 from freewalk.kernels.cpu.trial import run_on_arrays
 from freewalk.kernels.data.datapoints import draw
-from freewalk.kernels.model.noise import Stream
-from freewalk.kernels.model.walk import Evaluation, Progress
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Noise, Stream
+from freewalk.kernels.model.optimizers import Sgd, make_optimizer
+from freewalk.kernels.model.walk import Evaluation, Progress, Sides
 from freewalk.kernels.trainers.reference_trainer import measure
 
 Array = NDArray[np.float64]
@@ -37,6 +40,14 @@ class ArrayTrainer(ABC):
         Forward passes of one datapoint that `losses` has taken so far.
     """
 
+    calls_perturb = False
+    """Whether a method of the class calls `perturb`, whose kernels are then compiled before the clock runs."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        code = (getattr(one, "__code__", None) for one in vars(cls).values())
+        cls.calls_perturb |= any("perturb" in one.co_names for one in code if one is not None)
+
     def __init__(self, start: Start) -> None:
         self.start = start
         self.network = start.network
@@ -44,6 +55,8 @@ class ArrayTrainer(ABC):
         self.values: Array = start.initial.astype(np.float64)
         self.evaluations = 0
         self._stop = False
+        self._perturbations: dict[tuple[float, str, str, str], Perturbations] = {}
+        self._optimizer = _optimizer_of(start)
 
     @abstractmethod
     def take_step(self) -> float:
@@ -57,6 +70,50 @@ class ArrayTrainer(ABC):
         """Return the loss of each datapoint under weights (n_from, n_to): one evaluation each, in float32."""
         self.evaluations += len(x)
         return run_on_arrays(self.network, weights, x, y, self.start.timesteps)[1]
+
+    def perturb(
+        self,
+        stddev: float,
+        *,
+        sides: Sides = "one",
+        noise: Noise = DEFAULT_NOISE,
+        generator: Generator = DEFAULT_GENERATOR,
+    ) -> Comparison:
+        """Run the present step's training data, each datapoint under a perturbation of its own and without one.
+
+        Perturbations and kernels are those of the built-in walk, and so is the time that they take. It costs 2 B
+        evaluations.
+
+        Parameters
+        ----------
+        stddev, sides, noise, generator
+            As for the walk, see `freewalk.WalkConfiguration`.
+        """
+        key = (stddev, sides, noise, generator)
+        if key not in self._perturbations:
+            start = self.start
+            walk: dict[str, Any] = {"stddev": stddev, "sides": sides, "noise": noise, "generator": generator}
+            self._perturbations[key] = Perturbations(
+                self.network, start.timesteps, batch_size=start.batch_size, seed=start.seed, data=start.data,
+                mask=start.mask, **walk,
+            )  # fmt: skip
+        self.evaluations += 2 * self.start.batch_size
+        return self._perturbations[key].losses(self.values, self.step)
+
+    def descend(self, gradient: Array) -> None:
+        """Move `values` down a gradient, (n_from, n_to), as the method's parameters say.
+
+        Those are `learning_rate`, which it has to have, and `optimizer` (sgd where it has none), `momentum` and
+        `schedule`. What an optimizer keeps from step to step is part of the state.
+
+        Raises
+        ------
+        ValueError
+            If the method has no parameter `learning_rate`.
+        """
+        if self._optimizer is None:
+            raise ValueError("descend needs a parameter learning_rate; give the method's model one")
+        self.values -= self._optimizer.change(gradient, self.step)
 
     def random(self) -> np.random.Generator:
         """Return the present step's random numbers, the same for the same seed and step."""
@@ -97,7 +154,8 @@ class ArrayTrainer(ABC):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what the trial needs to go on to the same bits; a subclass with arrays of its own adds them."""
-        return {"step": np.array(self.step, dtype=np.int64), "values": self.values.copy()}
+        kept = {"step": np.array(self.step, dtype=np.int64), "values": self.values.copy()}
+        return kept | {name: np.array(value, dtype=np.float64) for name, value in self._moments.items()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a `state`.
@@ -111,8 +169,23 @@ class ArrayTrainer(ABC):
         if values is None or values.shape != self.values.shape or "step" not in state:
             raise ValueError(f"the state must hold step and values of shape {self.values.shape}")
         self.step, self.values = int(state["step"]), values.astype(np.float64)
+        self._moments.update({name: np.array(state[name]) for name in self._moments if name in state})
+
+    @property
+    def _moments(self) -> dict[str, Any]:
+        return {} if self._optimizer is None else self._optimizer.moments
 
     def _draw(self, stream: Stream, step: int, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
         start = self.start
         options: dict[str, Any] = {"seed": start.seed, "stream": stream, "step": step, "n_datapoints": n}
         return draw(self.network, start.data, start.timesteps, **options)
+
+
+def _optimizer_of(start: Start) -> Sgd | None:
+    """Return the optimizer that a method's parameters name, at its start; None without a learning rate."""
+    given = start.parameters
+    if getattr(given, "learning_rate", None) is None:
+        return None
+    names = {"optimizer": "sgd", "learning_rate": None, "momentum": 0.9, "schedule": "constant"}
+    settings = {name: getattr(given, name, default) for name, default in names.items()}
+    return make_optimizer(cast(Any, SimpleNamespace(**settings, schedule_steps=start.steps)))

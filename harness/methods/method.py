@@ -270,6 +270,9 @@ class OwnMethod(Method):
     spaces
         What `harness tune` searches unless a grid says it: mappings from parameters to a tuple of values or a
         `freewalk.methods.Range`.
+    learning_rates
+        The default learning rate by optimizer, of a method whose parameters are `freewalk.methods.OptimizerParameters`
+        and more.
     """
 
     name: str
@@ -279,6 +282,7 @@ class OwnMethod(Method):
     parameters: type[BaseModel] = Parameters
     gradient: Gradient = "unknown"
     spaces: tuple[Mapping[str, tuple[int | float | str, ...]], ...] = ()
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a gradient that cannot be told from a step.
@@ -292,6 +296,13 @@ class OwnMethod(Method):
             raise ValueError(
                 f"method {self.name}: gradient={self.gradient!r} needs a parameter learning_rate, which steps go with"
             )
+
+    def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
+        """Compile what `ArrayTrainer.perturb` runs, for methods that call it."""
+        if getattr(self.make_trainer, "calls_perturb", False):
+            from freewalk.kernels.cpu.perturbed import compile_kernels
+
+            compile_kernels()
 
     def numbers_per_step(self, problem: ResolvedProblem) -> float:
         """Return NaN: only its author knows."""

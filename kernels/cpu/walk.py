@@ -23,7 +23,8 @@ _HALF = np.float32(0.5)
 
 
 @inline_function
-def _rows_of(workspace: Workspace, worker: int) -> Workspace:
+def rows_of(workspace: Workspace, worker: int) -> Workspace:
+    """Return one worker's arrays."""
     return Workspace(
         workspace.noise[worker],
         workspace.state[worker],
@@ -114,7 +115,7 @@ def run_chunk(
     chunk: int,
 ) -> None:
     """Run the tiles of one chunk in order and leave their partial sums; cut short, leave what nobody may use."""
-    scratch = _rows_of(workspace, worker)
+    scratch = rows_of(workspace, worker)
     partial = sums.partial[chunk]
     partial[:] = 0.0
     loss = 0.0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba import typeof
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -133,6 +134,16 @@ def uncached_kernel(function: F) -> F:
 def kernel(function: F) -> F:
     """Compile an entry point: releases the GIL, runs on one thread, `prange` loops too, cached on disk."""
     return _cached(uncached_kernel(function), function, Path(function.__code__.co_filename).parent)
+
+
+def entry_of(compiled: Any, arguments: Sequence[Any]) -> Any:
+    """Return what runs a compiled function on arguments of just these types.
+
+    It spares the look at every argument's type, which takes longer than a small kernel runs.
+    """
+    signature = tuple(typeof(argument) for argument in arguments)
+    compiled.compile(signature)
+    return compiled.overloads[signature].entry_point
 
 
 def parallel_kernel(function: F) -> F:

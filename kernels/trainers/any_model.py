@@ -1,8 +1,8 @@
-"""The walk on any model: a loss compiled by Numba, trained with the noise, the rules and the optimisers of the walk.
+"""The walk on any model: a loss of one's own, trained with the noise, the rules and the optimisers of the walk.
 
-Weights, perturbations and losses are in the precision of the weights that the loss is given, sums in float64.
-Datapoints are dealt out to threads in pieces of a fixed size, whose sums are added in their order: the bits of the
-result depend on the number of threads as little as on the machine's load.
+Full perturbations are drawn by the built-in walk's kernels, in float32. Weights and losses are in the precision of the
+weights that the loss is given, sums in float64. Datapoints are dealt out to threads in pieces of a fixed size, whose
+sums are added in their order: the bits of the result depend neither on the number of threads nor on the machine's load.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from freewalk.kernels.cpu.perturbed import Units
 from freewalk.kernels.model.directions import Block, unit_directions
 from freewalk.kernels.model.noise import (
     DEFAULT_GENERATOR,
     DEFAULT_NOISE,
-    NOISE_CODES,
-    NOISES,
     Generator,
     Noise,
     Stream,
@@ -44,16 +43,14 @@ from freewalk.kernels.model.walk import (
     WalkConfiguration,
 )
 from freewalk.kernels.reference import reference
-from freewalk.kernels.trainers.any_kernels import Step, pieces_of
-from freewalk.kernels.trainers.bounds import check_indices
+from freewalk.kernels.trainers.any_kernels import Run, Step, add_weighed, loss_of
 
 Array = NDArray[np.float64]
-Loss = Callable[[Any, Any, Any], float]
+Loss = Callable[[Any, Any, Any], Any]
 Batch = tuple[NDArray[Any], NDArray[Any]]
 
 _DATAPOINTS_OF_A_PIECE = 64
-_DRAWN = np.empty((0, 0))
-"""In place of given perturbations."""
+_NUMBERS_OF_A_PIECE = 1 << 22
 
 
 class RandomWalk:
@@ -64,6 +61,7 @@ class RandomWalk:
     loss
         ``loss(weights, x, y) -> float``: a Numba-compiled function, or a plain one that Numba can compile. `weights` is
         1-D, x and y are one datapoint's: ``xs[b]`` and ``ys[b]`` of what `train` is given. It must not write to them.
+        `run` says what else it may be.
     n_weights
         Number of weights, or (n_from, n_to) for weights that lie row after row of a matrix. The shape decides the
         initial weights and which random number each weight gets: those of a free network of the same shape.
@@ -85,6 +83,11 @@ class RandomWalk:
         float64 or float32: what the loss is given. The weights themselves are float64 always.
     threads
         Threads of a step; None for all that this process may use. The result does not depend on it.
+    run
+        "compiled" by Numba; "python" calls the loss as it is, for each perturbation and datapoint, on one thread;
+        "batched" hands it K weight sets at once, ``losses(weights, x, y)`` with weights (K, n) and the m datapoints of
+        each, x (K, m, ...) and y (K, m, ...), of which it returns the losses (K, m) or their means (K,): NumPy,
+        PyTorch, JAX or a simulator. It must not write to any of them.
 
     Raises
     ------
@@ -116,6 +119,7 @@ class RandomWalk:
         initial: ArrayLike | None = None,
         dtype: DTypeLike = np.float64,
         threads: int | None = None,
+        run: Run = "compiled",
     ) -> None:
         self.shape = (n_weights, 1) if isinstance(n_weights, int) else n_weights
         if min(self.shape) < 1:
@@ -150,8 +154,9 @@ class RandomWalk:
         self.step = 0
         self._seed = seed
         self._dtype = np.dtype(dtype)
-        self._threads = threads or _usable_threads()
-        self._pieces = pieces_of(loss)
+        self._threads = (threads or _usable_threads()) if run == "compiled" else 1
+        self._loss = loss_of(loss, run)
+        self._units = Units(self.shape, self.configuration.kind, seed)
         self._seen: set[tuple[Any, ...]] = set()
         self._optimizer = make_optimizer(self.configuration)
         self._weights = self._start(initial)
@@ -188,7 +193,8 @@ class RandomWalk:
         Raises
         ------
         ValueError
-            If x and y do not have as many datapoints, or none; if the loss writes to what it is given.
+            If x and y do not have as many datapoints, or none; if the loss does not compile, returns anything but
+            numbers, or writes to what it is given.
         IndexError
             If the loss reads or writes beyond an array on one of the first datapoints.
         """
@@ -208,9 +214,7 @@ class RandomWalk:
         """Return the loss of each datapoint, (n,) float64, under the present weights."""
         xs, ys = _checked(x, y)
         self._check(xs, ys)
-        out = np.empty(len(xs))
-        self._pieces.losses(self._weights.astype(self._dtype), xs, ys, out)
-        return out
+        return self._loss.each(self._weights.astype(self._dtype), xs, ys)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return a copy of everything that it needs to go on to the same bits."""
@@ -234,10 +238,10 @@ class RandomWalk:
             self._optimizer.moments[name] = np.array(state[name], dtype=np.float64)
 
     def _check(self, xs: NDArray[Any], ys: NDArray[Any]) -> None:
-        """Look for indices beyond arrays, once for each kind of datapoint."""
+        """Try the first datapoints, once for each kind of datapoint."""
         kind = (xs.dtype, xs.shape[1:], ys.dtype, ys.shape[1:])
         if kind not in self._seen:
-            check_indices(self._pieces.loss, self._weights.astype(self._dtype), xs, ys)
+            self._loss.check(self._weights.astype(self._dtype), xs, ys)
             self._seen.add(kind)
 
     def _start(self, initial: ArrayLike | None) -> Array:
@@ -271,30 +275,34 @@ class RandomWalk:
     def _estimate(self, pool: ThreadPoolExecutor, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[Array, float]:
         """Return stddev squared times the estimated gradient, and the mean loss."""
         walk = self._configuration_for(len(xs))
-        shaped = walk.shaping != "none"
-        weights, noise = self._weights.astype(self._dtype), NOISES[walk.kind]
-        k, stddev, two_sided = walk.n_perturbations, walk.stddev, walk.sides == "two"
-        what = (*self.shape, NOISE_CODES[walk.kind], noise.rows, stddev, two_sided, walk.datapoints, walk.share_data)
-        step = Step(self._seed, self.step, *what)
+        weights, k, two_sided = self._weights.astype(self._dtype), walk.n_perturbations, walk.sides == "two"
+        step = Step(walk.stddev, two_sided, walk.datapoints, walk.share_data)
         plus, other = np.empty(k), np.empty(k)
-        of_a_piece = max(1, _DATAPOINTS_OF_A_PIECE // walk.datapoints)
-        pieces = [(first, min(first + of_a_piece, k)) for first in range(0, k, of_a_piece)]
+        pieces = [slice(first, min(first + self._of_a_piece, k)) for first in range(0, k, self._of_a_piece)]
 
-        def compare(piece: tuple[int, int]) -> tuple[Array, float]:
-            total = np.zeros(0 if shaped else len(weights))
-            return total, self._pieces.compare(step, weights, xs, ys, *piece, self._given(*piece), plus, other, total)
+        def compare(piece: slice) -> Array:
+            units, own = self._drawn(piece), (plus[piece], other[piece])
+            self._loss.compare(step, weights, units, piece.start, xs, ys, *own)
+            with np.errstate(invalid="ignore"):  # of infinite losses, which move nothing
+                differences = (own[0] - own[1]) / (2 if two_sided else 1)
+            return self._sum(units, differences) if walk.shaping == "none" else np.zeros(0)
 
-        def add(piece: tuple[int, int]) -> Array:
-            total = np.zeros(len(weights))
-            self._pieces.add(step, *piece, self._given(*piece), weighing, total)
-            return total
-
-        totals, seen = zip(*pool.map(compare, pieces), strict=True)
-        if shaped:
-            weighing = reference.shaped(plus, other, stddev, walk.sides, walk.share_data, walk.shaping)
-            totals = tuple(pool.map(add, pieces))
+        totals = list(pool.map(compare, pieces))
+        if walk.shaping != "none":
+            weighing = reference.shaped(plus, other, walk.stddev, walk.sides, walk.share_data, walk.shaping)
+            totals = list(pool.map(lambda piece: self._sum(self._drawn(piece), weighing[piece]), pieces))
         estimate: Array = sum(totals, np.zeros(len(weights)))
-        return estimate / k, sum(seen) / k
+        return walk.stddev * estimate / k, float(((plus + other) / 2 if two_sided else other).mean())
+
+    def _sum(self, units: NDArray[Any], weighing: Array) -> Array:
+        total = np.zeros(len(self._weights))
+        add_weighed(units, np.ascontiguousarray(weighing), total)
+        return total
+
+    @property
+    def _of_a_piece(self) -> int:
+        """Perturbations that a thread compares at once: by the datapoints that they see, and what memory they take."""
+        return max(1, min(_DATAPOINTS_OF_A_PIECE, _NUMBERS_OF_A_PIECE // len(self._weights)))
 
     def _configuration_for(self, n: int) -> WalkConfiguration:
         """Return the configuration of a step on a batch of n datapoints; ValueError if it does not fit."""
@@ -302,11 +310,11 @@ class RandomWalk:
         each = n if whole else int(self._datapoints)
         return replace(self.configuration, batch_size=(k or 1) * n, datapoints=each, share_data=k is not None)
 
-    def _given(self, first: int, last: int) -> Array:
-        """Return perturbations (last - first, n) of low rank or orthogonal; none of what the kernels draw."""
+    def _drawn(self, piece: slice) -> NDArray[Any]:
+        """Return perturbations divided by stddev, (n of the piece, n_weights), in the loss's precision."""
         walk = self.configuration
         if walk.rank is None and walk.directions == "independent":
-            return _DRAWN
+            return self._units.draw(self.step, piece.start, piece.stop - piece.start, self._dtype)
         n_from, n_to = self.shape
         units = unit_directions(
             (Block(np.arange(n_from), np.arange(n_to)),),
@@ -316,9 +324,9 @@ class RandomWalk:
             directions=walk.directions,
             seed=self._seed,
             step=self.step,
-            indices=np.arange(first, last),
+            indices=np.arange(piece.start, piece.stop),
         )
-        return units.reshape(last - first, -1)
+        return units.reshape(len(units), -1).astype(self._dtype)
 
     def _change(self, estimate: Array) -> Array:
         """Return what is subtracted from the weights."""

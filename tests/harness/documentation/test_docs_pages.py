@@ -91,3 +91,12 @@ def test_the_tables_of_keys() -> None:
     page = PAGES[0].read_text(encoding="utf-8")
     assert rows(ORIGINAL) in page
     assert rows(LATER) in page
+
+
+def test_the_code_of_the_methods_page_runs_from_top_to_bottom() -> None:
+    blocks_of_python = [content for kind, content in blocks(ROOT / "docs" / "methods.md") if kind == "python"]
+    known: dict[str, Any] = {"__name__": "page"}
+    for content in blocks_of_python:
+        exec(compile(content, "methods.md", "exec"), known)
+    assert {"CLIMB", "CLIPPED", "perturbations", "walk"} <= {*known}
+    assert known["walk"].losses(known["x"], known["y"]).mean() < 0.2, "the walk on a model of one's own learns"

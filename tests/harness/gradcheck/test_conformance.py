@@ -289,7 +289,7 @@ def test_a_method_that_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
-@pytest.mark.parametrize("name", ["own_task", "own_arrays", "own_method"])
+@pytest.mark.parametrize("name", ["own_task", "own_arrays", "own_method", "own_rule"])
 def test_examples_conform(name: str) -> None:
     before = {*TASKS}, {*METHODS}
     try:

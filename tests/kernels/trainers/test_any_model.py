@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk import RandomWalk
+from freewalk.kernels.cpu.perturbed import Units
 from freewalk.kernels.model.directions import blocks_of, unit_directions
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import initial_weights, unit_perturbations
@@ -77,7 +78,9 @@ def test_it_takes_the_steps_of_the_free_network(kind: dict[str, Any], options: d
     optimizer = make_optimizer(configuration)
     for step in range(3):
         drawn = np.arange(100)
-        unit = unit_perturbations(*SHAPE, seed=7, step=step, datapoints=drawn, noise=configuration.kind)
+        unit = Units(SHAPE, configuration.kind, 7).draw(step, 0, 100, np.float64).reshape(100, *SHAPE)
+        by_the_book = unit_perturbations(*SHAPE, seed=7, step=step, datapoints=drawn, noise=configuration.kind)
+        np.testing.assert_allclose(unit, by_the_book, rtol=0, atol=4e-6)
         estimate = reference.gradient_estimate(NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, sides=configuration.sides)
         raw = configuration.update == "raw"
         weights = weights - (estimate if raw else optimizer.change(estimate / 0.05**2, step))
@@ -112,6 +115,9 @@ def test_it_takes_the_steps_of_the_family(options: dict[str, Any], n: int) -> No
     for step in range(2):
         drawn = {name: options.get(name, default) for name, default in DRAWN.items()}
         unit = unit_directions(BLOCKS, SHAPE, seed=7, step=step, indices=np.arange(k), **drawn)
+        if drawn["rank"] is None and drawn["directions"] == "independent":
+            by_the_book, unit = unit, Units(SHAPE, drawn["noise"], 7).draw(step, 0, k, np.float64).reshape(unit.shape)
+            np.testing.assert_allclose(unit, by_the_book, rtol=0, atol=4e-6)
         ways: dict[str, Any] = {"sides": sides, "share_data": shared, "shaping": shaping}
         estimate = reference.gradient_estimate(NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, **ways)
         weights = weights - 0.3 * estimate / 0.05**2
@@ -245,3 +251,74 @@ def test_data_that_does_not_fit_is_refused() -> None:
         RandomWalk(squares, 3, stddev=0.1, datapoints=3).train(x, y, steps=1)
     with pytest.raises(ValueError, match="batch_size goes with arrays"):
         walk.train([(x, y)], steps=1, batch_size=2)
+
+
+def squares_of_many(weights: Any, x: Any, y: Any) -> Any:
+    """`squares` of many weight sets, on the datapoints of each: (K, m)."""
+    return ((weights[:, None] - x) ** 2).sum(axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "n"),
+    [
+        ({}, 70),
+        ({"sides": "two", "rank": 1, "datapoints": 2}, 40),
+        ({"population": 9, "shaping": "ranks"}, 20),
+        ({"population": 70, "sides": "two"}, 3),
+        ({"datapoints": "all", "noise": "rademacher"}, 30),
+    ],
+    ids=str,
+)
+def test_plain_and_batched_losses_take_the_same_steps(options: dict[str, Any], n: int) -> None:
+    x, y = batch(n)
+    rule: dict[str, Any] = {"stddev": 0.1, "update": "normalised", "optimizer": "adam", "seed": 5}
+    compiled = RandomWalk(squares, 3, **rule, **options)
+    others = [
+        RandomWalk(squares, 3, run="python", **rule, **options),
+        RandomWalk(squares_of_many, 3, run="batched", **rule, **options),
+        RandomWalk(lambda w, a, b: squares_of_many(w, a, b).mean(axis=1), 3, run="batched", **rule, **options),
+    ]
+    loss = compiled.train(x, y, steps=5).loss
+    for other in others:
+        assert other.train(x, y, steps=5).loss == pytest.approx(loss, rel=1e-9)
+        np.testing.assert_allclose(other.weights, compiled.weights, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(other.losses(x, y), compiled.losses(x, y), rtol=1e-6)
+
+
+def test_a_batched_loss_gets_the_precision_and_the_datapoints_that_were_given() -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    def loss(weights: Any, x: Any, y: Any) -> Any:
+        seen.append((weights.dtype, weights.shape, x.shape, y.shape, x.dtype))
+        return (weights**2).sum(axis=1) + 0 * y[:, 0]
+
+    x, y = np.ones((40, 4, 5), np.float32), np.zeros(40)
+    RandomWalk(loss, 3, stddev=0.1, run="batched", dtype=np.float32, datapoints=4).train(x, y, steps=1)
+    single = np.dtype(np.float32)
+    assert (single, (10, 3), (10, 4, 4, 5), (10, 4), single) in seen
+    assert all(weights[0] == xs[0] == ys[0] for _, weights, xs, ys, _ in seen)
+
+
+class NotNumbers:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("loss", "run", "message"),
+    [
+        (squares, "fast", "run must be one of compiled, python, batched, got 'fast'"),
+        (lambda w, x, y: x[:2], "python", r"one number, got an array of shape \(2,\)"),
+        (lambda w, x, y: None, "python", "one number, got NoneType"),
+        (lambda w, x, y: NotNumbers(), "batched", "must return numbers, got NotNumbers"),
+        (lambda w, x, y: w, "batched", r"must have shape \(2,\) or \(2, 1\), got \(2, 3\)"),
+        (lambda w, x, y: 1.0, "batched", r"got \(\)"),
+        (lambda w, x, y: NotNumbers(), "compiled", "does not compile: .*NotNumbers"),
+        (lambda w, x, y: x, "compiled", r'does not compile.*; .* return one number, or give run="python"'),
+    ],
+)
+def test_a_loss_that_cannot_be_used_is_refused_on_one_line(loss: Any, run: Any, message: str) -> None:
+    x, y = batch(8)
+    with pytest.raises(ValueError, match=message) as error:
+        RandomWalk(loss, 3, stddev=0.1, run=run).train(x, y, steps=1)
+    assert "\n" not in str(error.value)
+    assert error.value.__suppress_context__ or error.value.__context__ is None, "no second traceback"

@@ -157,7 +157,7 @@ def test_indices_from_the_end_and_not_finite_data_are_fine() -> None:
 
 def test_the_check_runs_once_for_each_kind_of_datapoint(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    monkeypatch.setattr("freewalk.kernels.trainers.any_model.check_indices", lambda *given: calls.append(1))
+    monkeypatch.setattr("freewalk.kernels.trainers.any_kernels.check_indices", lambda *given: calls.append(1))
     walk = RandomWalk(lambda w, x, y: (w[0] * x[0] - y) ** 2, 3, stddev=0.1)
     walk.train(X, Y, steps=5, batch_size=10)
     walk.train(X, Y, steps=5)
