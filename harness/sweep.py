@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +22,7 @@ from freewalk.harness.engine.choice import (
 )
 from freewalk.harness.engine.engine import Engine
 from freewalk.harness.engine.estimate import refuse_too_large
+from freewalk.harness.methods.own_networks import is_own
 from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import Scalar
@@ -31,7 +32,7 @@ from freewalk.harness.plan.inputs import data_rows, inputs, refuse_other_data
 from freewalk.harness.plan.joining import Joined, as_begun, described, join, planned
 from freewalk.harness.plan.kept_document import keep_document
 from freewalk.harness.plan.places import by_content, located, named_as_here, stored_names
-from freewalk.harness.plan.plan import Plan, Trial, expand
+from freewalk.harness.plan.plan import Cell, Plan, Trial, expand
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.targets import warn_of_targets
 from freewalk.harness.trial.chosen import Batch, Choose, Chosen
@@ -188,7 +189,7 @@ class Sweep:
         """Compile the kernels and the tasks' data functions, or load them from the cache; return the seconds."""
         start = time.perf_counter()
         cells = dict.fromkeys(trial.cell for trial in trials)
-        for cell in {METHODS[cell.method].kernels(cell.parameters): cell for cell in cells}.values():
+        for cell in {_kernels_of(cell): cell for cell in cells}.values():
             resolve_problem(cell.task, cell.method, cell.parameters).warm_up(backend_of(self.backend, cell.method))
         own = {(c.task, *(c.parameters[name] for name in TASKS[c.task].parameters)): c for c in cells}
         for cell in own.values():
@@ -352,3 +353,9 @@ class Sweep:
             listed = [*(known if isinstance(known, list) else []), earlier]
             write_json({**then, "plugins": read["plugins"], "earlier_plugins": listed}, path)
         return keep_document(self.directory, stored, found)
+
+
+def _kernels_of(cell: Cell) -> Hashable:
+    """Return what decides which kernels train a cell; those of a network of one's own are compiled for the task too."""
+    task = cell.task if is_own(cell.parameters.get("architecture")) else None
+    return METHODS[cell.method].kernels(cell.parameters), task

@@ -63,6 +63,7 @@ def command(
     from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.engine.estimate import refuse_too_large
     from freewalk.harness.gradcheck.cell import check_cell
+    from freewalk.harness.methods.own_networks import refuse_own
     from freewalk.harness.methods.problem import resolve_problem
     from freewalk.harness.plan.plan import Plan
     from freewalk.harness.plan.plugins import load_plugins
@@ -84,6 +85,7 @@ def command(
     # under the raw rule a step of the walk is its estimate; what an optimizer makes of it does not matter
     rule = {"update": "raw"} if method == WALK.name and options.get("tangent") != "exact" else {}
     trial = single_trial("gradcheck", task, method, seed, {**_DEFAULTS, **rule, **options})
+    refuse_own("gradcheck", trial.cell.parameters["architecture"], "freewalk.gradcheck takes a loss of your own")
     problem = resolve_problem(task, method, trial.cell.parameters)
     if problem.method.gradient == "estimated" and trial.cell.parameters.get("stddev") == 0:
         raise UsageError("stddev=0 estimates no gradient; give one above 0")

@@ -8,6 +8,7 @@ from typing import Any
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.drop_in.keys import KEYS
+from freewalk.harness.methods.own_networks import refuse_own
 from freewalk.harness.methods.walk import WALK
 from freewalk.harness.weights.weights_file import load
 
@@ -25,6 +26,7 @@ def config_of(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         If the file cannot be read, or a key would make another network.
     """
     saved = load(path)
+    refuse_own("NNRndTraining", getattr(saved.network, "name", None), "RandomWalk trains a loss of your own")
     network = saved.network
     described: dict[str, Any] = {
         "num_input": network.n_input,

@@ -15,6 +15,7 @@ from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.text import counted
 from freewalk.harness.engine.packing import works_of
 from freewalk.harness.methods.cost import draw_cost, judging_cost, step_cost, takes_products
+from freewalk.harness.methods.own_networks import is_own
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import FREE, Scalar
@@ -173,7 +174,7 @@ def _halved(cell: Cell, name: str) -> Cell | None:
     """Return the cell with half of one of its sizes; None if that is no size, cannot be halved or does not fit."""
     value = cell.parameters[name]
     half: Scalar
-    if name == "architecture" and value != FREE:
+    if name == "architecture" and value != FREE and not is_own(value):
         first, *hidden, last = parse_architecture(str(value))
         half = "-".join(map(str, (first, *(max(1, width // 2) for width in hidden), last)))
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -207,7 +208,8 @@ def estimate(trials: Sequence[Trial], budget: Budget, backend: Backend) -> Estim
 def _kind(cell: Cell) -> tuple[Hashable, ...]:
     """Return what decides by which kernels a cell is trained: the model's error is the same within a kind."""
     kernels = METHODS[cell.method].kernels(cell.parameters)
-    return kernels, cell.parameters["architecture"] == FREE, cell.parameters.get("directions")
+    architecture = cell.parameters["architecture"]
+    return kernels, architecture if is_own(architecture) else architecture == FREE, cell.parameters.get("directions")
 
 
 def _measured_scale(trial: Trial, budget: Budget, backend: Backend) -> float:

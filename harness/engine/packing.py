@@ -14,6 +14,7 @@ from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Trial
 from freewalk.harness.trial.trial import resolve_trial
 from freewalk.kernels.backend import Backend
+from freewalk.kernels.model.own_network import ModelNetwork
 
 
 def works_of(
@@ -67,7 +68,7 @@ def works_of(
 def _shared(trial: Trial, problem: ResolvedProblem, budget: Budget, backend: Backend) -> Hashable | None:
     """Return what the trials of a pack have in common; None for a trial that no pack takes."""
     alike = problem.method.alike(problem.configuration, backend)
-    if alike is None or not _most(backend):
+    if alike is None or not _most(backend) or isinstance(problem.network, ModelNetwork):
         return None
     data = problem.problem
     wired = None if problem.free_mask is None else problem.free_mask.tobytes()

@@ -21,6 +21,7 @@ from freewalk.harness.estimates.stddev_costs import UNKNOWN, stddev_costs
 from freewalk.harness.estimates.timesteps import timestep_groups
 from freewalk.harness.methods.gradient import GradientMethod
 from freewalk.harness.methods.method import Method, Scalar
+from freewalk.harness.methods.own_networks import refuse_own
 from freewalk.harness.methods.problem import ResolvedProblem, resolve_problem
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import PARAMETERS
@@ -101,6 +102,8 @@ def measure(cells: Sequence[Cell], settings: Settings) -> Iterator[Measured]:
     """
     places: dict[tuple[Any, ...], list[Place]] = {}
     for cell in cells:
+        architecture = cell.parameters["architecture"]
+        refuse_own("estimate", architecture, "freewalk.estimate takes a loss and a gradient of your own")
         problem = resolve_problem(cell.task, cell.method, cell.parameters)
         backend = backend_for(settings.backend, cell.method)
         problem.warm_up(backend)

@@ -18,6 +18,7 @@ from freewalk.harness.maximize.corners import Corner, best_corner
 from freewalk.harness.maximize.given import box_of, fixed_of
 from freewalk.harness.maximize.goal import Goal
 from freewalk.harness.maximize.ranges import box_of_task
+from freewalk.harness.methods.own_networks import refuse_own
 from freewalk.harness.weights.weights_file import SavedWeights, load
 
 Array = NDArray[np.float64]
@@ -128,6 +129,9 @@ def maximize(
         If something does not fit the network, or no bounds are given and none are known.
     """
     saved = _weights_of(weights)
+    refuse_own(
+        "maximize", getattr(saved.network, "name", None), "RandomWalk can search the input of a loss of your own"
+    )
     _check(method, output=output, target=target, timestep=timestep, restarts=restarts, steps=steps, seed=seed)
     goal = _goal(saved, output, target, timestep)
     box = _box(saved, bounds).fixed(fixed_of(input_shape(saved), fixed))

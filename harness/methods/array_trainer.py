@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from freewalk.harness.methods.method import Start
 from freewalk.kernels.cpu.perturbed import Comparison, Perturbations
-from freewalk.kernels.cpu.trial import run_on_arrays
 from freewalk.kernels.data.datapoints import draw
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Noise, Stream
 from freewalk.kernels.model.optimizers import Sgd, make_optimizer
 from freewalk.kernels.model.walk import Evaluation, Progress, Sides
 from freewalk.kernels.trainers.reference_trainer import measure
+from freewalk.kernels.trainers.running import run_on_arrays
 
 Array = NDArray[np.float64]
 

@@ -146,6 +146,8 @@ class Method(ABC):
     """Which networks it learns."""
     takes_wiring = False
     """Whether it trains free networks that lack connections, or have some that stay as they are."""
+    takes_own_networks = False
+    """Whether it trains networks of one's own, of which it sees outputs alone."""
     runs_hidden_first = False
     """Whether it runs free networks whose output neurons hear hidden ones of the same timestep."""
     needs: str | None = None
@@ -283,6 +285,7 @@ class OwnMethod(Method):
     gradient: Gradient = "unknown"
     spaces: tuple[Mapping[str, tuple[int | float | str, ...]], ...] = ()
     learning_rates: Mapping[str, float] = field(default_factory=dict)
+    takes_own_networks = True
 
     def __post_init__(self) -> None:
         """Refuse a gradient that cannot be told from a step.

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.packages import is_installed
 from freewalk.harness.methods.method import FREE, Configuration, Method, Scalar
+from freewalk.harness.methods.own_networks import NETWORKS
 from freewalk.harness.methods.registered import METHODS
 from freewalk.kernels.backend import Backend
 from freewalk.kernels.cpu.trial import compile_measures
 from freewalk.kernels.model.layered import LayeredNetwork, parse_architecture
 from freewalk.kernels.model.network import FreeNetwork, Wired
 from freewalk.kernels.model.noise import initial_weights
+from freewalk.kernels.model.own_network import ModelNetwork, network_of
 from freewalk.kernels.model.walk import Data, Trainer
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem, Task
@@ -73,7 +75,8 @@ class ResolvedProblem:
     @cached_property
     def _wiring(self) -> NDArray[np.float64] | None:
         """Return the weights of a free network that stay as they are, NaN where they are trained; None for none."""
-        return None if self.layers is not None or self.problem.wiring is None else self.problem.wiring(self.network)
+        is_other = self.layers is not None or isinstance(self.network, ModelNetwork)
+        return None if is_other or self.problem.wiring is None else self.problem.wiring(self.network)
 
     def over(self, steps: int) -> Self:
         """Return the same for a trial of so many steps: schedules of the learning rate end there."""
@@ -82,6 +85,8 @@ class ResolvedProblem:
 
     def initial_weights(self, seed: int) -> NDArray[np.float64]:
         """Return the weights before the first step, (n_from, n_to); zeros where the mask is False."""
+        if isinstance(self.network, ModelNetwork):
+            return self.init_scale * self.network.initial_weights(seed)
         if self.layers is not None:
             weights = self.layers.initial_weights(seed, biases=self.init_biases == "drawn")
         else:
@@ -94,6 +99,7 @@ class ResolvedProblem:
     def given_weights(self, seed: int) -> NDArray[np.float64] | None:
         """Return the initial weights, or None where backends make them of the seed by themselves."""
         as_drawn = self.layers is None and self._wiring is None and self.init_scale == 1 and self.init_biases != "zero"
+        as_drawn = as_drawn and not isinstance(self.network, ModelNetwork)
         return None if as_drawn else self.initial_weights(seed)
 
     def data(self) -> Data:
@@ -145,12 +151,16 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
     """
     own, problem = METHODS[method], TASKS[task].problem(parameters)
     _refuse_without_data(task, problem)
-    layers = _layers(problem, parameters)
+    is_own = parameters.get("architecture") in NETWORKS
+    network: FreeNetwork
+    layers = None if is_own else _layers(problem, parameters)
     if layers is None and own.networks == "layered":
         raise ValueError(f"method {method} learns layered networks only; {_how_to_layer(problem, 'another method')}")
     if layers is not None and own.networks == "free":
         raise ValueError(f"method {method} learns free networks only; give architecture={FREE}, or another method")
-    if layers is None:
+    if is_own:
+        network, timesteps = _own_network(own, problem, parameters)
+    elif layers is None:
         network = problem.network(int(parameters.get("hidden") or 0))
         network = replace(network, **_units(problem, parameters), leak=float(parameters.get("leak") or 1))
         timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
@@ -162,6 +172,20 @@ def resolve_problem(task: str, method: str, parameters: Mapping[str, Scalar | No
     scale = 1.0 if scale is None else float(scale)
     biases = str(parameters.get("init_biases") or "auto")
     return ResolvedProblem(TASKS[task], problem, own, network, layers, configuration, scale, biases)
+
+
+def _own_network(method: Method, problem: Problem, parameters: Mapping[str, Scalar | None]) -> tuple[ModelNetwork, int]:
+    """Return the network of one's own that the parameters name, and for how many timesteps it is made."""
+    name = str(parameters["architecture"])
+    if not method.takes_own_networks or parameters.get("tangent") == "exact":
+        takers = ", ".join(one.name for one in METHODS.values() if one.takes_own_networks)
+        what = "tangent=exact" if method.takes_own_networks else f"method {method.name}"
+        raise ValueError(
+            f"{what} needs to know more of a network than its outputs, which is all that architecture={name} gives;"
+            f" methods that do with them: {takers}"
+        )
+    timesteps = int(parameters.get("timesteps") or problem.default_timesteps)
+    return network_of(NETWORKS[name], problem.network(int(parameters.get("hidden") or 0)), timesteps), timesteps
 
 
 def _refuse_wiring(method: Method, problem: Problem, parameters: Mapping[str, Scalar | None]) -> None:

@@ -21,8 +21,10 @@ from freewalk.harness.methods.method import (
     Seen,
     made,
 )
+from freewalk.harness.methods.own_networks import SIZES, is_own
 from freewalk.harness.methods.space import Range, descents
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, NOISES, Generator, Noise
+from freewalk.kernels.model.own_network import ModelNetwork
 
 if TYPE_CHECKING:
     from freewalk.harness.methods.problem import ResolvedProblem
@@ -115,6 +117,7 @@ class Walk(Method):
     runs_on_gpus = True
     draws_noise = True
     takes_wiring = True
+    takes_own_networks = True
     gradient = "estimated"
     plain: Mapping[str, Scalar] = {**Method.plain, "update": "normalised"}
     checked_with: Mapping[str, Scalar] = {"stddev": 0.01, "update": "raw", "sides": "two"}
@@ -162,6 +165,11 @@ class Walk(Method):
     def start(self, problem: ResolvedProblem, backend: Backend, **given: Any) -> Trainer:
         """Return a trial at step 0."""
         configuration: Any = problem.configuration
+        if isinstance(problem.network, ModelNetwork):
+            from freewalk.kernels.trainers.own_model import ModelWalk
+
+            is_float64 = backend.name == "reference"
+            return ModelWalk(problem.network, configuration, problem.data(), float64=is_float64, **given)
         return backend.make_walk(problem.network, configuration, problem.data(), mask=problem.mask, **given)
 
     def expected(self, problem: ResolvedProblem, seen: Seen) -> Expected | None:
@@ -180,12 +188,17 @@ class Walk(Method):
 
     def kernels(self, parameters: Mapping[str, Scalar | None]) -> Hashable:
         """Return the name, and whether perturbations are full."""
-        return self.name, parameters.get("rank") in (None, "full")
+        architecture = parameters.get("architecture")
+        own = [architecture, *(parameters.get(name) for name in SIZES)] if is_own(architecture) else []
+        return self.name, parameters.get("rank") in (None, "full"), *own
 
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
         configuration: Any = problem.configuration
-        backend.warm_up(configuration)
+        if isinstance(problem.network, ModelNetwork):
+            self.start(problem, backend, seed=0, evaluation_points=2, initial=problem.initial_weights(0)).train(1)
+        else:
+            backend.warm_up(configuration)
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from freewalk.harness.methods.method import FREE, Parameters, Scalar
+from freewalk.harness.methods.own_networks import OF_OTHERS, SIZES, is_own
 from freewalk.kernels.model.layered import parse_architecture
 from freewalk.kernels.model.network import Activation
 
@@ -19,8 +20,8 @@ _SIZE_LIMIT = 2**31 - 1
 
 
 def _canonical_architecture(text: str) -> str:
-    """Return `FREE` as it is, and widths in one way of writing; raise ValueError for anything else."""
-    return text if text == FREE else "-".join(map(str, parse_architecture(text)))
+    """Return names as they are, and widths in one way of writing; raise ValueError for anything else."""
+    return text if text == FREE or is_own(text) else "-".join(map(str, parse_architecture(text)))
 
 
 class CommonParameters(Parameters):
@@ -28,8 +29,9 @@ class CommonParameters(Parameters):
 
     architecture: Annotated[str, AfterValidator(_canonical_architecture)] = Field(
         FREE,
-        description="free: every neuron hears every other; widths: a layered network, from the input to the output",
-        json_schema_extra={"values": "free or widths such as 24-128-64-12"},
+        description="free: every neuron hears every other; widths: a layered network, from the input to the output; "
+        "or the name of a network that a plug-in brings",
+        json_schema_extra={"values": "free, widths such as 24-128-64-12 or the name of a plug-in's network"},
     )
     hidden: int = Field(8, ge=0, le=_SIZE_LIMIT, description="hidden neurons, the output neurons not counted")
     timesteps: int | None = Field(
@@ -142,6 +144,18 @@ CONDITIONS: Mapping[str, tuple[str, str]] = {
     "truncation": ("architecture", FREE),
 }
 """A parameter that applies only where another one has a certain value, or where the method has no such other."""
+
+
+def is_met(name: str, value: object) -> bool:
+    """Tell whether a parameter's condition holds where its parent has a value; one without a condition has none."""
+    parent, required = CONDITIONS[name]
+    return value == required or (parent == "architecture" and name in SIZES and is_own(value))
+
+
+def is_of(name: str, architecture: object) -> bool:
+    """Tell whether networks of an architecture know a parameter at all."""
+    return not (name in OF_OTHERS and is_own(architecture))
+
 
 LATER_PARAMETERS: Mapping[str, Scalar] = {
     "architecture": FREE,

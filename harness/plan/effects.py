@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.methods.method import FREE
+from freewalk.harness.parameters.fields import is_met, is_of
 from freewalk.harness.parameters.parameters import CONDITIONS, DEFAULT_METHOD, PARAMETERS, Axes, Scalar, uses
 from freewalk.harness.plan.registry import BuiltInRegistry
 
@@ -32,12 +34,15 @@ def useful_keys(table: Axes, registry: BuiltInRegistry | None = None) -> set[str
 def _has_effect(name: str, method: str, table: Axes) -> bool:
     if not uses(name, method):
         return False
+    if not any(is_of(name, one) for one in _axis_or_default(table, "architecture")):
+        return False
     if name not in CONDITIONS:
         return True
-    parent, required = CONDITIONS[name]
+    parent, _ = CONDITIONS[name]
     if not uses(parent, method):
         return True
-    return required in _axis_or_default(table, parent) and _has_effect(parent, method, table)
+    met = any(is_met(name, value) for value in _axis_or_default(table, parent))
+    return met and _has_effect(parent, method, table)
 
 
 def _axis_or_default(table: Axes, key: str) -> tuple[Scalar, ...]:
@@ -61,6 +66,9 @@ def _reason(key: str, table: Axes, registry: BuiltInRegistry) -> str:
         return f"on {_listed(table['task'])}; add a task that uses it: {', '.join(users) or 'none does'}"
     if not any(uses(key, str(method)) for method in table["method"]):
         return f"with method {_listed(table['method'])}; add method={','.join(parameter.methods)}"
+    architectures = _axis_or_default(table, "architecture")
+    if not any(is_of(key, one) for one in architectures):
+        return f"with architecture={_listed(architectures)}, which says what neurons do; add architecture={FREE}"
     users = [str(method) for method in table["method"] if uses(key, str(method))]
     unmet = min((_unmet(key, method, table) for method in users), key=len)
     now = " and ".join(f"{name}={_listed(_axis_or_default(table, name))}" for name, _ in unmet)
@@ -71,8 +79,8 @@ def _unmet(key: str, method: str, table: Axes) -> list[tuple[str, str]]:
     """Return the conditions, outermost first, that keep a table's cells of a method from using a parameter."""
     unmet: list[tuple[str, str]] = []
     while key in CONDITIONS:
-        key, required = CONDITIONS[key]
-        if uses(key, method) and required not in _axis_or_default(table, key):
+        name, (key, required) = key, CONDITIONS[key]
+        if uses(key, method) and not any(is_met(name, value) for value in _axis_or_default(table, key)):
             unmet.insert(0, (key, required))
     return unmet
 

@@ -11,9 +11,9 @@ from functools import cached_property
 
 from freewalk.harness.base.errors import UsageError, unknown_own
 from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.parameters.fields import is_met, is_of
 from freewalk.harness.parameters.parameters import (
     CONDITIONS,
-    FREE,
     LATER_PARAMETERS,
     PARAMETERS,
     Axes,
@@ -160,7 +160,7 @@ def _points(table: Axes, registry: BuiltInRegistry, of_tasks: Mapping[str, Mappi
         task, method = str(given["task"]), str(given["method"])
         parameters = fill(method, given, of_tasks[task])
         cell = Cell(task, method, parameters)
-        if parameters["timesteps"] is None and parameters["architecture"] == FREE:
+        if parameters["timesteps"] is None and is_met("timesteps", parameters["architecture"]):
             with _refusing(cell):
                 parameters["timesteps"] = registry.default_timesteps(task, parameters)
         yield cell
@@ -197,9 +197,11 @@ def _applies(
         return parameter.name in task_parameters
     if not uses(parameter.name, method):
         return False
-    parent, required = CONDITIONS.get(parameter.name, ("", ""))
+    if not is_of(parameter.name, filled.get("architecture")):
+        return False
+    parent, _ = CONDITIONS.get(parameter.name, ("", ""))
     # A method without the parent (a gradient method has no `update`) is not bound by the condition.
-    return not parent or not uses(parent, method) or filled[parent] == required
+    return not parent or not uses(parent, method) or is_met(parameter.name, filled[parent])
 
 
 def _check(cell: Cell, registry: BuiltInRegistry, budget: Budget) -> None:

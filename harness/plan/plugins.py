@@ -1,4 +1,4 @@
-"""Plug-ins: tasks and methods of one's own, from Python files and from the entry points of installed packages.
+"""Plug-ins: tasks, methods and networks of one's own, from Python files and entry points of installed packages.
 
 A plug-in is named by its file's path, or pinned to what the file held: `PATH@sha256:HEX`. A process that is handed
 pinned names loads the same text or says that it has changed.
@@ -17,15 +17,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.methods.method import OwnMethod
+from freewalk.harness.methods.own_networks import NETWORKS, add_network, remove_network
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import add_method, add_task_parameters, keep_task_parameters, remove_method
+from freewalk.kernels.model.own_network import OwnNetwork
 
-TASK_GROUP, METHOD_GROUP = "freewalk.tasks", "freewalk.methods"
-"""Groups of entry points whose objects are a `Task` or an `OwnMethod`, or a list of them."""
+GROUPS = ("freewalk.tasks", "freewalk.methods", "freewalk.networks")
+"""Groups of entry points whose objects are a `Task`, an `OwnMethod` or an `OwnNetwork`, or a list of them."""
 
 _PINNED = re.compile(r"(?P<path>.+)@sha256:(?P<sha256>[0-9a-f]{64})")
 _NUMBA_PLACE = re.compile(r" at (?P<file>[^\n]+) \((?P<line>\d+)\)")
@@ -69,11 +71,18 @@ class Plugin:
         return f"{self.path}@sha256:{self.sha256}"
 
 
+class _Brought(NamedTuple):
+    """Names of what was registered."""
+
+    tasks: list[str]
+    methods: list[str]
+    networks: list[str]
+
+
 @dataclass(frozen=True)
 class _Loaded:
     plugin: Plugin
-    tasks: tuple[str, ...]
-    methods: tuple[str, ...]
+    brought: _Brought
 
 
 _loaded: dict[str, _Loaded] = {}
@@ -140,7 +149,7 @@ def load_plugins(specs: Iterable[str | Path], folder: Path | None = None) -> tup
     Raises
     ------
     UsageError
-        If a file cannot be read, raises an error, brings no task and no method, or a name that is taken: one line that
+        If a file cannot be read, raises an error, brings nothing, or a name that is taken: one line that
         names the file and, where there is one, the line.
     """
     load_entry_points()
@@ -162,7 +171,7 @@ def load_entry_points() -> None:
     UsageError
         If one cannot be loaded: with its name and its package.
     """
-    for group in (TASK_GROUP, METHOD_GROUP):
+    for group in GROUPS:
         for point in importlib.metadata.entry_points(group=group):
             name = f"{group}:{point.name}={point.value}"
             if name in _entry_points_done:
@@ -182,7 +191,7 @@ def load_entry_points() -> None:
 
 @contextmanager
 def lent(objects: Iterable[Any]) -> Iterator[None]:
-    """Register tasks and methods that are objects of this process, for as long as the context lasts.
+    """Register tasks, methods and networks that are objects of this process, for as long as the context lasts.
 
     Raises
     ------
@@ -191,12 +200,12 @@ def lent(objects: Iterable[Any]) -> Iterator[None]:
     """
     from freewalk.tasks.registry import TASKS
 
-    known = {id(one) for one in (*TASKS.values(), *METHODS.values())}
-    tasks, methods = _register(tuple(one for one in objects if id(one) not in known), "")
+    known = {id(one) for one in (*TASKS.values(), *METHODS.values(), *NETWORKS.values())}
+    brought = _register(tuple(one for one in objects if id(one) not in known), "")
     try:
         yield
     finally:
-        _forget(tasks, methods)
+        _forget(brought)
 
 
 def entry_point_facts() -> list[dict[str, str]]:
@@ -208,25 +217,27 @@ def _unload_older(path: Path) -> None:
     """Forget what an earlier text of the same file brought, in a process that goes on while a file is edited."""
     for sha256, older in list(_loaded.items()):
         if older.plugin.path == path:
-            _forget(older.tasks, older.methods)
+            _forget(older.brought)
             del _loaded[sha256]
 
 
 def unload_all() -> None:
     """Forget every plug-in from a file."""
     for sha256, one in list(_loaded.items()):
-        _forget(one.tasks, one.methods)
+        _forget(one.brought)
         del _loaded[sha256]
 
 
-def _forget(tasks: Iterable[str], methods: Iterable[str]) -> None:
+def _forget(brought: _Brought) -> None:
     from freewalk.tasks import registry as task_registry
 
-    for name in tasks:
+    for name in brought.tasks:
         task_registry.unregister(name)
     keep_task_parameters({name for task in task_registry.TASKS.values() for name in task.parameters})
-    for name in methods:
+    for name in brought.methods:
         remove_method(name)
+    for name in brought.networks:
+        remove_network(name)
 
 
 def _load(plugin: Plugin) -> _Loaded:
@@ -240,44 +251,48 @@ def _load(plugin: Plugin) -> _Loaded:
         raise UsageError(f"{where}{_what(error, plugin.path)}; mend that line") from None
     found = tuple({id(one): one for value in vars(module).values() for one in _members(value)}.values())
     if not found:
-        raise UsageError(f"{where}brings no task and no method; assign a Task or an OwnMethod to a name in it")
-    return _Loaded(plugin, *_register(found, where, plugin.path))
+        raise UsageError(
+            f"{where}brings no task, method or network; assign a Task, an OwnMethod or an OwnNetwork to a name in it"
+        )
+    return _Loaded(plugin, _register(found, where, plugin.path))
 
 
 def _members(value: Any) -> Iterator[Any]:
-    """Yield the tasks and methods of one's own that a value is or lists."""
+    """Yield the tasks, methods and networks of one's own that a value is or lists."""
     from freewalk.tasks.registry import BUILT_IN, TASKS
     from freewalk.tasks.task import Task
 
     for one in value if isinstance(value, list | tuple) else [value]:
         is_ours = isinstance(one, Task) and one.name in BUILT_IN and TASKS[one.name] is one
-        if isinstance(one, Task | OwnMethod) and not is_ours:
+        if isinstance(one, Task | OwnMethod | OwnNetwork) and not is_ours:
             yield one
 
 
-def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Register tasks and methods, all or none; return their names."""
+def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> _Brought:
+    """Register tasks, methods and networks, all or none; return their names."""
     from freewalk.tasks import registry as task_registry
     from freewalk.tasks.task import Task
 
-    tasks: list[str] = []
-    methods: list[str] = []
+    brought = _Brought([], [], [])
     for one in found:
-        is_task = isinstance(one, Task)
+        what = "task" if isinstance(one, Task) else "network" if isinstance(one, OwnNetwork) else "method"
         try:
-            if is_task:
+            if isinstance(one, Task):
                 task_registry.register(one)
-                tasks.append(one.name)
+                brought.tasks.append(one.name)
                 add_task_parameters(one.name, one.parameters, one.parameter_help)
                 one.problem({}).data()  # what does not compile is better said here than in the midst of a sweep
+            elif isinstance(one, OwnNetwork):
+                add_network(one)
+                brought.networks.append(one.name)
             else:
                 add_method(one)
-                methods.append(one.name)
+                brought.methods.append(one.name)
         except Exception as error:
-            _forget(tasks, methods)
-            kind = "" if isinstance(error, ValueError) else f"{'task' if is_task else 'method'} {one.name!r}: "
+            _forget(brought)
+            kind = "" if isinstance(error, ValueError) else f"{what} {one.name!r}: "
             raise UsageError(f"{where}{kind}{_what(error, path)}") from None
-    return tuple(tasks), tuple(methods)
+    return brought
 
 
 def _is(path: Path | None, file: str) -> bool:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.methods.problem import ResolvedProblem
-from freewalk.kernels.cpu.trial import MEASURES, measure_datapoints
+from freewalk.kernels.cpu.trial import MEASURES
 from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.trainers.running import measure_datapoints
 from freewalk.tasks.task import Metric
 
 FIRST_POINTS: Final = 2048

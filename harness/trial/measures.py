@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freewalk.harness.methods.problem import ResolvedProblem
-from freewalk.kernels.cpu.trial import run_on_arrays
 from freewalk.kernels.data.datapoints import draw
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Stream
+from freewalk.kernels.model.own_network import ModelNetwork
 from freewalk.kernels.model.walk import Evaluation
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.gradient import output_deltas
 from freewalk.kernels.trainers.reference_trainer import measure
+from freewalk.kernels.trainers.running import run_on_arrays
 
 _POINTS = 64
 """Datapoints that tell whether a network is saturated."""
@@ -44,7 +45,12 @@ def measure_test_part(problem: ResolvedProblem, weights: NDArray[np.float64]) ->
 
 
 def heldout_signal(problem: ResolvedProblem, weights: NDArray[np.float64]) -> float:
-    """Return the signal of `output_signal` on a few held-out datapoints, the same whatever the trial."""
+    """Return the signal of `output_signal` on a few held-out datapoints, the same whatever the trial.
+
+    NaN of a network of one's own: nobody knows what its outputs are made of.
+    """
+    if isinstance(problem.network, ModelNetwork):
+        return math.nan
     x, y = draw(
         problem.network,
         problem.data(),

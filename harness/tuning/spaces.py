@@ -12,6 +12,7 @@ from scipy.stats import qmc
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.packages import is_installed
 from freewalk.harness.methods.method import FREE, Method
+from freewalk.harness.methods.own_networks import is_own
 from freewalk.harness.methods.registered import BUILT_IN, METHODS
 from freewalk.harness.methods.space import Range, Space
 from freewalk.harness.parameters.parameters import PARAMETERS, Axes, Scalar, check_axis, number_type
@@ -153,7 +154,10 @@ def _runs(method: Method, table: Axes) -> bool:
     """
     if not method.spaces and method.name in BUILT_IN:
         return False
-    kinds = {"free" if one == FREE else "layered" for one in table.get("architecture", (FREE,))}
+    architectures = table.get("architecture", (FREE,))
+    if all(is_own(one) for one in architectures) and not method.takes_own_networks:
+        return False
+    kinds = {"free" if one == FREE or is_own(one) else "layered" for one in architectures}
     is_here = method.needs is None or is_installed(method.needs)
     return is_here and (method.networks == "both" or method.networks in kinds)
 

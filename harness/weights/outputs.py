@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from freewalk.harness.base.errors import UsageError
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork
+from freewalk.kernels.model.own_network import ModelNetwork
 from freewalk.kernels.reference import reference
 from freewalk.kernels.reference.layered_pass import forward_layers, make_parameters, set_parameters
 from freewalk.kernels.reference.layered_pass import outputs_of as read_last
+from freewalk.kernels.trainers.own_model import outputs_of_model
 from freewalk.kernels.trainers.reference_trainer import measure as measure_all
 from freewalk.tasks.given import as_array, place, warn_unreachable
 from freewalk.tasks.labels import one_hot, read_labels
@@ -141,6 +143,8 @@ def outputs_of(
         If x does not fit the network.
     """
     dense = inputs_of(network, x, timesteps)
+    if isinstance(network, ModelNetwork):
+        return outputs_of_model(network, weights, dense, np.float64)
     parts = [dense[first : first + _DATAPOINTS_AT_A_TIME] for first in range(0, len(dense), _DATAPOINTS_AT_A_TIME)]
     if layers is None:
         return np.concatenate([reference.forward(network, weights, part, timesteps) for part in parts])

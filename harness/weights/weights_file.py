@@ -7,7 +7,7 @@ import operator
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,21 +16,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from freewalk.harness.base.archive import read_npz
 from freewalk.harness.base.errors import UsageError, unknown_own
+from freewalk.harness.methods.own_networks import NETWORKS
 from freewalk.harness.methods.problem import ResolvedProblem
 from freewalk.harness.methods.registered import DEFAULT_METHOD
 from freewalk.harness.plan.plan import Cell
 from freewalk.harness.weights.outputs import Measures, measure, outputs_of, targets_of
 from freewalk.kernels.model.layered import LayeredNetwork
 from freewalk.kernels.model.network import FreeNetwork, check_mask
+from freewalk.kernels.model.own_network import ModelNetwork, network_of
 from freewalk.results.base.writing import replacing
 from freewalk.tasks.registry import TASKS
 from freewalk.tasks.task import Problem
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Version 1 knew neither methods nor layers nor activations: a walk on a free network of sigmoids. Version 2 had a task
 always, neither timesteps of its own nor masks. Version 3 knew sigmoid outputs alone, and no leak. Version 4 knew
-neither tanh outputs nor hidden neurons that outputs hear at once."""
-_READABLE = (1, 2, 3, 4, FORMAT_VERSION)
+neither tanh outputs nor hidden neurons that outputs hear at once. Version 5 knew no networks of one's own."""
+_READABLE = (1, 2, 3, 4, 5, FORMAT_VERSION)
 _MARK = "freewalk weights"
 _LARGEST_TEXT = 1 << 20
 _HEADER_BYTES = 1024
@@ -151,7 +153,7 @@ def save(path: str | os.PathLike[str], saved: SavedWeights, *, replace: bool = F
     described = {
         "mark": _MARK,
         "version": FORMAT_VERSION,
-        "network": asdict(saved.network),
+        "network": _described(saved.network),
         "task": saved.task,
         "parameters": dict(saved.parameters),
         "record": dict(saved.record),
@@ -219,12 +221,32 @@ def load_weights(path: Path) -> SavedWeights:
     described = _description(path)
     try:
         _check_kinds(described)
-        network = FreeNetwork(**described["network"])
+        network = _network_of(described)
         most = network.n_weights * 8 + _HEADER_BYTES
     except (TypeError, KeyError, ValueError) as error:
         raise UsageError(f"{path} is damaged: {error}") from None
     arrays = read_npz(path, {"weights": most, "mask": most}, optional=["mask"], what="weights file", remedy=_REMEDY)
     return _checked(path, described, network, arrays["weights"], arrays.get("mask"))
+
+
+def _described(network: FreeNetwork) -> dict[str, Any]:
+    """Return a network as JSON holds it; one's own by its name and its sizes."""
+    described = {one.name: getattr(network, one.name) for one in fields(FreeNetwork)}
+    if isinstance(network, ModelNetwork):
+        described |= {"own": network.name, "timesteps": network.timesteps}
+    return described
+
+
+def _network_of(described: Mapping[str, Any]) -> FreeNetwork:
+    """Return the network that a description names; raise UsageError for one's own whose plug-in is not loaded."""
+    given = dict(described["network"])
+    name, timesteps = given.pop("own", None), given.pop("timesteps", 1)
+    free = FreeNetwork(**given)
+    if name is None:
+        return free
+    if name not in NETWORKS:
+        raise unknown_own("network", name, NETWORKS)
+    return network_of(NETWORKS[name], free, timesteps)
 
 
 def _description(path: Path) -> dict[str, Any]:

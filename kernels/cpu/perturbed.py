@@ -41,6 +41,7 @@ from freewalk.kernels.machine.jit import entry_of, helper_function, inline_funct
 from freewalk.kernels.machine.lanes import LANES, store
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Kind, Noise, Stream
+from freewalk.kernels.model.own_network import ModelNetwork
 from freewalk.kernels.model.walk import Data, Sides, WalkConfiguration
 
 _ZERO, _HALF = np.float32(0.0), np.float32(0.5)
@@ -287,6 +288,10 @@ class Perturbations:
         mask: NDArray[np.bool_] | None = None,
         threads: int = 1,
     ) -> None:
+        if isinstance(network, ModelNetwork):
+            raise ValueError(
+                f"the walk's kernels do not run architecture={network.name}; use `losses` and numbers of yours"
+            )
         walk: dict[str, Any] = {"stddev": stddev, "sides": sides, "noise": noise, "generator": generator}
         configuration = WalkConfiguration(batch_size=batch_size, timesteps=timesteps, update="normalised", **walk)
         self._shape = shape_of(network, timesteps, mask)

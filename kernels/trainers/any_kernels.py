@@ -20,6 +20,11 @@ Run = Literal["compiled", "python", "batched"]
 RUNS: tuple[str, ...] = get_args(Run)
 _PLACE = re.compile(r" at (?P<file>[^\n]+) \((?P<line>\d+)\)")
 _LONGEST_REASON = 200
+_NO_REASON = ("Failed in", "Resolution failure")
+_REMEDY = (
+    'write it with what Numba knows and return one number, or give run="python", or run="batched" for a loss of many'
+    " weight sets at once"
+)
 
 
 class Step(NamedTuple):
@@ -65,8 +70,14 @@ def loss_of(function: Callable[..., Any], run: Run) -> Loss:
     if run not in RUNS:
         raise ValueError(f"run must be one of {', '.join(RUNS)}, got {run!r}")
     if run == "compiled":
-        return _Compiled(function)
+        return _Compiled(function, "the loss", _REMEDY, function)
     return _Batched(function) if run == "batched" else _Batched(one_by_one(function))
+
+
+def loss_of_outputs(function: Callable[..., Any], outputs: Callable[..., Any], name: str) -> Loss:
+    """Return a compiled loss of what a network of one's own answers, about which its errors speak."""
+    what = f"outputs of architecture={name}"
+    return _Compiled(function, what, "write it with what Numba knows, and fill out", outputs)
 
 
 @kernel
@@ -78,9 +89,10 @@ def add_weighed(units: Any, weighing: Any, total: Any) -> None:
 
 
 class _Compiled:
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, what: str, remedy: str, own: Any) -> None:
         self._loss = function if hasattr(function, "py_func") else uncached_kernel(function)
-        self._file = Path(self._loss.py_func.__code__.co_filename)
+        self._file = Path(getattr(own, "py_func", own).__code__.co_filename)
+        self._what, self._remedy = what, remedy
 
     def check(self, weights: NDArray[Any], xs: NDArray[Any], ys: NDArray[Any]) -> None:
         check_indices(self._loss, weights, xs, ys)
@@ -109,13 +121,10 @@ class _Compiled:
 
     def _why(self, text: str) -> str:
         places = [found["line"] for found in _PLACE.finditer(text) if Path(found["file"]) == self._file]
-        lines = (line.strip() for line in text.splitlines())
-        reason = next((line for line in lines if line and not line.startswith("Failed in")), "no reason given")
+        lines = (line.strip().removeprefix("- ") for line in text.splitlines())
+        reason = next((line for line in lines if line and not line.startswith(_NO_REASON)), "no reason given")
         where = f" ({self._file.name}, line {places[0]})" if places else ""
-        return (
-            f"the loss does not compile{where}: {reason[:_LONGEST_REASON]}; write it with what Numba knows and return"
-            ' one number, or give run="python", or run="batched" for a loss of many weight sets at once'
-        )
+        return f"{self._what} does not compile{where}: {reason[:_LONGEST_REASON]}; {self._remedy}"
 
 
 @cache

@@ -18,8 +18,6 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from freewalk.kernels.cpu.perturbed import Units
-from freewalk.kernels.model.directions import Block, unit_directions
 from freewalk.kernels.model.noise import (
     DEFAULT_GENERATOR,
     DEFAULT_NOISE,
@@ -42,15 +40,12 @@ from freewalk.kernels.model.walk import (
     Update,
     WalkConfiguration,
 )
-from freewalk.kernels.reference import reference
-from freewalk.kernels.trainers.any_kernels import Run, Step, add_weighed, loss_of
+from freewalk.kernels.trainers.any_estimate import AnyEstimate
+from freewalk.kernels.trainers.any_kernels import Run, loss_of
 
 Array = NDArray[np.float64]
 Loss = Callable[[Any, Any, Any], Any]
 Batch = tuple[NDArray[Any], NDArray[Any]]
-
-_DATAPOINTS_OF_A_PIECE = 64
-_NUMBERS_OF_A_PIECE = 1 << 22
 
 
 class RandomWalk:
@@ -153,11 +148,8 @@ class RandomWalk:
         )
         self.step = 0
         self._seed = seed
-        self._dtype = np.dtype(dtype)
         self._threads = (threads or _usable_threads()) if run == "compiled" else 1
-        self._loss = loss_of(loss, run)
-        self._units = Units(self.shape, self.configuration.kind, seed)
-        self._seen: set[tuple[Any, ...]] = set()
+        self._estimates = AnyEstimate(loss_of(loss, run), self.shape, self.configuration.kind, seed, dtype)
         self._optimizer = make_optimizer(self.configuration)
         self._weights = self._start(initial)
 
@@ -201,8 +193,8 @@ class RandomWalk:
         first, loss = self.step, math.nan
         with ThreadPoolExecutor(self._threads) as pool:
             for xs, ys in self._batches(x, y, steps, batch_size):
-                self._check(xs, ys)
-                estimate, loss = self._estimate(pool, xs, ys)
+                walk = self._configuration_for(len(xs))
+                estimate, loss = self._estimates.estimate(walk, self._weights, self.step, xs, ys, pool.map)
                 if math.isfinite(loss):
                     self._weights = self._weights - self._change(estimate)
                 self.step += 1
@@ -213,8 +205,7 @@ class RandomWalk:
     def losses(self, x: ArrayLike, y: ArrayLike) -> Array:
         """Return the loss of each datapoint, (n,) float64, under the present weights."""
         xs, ys = _checked(x, y)
-        self._check(xs, ys)
-        return self._loss.each(self._weights.astype(self._dtype), xs, ys)
+        return self._estimates.losses(self._weights, xs, ys)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return a copy of everything that it needs to go on to the same bits."""
@@ -236,13 +227,6 @@ class RandomWalk:
         self.step = int(state["step"])
         for name in self._optimizer.moments:
             self._optimizer.moments[name] = np.array(state[name], dtype=np.float64)
-
-    def _check(self, xs: NDArray[Any], ys: NDArray[Any]) -> None:
-        """Try the first datapoints, once for each kind of datapoint."""
-        kind = (xs.dtype, xs.shape[1:], ys.dtype, ys.shape[1:])
-        if kind not in self._seen:
-            self._loss.check(self._weights.astype(self._dtype), xs, ys)
-            self._seen.add(kind)
 
     def _start(self, initial: ArrayLike | None) -> Array:
         return self._fitting(initial_weights(*self.shape, self._seed) if initial is None else initial)
@@ -272,61 +256,11 @@ class RandomWalk:
                 rows = _drawn_rows(self._seed, self.step, batch_size, len(xs))
                 yield xs[rows], ys[rows]
 
-    def _estimate(self, pool: ThreadPoolExecutor, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[Array, float]:
-        """Return stddev squared times the estimated gradient, and the mean loss."""
-        walk = self._configuration_for(len(xs))
-        weights, k, two_sided = self._weights.astype(self._dtype), walk.n_perturbations, walk.sides == "two"
-        step = Step(walk.stddev, two_sided, walk.datapoints, walk.share_data)
-        plus, other = np.empty(k), np.empty(k)
-        pieces = [slice(first, min(first + self._of_a_piece, k)) for first in range(0, k, self._of_a_piece)]
-
-        def compare(piece: slice) -> Array:
-            units, own = self._drawn(piece), (plus[piece], other[piece])
-            self._loss.compare(step, weights, units, piece.start, xs, ys, *own)
-            with np.errstate(invalid="ignore"):  # of infinite losses, which move nothing
-                differences = (own[0] - own[1]) / (2 if two_sided else 1)
-            return self._sum(units, differences) if walk.shaping == "none" else np.zeros(0)
-
-        totals = list(pool.map(compare, pieces))
-        if walk.shaping != "none":
-            weighing = reference.shaped(plus, other, walk.stddev, walk.sides, walk.share_data, walk.shaping)
-            totals = list(pool.map(lambda piece: self._sum(self._drawn(piece), weighing[piece]), pieces))
-        estimate: Array = sum(totals, np.zeros(len(weights)))
-        return walk.stddev * estimate / k, float(((plus + other) / 2 if two_sided else other).mean())
-
-    def _sum(self, units: NDArray[Any], weighing: Array) -> Array:
-        total = np.zeros(len(self._weights))
-        add_weighed(units, np.ascontiguousarray(weighing), total)
-        return total
-
-    @property
-    def _of_a_piece(self) -> int:
-        """Perturbations that a thread compares at once: by the datapoints that they see, and what memory they take."""
-        return max(1, min(_DATAPOINTS_OF_A_PIECE, _NUMBERS_OF_A_PIECE // len(self._weights)))
-
     def _configuration_for(self, n: int) -> WalkConfiguration:
         """Return the configuration of a step on a batch of n datapoints; ValueError if it does not fit."""
         k, whole = self._population, self._population is not None or self._datapoints == "all"
         each = n if whole else int(self._datapoints)
         return replace(self.configuration, batch_size=(k or 1) * n, datapoints=each, share_data=k is not None)
-
-    def _drawn(self, piece: slice) -> NDArray[Any]:
-        """Return perturbations divided by stddev, (n of the piece, n_weights), in the loss's precision."""
-        walk = self.configuration
-        if walk.rank is None and walk.directions == "independent":
-            return self._units.draw(self.step, piece.start, piece.stop - piece.start, self._dtype)
-        n_from, n_to = self.shape
-        units = unit_directions(
-            (Block(np.arange(n_from), np.arange(n_to)),),
-            self.shape,
-            noise=walk.kind,
-            rank=walk.rank,
-            directions=walk.directions,
-            seed=self._seed,
-            step=self.step,
-            indices=np.arange(piece.start, piece.stop),
-        )
-        return units.reshape(len(units), -1).astype(self._dtype)
 
     def _change(self, estimate: Array) -> Array:
         """Return what is subtracted from the weights."""

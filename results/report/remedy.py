@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -190,7 +191,7 @@ def _single_layer(trial: EndedTrial) -> str:
             "timesteps=1 applies the layer once, so that the outputs see the inputs alone and no hidden neuron: "
             "give timesteps=2 or more"
         )
-    if architecture is not None and architecture.count("-") == 1:
+    if architecture is not None and re.fullmatch(r"\d+-\d+", architecture):
         return f"architecture={architecture} has no hidden layer: give it one"
     return ""
 

@@ -209,7 +209,7 @@ def test_another_process_loads_what_it_is_named(write: Any) -> None:
         ("x = (\n", r"line 1: SyntaxError: '\(' was never closed; mend that line"),
         ("import numpy\n\nx = unknown_name\n", "line 3: NameError: name 'unknown_name' is not defined; mend that line"),
         ("def f():\n    raise OSError('no disk')\nf()\n", "line 2: OSError: no disk"),
-        ("x = 1\n", "brings no task and no method; assign a Task or an OwnMethod"),
+        ("x = 1\n", "brings no task, method or network; assign a Task"),
         (TASK.replace('"above"', '"xor"'), "task 'xor' is the name of a task that comes with freewalk; choose another"),
         (METHOD.replace('"climb"', '"walk"'), "method 'walk' is the name of a method that comes with freewalk"),
         (TASK.replace("uniform(word)", "uniform(word).wrong"), "task 'above': line 6: does not compile: Unknown attr"),

@@ -192,16 +192,16 @@ def test_batches_of_an_iterable_are_taken_one_a_step() -> None:
 
 
 def test_drawn_rows_change_with_the_step_and_cover_the_data() -> None:
-    seen: list[float] = []
+    seen: list[Any] = []
 
-    class Spy(RandomWalk):
-        def _estimate(self, pool: Any, xs: Any, ys: Any) -> Any:
-            seen.extend(xs[:, 0])
-            return super()._estimate(pool, xs, ys)
+    def spy(weights: Any, x: Any, y: Any) -> Any:
+        seen.append(x[:, 0, 0])
+        return squares_of_many(weights, x, y)
 
     x = np.arange(10.0)[:, None].repeat(3, axis=1)
-    Spy(squares, 3, stddev=0.1).train(x, x, steps=20, batch_size=16)
-    counts = np.bincount(np.array(seen).astype(int), minlength=10)
+    RandomWalk(spy, 3, stddev=0.1, run="batched").train(x, x, steps=20, batch_size=16)
+    batches = [one for one in seen if len(one) == 16][::2]  # each is asked of at W + D and at W
+    counts = np.bincount(np.concatenate(batches).astype(int), minlength=10)
     assert counts.sum() == 320
     assert counts.min() > 10, "32 are expected of each, with a deviation of 5.4"
 
