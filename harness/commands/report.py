@@ -75,16 +75,17 @@ def command(
 
 
 def _refuse_a_folder_of_sweeps(directory: Path, *, quiet: bool) -> None:
-    from freewalk.results.store.listing import is_sweep, sweeps_below
+    from freewalk.results.store.listing import is_sweep, sweeps_in
 
-    found = sweeps_below(directory) if directory.is_dir() and not is_sweep(directory) else []
+    found = sweeps_in(directory) if directory.is_dir() and not is_sweep(directory) else []
     if not found:
         return
-    width = max(len(str(one.path)) for one in found)
+    width = max(len(str(one.directory)) for one in found)
     for one in found if not quiet else ():
-        click.echo(f"{printable(str(one.path)):{width}}  {one.changed}  {one.state}")
+        changed = f"{one.last_written:%Y-%m-%d %H:%MZ}" if one.last_written else ""
+        click.echo(f"{printable(str(one.directory)):{width}}  {changed}  {one.progress}")
     which = f"{len(found)} sweeps lie below it" if len(found) > 1 else "one sweep lies below it"
-    raise UsageError(f"{directory} holds no sweep itself, but {which}; give its folder, such as {found[0].path}")
+    raise UsageError(f"{directory} holds no sweep itself, but {which}; give its folder, such as {found[0].directory}")
 
 
 def _open(page: Path) -> None:
