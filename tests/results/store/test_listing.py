@@ -61,7 +61,7 @@ def test_a_stopped_sweep(stopped: Path) -> None:
     assert found.progress == "2 of 4 trials, 1 failed"
     assert found.started is not None
     assert found.last_written is not None
-    assert 0 <= (found.last_written - found.started).total_seconds() < 60
+    assert abs((found.last_written - found.started).total_seconds()) < 60, "a file system has a clock of its own"
     assert files_in(stopped) == before
 
 
