@@ -86,7 +86,12 @@ def is_sweep(folder: Path) -> bool:
 
 
 def sweeps_in(folder: Path) -> list[SweepState]:
-    """Return the sweeps in a folder's folders and in theirs, by path; nothing is changed.
+    """Return the sweeps in a folder's folders and in theirs, as `folders_in` finds them; nothing is changed."""
+    return [state_of(path) for path in folders_in(folder)]
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return those of a folder's folders, and of theirs, that hold a sweep, sorted.
 
     Hidden folders and what links lead to outside the folder are left out; no sweep comes twice.
     """
@@ -96,7 +101,7 @@ def sweeps_in(folder: Path) -> list[SweepState]:
         places = [(path / name).resolve() for name in ("", DATABASE_NAME, TABLE_NAME)]
         if is_sweep(path) and all(place.is_relative_to(home) for place in places):
             found.setdefault(places[0], path)
-    return [state_of(path) for path in sorted(found.values())]
+    return sorted(found.values())
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
