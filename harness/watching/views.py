@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +103,7 @@ class SweepView:
             failed=f"{one.n_failed:,} failed" if one.n_failed else "",
             left=_left_words(look),
             written=_ago(one.last_written),
+            behind=_behind(page, look),
         )
 
     def page(self) -> Page | None:
@@ -118,6 +120,13 @@ class SweepView:
         return self._pages.ask(
             directory, look.signature, lambda: _guarded(self._name, lambda: _report(directory, self._name, look.state))
         )
+
+
+def _behind(page: Page | None, look: Look) -> str:
+    """Say how old a report is that does not show all that was written."""
+    if page is None or page.signature == look.signature:
+        return ""
+    return f"report {_whole(time.monotonic() - page.began)} old"
 
 
 def _left_words(look: Look) -> str:
@@ -274,7 +283,7 @@ def _said(
     kind: str, stage: str, *, version: str, share: float, title: str, word: str = "", **said: str
 ) -> dict[str, Any]:
     """Put together what a page is told; `word` is what stands for the stage."""
-    said = {"failed": "", "left": "", "stage": word or stage, **said}
+    said = {"failed": "", "left": "", "behind": "", "stage": word or stage, **said}
     announced = ", ".join(filter(None, (said["stage"], said["done"], said["failed"], said["left"])))
     return {
         "kind": kind,
@@ -293,4 +302,8 @@ def _ago(when: datetime | None) -> str:
     seconds = (datetime.now(UTC) - when).total_seconds()
     if seconds < 2:
         return "written just now"
-    return f"written {duration(float(round(seconds)))} ago" if seconds < 86400 else f"written {when:%Y-%m-%d %H:%MZ}"
+    return f"written {_whole(seconds)} ago" if seconds < 86400 else f"written {when:%Y-%m-%d %H:%MZ}"
+
+
+def _whole(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else duration(seconds)

@@ -65,19 +65,23 @@ class Browser:
 
     def open(self, page: Path | str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Visit:
         """Open a file or an address and wait until it is loaded; return what it asked for and complained of."""
-        self.visit = Visit()
         address = page if isinstance(page, str) else page.resolve().as_uri()
+        self._go("about:blank")  # what the last page still says is not this one's
+        self.visit = Visit()
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self._go(address)
+        if self._scripts:
+            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return self.visit
+
+    def _go(self, address: str) -> None:
         self._call("Page.navigate", url=address)
         deadline = time.monotonic() + SECONDS
         while self.evaluate("document.readyState + location.href.split('#')[0]") != f"complete{address.split('#')[0]}":
             assert time.monotonic() < deadline, "the page did not load"
             time.sleep(0.02)
-        if self._scripts:
-            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        return self.visit
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression on the page."""

@@ -118,7 +118,7 @@
   const lose = () => {
     bar.dataset.stage = "lost";
     const ago = Math.round((Date.now() - heard) / 1000);
-    say({ stage: "connection lost", left: "", written: `shown is what was known ${ago} s ago` });
+    say({ stage: "connection lost", left: "", behind: "", written: `shown is what was known ${ago} s ago` });
     announce("lost", "Connection lost");
   };
 

@@ -229,7 +229,7 @@ def test_pages_fit_and_have_names_for_everything(browser: Browser, runs: Path, w
             assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), "only tables scroll sideways"
             unnamed = browser.evaluate(
                 "[...document.querySelectorAll('input, select, button, a, progress')].filter(one =>"
-                " !(one.labels?.length || one.getAttribute('aria-label') || one.textContent.trim())).map(one => one.outerHTML)"
+                " !(one.labels?.length || one.ariaLabel || one.textContent.trim())).map(one => one.outerHTML)"
             )
             assert unnamed == []
             assert browser.evaluate("document.querySelector('[role=status]').getAttribute('aria-live')") == "polite"

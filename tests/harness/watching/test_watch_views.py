@@ -41,8 +41,9 @@ def test_a_sweep_from_before_its_beginning_to_its_end(tmp_path: Path) -> None:
             assert "No trial has ended yet" in text_of(site)
             store.finish("t0", {"outcome": "exhausted", "reached": False, "evaluations": 100})
             add(store, 1, ended=False)
+            assert re.fullmatch(r"report \d+ s old", site.state()["said"]["behind"])
             version = site.version_after(version)
-            assert site.state()["share"] == 0.5
+            assert (site.state()["share"], site.state()["said"]["behind"]) == (0.5, "")
             assert "1 of 2 trials (50 %) are done" in text_of(site)
             assert site.version_after("") == version, "nothing is made of what did not change"
         assert site.state()["stage"] == "stopped"
