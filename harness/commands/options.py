@@ -144,6 +144,20 @@ def say(text: str) -> None:
     click.echo(f"harness: {text}", err=True)
 
 
+def open_in_browser(address: str) -> None:
+    """Open an address in a browser; where there is none, or no screen for it, say what the address is."""
+    import sys
+    import webbrowser
+
+    has_screen = sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+    try:
+        opened = has_screen and webbrowser.open(address)
+    except (webbrowser.Error, OSError):
+        opened = False
+    if not opened:
+        say(f"no browser could be opened here; the page is {address}")
+
+
 def is_on_the_line(name: str) -> bool:
     """Return whether an option was given, not only set in the environment for other commands."""
     return click.get_current_context().get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
