@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from freewalk.harness.commands.options import option
+from freewalk.harness.commands.spellings import say_old
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import PARAMETERS
 
@@ -32,7 +33,16 @@ def cell_options(
 
 
 def set_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option for parameters that a plug-in brings, which are not known before it is loaded."""
-    return click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter that a plug-in brings; repeatable."
-    )(function)
+    """Add what takes parameters that a plug-in brings: options of their names put theirs in, as --set of old does."""
+    return click.option("--set", "settings", multiple=True, hidden=True, callback=_now_options)(function)
+
+
+def _now_options(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Say how what --set says is spelled now."""
+    spelled = {one for each in ctx.command.get_params(ctx) for one in each.opts}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        option = f"--{key.replace('_', '-')}"
+        if equals and (option in spelled or key not in PARAMETERS):
+            say_old(f"--set {text}", f"{option} {value}")
+    return texts

@@ -7,9 +7,12 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.options import json_option
 
-@click.command("info")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+
+@click.command("info", cls=Command)
+@json_option("instead of lines.")
 def command(as_json: bool) -> None:
     """Show what this installation runs on: versions, processor, threads, and which backends are usable."""
     from freewalk.harness.base.environment import environment, vector_unit

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.options import option, plugin_option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import SweepFolder
+from freewalk.harness.commands.options import json_option, option, out_option, plugin_option, quiet_option
 from freewalk.results.base.text import printable
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from freewalk.results.report.subject import TaskNote
 
 
-@click.command("report")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Folder of the report.  [default: DIR]")
+@click.command("report", cls=Command)
+@click.argument("folder", metavar="DIR", type=SweepFolder())
+@out_option("page and tables.  [default: DIR itself]")
 @option("--png", is_flag=True, help="Write every plot as PNG too, into plots/.")
 @option("--svg", is_flag=True, help="Write every plot as SVG too, into plots/.")
 @option(
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
 @option("--markdown", is_flag=True, help="Write them as ranking.md too.")
 @option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @plugin_option
-@option("--quiet", is_flag=True, help="Print nothing.")
-@option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+@quiet_option("nothing.")
+@json_option("the answers, instead of lines.")
 def command(
-    directory: Path,
+    folder: str,
     out: Path | None,
     png: bool,
     svg: bool,
@@ -58,6 +60,7 @@ def command(
     from freewalk.results.base.errors import StoreError
 
     load_plugins(plugins)
+    directory = Path(folder)
     if parquet:
         _require_parquet()
     try:
