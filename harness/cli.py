@@ -30,6 +30,7 @@ COMMANDS = {
     "sweep": "Run a grid of trials; record tables and show the best cells.",
     "tune": "Find each method's best settings, for the same price.",
     "report": "Say which settings win: a page with answers, tables and plots.",
+    "watch": "Serve a sweep's report to the browser while it runs.",
     "show": "Print a sweep's tables: chosen rows and columns, or CSV.",
     "compare": "Compare two sweeps cell by cell; check for regressions.",
     "merge": "Unite sweeps, from several machines say, in a new folder.",

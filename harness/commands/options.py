@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -178,6 +179,20 @@ def refuse_idle_threads(workers: int | None, cluster_address: str | None) -> Non
 def say(text: str) -> None:
     """Tell people something, beside what a command prints."""
     click.echo(f"harness: {text}", err=True)
+
+
+def open_in_browser(address: str) -> None:
+    """Open an address in a browser; where there is none, or no screen for it, say what the address is."""
+    import sys
+    import webbrowser
+
+    has_screen = sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+    try:
+        opened = has_screen and webbrowser.open(address)
+    except (webbrowser.Error, OSError):
+        opened = False
+    if not opened:
+        say(f"no browser could be opened here; the page is {address}")
 
 
 def is_on_the_line(name: str) -> bool:

@@ -12,13 +12,19 @@ import click
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.command import Command
 from freewalk.harness.commands.kinds import SweepFolder
-from freewalk.harness.commands.options import json_option, option, out_option, plugin_option, quiet_option
+from freewalk.harness.commands.options import (
+    json_option,
+    open_in_browser,
+    option,
+    out_option,
+    plugin_option,
+    quiet_option,
+)
 from freewalk.results.base.text import printable
 
 if TYPE_CHECKING:
     from freewalk.results.report.making import PlotKind, Report
     from freewalk.results.report.ranking_table import TableKind
-    from freewalk.results.report.subject import TaskNote
 
 
 @click.command("report", cls=Command)
@@ -74,36 +80,21 @@ def command(
     elif not quiet:
         _print_answers(report, paths[0], _more_seeds(report, directory))
     if show:
-        _open(paths[0])
+        open_in_browser(paths[0].resolve().as_uri())
 
 
 def _refuse_a_folder_of_sweeps(directory: Path, *, quiet: bool) -> None:
-    from freewalk.results.store.listing import is_sweep, sweeps_below
+    from freewalk.results.store.listing import is_sweep, sweeps_in
 
-    found = sweeps_below(directory) if directory.is_dir() and not is_sweep(directory) else []
+    found = sweeps_in(directory) if directory.is_dir() and not is_sweep(directory) else []
     if not found:
         return
-    width = max(len(str(one.path)) for one in found)
+    width = max(len(str(one.directory)) for one in found)
     for one in found if not quiet else ():
-        click.echo(f"{printable(str(one.path)):{width}}  {one.changed}  {one.state}")
+        changed = f"{one.last_written:%Y-%m-%d %H:%MZ}" if one.last_written else ""
+        click.echo(f"{printable(str(one.directory)):{width}}  {changed}  {one.progress}")
     which = f"{len(found)} sweeps lie below it" if len(found) > 1 else "one sweep lies below it"
-    raise UsageError(f"{directory} holds no sweep itself, but {which}; give its folder, such as {found[0].path}")
-
-
-def _open(page: Path) -> None:
-    """Open a page in a browser; where there is none, or no screen for it, say where the page is."""
-    import os
-    import sys
-    import webbrowser
-
-    address = page.resolve().as_uri()
-    has_screen = sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
-    try:
-        opened = has_screen and webbrowser.open(address)
-    except (webbrowser.Error, OSError):
-        opened = False
-    if not opened:
-        click.echo(f"harness: no browser could be opened here; the page is {address}", err=True)
+    raise UsageError(f"{directory} holds no sweep itself, but {which}; give its folder, such as {found[0].directory}")
 
 
 def _require_parquet() -> None:
@@ -115,6 +106,7 @@ def _require_parquet() -> None:
 
 def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **options: Any) -> tuple[Report, list[Path]]:
     import freewalk
+    from freewalk.harness.terminal.reading import task_notes
     from freewalk.results.report.making import PLOT_KINDS, Report, write_report
     from freewalk.results.report.ranking_table import SUFFIXES
     from freewalk.results.report.reading import folder_of, read_tables
@@ -126,23 +118,12 @@ def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **optio
     target = out or home
     if (target / DATABASE_NAME).exists() and not target.samefile(home):
         raise UsageError(f"--out {target}: this folder holds another sweep; pick another one")
-    report = Report(read_tables(directory, _notes()))
+    report = Report(read_tables(directory, task_notes()))
     if not report.tasks:
         raise UsageError(f"{directory} has no trials; run the sweep first")
     plots: list[PlotKind] = [kind for kind in PLOT_KINDS if wanted[kind]]
     texts: list[TableKind] = [kind for kind in SUFFIXES if wanted[kind]]
     return report, write_report(report, target, version=freewalk.__version__, plots=plots, ranking_as=texts, **options)
-
-
-def _notes() -> dict[str, TaskNote]:
-    """Return what the tables do not say of the tasks that come with freewalk."""
-    from freewalk.results.report.subject import TaskNote
-    from freewalk.tasks.registry import TASKS
-    from freewalk.tasks.task import METRIC_DESCRIPTIONS
-
-    return {
-        name: TaskNote(task.summary, task.comparison, METRIC_DESCRIPTIONS[task.metric]) for name, task in TASKS.items()
-    }
 
 
 def _more_seeds(report: Report, directory: Path) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from rich.markup import escape
-from rich.table import Table
 
 from freewalk.harness.base.text import counted, significant
 from freewalk.harness.terminal.comparison import TITLES, Comparison, interval_text, ratio_text, units_text
@@ -20,16 +21,39 @@ from freewalk.results.statistics.ranks import SIGNIFICANT
 _ROWS_SHOWN = 10
 
 
+@dataclass(frozen=True)
+class MeasureTable:
+    """What is shown of one measure: the cells that differ most, and all cells in one sentence."""
+
+    title: str
+    remark: str
+    """How coarse the values are, and which cells are shown; may be empty."""
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    """The first text of each describes the cell."""
+    sentence: str
+
+
 def print_comparison(found: Comparison) -> None:
     """Print for each measure the cells that differ most, and all cells in one line."""
     console = make_console()
     for place, (a, b) in enumerate(found.pairs, 1):
         number = "" if len(found.pairs) == 1 else place
         print_line(console, f"A{number}: {a.path}\nB{number}: {b.path}")
-    for whole in found.whole:
-        rows = found.table[found.table["measure"] == whole.measure]
-        console.print(_measure_table(found, rows, whole.measure))
-        console.print(f"{_all_cells(found, whole)}\n", highlight=False, soft_wrap=True)
+    for shown in measure_tables(found):
+        table = make_table(f"{shown.title}{f' ({shown.remark})' if shown.remark else ''}")
+        table.add_column(shown.headings[0])
+        for heading in shown.headings[1:]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for cell, *values in shown.rows:
+            table.add_row(escape(cell), *values)
+        console.print(table)
+        console.print(f"{shown.sentence}\n", highlight=False, soft_wrap=True)
+
+
+def measure_tables(found: Comparison, n_rows: int = _ROWS_SHOWN) -> list[MeasureTable]:
+    """Return what is shown of each measure, with so many cells at most."""
+    return [_measure_table(found, whole, n_rows) for whole in found.whole]
 
 
 def _all_cells(found: Comparison, whole: Overall) -> str:
@@ -51,27 +75,27 @@ def _all_cells(found: Comparison, whole: Overall) -> str:
     )
 
 
-def _measure_table(found: Comparison, rows: pd.DataFrame, measure: str) -> Table:
+def _measure_table(found: Comparison, whole: Overall, n_rows: int) -> MeasureTable:
+    rows = found.table[found.table["measure"] == whole.measure]
     size = rows["ratio"].map(lambda ratio: -1.0 if math.isnan(ratio) else abs(_log(ratio)))
     told = rows["different"].fillna(False).astype(bool)
     order = pd.DataFrame({"told": told, "size": size}).sort_values(["told", "size"], ascending=False, kind="stable")
-    rows = rows.loc[order.index[:_ROWS_SHOWN]]
-    hidden = len(order) - len(rows)
-    which = f": the {len(rows)} most different of {len(order)} cells" if hidden else ""
-    table = make_table(f"{TITLES[measure]}{_coarseness(rows)}{which}")
-    table.add_column("cell")
-    where_both = ["where both"] if measure == EVALUATIONS else []
-    for heading in ("reached A", "B", "A", "B", "B / A", "95 % interval", *where_both, "p", ""):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for _, row in rows.iterrows():
-        table.add_row(escape(found.cell(row)), *_measures(row))
-    return table
+    rows = rows.loc[order.index[:n_rows]]
+    which = f"the {len(rows)} most different of {len(order)} cells" if len(order) > len(rows) else ""
+    where_both = ["where both"] if whole.measure == EVALUATIONS else []
+    return MeasureTable(
+        TITLES[whole.measure],
+        "; ".join(filter(None, (_coarseness(rows), which))),
+        ["cell", "reached A", "B", "A", "B", "B / A", "95 % interval", *where_both, "p", ""],
+        [(found.cell(row), *_measures(row)) for _, row in rows.iterrows()],
+        _all_cells(found, whole),
+    )
 
 
 def _coarseness(rows: pd.DataFrame) -> str:
     """Say how much too high the costs may be; nothing where that is not known, as of seconds."""
     shares = pd.concat([rows[f"resolution_{side}"] / rows[f"value_{side}"] for side in "ab"]).dropna()
-    return f" (at most {shares.max():.0%} too high)" if len(shares) and shares.max() > 0 else ""
+    return f"at most {shares.max():.0%} too high" if len(shares) and shares.max() > 0 else ""
 
 
 def _measures(row: pd.Series[Any]) -> tuple[str, ...]:

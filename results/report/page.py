@@ -27,6 +27,8 @@ from freewalk.results.report.subject import Tables, Task
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 SCRIPT: Final = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+SCRIPT_HASH: Final = f"sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}"
+"""What a page's policy names its one script by: nothing else may run."""
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,11 @@ def fill(template: str, **values: Any) -> str:
         n_series=N_SERIES,
         max_seeds=MAX_SEEDS,
         script=Markup(SCRIPT),
-        script_hash=_digest(SCRIPT),
+        script_hash=SCRIPT_HASH,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
     )  # fmt: skip
     return xml_text(page)
-
-
-def _digest(script: str) -> str:
-    """Return what the page's policy names its one script by: nothing else may run."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def _coded(text: str) -> Markup:
@@ -123,6 +120,7 @@ def _environment() -> Environment:
     # A word joiner after each hyphen: names such as shifted-sums stay on one line.
     environment.filters["unbroken"] = lambda text: str(text).replace("-", "-\u2060")
     environment.filters["coded"] = _coded
+    environment.filters["sentence"] = lambda text: f"{text[:1].upper()}{text[1:]}"
     environment.filters["resolution"] = resolution_text
     return environment
 

@@ -118,13 +118,21 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         return _connect(path, "journal_mode = WAL", "synchronous = NORMAL")
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
-    """Open a database so that nothing can be changed through the connection."""
+def connect_reader(path: Path, *, at_rest: bool = False) -> sqlite3.Connection:
+    """Open a database so that nothing can be changed through the connection.
+
+    Parameters
+    ----------
+    path : Path
+        The database.
+    at_rest : bool
+        Whether the caller knows that nobody writes and there is no log: then the folder is not touched at all.
+    """
     log = sidecar(path, "-wal")
     # A reader beside a writer needs a shared index file in the folder. Where none can be made (a read-only
     # archive) nobody writes either, and SQLite may be told so.
     logged = log.exists() and log.stat().st_size > 0
-    frozen = not os.access(path.parent, os.W_OK) and not logged
+    frozen = (at_rest or not os.access(path.parent, os.W_OK)) and not logged
     # Only a connection that may write takes these files away again when it is the last to leave; where there is a log
     # it would also move it into the database.
     mode = "rw" if not logged and not frozen and os.access(path, os.W_OK) else "ro"
@@ -144,17 +152,9 @@ def check_database(path: Path) -> None:
     """
     if not path.is_file():
         raise StoreError(f"{path} is not a file: pick another --out")
-    _check_header(path)
+    check_header(path)
     with closing(connect_reader(path)) as connection, naming(path), sound(path):
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION_ID:
-            raise StoreError(f"{path} belongs to another program: pick another --out")
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{path} has layout {version}, this version of freewalk reads layouts up to {SCHEMA_VERSION}: "
-                "use the version that wrote it, or pick another --out"
-            )
+        version = check_layout(connection, path)
         (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             problem = str(verdict).replace("\n", " ")
@@ -164,7 +164,22 @@ def check_database(path: Path) -> None:
             check_trials(connection)
 
 
-def _check_header(path: Path) -> None:
+def check_layout(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the layout of a database; refuse another program's, and one of a newer version, with StoreError."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise StoreError(f"{path} belongs to another program: pick another --out")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has layout {version}, this version of freewalk reads layouts up to {SCHEMA_VERSION}: "
+            "use the version that wrote it, or pick another --out"
+        )
+    return int(version)
+
+
+def check_header(path: Path) -> None:
+    """Refuse with StoreError what is no SQLite database by its first bytes."""
     # SQLite itself takes a file that ends within its header for an empty database.
     try:
         with path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Final
 from freewalk.results.base.errors import StoreError
 
 LOCK_NAME: Final = "sweep.lock"
+_TRIES: Final = 20
+_SECONDS_BETWEEN_TRIES: Final = 0.005
 
 _held: "weakref.WeakSet[WriterLock]" = weakref.WeakSet()
 
@@ -27,7 +30,7 @@ class WriterLock:
     def __init__(self, directory: Path) -> None:
         self._descriptor: int | None = _open(directory / LOCK_NAME)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._descriptor)
         except OSError as error:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             self._close()
@@ -67,6 +70,38 @@ def locked(directory: Path) -> Iterator[WriterLock]:
     except BaseException:
         lock.release()
         raise
+
+
+def is_being_written(directory: Path) -> bool:
+    """Tell whether a process holds a folder's lock; nothing is made or kept, and a folder without one is not written.
+
+    The look shares the lock for some microseconds, which a writer that comes then waits for.
+    """
+    try:
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: there nobody holds one
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; a moment's patience is for those who only look whether somebody holds it."""
+    for _ in range(_TRIES - 1):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _open(path: Path) -> int:

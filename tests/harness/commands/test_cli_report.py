@@ -157,7 +157,7 @@ def test_a_folder_of_sweeps_lists_them(harness: Harness, sweep: Path, tmp_path: 
         ("runs/broken", "cannot be read"),
         ("runs/group/first", "8 of 8 trials"),
         ("runs/second", "0 of 0 trials"),
-        ("runs/tables", "trials.csv alone"),
+        ("runs/tables", "8 of 8 trials"),
     ]
     assert result.err == (
         "harness: error: runs holds no sweep itself, but 4 sweeps lie below it; give its folder, such as runs/broken\n"

@@ -1,0 +1,1 @@
+"""Results served to a browser on this machine while they come in."""
