@@ -31,6 +31,8 @@ COMMANDS = {
     "tune": "Find each method's best settings, for the same price.",
     "report": "Say which settings win: a page with answers, tables and plots.",
     "watch": "Serve a sweep's report to the browser while it runs.",
+    "list": "List the sweeps, tunings and reproductions in a folder.",
+    "status": "Say how far one of them is, and what to type next.",
     "show": "Print a sweep's tables: chosen rows and columns, or CSV.",
     "compare": "Compare two sweeps cell by cell; check for regressions.",
     "merge": "Unite sweeps, from several machines say, in a new folder.",
@@ -68,7 +70,12 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS and not ctx.resilient_parsing:
             raise UsageError(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; there are: {', '.join(COMMANDS)}")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None and not ctx.resilient_parsing:
+            from freewalk.harness.commands.defaults import default_map
+
+            ctx.default_map = {name: default_map(name, command, COMMANDS)}
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -120,6 +127,10 @@ def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
     guard_streams()
     end_on_request()
+    if any(name.startswith("_") and name.endswith("_COMPLETE") for name in os.environ):
+        from freewalk.harness.commands.completion import prepare
+
+        prepare()
     try:
         code = run(sys.argv[1:])
         if (error := lost_output()) is not None:

@@ -43,7 +43,9 @@ class _Old(click.Option):
 
     def __init__(self, spelling: str, successor: click.Parameter, said: str) -> None:
         name = f"old_{spelling[2:]}"
-        super().__init__([spelling, name], hidden=True, expose_value=False, is_eager=True)
+        super().__init__(
+            [spelling, name], hidden=True, expose_value=False, is_eager=True, help=f"Former spelling of {said}."
+        )
         self._spelling, self._successor, self._said = spelling, successor, said
 
     def handle_parse_result(

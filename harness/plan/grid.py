@@ -152,8 +152,6 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
 def axis_text(name: str, text: str) -> str:
     """Return a parameter's option as ``--grid`` has it; what is wrong with it is said of the option itself."""
     where = f"--{name.replace('_', '-')} {text!r}: "
-    if not text.strip():
-        raise UsageError(f"{where}no values; write --{name.replace('_', '-')} v1,v2")
     _checked(name, text, where)
     return f"{name}={text}"
 
