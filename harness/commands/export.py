@@ -26,8 +26,9 @@ FORMATS = ("ioh", "coco")
     "--format",
     "layout",
     type=click.Choice(FORMATS),
+    metavar="|".join(FORMATS),
     required=True,
-    help="ioh: for IOHanalyzer and iohinspector; coco: for what reads BBOB's data.",
+    help="What reads the files: ioh, IOHanalyzer and iohinspector; coco, what reads BBOB's data.",
 )
 @out_option("a new one.", required=True)
 @plugin_option

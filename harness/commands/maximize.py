@@ -24,7 +24,7 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     type=float,
     metavar="VALUE",
     default=1.0,
-    help="1: as large as can be; 0: as small; between: as near to it as can be.",
+    help="What the output shall be: 1, as large as can be; 0, as small; between, as near to it as can be.",
 )
 @option(
     "--bounds",
@@ -39,7 +39,7 @@ _AS_LARGE, _AS_SMALL = 1.0, 0.0
     type=Name(lambda: ("gradient", "walk")),
     default="gradient",
     metavar="gradient|walk",
-    help="gradient: along the exact gradient; walk: along estimates from random perturbations of the input.",
+    help="What to go along: gradient, the exact one; walk, estimates from random perturbations of the input.",
 )
 @option("--restarts", type=int, default=20, metavar="N", help="Starting points.")
 @option("--steps", type=int, metavar="N", help="Most steps of a restart.  [default: gradient: 1000; walk: 300]")

@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 @option("--png", is_flag=True, help="Write every plot as PNG too, into plots/.")
 @option("--svg", is_flag=True, help="Write every plot as SVG too, into plots/.")
 @option(
-    "--theme", type=click.Choice(["light", "dark"]), default="light", help="Colours of these files; the page has both."
+    "--theme",
+    type=click.Choice(["light", "dark"]),
+    metavar="light|dark",
+    default="light",
+    help="Colours of these files; the page has both.",
 )
 @option("--parquet", is_flag=True, help="Write every table as Parquet too.")
 @option("--latex", is_flag=True, help="Write the ranking's first cells as ranking.tex too.")
-@option("--markdown", is_flag=True, help="Write them as ranking.md too.")
+@option("--markdown", is_flag=True, help="Write the ranking's first cells as ranking.md too.")
 @option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @plugin_option
 @quiet_option("nothing.")

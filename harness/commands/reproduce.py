@@ -58,8 +58,10 @@ def _known() -> Iterable[str]:
 @option(
     "--scale",
     type=click.Choice(["quick", "paper"]),
+    metavar="quick|paper",
     default="quick",
-    help="quick: seconds, with fewer seeds or smaller networks; paper: as published, as far as two cores allow.",
+    help="How much of it: quick, seconds, with fewer seeds or smaller networks; paper, as published, as far as two"
+    " cores allow.",
 )
 @plugin_option
 @threads_option
