@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.gathering import gather, let_documents_speak, settled_by_documents
+from freewalk.harness.commands.hints import unexpected
 from freewalk.harness.commands.spellings import old_options
 from freewalk.harness.parameters.parameters import PARAMETERS
 
@@ -57,11 +58,14 @@ class Command(click.Command):
         if ctx.resilient_parsing:  # to complete it: nothing is wrong yet
             return super().parse_args(ctx, args)
         try:
-            self._refuse_repeated(ctx, args)
+            self._check(ctx, args)
         except click.NoSuchOption:
             if self.gathers_in is None or not self._load_plugins(ctx, args):
                 raise
-            self._refuse_repeated(ctx, args)
+            self._check(ctx, args)
+        except click.UsageError as error:
+            error.ctx = ctx
+            raise
         rest = super().parse_args(ctx, args)
         settled = settled_by_documents(ctx)
         if self.gathers_in is not None:
@@ -69,9 +73,15 @@ class Command(click.Command):
         let_documents_speak(ctx, settled)
         return rest
 
-    def _refuse_repeated(self, ctx: click.Context, args: list[str]) -> None:
-        """Raise UsageError if an option that has one value is given several: click takes the last without a word."""
-        for option in (order := self.make_parser(ctx).parse_args(list(args))[2]):
+    def _check(self, ctx: click.Context, args: list[str]) -> None:
+        """Raise UsageError for what is left over, and for options of one value that are given several.
+
+        Click would take the last without a word.
+        """
+        _, left_over, order = self.make_parser(ctx).parse_args(list(args))
+        if left_over:
+            raise click.UsageError(unexpected(left_over[0], args, self.get_params(ctx)), ctx)
+        for option in order:
             is_single = isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count)
             is_axis = option.name in self._made
             # settings of a sweep are overridden by what scripts append; an axis is not, since both values may be meant

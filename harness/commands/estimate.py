@@ -143,7 +143,7 @@ def _cells(
     for spec in specs:
         key = spec.partition("=")[0].strip()
         if "=" in spec and key in NO_MATTER:
-            raise UsageError(f"--grid {spec!r}: no estimate of a gradient depends on {key}; leave it out")
+            raise UsageError(f"{spec}: no estimate of a gradient depends on {key}; leave it out")
     names_methods = methods or any("=" not in spec or spec.partition("=")[0].strip() == "method" for spec in specs)
     grid = specs if names_methods else [str(DEFAULT_GRID), *specs]
     registry = BuiltInRegistry()

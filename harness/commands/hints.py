@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from freewalk.harness.parameters.parameters import AXIS_KEYS
+from freewalk.harness.parameters.parameters import AXIS_KEYS, PARAMETERS
 from freewalk.results.base.names import meant, nearest
 
 _OF_ONE_TRIAL = ("train", "gradcheck")
+_SEVERAL = ("LOW,HIGH", "NAMES", "PLACES", "SEEDS")
 
 
 def hint(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
@@ -48,6 +49,23 @@ def _otherwise(command: str | None, key: str, value: str, known: Sequence[str]) 
     if key == "preset" and "--grid" in known:
         return f"; write --grid {value}"
     return ""
+
+
+def unexpected(word: str, arguments: Sequence[str], takes: Sequence[click.Parameter]) -> str:
+    """Say what to do with a word that is no option's and no argument's."""
+    options = {spelling: one for one in takes if isinstance(one, click.Option) for spelling in one.opts}
+    place = arguments.index(word)
+    before = arguments[max(0, place - 2) : place]
+    option = options.get(before[0].replace("_", "-")) if len(before) == 2 else None
+    if option is not None and (option.name in PARAMETERS or option.metavar in _SEVERAL):
+        values = f"{before[1]},{word}"
+        return f"{' '.join(before)} {word}: several values have commas between them; write {before[0]} {values}"
+    if "--task" in options:
+        from freewalk.tasks.registry import TASKS
+
+        if word in TASKS:
+            return f"{word} is a task; write --task {word}"
+    return f"{word} belongs to no option; leave it out, or write the option before it"
 
 
 def _without_a_grid(command: str, spec: str) -> str:

@@ -28,12 +28,13 @@ def command(folder: str, as_json: bool) -> None:
     How far each is, whether it runs, when it was last written and what it takes on the disk; nothing is changed.
     """
     from freewalk.harness.terminal.console import print_json
-    from freewalk.harness.terminal.works import works_in
+    from freewalk.harness.terminal.works import work_of, works_in
 
     directory = Path(folder)
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such folder; name one that holds sweeps, or begin one with harness sweep")
-    found = works_in(directory)
+    own = work_of(directory)
+    found = [own] if own else works_in(directory)
     if as_json:
         print_json([work.facts() for work in found])
     elif found:
