@@ -16,10 +16,11 @@ from typing import Any, NoReturn
 import click
 
 import freewalk
-from freewalk.harness.base.errors import UsageError
+from freewalk.harness.base.errors import UsageError, one_line, users_place
 from freewalk.harness.base.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.base.streams import guard_streams, lost_output
-from freewalk.results.base.names import meant, nearest
+from freewalk.harness.base.tracebacks import are_wanted, traceback_of, want_tracebacks
+from freewalk.results.base.names import nearest
 from freewalk.results.base.text import printable
 from freewalk.tasks.errors import UnreachableTargets
 
@@ -30,6 +31,8 @@ COMMANDS = {
     "tune": "Find each method's best settings, for the same price.",
     "report": "Say which settings win: a page with answers, tables and plots.",
     "watch": "Serve a sweep's report to the browser while it runs.",
+    "list": "List the sweeps, tunings and reproductions in a folder.",
+    "status": "Say how far one of them is, and what to type next.",
     "show": "Print a sweep's tables: chosen rows and columns, or CSV.",
     "compare": "Compare two sweeps cell by cell; check for regressions.",
     "merge": "Unite sweeps, from several machines say, in a new folder.",
@@ -65,11 +68,13 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS and not ctx.resilient_parsing:
             raise UsageError(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; there are: {', '.join(COMMANDS)}")
         name, command, rest = super().resolve_command(ctx, args)
-        if command is not None and name != "sweep":  # whose settings scripts override by what they append
-            _refuse_repeated(ctx, name, command, rest)
+        if name is not None and command is not None and not ctx.resilient_parsing:
+            from freewalk.harness.commands.defaults import default_map
+
+            ctx.default_map = {name: default_map(name, command, COMMANDS)}
         return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -86,15 +91,6 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def _refuse_repeated(parent: click.Context, name: str | None, command: click.Command, args: list[str]) -> None:
-    """Raise UsageError if an option that has one value is given several: click takes the last without a word."""
-    order = command.make_parser(click.Context(command, parent, name)).parse_args(list(args))[2]
-    for option in order:
-        is_single = isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count)
-        if is_single and order.count(option) > 1:
-            raise UsageError(f"{max(option.opts, key=len)} is given {order.count(option)} times; give it once")
-
-
 # No docstring: a \b there is either two characters, which click does not know, or refused by the linter.
 HELP = """Benchmark training without backpropagation.
 
@@ -102,7 +98,7 @@ Which stddev, batch size and timesteps make a random walk learn which task?
 
 \b
 harness sweep --grid quickstart            a first sweep
-harness sweep --task xor --grid "stddev=logspace(-2,0,5)" --grid update=normalised
+harness sweep --task xor --stddev "logspace(-2,0,5)" --update normalised
 harness tasks                              what can be learned
 harness methods                            what it can be learned by
 
@@ -110,7 +106,15 @@ Every option of a command can be set in the environment, as HARNESS_EPOCHS for -
 """
 
 
-@click.group(cls=_Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+def _with_dashes(name: str) -> str:
+    """Return an option as it is spelled, however its words are joined."""
+    return name.replace("_", "-")
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "token_normalize_func": _with_dashes}
+
+
+@click.group(cls=_Commands, help=HELP, context_settings=_SETTINGS)
 @click.version_option(freewalk.__version__, prog_name="freewalk")
 def harness() -> None:
     """Hold the commands; `HELP` is what users read."""
@@ -123,6 +127,10 @@ def main() -> NoReturn:
     """Run the command line and leave the process with its exit code."""
     guard_streams()
     end_on_request()
+    if any(name.startswith("_") and name.endswith("_COMPLETE") for name in os.environ):
+        from freewalk.harness.commands.completion import prepare
+
+        prepare()
     try:
         code = run(sys.argv[1:])
         if (error := lost_output()) is not None:
@@ -148,6 +156,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    want_tracebacks(False)
     try:
         code = harness.main(args=arguments or ["--help"], prog_name=_program(), standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -159,13 +168,26 @@ def _run(arguments: list[str]) -> int:
         click.echo("harness: interrupted", err=True)
         return EXIT_INTERRUPTED
     except UsageError as error:
+        if are_wanted() and (cause := error.__cause__ or error.__context__) is not None:
+            click.echo(traceback_of(cause), err=True)
         return _complain(str(error))
     except MemoryError as error:
         return _complain(f"not enough memory ({error or 'no more is given'}); ask for smaller sizes, or fewer at once")
     except OSError as error:
-        if error.errno is None:
-            raise
-        return _complain(_of_the_system(error))
+        if error.errno is not None and not users_place(error):
+            return _complain(_of_the_system(error))
+        return _of_a_plugin(error)
+    except Exception as error:
+        return _of_a_plugin(error)
+
+
+def _of_a_plugin(error: Exception) -> int:
+    """Say in one line what a line of the user's own has raised; what is no user's doing goes on, with its traceback."""
+    if not users_place(error):
+        raise error
+    if are_wanted():
+        click.echo(traceback_of(error), err=True)
+    return _complain(f"{one_line(error)}; mend that line{'' if are_wanted() else ', or see more with --traceback'}")
 
 
 def _of_the_system(error: OSError) -> str:
@@ -195,37 +217,7 @@ def _one_line(error: click.ClickException, arguments: list[str]) -> str:
     message = re.sub(r"(is not a valid \w+) range\b", r"\1", message)  # click's name of a type, not the user's mistake
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _program()
     if isinstance(error, click.NoSuchOption):
-        takes = error.ctx.command.get_params(error.ctx) if error.ctx else []  # --help among them
-        known = [name for parameter in takes if isinstance(parameter, click.Option) for name in parameter.opts]
-        hint = _parameter_hint(error, arguments) or nearest(error.option_name, known)
-        message = f"no option {error.option_name}{hint}"
+        from freewalk.harness.commands.hints import hint
+
+        message = f"no option {error.option_name}{hint(error, arguments)}"
     return f"{message.rstrip('.')}; see {command} --help"
-
-
-def _parameter_hint(error: click.NoSuchOption, arguments: list[str]) -> str:
-    """Return how a command takes a parameter that is no option of it; empty if it takes none such."""
-    from freewalk.harness.parameters.parameters import AXIS_KEYS
-
-    key = error.option_name.lstrip("-").replace("-", "_")
-    command, may_be_own = error.ctx.info_name if error.ctx else None, "--plugin" in arguments
-    key = key if may_be_own else meant(key, AXIS_KEYS) or key
-    is_known = key in AXIS_KEYS
-    if command in ("sweep", "estimate", "tune") and (is_known or may_be_own):
-        return f"; write --grid {key}={_value_of(error.option_name, arguments)}"
-    if command == "show" and is_known:
-        return f'; write --where "{key} == {_value_of(error.option_name, arguments)}"'
-    if command == "gradcheck" and is_known:
-        return ": no gradient depends on it"
-    if command in ("train", "gradcheck", "ladder") and may_be_own:
-        return f"; write --set {key}={_value_of(error.option_name, arguments)} for a parameter of a plug-in"
-    return ""
-
-
-def _value_of(option: str, arguments: list[str]) -> str:
-    """Return the value that follows an option on the command line; VALUE if there is none."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument.startswith(f"{option}="):
-            return argument.partition("=")[2] or "VALUE"
-        if argument == option and following and not following.startswith("--"):
-            return following
-    return "VALUE"

@@ -23,7 +23,6 @@ from typing import TypeAlias
 from threadpoolctl import threadpool_limits
 
 import freewalk
-from freewalk.harness.base.errors import one_line
 from freewalk.harness.cluster.same_data import TaskData, refuse_other_sources
 from freewalk.harness.cluster.waiting import Piece
 from freewalk.harness.engine.slices import Slice, run_slice
@@ -179,7 +178,7 @@ def _run_one(piece: Piece, budget: Budget, seconds: float, stop: threading.Event
         with _one_at_a_time_on_the_gpu if piece.on_gpu else nullcontext():
             return run_slice(piece.work, budget, piece.backend, seconds, stop, checked)
     except Exception as error:
-        return Slice(tuple(Failed(trial, one_line(error)) for trial in piece.work.trials), (), 0.0)
+        return Slice(tuple(Failed.of(trial, error) for trial in piece.work.trials), (), 0.0)
 
 
 def pulse() -> dict[str, int]:

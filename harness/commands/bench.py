@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.options import json_option, setting_option, threads_option
+
 if TYPE_CHECKING:
     from freewalk.harness.bench import Beside
 
@@ -22,11 +25,11 @@ The comparisons with other libraries are in the source: pytest benchmarks --benc
 """
 
 
-@click.command("bench", epilog=EPILOG)
-@click.option("--backend", metavar="NAME", envvar="HARNESS_BACKEND", default="auto", help="Whose step to time.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", envvar="HARNESS_THREADS", help="Threads, at most.")
-@click.option("--json", "as_json", is_flag=True, envvar="HARNESS_JSON", help="Print JSON instead of a table.")
-def command(backend: str, threads: int | None, as_json: bool) -> None:
+@click.command("bench", cls=Command, epilog=EPILOG)
+@setting_option("backend")
+@threads_option
+@json_option()
+def command(backend: str, as_json: bool) -> None:
     """Time a step of the walk on this machine, beside NumPy's, in about a minute."""
     from freewalk.harness.base.environment import environment
     from freewalk.harness.base.text import counted
@@ -34,20 +37,18 @@ def command(backend: str, threads: int | None, as_json: bool) -> None:
     from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.methods.registered import DEFAULT_METHOD
     from freewalk.harness.terminal.console import print_json
-    from freewalk.kernels.machine.threads import limited_threads
 
-    with limited_threads(threads):
-        chosen = backend_for(backend, DEFAULT_METHOD)
-        facts, rows = environment(chosen), beside_numpy(chosen, WORKLOADS)
-        if as_json:
-            print_json({**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]})
-            return
-        gpu = f"{chosen.device}; " * (chosen.name == "cuda")
-        versions = ", ".join(f"{name} {facts['packages'][name]}" for name in ("freewalk", "numba", "numpy"))
-        click.echo(f"{chosen.name}: {gpu}{facts['cpu']['model']}, {counted(facts['threads'], 'thread')}; {versions}\n")
-        click.echo(_line("workload", "freewalk, ms a step", "NumPy, ms a step", "NumPy / freewalk"))
-        for row in rows:
-            click.echo(_line(row.workload.label, *map(_figure, row[1:])))
+    chosen = backend_for(backend, DEFAULT_METHOD)
+    facts, rows = environment(chosen), beside_numpy(chosen, WORKLOADS)
+    if as_json:
+        print_json({**facts, "device": chosen.device, "workloads": [_plain(row) for row in rows]})
+        return
+    gpu = f"{chosen.device}; " * (chosen.name == "cuda")
+    versions = ", ".join(f"{name} {facts['packages'][name]}" for name in ("freewalk", "numba", "numpy"))
+    click.echo(f"{chosen.name}: {gpu}{facts['cpu']['model']}, {counted(facts['threads'], 'thread')}; {versions}\n")
+    click.echo(_line("workload", "freewalk, ms a step", "NumPy, ms a step", "NumPy / freewalk"))
+    for row in rows:
+        click.echo(_line(row.workload.label, *map(_figure, row[1:])))
 
 
 def _line(first: str, *others: str) -> str:

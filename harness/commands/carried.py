@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.commands.options import option
 from freewalk.harness.parameters.parameters import CONDITIONS, PARAMETERS
 
 _FOLLOWS_OPTIMIZER = ("learning_rate", "momentum")
@@ -16,29 +17,25 @@ _FOLLOWS_OPTIMIZER = ("learning_rate", "momentum")
 
 
 def weights_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add --weights with its help."""
-    return click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help=text)
+    """Add --weights, for a command that may go without."""
+    return option(
+        "--weights", type=click.Path(path_type=Path), metavar="FILE", help=f"Weights that train saved: {text}"
+    )
 
 
-def weights_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add a file of weights, as an argument or as --weights, as other commands take it."""
-    function = weights_option("Trained weights, as train --save writes them.")(function)
-    return click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")(function)
+def weights_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the file of weights that a command is about."""
+    return click.argument("weights", type=click.Path(path_type=Path), metavar="FILE")(function)
 
 
-def load_given(file: Path | None, weights: Path | None, plugins: tuple[str, ...]) -> tuple[Path, Any]:
-    """Return the one file of weights that a command was given, and what it holds, once plug-ins are loaded."""
+def load_given(weights: Path, plugins: tuple[str, ...]) -> Any:
+    """Return what a file of weights holds, once plug-ins are loaded."""
     from freewalk.harness.plan.plugins import load_entry_points, load_plugins
     from freewalk.harness.weights.weights_file import load
 
-    if file is not None and weights is not None:
-        raise UsageError(f"{file} and --weights {weights}: give one file of weights")
-    found = weights if file is None else file
-    if found is None:
-        raise click.UsageError("missing option '--weights'", click.get_current_context())
     load_entry_points()
     load_plugins(plugins)
-    return found, load(found, option="--weights ")
+    return load(weights)
 
 
 def load_for(path: Path, task: str | None) -> Any:

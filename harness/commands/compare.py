@@ -7,7 +7,9 @@ import math
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.options import option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import SweepFolder
+from freewalk.harness.commands.options import json_option, option
 
 EXIT_WORSE = 3
 
@@ -27,8 +29,8 @@ trials failed, are unfinished or missing in B where A has complete ones.
 """
 
 
-@click.command("compare", epilog=EPILOG)
-@click.argument("sweeps", metavar="A B [A2 B2 ...]", nargs=-1, required=True)
+@click.command("compare", cls=Command, epilog=EPILOG)
+@click.argument("sweeps", metavar="A B [A2 B2 ...]", type=SweepFolder(), nargs=-1, required=True)
 @option(
     "--check",
     type=float,
@@ -39,10 +41,10 @@ trials failed, are unfinished or missing in B where A has complete ones.
     "--across",
     multiple=True,
     metavar="PARAMETER",
-    help="Leave a parameter, or method, out of the matching: compare its value in A with that in B.  [repeatable]",
+    help="Leave a parameter, or method, out of the matching: compare its value in A with that in B; repeatable.",
 )
-@option("--csv", "as_csv", is_flag=True, help="Print all cells as CSV.")
-@option("--json", "as_json", is_flag=True, help="Print all cells as JSON.")
+@option("--csv", "as_csv", is_flag=True, help="Print CSV: all cells.")
+@json_option("all cells.")
 def command(sweeps: tuple[str, ...], check: float | None, across: tuple[str, ...], as_csv: bool, as_json: bool) -> int:
     """Compare two sweeps: evaluations to the target and seconds a step, with intervals and evidence.
 

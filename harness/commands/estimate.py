@@ -10,7 +10,19 @@ import click
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, load_for, weights_option
-from freewalk.harness.commands.options import grid_options, option, plugin_option, same_again, threads_option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.options import (
+    grid_options,
+    json_option,
+    option,
+    out_option,
+    plugin_option,
+    quiet_option,
+    same_again,
+    seed_option,
+    setting_option,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from freewalk.harness.estimates.run import Measured
@@ -25,48 +37,53 @@ datapoints, shaping and stddev of the walk, and node perturbation.
 
 \b
 harness estimate --task xor
-harness estimate --task xor --method walk --method node --grid timesteps=2,4,8,16
-harness estimate --task digits --method walk --grid "stddev=logspace(-7,0,8)"
+harness estimate --task xor --method walk --method node --timesteps 2,4,8,16
+harness estimate --task digits --method walk --stddev "logspace(-7,0,8)"
 
 Files: estimates.html, estimates.csv, cosines.csv and estimates.json in --out.
 """
 
 
-@click.command("estimate", epilog=_EPILOG)
+@click.command("estimate", cls=Command, epilog=_EPILOG)
 @grid_options
 @plugin_option
 @threads_option
-@option("--seed", metavar="SEED", default="0", help="Seed of the initial weights, the data and the noise.")
+@seed_option("of the initial weights, the data and the noise.", default=0)
 @option(
     "--at",
     metavar="PLACES",
     default=",".join(_PLACES),
     help="At which weights: initial; trained by backpropagation, until the target is met; half of its way.",
 )
-@weights_option("Estimate at these weights, saved by train, instead.")
+@weights_option("estimate at these instead.")
 @option(
     "--precision",
     type=click.FloatRange(min=0, min_open=True, max=1),
+    metavar="VALUE",
     default=0.02,
     help="Half of the 95 % interval of a second moment, relative to it, at which to stop; of a slope five times that.",
 )
-@option("--steps", type=click.IntRange(min=64), default=5000, help="Steps of an estimator, at most.")
-@option("--backend", metavar="NAME", default="auto", help="Backend whose steps to measure.")
 @option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the files.  [default: runs/estimates-ID]"
+    "--samples",
+    type=click.IntRange(min=64),
+    metavar="N",
+    default=5000,
+    help="Steps that estimates come from: of each estimator, at most.",
 )
-@option("--quiet", is_flag=True, help="No progress and no table.")
-@option("--json", "as_json", is_flag=True, help="Print what estimates.json holds instead of a table.")
+@setting_option("backend")
+@out_option("page and tables.  [default: runs/estimates-ID]")
+@quiet_option("no progress and no table.")
+@json_option("what estimates.json holds, instead of a table.")
 def command(
     grid: tuple[str, ...],
     tasks: tuple[str, ...],
     methods: tuple[str, ...],
     plugins: tuple[str, ...],
-    seed: str,
+    seed: int,
     at: str,
     weights: Path | None,
     precision: float,
-    steps: int,
+    samples: int,
     backend: str,
     out: Path | None,
     quiet: bool,
@@ -93,8 +110,8 @@ def command(
         tasks, given, places = tasks or (saved.task,), saved.weights, ("file",)
     elif unknown := [place for place in places if place not in _PLACES]:
         raise UsageError(f"--at {unknown[0]}: must be some of {', '.join(_PLACES)}, with commas between")
-    cells, one_seed = _cells(specs, tasks, methods, plugins, seed)
-    settings = Settings(places, one_seed, precision, steps, backend, given)  # type: ignore[arg-type]
+    cells = _cells(specs, tasks, methods, plugins, seed)
+    settings = Settings(places, seed, precision, samples, backend, given)  # type: ignore[arg-type]
     chosen = estimators(cells)
     identity = identity_of(chosen, settings)
     folder = out or Path("runs") / f"estimates-{identity}"
@@ -115,9 +132,9 @@ def command(
 
 
 def _cells(
-    specs: Sequence[str], tasks: Sequence[str], methods: Sequence[str], plugins: Sequence[str], seed: str
-) -> tuple[tuple[Cell, ...], int]:
-    """Return the cells of the grid, with the estimators that are measured where nobody names a method, and the seed."""
+    specs: Sequence[str], tasks: Sequence[str], methods: Sequence[str], plugins: Sequence[str], seed: int
+) -> tuple[Cell, ...]:
+    """Return the cells of the grid, with the estimators that are measured where nobody names a method."""
     from freewalk.harness.estimates.run import DEFAULT_GRID, NO_MATTER
     from freewalk.harness.plan.configuration import resolve
     from freewalk.harness.plan.plan import expand
@@ -126,14 +143,12 @@ def _cells(
     for spec in specs:
         key = spec.partition("=")[0].strip()
         if "=" in spec and key in NO_MATTER:
-            raise UsageError(f"--grid {spec!r}: no estimate of a gradient depends on {key}; leave it out")
+            raise UsageError(f"{spec}: no estimate of a gradient depends on {key}; leave it out")
     names_methods = methods or any("=" not in spec or spec.partition("=")[0].strip() == "method" for spec in specs)
     grid = specs if names_methods else [str(DEFAULT_GRID), *specs]
     registry = BuiltInRegistry()
-    configuration = resolve(grid, registry=registry, tasks=tasks, methods=methods, seeds=seed, plugins=plugins)
-    if len(configuration.seeds) != 1:
-        raise UsageError(f"--seed {seed}: estimates are measured with one seed; give one")
-    return expand(configuration, registry).cells, configuration.seeds[0]
+    configuration = resolve(grid, registry=registry, tasks=tasks, methods=methods, seeds=(seed,), plugins=plugins)
+    return expand(configuration, registry).cells
 
 
 def _shown(cells: Sequence[Cell], settings: Any, *, quiet: bool) -> Iterator[Measured]:

@@ -9,71 +9,62 @@ from typing import Any
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.carried import load_given, weights_options
-from freewalk.harness.commands.options import is_on_the_line, option, plugin_option
-from freewalk.harness.plan.settings import Settings
-
-_POINTS = Settings.model_fields["evaluation_points"].default
-
-
-@click.command("evaluate")
-@weights_options
-@option("--task", metavar="NAME", help="Task whose data to use.  [default: the file's own]")
-@click.option(
-    "--evaluation-points",
-    "--points",
-    "points",
-    type=int,
-    metavar="N",
-    envvar=["HARNESS_EVALUATION_POINTS", "HARNESS_POINTS"],
-    help=f"Held-out datapoints of the task.  [default: {_POINTS}]",
+from freewalk.harness.commands.carried import load_given, weights_argument
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.options import (
+    is_on_the_line,
+    json_option,
+    option,
+    plugin_option,
+    seed_option,
+    setting_option,
+    task_option,
+    threads_option,
 )
-@option("--seed", type=int, metavar="SEED", help="Seed of the held-out data.  [default: that of the training]")
-@click.option(
+
+
+@click.command("evaluate", cls=Command)
+@weights_argument
+@task_option("whose data to use.  [default: the file's own]")
+@setting_option("evaluation_points")
+@seed_option("of the held-out data.  [default: that of the training]")
+@option(
     "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your own data: a .npz with x and y, or x as .npy."
 )
-@click.option(
-    "--y",
-    "--targets",
-    "targets",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The targets as .npy, where --data is x alone.",
-)
+@option("--y", type=click.Path(path_type=Path), metavar="FILE", help="The targets as .npy, where --data is x alone.")
 @plugin_option
-@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@threads_option
+@json_option("instead of lines.")
 def command(
-    file: Path | None,
-    weights: Path | None,
+    weights: Path,
     task: str | None,
-    points: int | None,
+    evaluation_points: int,
     seed: int | None,
     data: Path | None,
-    targets: Path | None,
+    y: Path | None,
     plugins: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Measure saved weights: the loss, how many outputs are right, and the errors of each output.
+    """Measure weights that train saved: the loss, how many outputs are right, and the errors of each output.
 
     With the seed of the training, held-out data are those that it was judged by. Everything is computed in float64.
     """
     from freewalk.harness.weights.heldout import measure_held_out
     from freewalk.harness.weights.own_data import load_pair
 
-    path, saved = load_given(file, weights, plugins)
-    if data is None and targets is not None:
-        raise UsageError("--targets needs --data, the inputs that they belong to")
+    saved = load_given(weights, plugins)
+    if data is None and y is not None:
+        raise UsageError("--y needs --data, the inputs that they belong to")
     if data is not None:
-        for name in ("task", "points", "seed"):
+        for name in ("task", "evaluation_points", "seed"):
             if is_on_the_line(name):
-                raise UsageError(f"--{name} has no effect with --data; leave one out")
+                raise UsageError(f"--{name.replace('_', '-')} has no effect with --data; leave one out")
         source: dict[str, Any] = {"data": str(data)}
-        measures = saved.evaluate(*load_pair(data, targets))
+        measures = saved.evaluate(*load_pair(data, y))
     else:
-        points = _POINTS if points is None else points
-        measures, source = measure_held_out(saved, path, task=task, points=points, seed=seed)
+        measures, source = measure_held_out(saved, weights, task=task, points=evaluation_points, seed=seed)
     if as_json:
-        click.echo(json.dumps({"weights": str(path), **source, **measures.as_dict()}, indent=2))
+        click.echo(json.dumps({"weights": str(weights), **source, **measures.as_dict()}, indent=2))
     else:
         _print(measures, source)
     return 0

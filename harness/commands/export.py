@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.options import option, plugin_option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import SweepFolder
+from freewalk.harness.commands.options import json_option, option, out_option, plugin_option, quiet_option
 
 if TYPE_CHECKING:
     from freewalk.results.files.runs import Experiment
@@ -18,21 +20,22 @@ if TYPE_CHECKING:
 FORMATS = ("ioh", "coco")
 
 
-@click.command("export")
-@click.argument("directories", metavar="DIR ...", nargs=-1, required=True)
+@click.command("export", cls=Command)
+@click.argument("directories", metavar="DIR ...", type=SweepFolder(), nargs=-1, required=True)
 @option(
     "--format",
     "layout",
     type=click.Choice(FORMATS),
+    metavar="|".join(FORMATS),
     required=True,
-    help="ioh: for IOHanalyzer and iohinspector; coco: for what reads BBOB's data.",
+    help="What reads the files: ioh, IOHanalyzer and iohinspector; coco, what reads BBOB's data.",
 )
-@option("--out", metavar="FOLDER", required=True, help="Folder of the files; a new one.")
+@out_option("a new one.", required=True)
 @plugin_option
-@option("--quiet", is_flag=True, help="Print nothing.")
-@option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@quiet_option("nothing.")
+@json_option("instead of lines.")
 def command(
-    directories: tuple[str, ...], layout: str, out: str, plugins: tuple[str, ...], quiet: bool, as_json: bool
+    directories: tuple[str, ...], layout: str, out: Path, plugins: tuple[str, ...], quiet: bool, as_json: bool
 ) -> None:
     """Write the curves of sweeps as files that tools for comparing optimisers read.
 
@@ -49,24 +52,22 @@ def command(
     from freewalk.results.files.merge import refuse_used
     from freewalk.results.files.runs import collect_runs
 
-    if out == "":
-        raise UsageError("--out '': the name is empty; name a new folder")
     if len({Path(directory).resolve() for directory in directories}) < len(directories):
         raise UsageError("a folder is given twice; give each once")
     load_plugins(plugins)
     try:
-        refuse_used(Path(out))
+        refuse_used(out)
         sources = [read_sweep(directory) for directory in directories]
         with reading():
             found = collect_runs(sources, task_parameters=_of_tasks(), maximised=_maximised())
-        {"ioh": save_ioh, "coco": save_coco}[layout](found, Path(out))
+        {"ioh": save_ioh, "coco": save_coco}[layout](found, out)
     except StoreError as error:
         raise UsageError(f"--out: {error}") from None
     for note in _notes(found) if not quiet else ():
         click.echo(f"harness: note: {note}", err=True)
     sizes = (found.n_runs, "run"), (len(found.algorithms), "algorithm"), (len(found.problems), "problem")
     if as_json:
-        facts = {"directory": out, "format": layout, **{f"n_{noun}s": number for number, noun in sizes}}
+        facts = {"directory": str(out), "format": layout, **{f"n_{noun}s": number for number, noun in sizes}}
         left_out = {"n_open": found.n_open, "n_unknown": found.n_unknown, "n_failed": found.n_failed}
         click.echo(json.dumps(facts | left_out, indent=2))
     elif not quiet:

@@ -9,7 +9,17 @@ import click
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.carried import carried_network, load_for, weights_option
 from freewalk.harness.commands.cell_options import cell_options, set_option
-from freewalk.harness.commands.options import option, plugin_option, threads_option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.options import (
+    json_option,
+    method_option,
+    option,
+    plugin_option,
+    seed_option,
+    setting_option,
+    task_option,
+    threads_option,
+)
 from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.methods.walk import WALK
 from freewalk.harness.parameters.parameters import PARAMETERS
@@ -24,27 +34,28 @@ _DEFAULTS = {"batch_size": "16"}
 """Few datapoints show every fault and make central differences quick."""
 
 
-@click.command("gradcheck")
-@option("--task", metavar="NAME", help="Whose data and sizes; see harness tasks.")
-@option("--method", metavar="NAME", help=f"Method.  [default: {BACKPROP.name}]")
-@option("--seed", metavar="SEED", default="0", help="Seed.")
-@weights_option("Check at these weights, saved by train.")
+@click.command("gradcheck", cls=Command, without=_NO_MATTER)
+@task_option("whose data and sizes; see harness tasks.")
+@method_option(BACKPROP.name)
+@seed_option("of the initial weights, the data and the noise.", default=0)
+@weights_option("check at these.")
 @option(
     "--samples",
     type=click.IntRange(min=2),
+    metavar="N",
     default=500,
-    help="Steps that estimates of inexact gradients come from, and the direction of a method of your own.",
+    help="Steps that estimates come from: of inexact gradients, and of the direction of a method of your own.",
 )
-@option("--backend", metavar="NAME", default="auto", help="Backend whose training steps to check.")
+@setting_option("backend")
 @plugin_option
 @threads_option
 @set_option
-@option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@json_option("instead of tables.")
 @cell_options(_NAMES, _DEFAULTS)
 def command(
     task: str | None,
     method: str | None,
-    seed: str,
+    seed: int,
     weights: Path | None,
     samples: int,
     backend: str,
@@ -84,7 +95,7 @@ def command(
     method = method or BACKPROP.name
     # under the raw rule a step of the walk is its estimate; what an optimizer makes of it does not matter
     rule = {"update": "raw"} if method == WALK.name and options.get("tangent") != "exact" else {}
-    trial = single_trial("gradcheck", task, method, seed, {**_DEFAULTS, **rule, **options})
+    trial = single_trial("gradcheck", task, method, str(seed), {**_DEFAULTS, **rule, **options})
     refuse_own("gradcheck", trial.cell.parameters["architecture"], "freewalk.gradcheck takes a loss of your own")
     problem = resolve_problem(task, method, trial.cell.parameters)
     if problem.method.gradient == "estimated" and trial.cell.parameters.get("stddev") == 0:

@@ -11,22 +11,31 @@ import click
 
 from freewalk.harness.base.errors import UsageError, unknown_own
 from freewalk.harness.commands.cell_options import set_option
-from freewalk.harness.commands.options import option, plugin_option, threads_option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.options import (
+    json_option,
+    method_option,
+    plugin_option,
+    quiet_option,
+    seed_option,
+    setting_option,
+    threads_option,
+)
 from freewalk.harness.methods.backprop import BACKPROP
 from freewalk.harness.plan.single_trial import own_settings
 
 EXIT_FAILED = 3
 
 
-@click.command("ladder")
-@option("--method", default=BACKPROP.name, metavar="NAME", help="Method.")
-@option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="SEED", default=0, help="Seed.")
-@option("--backend", metavar="NAME", default="auto", help="What computes.")
+@click.command("ladder", cls=Command)
+@method_option(BACKPROP.name, default=BACKPROP.name, show_default=False)
+@seed_option("of the initial weights, the data and the noise.", default=0)
+@setting_option("backend")
 @plugin_option
 @threads_option
 @set_option
-@option("--quiet", is_flag=True, help="Do not report each rung as it is tried.")
-@option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@quiet_option("no report of each rung as it is tried.")
+@json_option()
 def command(
     method: str,
     seed: int,
@@ -39,7 +48,7 @@ def command(
     """Try a method on ever harder things: AND with one neuron, gradients, a hidden layer, XOR, sign, digits.
 
     The first rung that fails ends the climb and says what to look at next. Exit code 3 if one fails. A method of your
-    own climbs with its default parameters, or those of --set.
+    own climbs with its default parameters, or those of options that are spelled as they are: --rate 0.1.
     """
     from freewalk.harness.engine.choice import backend_for
     from freewalk.harness.ladder.rung import Setting, climb
@@ -55,7 +64,7 @@ def command(
         raise unknown_own("method", method, methods)
     own = own_settings(settings, {})
     if own and METHODS[method].recipes:
-        raise UsageError(f"--set {next(iter(own))}=...: {method} climbs with settings of its own; leave --set out")
+        raise UsageError(f"{next(iter(own))}: {method} climbs with settings of its own; leave it out")
     checked_values(own)
     setting = Setting(method, seed, backend_for(backend, method), own)
     rungs = ladder(method)

@@ -8,58 +8,59 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.carried import load_given, weights_options
-from freewalk.harness.commands.options import option, plugin_option
+from freewalk.harness.commands.carried import load_given, weights_argument
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import Name
+from freewalk.harness.commands.options import json_option, option, plugin_option, seed_option, threads_option
 
 _AS_LARGE, _AS_SMALL = 1.0, 0.0
 
 
-@click.command("maximize")
-@weights_options
-@option("--output", type=int, default=0, metavar="N", help="Which output, from 0.")
-@click.option(
+@click.command("maximize", cls=Command)
+@weights_argument
+@option("--of", type=int, default=0, metavar="N", help="Which output, from 0.")
+@option(
     "--value",
-    "--target",
-    "target",
     type=float,
     metavar="VALUE",
     default=1.0,
-    show_default=True,
-    help="1: as large as can be; 0: as small; between: as near to it as can be.",
+    help="What the output shall be: 1, as large as can be; 0, as small; between, as near to it as can be.",
 )
-@click.option(
+@option(
     "--bounds",
     multiple=True,
     metavar="LOW,HIGH",
     help="Bounds of all inputs; 2=LOW,HIGH: of input 2; 1:2=LOW,HIGH: of input 2 at timestep 1; none: no bounds."
     "  [default: the range of the task's inputs]",
 )
-@click.option("--fix", multiple=True, metavar="INPUT=VALUE", help="An input that stays as it is; 1:2=V at timestep 1.")
-@click.option(
-    "--method",
+@option("--fix", multiple=True, metavar="INPUT=VALUE", help="An input that stays as it is; 1:2=V at timestep 1.")
+@option(
+    "--ascent",
+    type=Name(lambda: ("gradient", "walk")),
     default="gradient",
-    show_default=True,
     metavar="gradient|walk",
-    help="gradient: along the exact gradient; walk: along estimates from random perturbations of the input.",
+    help="What to go along: gradient, the exact one; walk, estimates from random perturbations of the input.",
 )
 @option("--restarts", type=int, default=20, metavar="N", help="Starting points.")
-@click.option("--steps", type=int, metavar="N", help="Most steps of a restart.  [default: gradient: 1000; walk: 300]")
-@click.option("--binary", is_flag=True, help="Also find the best input with every entry at one of its bounds.")
-@click.option("--timestep", type=int, metavar="T", help="Which of a sequence of outputs, from 0.  [default: the last]")
-@option("--seed", type=int, metavar="SEED", default=0, help="Seed of the starting points and perturbations.")
+@option("--steps", type=int, metavar="N", help="Most steps of a restart.  [default: gradient: 1000; walk: 300]")
+@option("--binary", is_flag=True, help="Also find the best input with every entry at one of its bounds.")
+@option("--timestep", type=int, metavar="T", help="Which of a sequence of outputs, from 0.  [default: the last]")
+@seed_option("of the starting points and perturbations.", default=0)
 @plugin_option
-@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@threads_option
+@json_option("instead of lines.")
 def command(
-    file: Path | None,
-    weights: Path | None,
-    output: int,
+    weights: Path,
+    of: int,
+    value: float,
+    ascent: Any,
     bounds: tuple[str, ...],
     fix: tuple[str, ...],
     plugins: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Find the input that makes an output largest, smallest, or equal to a value, inside a box.
+    """Find the input that makes an output of the weights in FILE largest, smallest, or equal to a value, inside a box.
 
     Says which bounds the input lies on and whether they bind, that is whether the output would get better beyond, and
     how many of the restarts ended at the best output.
@@ -67,14 +68,14 @@ def command(
     from freewalk.harness.maximize.box import read_bounds, read_fixed
     from freewalk.harness.maximize.search import input_shape, maximize
 
-    path, saved = load_given(file, weights, plugins)
+    saved = load_given(weights, plugins)
     box = read_bounds(input_shape(saved), bounds)
-    found = maximize(saved, output, bounds=box, fixed=read_fixed(fix), **options)
-    facts = {"weights": str(path), "task": saved.task, "output": output, "method": options["method"]}
+    found = maximize(saved, of, bounds=box, fixed=read_fixed(fix), target=value, method=ascent, **options)
+    facts = {"weights": str(weights), "task": saved.task, "output": of, "method": ascent}
     if as_json:
         click.echo(json.dumps({**facts, **_as_json(found)}, indent=2))
     else:
-        _print(found, output)
+        _print(found, of)
     return 0
 
 

@@ -8,15 +8,17 @@ from pathlib import Path
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.options import option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import SweepFolder
+from freewalk.harness.commands.options import json_option, out_option, quiet_option
 
 
-@click.command("merge")
-@click.argument("directories", metavar="A B ...", nargs=-1, required=True)
-@option("--out", metavar="DIR", required=True, help="Folder of the united sweep; a new one.")
-@option("--quiet", is_flag=True, help="Print nothing.")
-@option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-def command(directories: tuple[str, ...], out: str, quiet: bool, as_json: bool) -> None:
+@click.command("merge", cls=Command)
+@click.argument("directories", metavar="A B ...", type=SweepFolder(), nargs=-1, required=True)
+@out_option("the united sweep; a new one.", required=True)
+@quiet_option("nothing.")
+@json_option("instead of lines.")
+def command(directories: tuple[str, ...], out: Path, quiet: bool, as_json: bool) -> None:
     """Unite sweeps, say from several machines, in a new folder that can be shown, compared and reported.
 
     A trial that occurs twice with equal results is taken once; two different results of one trial are refused. Times
@@ -29,20 +31,18 @@ def command(directories: tuple[str, ...], out: str, quiet: bool, as_json: bool) 
 
     if len(directories) < 2:
         raise UsageError("merge needs two folders or more, such as: harness merge A B --out C")
-    if out == "":
-        raise UsageError("--out '': the name is empty; name a new folder")
     paths = [Path(directory) for directory in directories]
     if len({path.resolve() for path in paths}) < len(paths):
         raise UsageError("a folder is given twice; give each once")
     try:
-        refuse_used(Path(out))
+        refuse_used(out)
         with reading():
             merged = collect(paths)
-        save(merged, Path(out))
+        save(merged, out)
     except StoreError as error:
         raise UsageError(f"--out: {error}") from None
     facts = {
-        "directory": out,
+        "directory": str(out),
         "n_trials": len(merged.trials),
         "n_repeated": merged.n_repeated,
         "machines": merged.machines,

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.options import METHOD, json_option, plugin_option
 
 _NETWORKS = {"both": "free and layered", "free": "free only", "layered": "layered only"}
 _OF_ONES_OWN = (
@@ -16,10 +17,10 @@ _OF_ONES_OWN = (
 )
 
 
-@click.command("methods")
-@click.argument("name", required=False)
+@click.command("methods", cls=Command)
+@click.argument("name", type=METHOD, required=False)
 @plugin_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option()
 def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List the methods: what else they are called, which networks and backends they take, what a step costs.
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.parameters.parameters import base_type
-from freewalk.harness.plan.settings import RIVALS, RunSettings, about, words_of
+from freewalk.harness.base.tracebacks import want_tracebacks
+from freewalk.harness.commands.kinds import Files, Folder, Name, Seed, Seeds, Setting, Spec
+from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.plan.settings import RunSettings, about
+
+AT_LEAST_ONE = click.IntRange(min=1)
+
+
+def _task_names() -> Iterable[str]:
+    from freewalk.tasks.registry import TASKS
+
+    return TASKS
+
+
+TASK, METHOD = Name(_task_names), Name(lambda: METHODS)
 
 _NO_MATTER = ("out", "quiet", "as_json", "workers", "cluster_address", "checkpoint_seconds", "retry_failed")
 """Options that say what is printed, where files lie, and what computes."""
@@ -34,43 +47,55 @@ def run_options(**defaults: object) -> Callable[[Callable[..., Any]], Callable[.
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, field in reversed(RunSettings.model_fields.items()):
-            words = words_of(field)
-            default = defaults.get(name, about(field).none or field.default)
-            function = option(
-                f"--{name.replace('_', '-')}",
-                type=None if words else base_type(field),
-                metavar="|".join(words) or None,
-                hidden=default is None,
-                help=f"{field.description}  [default: {default}]",
-            )(function)
+            function = _setting(name, defaults.get(name, about(field).none or field.default))(function)
         return function
 
     return add
 
 
-class _Spec(click.types.StringParamType):
-    """Text; several in HARNESS_GRID have semicolons between, since a SPEC may hold blanks."""
+def setting_option(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option of one setting of sweeps, for a command that has few of them; it always has a value."""
+    default = RunSettings.model_fields[name].default
+    return _setting(name, default, default=default, show_default=False, **attributes)
 
-    name = "SPEC"
-    envvar_list_splitter = ";"
+
+def _setting(name: str, shown: object, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    field = RunSettings.model_fields[name]
+    spelling, kind = f"--{name.replace('_', '-')}", Setting(field)
+    text = f"{field.description}  [default: {shown}]"
+    return option(spelling, type=kind, metavar=kind.name, hidden=shown is None, help=text, **attributes)
+
+
+def out_option(text: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option that says where files go."""
+    return option("--out", type=Folder(), metavar="DIR", help=f"Folder of the files: {text}", **attributes)
+
+
+def json_option(text: str = "instead of a table.") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option that prints for programs."""
+    return option("--json", "as_json", is_flag=True, help=f"Print JSON: {text}")
+
+
+def quiet_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option that keeps a command quiet."""
+    return option("--quiet", is_flag=True, help=f"Print less: {text}")
 
 
 def grid_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what a grid varies."""
     for add in (
-        option("--method", "methods", multiple=True, metavar="NAME", help="Method; repeatable."),
-        option("--task", "tasks", multiple=True, metavar="NAME", help="Task; repeatable."),
-        option("--grid", type=_Spec(), multiple=True, metavar="SPEC", help="What to vary; see below."),
+        option("--method", "methods", type=METHOD, multiple=True, metavar="NAME", help="Method: repeatable."),
+        option("--task", "tasks", type=TASK, multiple=True, metavar="NAME", help="Task: repeatable."),
+        option(
+            "--grid",
+            type=Spec(),
+            multiple=True,
+            metavar="SPEC",
+            help="What to vary: see below; repeatable. --stddev 0.01,0.1 is --grid stddev=0.01,0.1, and so with all.",
+        ),
     ):
         function = add(function)
     return function
-
-
-class _Paths(click.types.StringParamType):
-    """A path; several in the environment stand as in PATH."""
-
-    name = "FILE"
-    envvar_list_splitter = os.pathsep
 
 
 def threads_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,13 +103,16 @@ def threads_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def limit(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
         if value is not None:
+            from threadpoolctl import threadpool_limits
+
             from freewalk.kernels.machine.threads import limited_threads
 
             context.with_resource(limited_threads(value))
+            context.with_resource(threadpool_limits(value, user_api="blas"))
 
     return option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=AT_LEAST_ONE,
         metavar="N",
         expose_value=False,
         callback=limit,
@@ -92,16 +120,25 @@ def threads_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def _not_alone(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    from freewalk.harness.parameters.seeds import refuse_lone_number
-
-    refuse_lone_number(value, max(parameter.opts, key=len))
-    return value
+def seeds_option(flag: str, text: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return an option of several seeds."""
+    return option(flag, type=Seeds(), metavar="SEEDS", help=text, **attributes)
 
 
-def seeds_option(flag: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return an option of seeds, which refuses a lone number: nobody could tell whether it is a seed or how many."""
-    return option(flag, metavar="SEEDS", callback=_not_alone, **attributes)
+def seed_option(text: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option of one seed."""
+    return option("--seed", type=Seed(), metavar="SEED", help=f"Seed: {text}", **attributes)
+
+
+def task_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option of one task."""
+    return option("--task", type=TASK, metavar="NAME", help=f"Task: {text}")
+
+
+def method_option(shown: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option of one method."""
+    text = f"Method: see harness methods.  [default: {shown}]"
+    return option("--method", type=METHOD, metavar="NAME", help=text, **attributes)
 
 
 def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +153,7 @@ def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         option(
             "--workers",
-            type=click.IntRange(min=1),
+            type=AT_LEAST_ONE,
             metavar="N",
             help="Run on so many processes of this machine, with Dask.  [default: threads]",
         ),
@@ -164,27 +201,31 @@ def is_on_the_line(name: str) -> bool:
 
 
 def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option that loads plug-ins."""
-    return option(
-        "--plugin",
-        "plugins",
-        type=_Paths(),
-        multiple=True,
-        metavar="FILE",
-        help="Python file with tasks or methods of your own; repeatable. See docs/tasks.md, docs/methods.md.",
-    )(function)
+    """Add the option that loads plug-ins, and the one that shows where their errors come from."""
 
+    def want(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if not context.resilient_parsing:
+            want_tracebacks(value)
 
-def without_overridden(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the present command less those of the environment that the command line overrides.
-
-    An option overrides its own variable by itself; here one of two that mean the same overrides the other's.
-    """
-    context = click.get_current_context()
-    source = {name: context.get_parameter_source(name) for name, value in given.items() if value is not None}
-    environment, line = click.core.ParameterSource.ENVIRONMENT, click.core.ParameterSource.COMMANDLINE
-    overridden = {a for a, b in RIVALS.items() if source.get(a) == environment and source.get(b) == line}
-    return {name: None if name in overridden else value for name, value in given.items()}
+    for add in (
+        option(
+            "--traceback",
+            is_flag=True,
+            expose_value=False,
+            callback=want,
+            help="Show Python's whole traceback of an error beside its one line.",
+        ),
+        option(
+            "--plugin",
+            "plugins",
+            type=Files(),
+            multiple=True,
+            metavar="FILE",
+            help="Python file with tasks or methods of your own; repeatable. See docs/tasks.md, docs/methods.md.",
+        ),
+    ):
+        function = add(function)
+    return function
 
 
 def same_again() -> str:

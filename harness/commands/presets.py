@@ -7,22 +7,30 @@ from typing import Any
 
 import click
 
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import Name
+from freewalk.harness.commands.options import json_option
+from freewalk.harness.parameters.presets import preset_names
+from freewalk.harness.parameters.presets.relatives import RELATIVES
 
-@click.command("presets")
-@click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+def _known() -> tuple[str, ...]:
+    return (*preset_names(), *RELATIVES)
+
+
+@click.command("presets", cls=Command)
+@click.argument("name", type=Name(_known), required=False)
+@json_option()
 def command(name: str | None, as_json: bool) -> None:
     """List the presets: whole sweeps, and methods of the field as settings of the walk, which any task takes.
 
     With NAME, one method: its equation, what it estimates, its variance, cost and reference, and how it differs.
     """
     from freewalk.harness.base.errors import unknown
-    from freewalk.harness.parameters.presets import preset_names
-    from freewalk.harness.parameters.presets.relatives import RELATIVES
 
-    if name is not None and name not in (*preset_names(), *RELATIVES):
-        raise unknown("preset", name, (*preset_names(), *RELATIVES))
-    rows = [_row(one) for one in (*preset_names(), *RELATIVES) if name in (None, one)]
+    if name is not None and name not in _known():
+        raise unknown("preset", name, _known())
+    rows = [_row(one) for one in _known() if name in (None, one)]
     if as_json:
         click.echo(json.dumps(rows if name is None else rows[0], indent=2))
     elif name is None:
@@ -33,7 +41,6 @@ def command(name: str | None, as_json: bool) -> None:
 
 def _row(name: str) -> dict[str, Any]:
     from freewalk.harness.parameters.presets import preset_path
-    from freewalk.harness.parameters.presets.relatives import RELATIVES
 
     if name not in RELATIVES:
         first = preset_path(name).read_text(encoding="utf-8").splitlines()[0]

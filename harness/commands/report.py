@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.options import open_in_browser, option, plugin_option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import SweepFolder
+from freewalk.harness.commands.options import (
+    json_option,
+    open_in_browser,
+    option,
+    out_option,
+    plugin_option,
+    quiet_option,
+)
 from freewalk.results.base.text import printable
 
 if TYPE_CHECKING:
@@ -18,23 +27,27 @@ if TYPE_CHECKING:
     from freewalk.results.report.ranking_table import TableKind
 
 
-@click.command("report")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Folder of the report.  [default: DIR]")
+@click.command("report", cls=Command)
+@click.argument("folder", metavar="DIR", type=SweepFolder())
+@out_option("page and tables.  [default: DIR itself]")
 @option("--png", is_flag=True, help="Write every plot as PNG too, into plots/.")
 @option("--svg", is_flag=True, help="Write every plot as SVG too, into plots/.")
 @option(
-    "--theme", type=click.Choice(["light", "dark"]), default="light", help="Colours of these files; the page has both."
+    "--theme",
+    type=click.Choice(["light", "dark"]),
+    metavar="light|dark",
+    default="light",
+    help="Colours of these files; the page has both.",
 )
 @option("--parquet", is_flag=True, help="Write every table as Parquet too.")
 @option("--latex", is_flag=True, help="Write the ranking's first cells as ranking.tex too.")
-@option("--markdown", is_flag=True, help="Write them as ranking.md too.")
+@option("--markdown", is_flag=True, help="Write the ranking's first cells as ranking.md too.")
 @option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @plugin_option
-@option("--quiet", is_flag=True, help="Print nothing.")
-@option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+@quiet_option("nothing.")
+@json_option("the answers, instead of lines.")
 def command(
-    directory: Path,
+    folder: str,
     out: Path | None,
     png: bool,
     svg: bool,
@@ -57,6 +70,7 @@ def command(
     from freewalk.results.base.errors import StoreError
 
     load_plugins(plugins)
+    directory = Path(folder)
     if parquet:
         _require_parquet()
     try:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import Name
 from freewalk.harness.commands.options import (
+    json_option,
     option,
+    out_option,
     place_options,
     plugin_option,
+    quiet_option,
     refuse_idle_threads,
     say,
     threads_option,
@@ -39,29 +45,37 @@ Exit codes: 0 done, whatever the verdicts; 1 some trials failed, 2 wrong usage,
 """
 
 
-@click.command("reproduce", epilog=_EPILOG)
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+def _known() -> Iterable[str]:
+    from freewalk.harness.reproducing.document import known_reproductions
+
+    return known_reproductions()
+
+
+@click.command("reproduce", cls=Command, epilog=_EPILOG)
+@click.argument("names", nargs=-1, type=Name(_known), metavar="[NAME]...")
 @option("--all", "every", is_flag=True, help="Run all that come with the program.")
 @option("--list", "as_list", is_flag=True, help="Say what there is to reproduce; run nothing.")
 @option(
     "--scale",
     type=click.Choice(["quick", "paper"]),
+    metavar="quick|paper",
     default="quick",
-    help="quick: seconds, with fewer seeds or smaller networks; paper: as published, as far as two cores allow.",
+    help="How much of it: quick, seconds, with fewer seeds or smaller networks; paper, as published, as far as two"
+    " cores allow.",
 )
 @plugin_option
 @threads_option
-@option("--out", metavar="DIR", default="runs/reproduce", help="Folder of the files.")
+@out_option("page, tables and sweeps.", default="runs/reproduce")
 @place_options
-@option("--quiet", is_flag=True, help="No progress and no table.")
-@option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON instead of a table.")
+@quiet_option("no progress and no table.")
+@json_option("the verdicts, instead of a table.")
 def command(
     names: tuple[str, ...],
     every: bool,
     as_list: bool,
     scale: str,
     plugins: tuple[str, ...],
-    out: str,
+    out: Path,
     checkpoint_seconds: float,
     workers: int | None,
     cluster_address: str | None,
@@ -85,8 +99,6 @@ def command(
         raise UsageError(f"--all runs all, {names[0]} too; leave one of them out")
     if not (every or names or as_list):
         raise UsageError("nothing to reproduce; give a name, a .toml file or --all; see harness reproduce --list")
-    if out == "":
-        raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/reproduce")
     refuse_idle_threads(workers, cluster_address)
     chosen = known_reproductions() if every or not names else list(dict.fromkeys(names))
     reproductions = [read_reproduction(find(name)) for name in chosen]
@@ -104,16 +116,15 @@ def command(
         return 0
     if every and not (reproductions := [one for one in reproductions if scale in one.scales]):
         raise UsageError(f"nothing that comes with the program has a {scale} scale; give the other --scale")
-    folder = Path(out)
     notify = (lambda text: None) if quiet else say
     found: list[dict[str, Any]] = []
     try:
-        paths_in(folder)  # before, not after hours
+        paths_in(out)  # before, not after hours
         runs = [
             Run(
                 one,
                 scale,  # type: ignore[arg-type]
-                folder / f"{one.name}-{scale}",
+                out / f"{one.name}-{scale}",
                 plugins,
                 checkpoint_seconds,
                 chosen_cluster(cluster_address, workers, notify),
@@ -125,9 +136,9 @@ def command(
             judged = run.judged(f"harness reproduce {run.reproduction.called} --scale {scale}")
             found.append(judged.as_dict())
             notify(f"{run.title}: {judged.verdict}")
-            paths = write_files(folder, verdicts_in(folder))
+            paths = write_files(out, verdicts_in(out))
     except KeyboardInterrupt:
-        say(f"interrupted; the same command goes on, what is known is in {folder}")
+        say(f"interrupted; the same command goes on, what is known is in {out}")
         return 130
     except StoreError as error:
         raise UsageError(f"--out: {error}") from None

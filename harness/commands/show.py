@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from freewalk.harness.base.errors import UsageError, unknown
-from freewalk.harness.commands.options import option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import Name, SweepFolder
+from freewalk.harness.commands.options import json_option, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,15 +28,21 @@ A parameter may be named without its param_. What every column means: docs/table
 """
 
 
-@click.command("show", epilog=EPILOG)
-@click.argument("directory", metavar="DIR")
-@option("--table", default="summary", metavar="|".join(TABLE_NAMES), help="Which table.")
+@click.command("show", cls=Command, epilog=EPILOG)
+@click.argument("directory", metavar="DIR", type=SweepFolder())
+@option(
+    "--table",
+    type=Name(lambda: TABLE_NAMES),
+    default="summary",
+    metavar="|".join(TABLE_NAMES),
+    help="Which table.",
+)
 @option("--where", metavar="EXPR", help="Only the rows for which this is true.")
 @option("--columns", metavar="NAMES", help="Columns to show, with commas between.")
 @option("--sort", metavar="NAMES", help="Columns to sort by; -name for largest first.")
 @option("--limit", type=int, metavar="N", help="Rows to show.  [default: what is handy]")
 @option("--csv", "as_csv", is_flag=True, help="Print CSV: all columns and rows.")
-@option("--json", "as_json", is_flag=True, help="Print JSON: all columns and rows.")
+@json_option("all columns and rows.")
 def command(
     directory: str,
     table: str,

@@ -11,22 +11,26 @@ from typing import Any
 import click
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.gathering import without_overridden
 from freewalk.harness.commands.options import (
     grid_options,
+    json_option,
     option,
+    out_option,
     place_options,
     plugin_option,
+    quiet_option,
     refuse_idle_threads,
     run_options,
     say,
     seeds_option,
     threads_option,
-    without_overridden,
 )
 
 _EPILOG = """\b
 --grid takes, once or several times:
-  key=v1,v2               values
+  key=v1,v2               values; --key v1,v2 is the same
   key=range(a,b,s)        a, a+s, ... below b
   key=linspace(a,b,n)     n values from a to b
   key=logspace(a,b,n)     n values from 10**a to 10**b
@@ -58,7 +62,7 @@ def epilog() -> str:
     return _EPILOG.format(keys=listed("Keys", AXIS_KEYS), methods=listed("Methods", METHODS))
 
 
-class _Command(click.Command):
+class _Command(Command):
     """A command whose epilog is made when it is asked for."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -71,16 +75,16 @@ class _Command(click.Command):
 @grid_options
 @plugin_option
 @threads_option
-@seeds_option("--seeds", help="Such as 0:20 (twenty seeds, 0 to 19) or 1,4,7.  [default: 0:3]")
+@seeds_option("--seeds", "Seeds: such as 0:20 (twenty, 0 to 19) or 1,4,7.  [default: 0:3]")
 @run_options()
-@option("--out", metavar="DIR", help="Folder of the store and the tables.  [default: runs/NAME-ID]")
-@option("--dry-run", is_flag=True, help="Print the number of trials, time and memory; run nothing.")
+@out_option("the store and the tables.  [default: runs/NAME-ID]")
+@option("--dry-run", is_flag=True, help="Run nothing: print the number of trials, time and memory.")
 @place_options
 @option("--fail-fast", is_flag=True, help="Stop at the first failed trial.")
-@option("--quiet", is_flag=True, help="No progress and no table.")
-@option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table.")
+@quiet_option("no progress and no table.")
+@json_option()
 def command(
-    out: str | None,
+    out: Path | None,
     dry_run: bool,
     checkpoint_seconds: float,
     workers: int | None,
@@ -103,11 +107,9 @@ def command(
     from freewalk.harness.sweep import Sweep
     from freewalk.results.base.errors import StoreError
 
-    if out == "":
-        raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/NAME-ID")
     refuse_idle_threads(workers, cluster_address)
     configuration = resolve(given.pop("grid"), registry=BuiltInRegistry(), **without_overridden(given))
-    directory = Path(out) if out else default_directory(configuration)
+    directory = out or default_directory(configuration)
     cluster = chosen_cluster(cluster_address, workers, (lambda text: None) if quiet else say)
     sweep = Sweep(configuration, directory, checkpoint_seconds, cluster)
     if dry_run:

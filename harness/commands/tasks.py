@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from freewalk.harness.commands.options import plugin_option
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.options import TASK, json_option, plugin_option
 
 
-@click.command("tasks")
-@click.argument("name", required=False)
+@click.command("tasks", cls=Command)
+@click.argument("name", type=TASK, required=False)
 @plugin_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option()
 def command(name: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List the tasks: what is learned, the data's sizes, the metric and the target, and the task's parameters.
 

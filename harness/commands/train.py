@@ -13,32 +13,52 @@ import click
 from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.commands.carried import carried_network, carried_training, load_for, weights_option
 from freewalk.harness.commands.cell_options import cell_options, set_option
-from freewalk.harness.commands.options import option, plugin_option, run_options, threads_option, without_overridden
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.gathering import without_overridden
+from freewalk.harness.commands.kinds import Name
+from freewalk.harness.commands.options import (
+    json_option,
+    method_option,
+    option,
+    plugin_option,
+    quiet_option,
+    run_options,
+    seed_option,
+    task_option,
+    threads_option,
+)
 from freewalk.harness.parameters.parameters import DEFAULT_METHOD, PARAMETERS
-from freewalk.harness.plan.single_trial import axis, own_settings
+from freewalk.harness.parameters.presets.relatives import RELATIVES
+from freewalk.harness.plan.grid import axis_text
+from freewalk.harness.plan.single_trial import own_settings
 
 _SECONDS_BETWEEN_LINES = 2.0
 _SECONDS_BETWEEN_REDRAWS = 0.1
 
 
-@click.command("train")
-@option("--task", metavar="NAME", help="What to learn; see harness tasks.")
-@option("--method", metavar="NAME", help="Method.  [default: walk]")
-@option("--seed", metavar="SEED", default="0", help="Seed.")
+@click.command("train", cls=Command)
+@task_option("what to learn; see harness tasks.")
+@method_option(DEFAULT_METHOD)
+@seed_option("of the initial weights, the data and the noise.", default=0)
 @plugin_option
 @threads_option
 @set_option
 @run_options()
-@weights_option("Start from these, saved by train; task, network and method are theirs unless an option differs.")
-@option("--preset", metavar="NAME", help="A method of the field as settings of the walk; see harness presets.")
-@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
-@option("--quiet", is_flag=True, help="No loss line.")
-@option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@weights_option("start from these; task, network and method are theirs unless an option differs.")
+@option(
+    "--preset",
+    type=Name(lambda: RELATIVES),
+    metavar="NAME",
+    help="A method of the field as settings of the walk; see harness presets.",
+)
+@option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Where the weights go.  [default: runs/]")
+@quiet_option("no loss line.")
+@json_option("instead of lines.")
 @cell_options(PARAMETERS)
 def command(
     task: str | None,
     method: str | None,
-    seed: str,
+    seed: int,
     weights: Path | None,
     plugins: tuple[str, ...],
     settings: tuple[str, ...],
@@ -52,7 +72,6 @@ def command(
 
     The trial is the same, to the last bit, as in a sweep with the same settings.
     """
-    from freewalk.harness.parameters.presets.relatives import RELATIVES
     from freewalk.harness.plan.configuration import resolve
     from freewalk.harness.plan.plugins import load_plugins
     from freewalk.harness.plan.registry import BuiltInRegistry
@@ -68,9 +87,9 @@ def command(
     if task is None:
         raise click.UsageError("missing option '--task', or --weights of a task", click.get_current_context())
     options |= own_settings(settings, given_options)
-    grid = [*([] if preset is None else [preset]), *(axis(name, value) for name, value in options.items())]
+    grid = [*([] if preset is None else [preset]), *(axis_text(name, value) for name, value in options.items())]
     configuration = resolve(
-        grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or DEFAULT_METHOD], seeds=seed, **given
+        grid, registry=BuiltInRegistry(), tasks=[task], methods=[method or DEFAULT_METHOD], seeds=(seed,), **given
     )
     return _train(configuration, save, weights, saved, quiet=quiet, as_json=as_json)
 

@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.gathering import without_overridden
 from freewalk.harness.commands.options import (
+    AT_LEAST_ONE,
     grid_options,
+    json_option,
     option,
+    out_option,
     place_options,
     plugin_option,
+    quiet_option,
     refuse_idle_threads,
     run_options,
     same_again,
     say,
     seeds_option,
     threads_option,
-    without_overridden,
 )
 from freewalk.harness.plan.settings import RACE_EVALUATIONS
 
@@ -37,7 +42,7 @@ harness methods NAME. Without a method, all are tuned.
 
 \b
 harness tune --task xor
-harness tune --task xor --method walk --grid "stddev=log(0.001,1)" --grid "learning_rate=log(0.01,10)"
+harness tune --task xor --method walk --stddev "log(0.001,1)" --learning-rate "log(0.01,10)"
 harness sweep --grid runs/tune-ID/tuned.toml
 
 Files in --out: tuning.html, tuned.toml, tuned.csv, rounds.csv, tuning.json; the
@@ -49,13 +54,13 @@ The same command again goes on where it was.
 """
 
 
-@click.command("tune", epilog=_EPILOG)
+@click.command("tune", cls=Command, epilog=_EPILOG)
 @grid_options
 @plugin_option
 @threads_option
 @option(
     "--budget",
-    type=click.IntRange(min=1),
+    type=AT_LEAST_ONE,
     metavar="EVALUATIONS",
     help="What each method may spend on a task.  [default: 100 trials' worth]",
 )
@@ -67,15 +72,15 @@ The same command again goes on where it was.
     metavar="N",
     help="Settings drawn of each method's ranges.",
 )
-@seeds_option("--seeds", default="0:20", help="Fresh seeds, on which winners and defaults are compared.")
-@seeds_option("--race-seeds", default="1000:1060", help="Seeds that the winners are picked by.")
+@seeds_option("--seeds", "Seeds: fresh ones, on which winners and defaults are compared.", default="0:20")
+@seeds_option("--race-seeds", "Seeds that the winners are picked by.", default="1000:1060")
 @option("--extend", is_flag=True, help="Where a winner lies at an edge of what was searched, search past it.")
 @run_options(evaluations=RACE_EVALUATIONS, steps_per_epoch=None)
-@option("--out", metavar="DIR", help="Folder of the files.  [default: runs/tune-ID]")
+@out_option("page, tables and stores.  [default: runs/tune-ID]")
 @place_options
-@option("--dry-run", is_flag=True, help="Print the races and what they may spend; run nothing.")
-@option("--quiet", is_flag=True, help="No progress and no table.")
-@option("--json", "as_json", is_flag=True, help="Print what tuning.json holds instead of a table.")
+@option("--dry-run", is_flag=True, help="Run nothing: print the races and what they may spend.")
+@quiet_option("no progress and no table.")
+@json_option("what tuning.json holds, instead of a table.")
 def command(
     grid: tuple[str, ...],
     tasks: tuple[str, ...],
@@ -86,7 +91,7 @@ def command(
     seeds: str,
     race_seeds: str,
     extend: bool,
-    out: str | None,
+    out: Path | None,
     checkpoint_seconds: float,
     workers: int | None,
     cluster_address: str | None,
@@ -111,8 +116,6 @@ def command(
     from freewalk.results.base.errors import StoreError
     from freewalk.results.report.tuning_view import tuning_views
 
-    if out == "":
-        raise UsageError("--out '': the name is empty; name a folder, or leave --out away for runs/tune-ID")
     if settings.get("steps_per_epoch") is not None:
         raise UsageError("--steps-per-epoch: methods are given the same evaluations; give --evaluations")
     refuse_idle_threads(workers, cluster_address)
@@ -120,10 +123,8 @@ def command(
         grid, tasks, methods, plugins, without_overridden(settings), seeds, race_seeds, n_settings, budget, extend
     )
     notify = (lambda text: None) if quiet else say
-    tuning = Tuning(
-        asked, Path(out or "."), checkpoint_seconds, partial(chosen_cluster, cluster_address, workers, notify)
-    )
-    tuning.directory = Path(out) if out else Path("runs") / f"tune-{tuning.identity}"
+    tuning = Tuning(asked, out or Path(), checkpoint_seconds, partial(chosen_cluster, cluster_address, workers, notify))
+    tuning.directory = out or Path("runs") / f"tune-{tuning.identity}"
     if dry_run:
         _print_plan(tuning, as_json)
         return 0

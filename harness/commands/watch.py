@@ -8,15 +8,17 @@ from pathlib import Path
 import click
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.commands.options import open_in_browser, option, say
+from freewalk.harness.commands.command import Command
+from freewalk.harness.commands.kinds import SweepFolder
+from freewalk.harness.commands.options import json_option, open_in_browser, option, say
 
 
-@click.command("watch")
-@click.argument("directory", metavar="[DIR]", default="runs", type=click.Path(path_type=Path))
+@click.command("watch", cls=Command)
+@click.argument("folder", metavar="[DIR]", default="runs", type=SweepFolder())
 @option("--port", type=click.IntRange(1, 65535), metavar="N", help="Port to listen on.  [default: a free one]")
 @option("--open", "show", is_flag=True, help="Open the page in the browser.")
-@option("--json", "as_json", is_flag=True, help="Print the address as JSON.")
-def command(directory: Path, port: int | None, show: bool, as_json: bool) -> int:
+@json_option("the address, instead of a line.")
+def command(folder: str, port: int | None, show: bool, as_json: bool) -> int:
     """Serve the report of a sweep on this machine; it updates itself while the sweep runs.
 
     DIR is the folder of a sweep, a tuning's, or one of several sweeps (default: runs); it may still be empty, or not be
@@ -26,6 +28,7 @@ def command(directory: Path, port: int | None, show: bool, as_json: bool) -> int
     from freewalk.harness.watching.server import Server
     from freewalk.harness.watching.views import Views
 
+    directory = Path(folder)
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{directory} is a file; give the folder of a sweep, or of several")
     pages = Pages()

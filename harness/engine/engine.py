@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from freewalk.harness.base.checkpoint import Checkpoint
-from freewalk.harness.base.errors import one_line
 from freewalk.harness.base.interrupts import TRAINING, patience
 from freewalk.harness.engine.packing import works_of
 from freewalk.harness.engine.work import PackRun, TrialAlone, Work, alone_again, start_pack
@@ -194,7 +193,7 @@ class Engine:
         """Say which trials have failed; return those that shall try again."""
         if not (again := alone_again(work, unfinished.values(), self.backend)):
             for trial in unfinished.values():
-                self._events.put(Failed(trial, one_line(error)))
+                self._events.put(Failed.of(trial, error))
         return again
 
     @contextmanager

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from freewalk.harness.base.errors import one_line
 from freewalk.harness.engine.work import PackRun, Work, alone_again, start_pack
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.trial.events import Failed, Finished, Paused, ended
@@ -81,6 +80,6 @@ def run_slice(
     except Exception as error:
         compile_seconds = 0.0 if pack is None else pack.compile_seconds
         again = alone_again(work, open_trials.values(), where)
-        events += [] if again else [Failed(trial, one_line(error)) for trial in open_trials.values()]
+        events += [] if again else [Failed.of(trial, error) for trial in open_trials.values()]
         return Slice(tuple(events), tuple(again), compile_seconds)
     return Slice(tuple(events), (), pack.compile_seconds)

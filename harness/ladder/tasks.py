@@ -27,7 +27,7 @@ def checked_values(options: Mapping[str, str]) -> dict[str, Scalar]:
     """Return options as the values that they say."""
     values: dict[str, Scalar] = {}
     for name, text in options.items():
-        where = f"--set {name}={text}: "
+        where = f"--{name.replace('_', '-')} {text}: "
         found = check_axis(name, parse_values(text, where), where)
         if len(found) > 1:
             raise UsageError(f"{where}a climb has one value of each; give one")

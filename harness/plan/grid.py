@@ -96,6 +96,25 @@ def parse_grid(
     return GridSpec(sources[0] if sources else None, settings, merged, named)
 
 
+def load_named(specs: Sequence[str], plugins: Sequence[str]) -> None:
+    """Load plug-ins, and those that files among ``--grid`` arguments name.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be loaded, or a file is wrong.
+    """
+    pinned = load_plugins(plugins)
+    for spec in specs:
+        if os.path.isfile(spec):
+            _read(spec, pinned)
+
+
+def names_a_whole_sweep(specs: Sequence[str]) -> bool:
+    """Tell whether some of ``--grid`` arguments are a preset or a file, not methods of the field or axes."""
+    return any("=" not in spec and spec not in RELATIVES for spec in specs)
+
+
 def own_seeds(table: Axes, default: tuple[int, ...] = ()) -> tuple[int, ...]:
     """Return the seeds that a table has of its own, or the sweep's."""
     return tuple(int(seed) for seed in table.get(SEEDS, default))
@@ -127,7 +146,18 @@ def _parse_axis(spec: str) -> tuple[str, tuple[Scalar, ...]]:
         raise UsageError(f"{where}{unknown('parameter', key, AXIS_KEYS)}")
     if not text:
         raise UsageError(f"{where}no values; write {key}=v1,v2")
-    return key, check_axis(key, parse_range(text, where) or axis_values(key, text, where), where)
+    return key, _checked(key, text, where)
+
+
+def axis_text(name: str, text: str) -> str:
+    """Return a parameter's option as ``--grid`` has it; what is wrong with it is said of the option itself."""
+    where = f"--{name.replace('_', '-')} {text!r}: "
+    _checked(name, text, where)
+    return f"{name}={text}"
+
+
+def _checked(key: str, text: str, where: str) -> tuple[Scalar, ...]:
+    return check_axis(key, parse_range(text, where) or axis_values(key, text, where), where)
 
 
 def axis_values(key: str, text: str, where: str) -> tuple[Scalar, ...]:

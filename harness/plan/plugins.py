@@ -30,6 +30,7 @@ GROUPS = ("freewalk.tasks", "freewalk.methods", "freewalk.networks")
 """Groups of entry points whose objects are a `Task`, an `OwnMethod` or an `OwnNetwork`, or a list of them."""
 
 _PINNED = re.compile(r"(?P<path>.+)@sha256:(?P<sha256>[0-9a-f]{64})")
+_NUMBA_FUNCTION = re.compile(r"<function (\w+) at ")
 _NUMBA_PLACE = re.compile(r" at (?P<file>[^\n]+) \((?P<line>\d+)\)")
 
 
@@ -247,7 +248,7 @@ def _load(plugin: Plugin) -> _Loaded:
     sys.modules[module.__name__] = module  # where dataclasses and pydantic look for the names in annotations
     try:
         exec(compile(plugin.path.read_bytes(), str(plugin.path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{where}{_what(error, plugin.path)}; mend that line") from None
     found = tuple({id(one): one for value in vars(module).values() for one in _members(value)}.values())
     if not found:
@@ -299,7 +300,14 @@ def _is(path: Path | None, file: str) -> bool:
     return path is not None and Path(file).resolve() == path
 
 
-def _what(error: Exception, path: Path | None = None) -> str:
+def _lines_of_functions(path: Path, message: str) -> list[int]:
+    """Return where functions that a message of Numba's names begin in a file."""
+    names = _NUMBA_FUNCTION.findall(message)
+    tree = ast.parse(path.read_bytes())
+    return [node.lineno for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in names]
+
+
+def _what(error: BaseException, path: Path | None = None) -> str:
     """Say what an error is on one line, with the line of the file where it can be told."""
     text = " ".join(str(error).split())
     if isinstance(error, SyntaxError):
@@ -307,6 +315,8 @@ def _what(error: Exception, path: Path | None = None) -> str:
     if type(error).__module__.startswith("numba"):
         places = [f"line {found['line']}: " for found in _NUMBA_PLACE.finditer(str(error)) if _is(path, found["file"])]
         lines = (line.strip() for line in str(error).splitlines())
+        if not places and path is not None:
+            places = [f"line {line}: " for line in _lines_of_functions(path, str(error))]
         reason = next((line for line in lines if line and not line.startswith("Failed in")), "no reason given")
         return f"{places[0] if places else ''}does not compile: {reason[:_LONGEST_REASON]}"
     frames = [] if path is None else [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.plan.document import read_toml
 from freewalk.harness.plan.settings import RunSettings
+from freewalk.harness.reproducing.names import SCALES, ScaleName
 from freewalk.results.analysis.reproduction import Check, Compare, Statistic
 from freewalk.results.base.names import nearest
 
@@ -29,8 +30,6 @@ KNOWN: Mapping[str, str] = {
     "derived": "theory, or a definition, of which the number follows",
 }
 """How a published number is known, and what that means."""
-ScaleName = Literal["quick", "paper"]
-SCALES: tuple[ScaleName, ...] = ("quick", "paper")
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 

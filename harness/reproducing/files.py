@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import freewalk
-from freewalk.harness.reproducing.run import VERDICT_NAME
+from freewalk.harness.reproducing.names import VERDICT_NAME
 from freewalk.results.base.writing import write_bytes
 from freewalk.results.files.export import write_csv, write_json
 from freewalk.results.report.making import refuse_foreign

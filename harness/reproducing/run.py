@@ -20,6 +20,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 import freewalk
+from freewalk.harness.base.defaults_files import NO_DEFAULTS
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.cluster.connection import Cluster
 from freewalk.harness.parameters.seeds import format_seeds, read_seeds
@@ -30,7 +31,8 @@ from freewalk.harness.plan.plan import Plan
 from freewalk.harness.plan.plugins import load_plugins, sha256_of
 from freewalk.harness.plan.registry import BuiltInRegistry
 from freewalk.harness.plan.settings import Settings
-from freewalk.harness.reproducing.document import Reproduction, ScaleName
+from freewalk.harness.reproducing.document import Reproduction
+from freewalk.harness.reproducing.names import COMMANDS_PREFIX, SWEEP_PREFIX, VERDICT_NAME, ScaleName
 from freewalk.harness.sweep import Sweep
 from freewalk.kernels.machine.threads import processor_name, usable_threads
 from freewalk.results.analysis.reproduction import CONFIDENCE, Found, Verdict, judge, refuse_unknown, verdict_of
@@ -42,8 +44,6 @@ from freewalk.results.store.store import Store
 from freewalk.results.tables.frames import frame_of, parameter_columns, parameter_series
 from freewalk.results.tables.selection import ExpressionError, select
 
-VERDICT_NAME = "verdict.json"
-"""File of a reproduction's folder that says what it came to."""
 CURVES = "curves"
 """The table of a sweep's measurements, each with what its trial is."""
 COMMAND_TABLE = "command"
@@ -98,7 +98,7 @@ class Run:
             if grids := one.grids(self.scale_name):
                 configuration = self._configuration(grids, settings)
                 name = sweep_id(by_content(configuration))  # a file that has changed runs beside what it ran before
-                folder = self.directory / f"sweep-{name}"
+                folder = self.directory / f"{SWEEP_PREFIX}{name}"
                 self.sweep = Sweep(configuration, folder, self.checkpoint_seconds, self.cluster)
             self.commands = self._commands(settings["seeds"])
         except UsageError as error:
@@ -114,7 +114,7 @@ class Run:
             return []
         digests = sorted(map(sha256_of, load_plugins(self._plugins)))
         name = _digest([digests, [each.run for each in listed]])
-        folder = self.directory / f"commands-{name}"
+        folder = self.directory / f"{COMMANDS_PREFIX}{name}"
         return [
             SeedCommand(
                 seed,
@@ -218,7 +218,9 @@ class Run:
         own = [] if "--json" in words else ["--json"]
         command = [sys.executable, "-m", "freewalk", *words, *own]
         named = os.pathsep.join(str(plugin.resolve()) for plugin in self._plugins)
-        environment = {**os.environ, "NUMBA_NUM_THREADS": str(n_threads)}
+        # neither variables nor defaults files of whoever runs it may sway what was published
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HARNESS_")}
+        environment |= {"NUMBA_NUM_THREADS": str(n_threads), "HARNESS_THREADS": str(n_threads), NO_DEFAULTS: "1"}
         if named:
             environment["HARNESS_PLUGIN"] = named
         done = subprocess.run(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from freewalk.harness.base.errors import UsageError, unknown
-from freewalk.harness.base.text import counted
+from freewalk.harness.base.text import counted, significant
 from freewalk.harness.terminal.reading import counted_once_note
 from freewalk.results.analysis.cells import varies
 from freewalk.results.analysis.comparison import EVALUATIONS, FEWEST_RUNS, SECONDS, compare
@@ -222,7 +222,7 @@ def ratio_text(ratio: float) -> str:
     """Return a ratio with few digits; inf, and a dash where it is not known."""
     if math.isinf(ratio):
         return "inf"
-    return "-" if math.isnan(ratio) else f"{ratio:.3g}"
+    return "-" if math.isnan(ratio) else significant(ratio)
 
 
 def interval_text(low: float, high: float) -> str:

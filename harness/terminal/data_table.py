@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.markup import escape
 
@@ -17,6 +19,8 @@ from freewalk.results.schema.schema import PARAMETER_PREFIX
 
 _ROWS_SHOWN = 40
 _LONGEST_CELL = 60
+_COUNTS = re.compile(r"^n_|(?:steps?|evaluations|budget)$")
+"""Columns of whole numbers that are counted, and written as counts are: 32,000. A seed or a batch size is typed."""
 _KEPT = ("task", "success_rate", "ert_evaluations")
 """Columns that have room before others: what a table of cells is looked at for, however many parameters vary."""
 
@@ -41,7 +45,7 @@ def print_data_table(table: pd.DataFrame, *, chosen: bool, limited: bool) -> Non
     console = make_console()
     names = [str(name) for name in table.columns]
     shown = names if chosen else [name for name in names if _tells(table[name])] or names
-    texts = {name: [_text(value) for value in rows[name]] for name in shown}
+    texts = {name: [_text(value, name) for value in rows[name]] for name in shown}
     short = {name: name.removeprefix(PARAMETER_PREFIX) for name in shown}
     headings = {name: name if name != text and text in names else text for name, text in short.items()}
     if not chosen:
@@ -77,9 +81,11 @@ def _fitting(names: Sequence[str], texts: dict[str, list[str]], headings: dict[s
     return [name for name in names if name in fitting]
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, column: str) -> str:
     if is_missing(value):
         return "-"
+    if isinstance(value, int | np.integer) and _COUNTS.search(column):
+        return f"{value:,}"
     is_finite = isinstance(value, float) and math.isfinite(value)
     text = significant(value, 4) if is_finite else str(value)
     text = " ".join(text.split())

@@ -18,6 +18,7 @@ from rich.text import Text
 from freewalk.harness.base.text import counted, packed
 from freewalk.harness.engine.choice import note_of
 from freewalk.harness.sweep import Opened, Sweep
+from freewalk.harness.terminal.failures import Failures
 from freewalk.harness.terminal.tally import Tally
 from freewalk.harness.trial.events import Event, Failed
 
@@ -32,6 +33,9 @@ _NARROWEST_BAR = 8
 class Progress:
     """Shows events of a sweep, inside a with block; this one shows nothing."""
 
+    def __init__(self) -> None:
+        self.failures = Failures()
+
     def __enter__(self) -> Self:
         """Begin to show."""
         return self
@@ -43,6 +47,7 @@ class Progress:
 
     def show(self, event: Opened | Event) -> None:
         """Take one event in."""
+        self.failures.show(event)
 
 
 def make_progress(sweep: Sweep, *, quiet: bool) -> Progress:
@@ -71,6 +76,7 @@ class _Telling(Progress):
     """Tells the banner, the first failures and how far the sweep is; subclasses know how."""
 
     def __init__(self, sweep: Sweep) -> None:
+        super().__init__()
         self._sweep = sweep
         self._tally: Tally | None = None
 
@@ -83,6 +89,7 @@ class _Telling(Progress):
             return
         assert self._tally is not None, "a sweep opens before its trials begin"
         self._tally.add(event)
+        self.failures.show(event)
         if isinstance(event, Failed) and self._tally.n_failed <= _FAILURES_SHOWN:
             self._say(f"failed: {self._tally.leaderboard.describe(event.trial.cell)}: {event.error}", style="red")
         self._move(self._tally)

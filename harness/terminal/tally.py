@@ -110,7 +110,7 @@ class Tally:
         if self.n_present < self.n_total and (left := self.seconds_left) is not None:
             parts.append(f"{'about' if self._remaining.knows_ends else 'at most'} {duration(left)} left")
         if self.n_done:
-            parts.append(f"{self.n_done / self._seconds:.2g} trials/s")
+            parts.append(f"{significant(self.n_done / self._seconds, 2)} trials/s")
         return parts
 
     def under_way(self) -> list[str]:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from freewalk.harness.engine.choice import note_of
 from freewalk.harness.sweep import Opened
+from freewalk.harness.terminal.failures import Failures
 from freewalk.harness.trial.events import Event, Failed
 from freewalk.harness.tuning.tune import Tuning
 
@@ -21,15 +22,17 @@ _FAILURES_SHOWN = 5
 
 def shown(tuning: Tuning, events: Iterator[Opened | Event], *, quiet: bool) -> None:
     """Let a tuning run, and show notes, the first failures and how far it is."""
+    failures = Failures()
     if quiet:
-        for _ in events:
-            pass
+        for event in events:
+            failures.show(event)
         return
     console = Console(stderr=True)
     is_live = console.is_terminal and not console.is_dumb_terminal
     n_failed, told = 0, time.monotonic()
     with _line(tuning, console, is_live=is_live):
         for event in events:
+            failures.show(event)
             if isinstance(event, Opened):
                 _say_notes(tuning, console, event)
             elif isinstance(event, Failed):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from freewalk.harness.base.checkpoint import Checkpoint
+from freewalk.harness.base.errors import one_line
+from freewalk.harness.base.tracebacks import traceback_of
 from freewalk.harness.plan.plan import Trial
 from freewalk.harness.trial.watch import TrialResult
 from freewalk.results.schema.records import CurvePoint
@@ -74,6 +76,13 @@ class Failed:
     trial: Trial
     error: str
     """Kind and message, on one line."""
+    traceback: str = ""
+    """As Python prints it, where there is one."""
+
+    @classmethod
+    def of(cls, trial: Trial, error: BaseException) -> Failed:
+        """Return what there is to say of a trial that raised an error."""
+        return cls(trial, one_line(error), traceback_of(error))
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ def measure_held_out(
     """
     name = saved.task if task is None else task
     if name is None:
-        raise UsageError(f"--weights {path} know no task; give --task NAME, or your own data with --data FILE")
+        raise UsageError(f"{path} knows no task; give --task NAME, or your own data with --data FILE")
     if points < 1:
-        raise UsageError(f"--points {points}: must be at least 1")
+        raise UsageError(f"--evaluation-points {points}: must be at least 1")
     trained_with = saved.record.get("seed")
     chosen = (trained_with if isinstance(trained_with, int) else 0) if seed is None else seed
     if not 0 <= chosen < 2**64:

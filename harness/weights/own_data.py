@@ -31,10 +31,10 @@ def load_pair(data: Path, targets: Path | None) -> tuple[NDArray[Any], NDArray[A
             )
     if data.suffix.lower() == ".npz":
         if targets is not None:
-            raise UsageError(f"--targets has no effect beside {data}, which holds both x and y; leave it out")
+            raise UsageError(f"--y has no effect beside {data}, which holds both x and y; leave it out")
         remedy = "save it with np.savez(FILE, x=x, y=y)"
         arrays = read_npz(data, {"x": _ANY_SIZE, "y": _ANY_SIZE}, what="file of x and y", remedy=remedy)
         return arrays["x"], arrays["y"]
     if targets is None:
-        raise UsageError(f"{data} holds inputs alone; give their targets with --targets FILE, or both in one .npz")
+        raise UsageError(f"{data} holds inputs alone; give their targets with --y FILE, or both in one .npz")
     return read_npy(data), read_npy(targets)

@@ -15,6 +15,7 @@ import pytest
 from disturbed import run_undisturbed
 
 from freewalk.harness import cli
+from freewalk.harness.base.defaults_files import NO_DEFAULTS
 from freewalk.harness.plan import plugins
 from freewalk.harness.plan.configuration import resolve
 from freewalk.harness.plan.plan import Plan, expand
@@ -48,6 +49,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith("HARNESS_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv(NO_DEFAULTS, "1")
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,7 @@ def blocks(page: str) -> list[Block]:
 def outputs(page: list[Block], folder: Path) -> Iterator[tuple[Block, str]]:
     """Write a page's files and run its programs in a folder; yield each program with what it prints to stdout."""
     environment = {name: value for name, value in os.environ.items() if not _OF_THE_READER.fullmatch(name)}
+    environment["HARNESS_NO_DEFAULTS"] = "1"
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for block in page:
         if block.file is not None:

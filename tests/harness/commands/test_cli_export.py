@@ -95,7 +95,7 @@ def test_a_real_sweep_whole_and_half(harness: Harness, tmp_path: Path, tiny: tup
         (["a", "--format", "ioh"], "'--out'", "harness export --help"),
         (["a", "--out", "c"], "'--format'", "ioh"),
         (["a", "--format", "csv", "--out", "c"], "'csv'", "'ioh', 'coco'"),
-        (["a", "--format", "ioh", "--out", ""], "--out ''", "name a new folder"),
+        (["a", "--format", "ioh", "--out", ""], "--out ''", "name a folder"),
         (["a", "./a/", "--format", "ioh", "--out", "c"], "given twice", "each once"),
         (["nowhere", "--format", "ioh", "--out", "c"], "nowhere", "check the path"),
         (["empty", "--format", "ioh", "--out", "c"], "empty holds no sweep", "check the path"),

@@ -56,7 +56,7 @@ def test_json_and_quiet(harness: Harness) -> None:
         (["a", "--out", "c"], "two folders or more", "harness merge A B --out C"),
         (["a", "a", "--out", "c"], "given twice", "each once"),
         (["a", "./a/", "--out", "c"], "given twice", "each once"),
-        (["a", "b", "--out", ""], "--out ''", "name a new folder"),
+        (["a", "b", "--out", ""], "--out ''", "name a folder"),
         (["a", "nowhere", "--out", "c"], "nowhere holds no sweep.sqlite", "only whole sweeps"),
         (["a", "b", "--out", "a"], "a already holds something", "pick another --out"),
         (["a", "b", "--out", "a/environment.json"], "already holds something", "pick another --out"),

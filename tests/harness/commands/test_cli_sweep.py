@@ -83,7 +83,7 @@ def grid(*specs: str) -> list[str]:
         (["--task", "xor", "--seeds", "1,1"], "seed 1 is given twice", "remove one"),
         (["--task", "xor", "--epochs", "0"], "--epochs 0", "at least 1"),
         (["--task", "xor", "--epochs", "-1"], "--epochs -1", "at least 1"),
-        (["--task", "xor", "--epochs", "abc"], "'--epochs': 'abc'", "integer"),
+        (["--task", "xor", "--epochs", "abc"], "--epochs abc", "must be a whole number"),
         (["--task", "xor", "--steps-per-epoch", "0"], "--steps-per-epoch 0", "at least 1"),
         (["--task", "xor", "--epochs", "70000", "--steps-per-epoch", "70000"], "epochs=70000", "lower one of them"),
         (["--task", "xor", "--plateau", "0"], "--plateau 0", "at least 1"),
@@ -395,7 +395,7 @@ def test_environment_variables_are_switches_too(
     monkeypatch.setenv("HARNESS_EPOCHS", "0")
     assert "--epochs 0: must be" in refused("sweep", "--task", "xor")
     monkeypatch.setenv("HARNESS_EPOCHS", "some")
-    assert "'some' is not a valid integer" in refused("sweep", "--task", "xor")
+    assert "--epochs some: must be a whole number" in refused("sweep", "--task", "xor")
 
 
 def test_quickstart_is_a_first_look_at_three_tasks(plan: Callable[..., Plan]) -> None:

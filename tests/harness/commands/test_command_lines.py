@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
 from conftest import TINY, Harness
 
@@ -51,10 +50,6 @@ def test_the_last_setting_of_a_sweep_holds(harness: Harness) -> None:
     assert "20 trials" in result.out
 
 
-def test_two_spellings_are_one_option(refused: Refused) -> None:
-    assert "--evaluation-points is given 2 times" in refused("evaluate", "--points", 1, "--evaluation-points", 2)
-
-
 def test_flags_and_options_of_several_values_may_come_again(harness: Harness) -> None:
     result = harness(
         *("sweep", "--task", "xor", "--task", "and", "--grid", "hidden=1", "--grid", "batch_size=4", "--dry-run"),
@@ -63,19 +58,9 @@ def test_flags_and_options_of_several_values_may_come_again(harness: Harness) ->
     assert result.code == 0, result.err
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_sweep_says_how_a_parameter_is_given(refused: Refused, name: str) -> None:
-    option = f"--{name.replace('_', '-')}"
-    assert f"no option {option}; write --grid {name}=7" in refused("sweep", "--task", "xor", option, "7")
-    assert f"no option {option}; write --grid {name}=7" in refused("sweep", f"{option}=7")
-    assert f"no option {option}; write --grid {name}=VALUE" in refused("sweep", option)
-
-
 def test_other_commands_say_it_too(refused: Refused) -> None:
     assert 'write --where "stddev == 0.1"' in refused("show", "runs", "--stddev", "0.1")
     assert "no gradient depends on it" in refused("gradcheck", "--task", "xor", "--learning-rate", "1")
-    assert "write --set rate=3 for a parameter of a plug-in" in refused("train", "--plugin", "own.py", "--rate", "3")
-    assert "write --grid rate=3" in refused("sweep", "--plugin", "own.py", "--rate", "3")
     assert "did you mean '--seeds'" in refused("sweep", "--sedes", "3")
     assert "did you mean '--help'" in refused("sweep", "--hlep")
 
@@ -93,8 +78,20 @@ def test_other_commands_say_it_too(refused: Refused) -> None:
         (("sweep", "--task", "xor", "--grid", "share_data=True"), "(did you mean 'yes'?)"),
         (("sweep", "--task", "xor", "--method", "spsa"), "spsa is the walk with certain settings; give --grid spsa"),
         (("sweep", "--task", "xor", "--grid", "seed=1"), "seed is no axis; give it as --seeds"),
-        (("sweep", "--task", "xor", "--sigma", "1"), "no option --sigma; write --grid stddev=1"),
-        (("sweep", "--plugin", "own.py", "--sigma", "1"), "no option --sigma; write --grid sigma=1"),
+        (("sweep", "--task", "xor", "--sigma", "1"), "no option --sigma (did you mean '--stddev'?)"),
+        (("sweep", "--task", "xor", "--stdev", "1"), "no option --stdev (did you mean '--stddev'?)"),
+        (
+            ("sweep", "--task", "xor", "--seed", "3"),
+            "write --seeds 3:4 for the seed 3, or --seeds 0:3",
+        ),
+        (("tune", "--task", "xor", "--seed=0"), "no option --seed; write --seeds 0:1 for the seed 0;"),
+        (("train", "--task", "xor", "--seeds", "0:3"), "write --seed 0, or harness sweep --seeds 0:3 for several"),
+        (("ladder", "--seeds", "4,5"), "ladder runs one; write --seed 4, or harness sweep --seeds 4,5"),
+        (("train", "--task", "xor", "--grid", "batch_size=4"), "no option --grid; write --batch-size 4"),
+        (("gradcheck", "--grid", "stddev=0.1,1"), "gradcheck runs one trial; write harness sweep --grid stddev=0.1,1"),
+        (("train", "--grid", "mezo"), "no option --grid; write --preset mezo"),
+        (("train", "--grid", "quickstart"), "train runs one trial; write harness sweep --grid quickstart"),
+        (("sweep", "--preset", "quickstart"), "no option --preset; write --grid quickstart"),
         (("sweep", "--task", "xor", "--method", "bptt"), "unknown method 'bptt' (did you mean 'backprop'?)"),
         (("sweep", "--task", "xor", "--method", "fa"), "unknown method 'fa' (did you mean 'feedback-alignment'?)"),
         (("train", "--task", "xor", "--lr", "1"), "no option --lr (did you mean '--learning-rate'?)"),
@@ -143,22 +140,6 @@ def test_threads_change_no_bit_and_do_not_go_with_workers(refused: Refused) -> N
     assert "threads" in refused("train", "--task", "xor", "--threads", 0)
     with pytest.raises(freewalk.UsageError, match="threads must be at least 1, got 0"):
         freewalk.sweep(threads=0, **options)
-
-
-def test_weights_as_an_argument_and_old_spellings(harness: Harness, refused: Refused) -> None:
-    assert harness("train", "--task", "xor", "--hidden", 2, "--epochs", 1, "--quiet", "--save", "w.npz").code == 0
-    for command, spellings in {
-        "evaluate": ("--evaluation-points", "--points"),
-        "maximize": ("--value", "--target"),
-    }.items():
-        found = [
-            json.loads(harness(command, *weights, spelling, 1, "--json").out)
-            for weights in (("w.npz",), ("--weights", "w.npz"))
-            for spelling in spellings
-        ]
-        assert found == found[:1] * 4
-        assert "give one file of weights" in refused(command, "w.npz", "--weights", "w.npz")
-        assert "missing option '--weights'" in refused(command)
 
 
 @pytest.mark.parametrize("package", ["mlxtend", "numpy", "click"])
@@ -213,13 +194,3 @@ def test_a_long_message_keeps_its_line() -> None:
     assert text.endswith(")")
     assert "… (test_command_lines.py, line " in text
     assert one_line(ValueError("two\nlines")) == "ValueError: two lines"
-
-
-def test_no_two_commands_spell_a_seed_otherwise() -> None:
-    import importlib
-
-    for name in ("train", "evaluate", "maximize", "gradcheck", "ladder"):
-        command = importlib.import_module(f"freewalk.harness.commands.{name}").command
-        (seed,) = (option for option in command.params if "--seed" in option.opts)
-        assert isinstance(seed, click.Option)
-        assert seed.metavar == "SEED"

@@ -95,7 +95,7 @@ def test_what_other_commands_do_not_hold(harness: Harness, refused: Callable[...
     assert sizes in refused("gradcheck", "--task", "xor", "--architecture", sizes)
     trained = harness("train", "--task", "xor", "--epochs", "1", "--backend", "reference", "--quiet", "--save", "w.npz")
     assert trained.code == 0
-    assert "restarts=1,000,000,000,000" in refused("maximize", "--weights", "w.npz", "--restarts", "1000000000000")
+    assert "restarts=1,000,000,000,000" in refused("maximize", "w.npz", "--restarts", "1000000000000")
 
 
 def test_memory_that_is_not_given_is_one_line(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ import pytest
 import freewalk
 from freewalk import methods, statistics, tasks, testing
 from freewalk.harness.cli import COMMANDS
+from freewalk.harness.parameters.parameters import PARAMETERS
+from freewalk.harness.plan.plugins import load_plugins
 
 ROOT = Path(__file__).parents[3]
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")}
@@ -30,6 +32,13 @@ READ |= {f"examples/{path.name}": path.read_text(encoding="utf-8") for path in (
 def _options(command: str) -> list[click.Option]:
     found: click.Command = importlib.import_module(f"freewalk.harness.commands.{command}").command
     return [one for one in found.params if isinstance(one, click.Option) and not one.hidden]
+
+
+def _all_options(command: str, rest: str) -> list[click.Parameter]:
+    """Return a command's options and those of a grid's parameters, with those of plug-ins that an example names."""
+    load_plugins(file for file in re.findall(r"--plugin (examples/\S+)", rest))
+    found: click.Command = importlib.import_module(f"freewalk.harness.commands.{command}").command
+    return [*_options(command), *(one for one in found.get_params(click.Context(found)) if one.name in PARAMETERS)]
 
 
 @pytest.fixture
@@ -74,7 +83,7 @@ def test_documentation_and_examples_use_public_names_alone(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_options_in_examples_exist(page: str) -> None:
     for name, rest in re.findall(rf"\bharness ({'|'.join(COMMANDS)})((?:[^`\n\\]|\\\n)*)", PAGES[page]):
-        known = {one for option in _options(name) for one in option.opts} | {"--help"}
+        known = {one for option in _all_options(name, rest) for one in option.opts} | {"--help"}
         given = re.findall(r"(?<!\S)--[a-z][a-z-]*", re.sub(r"'[^']*'|\"[^\"]*\"", "", rest))
         assert set(given) <= known, name
         assert not re.findall(r"--(?:task|method) \S+,\S+", rest), "one name each; the option is repeated"

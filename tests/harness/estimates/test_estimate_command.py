@@ -26,7 +26,7 @@ from freewalk.kernels.reference.gradient import loss_gradient
 MakePlan = Callable[..., Plan]
 Harness = Callable[..., Any]
 SMALL = ("hidden=4", "batch_size=16")
-QUICK = ("--steps", 256, "--at", "initial", "--quiet")
+QUICK = ("--samples", 256, "--at", "initial", "--quiet")
 
 
 def measured(
@@ -206,7 +206,7 @@ SPSA = OwnMethod("own-spsa", "SPSA", Trainer, lambda p, b, n: 2 * b, Parameters,
 @pytest.mark.parametrize(("factor", "biased"), [(1.0, False), (2.0, True)])
 def test_a_method_of_one_s_own(harness: Harness, tmp_path: Path, factor: float, biased: bool) -> None:
     (tmp_path / "own.py").write_text(OWN.replace("FACTOR", str(factor)))
-    specs = ("--grid", "hidden=2", "--grid", "batch_size=8", "--at", "initial", "--steps", 2000)
+    specs = ("--grid", "hidden=2", "--grid", "batch_size=8", "--at", "initial", "--samples", 2000)
     result = harness("estimate", "--plugin", "own.py", "--task", "xor", "--method", "own-spsa", *specs, "--out", "out")
     assert result.code == 0, result.err
     assert ("biased" in result.out) == biased
@@ -260,7 +260,7 @@ def test_the_table_on_the_terminal(harness: Harness) -> None:
 def test_weights_of_a_file(harness: Harness, refused: Callable[..., str], tmp_path: Path) -> None:
     train = ("train", "--task", "xor", "--hidden", 3, "--epochs", 1, "--steps-per-epoch", 5, "--quiet")
     assert harness(*train, "--save", "w.npz").code == 0
-    result = harness("estimate", "--weights", "w.npz", "--method", "walk", "--steps", 128, "--quiet", "--out", "out")
+    result = harness("estimate", "--weights", "w.npz", "--method", "walk", "--samples", 128, "--quiet", "--out", "out")
     assert result.code == 0, result.err
     found = read_table(tmp_path / "out" / "estimates.csv", "estimates")
     assert set(found["at"]) == {"file"}

@@ -1,4 +1,4 @@
-"""Methods of one's own in gradcheck and ladder: where their steps lead, with the parameters of --set."""
+"""Methods of one's own in gradcheck and ladder: where their steps lead, with their parameters."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def plugin(tmp_path: Path) -> Path:
     ("method", "options", "code", "words"),
     [
         ("own-walk", [], 0, "the steps lead down the loss (cosine +"),
-        ("own-walk", ["--set", "sign=-1"], 3, "the steps lead up the loss (cosine -"),
+        ("own-walk", ["--sign", "-1"], 3, "the steps lead up the loss (cosine -"),
         ("nowhere", [], 3, "the steps lead nowhere, beyond chance (cosine "),
         ("still", [], 3, "no first step of 60 samples moves a weight"),
     ],
@@ -96,7 +96,7 @@ def test_a_plug_ins_task_in_gradcheck(harness: Harness, plugin: Path) -> None:
 
 def test_a_method_of_ones_own_climbs_until_its_sign_is_flipped(harness: Harness, plugin: Path) -> None:
     arguments = ("ladder", "--plugin", plugin, "--method", "own-walk", "--quiet", "--json")
-    up = json.loads(harness(*arguments, "--set", "sign=-1").out)["rungs"]
+    up = json.loads(harness(*arguments, "--sign", "-1").out)["rungs"]
     assert [rung["name"] for rung in up] == ["neuron", "error signal", "weights"]
     assert up[-1]["status"] == "failed"
     assert "look for a flipped sign" in up[-1]["advice"]
@@ -105,14 +105,16 @@ def test_a_method_of_ones_own_climbs_until_its_sign_is_flipped(harness: Harness,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("gradcheck", "--task", "xor", "--set", "sgn=1"), "unknown parameter 'sgn'"),
+        (("gradcheck", "--task", "xor", "--sgn", "1"), "no option --sgn (did you mean '--sign'?)"),
         (("gradcheck", "--task", "xor", "--set", "sign"), "write a parameter and its value"),
-        (("gradcheck", "--task", "xor", "--method", "own-walk", "--set", "sign=x"), "sign='x': must be"),
-        (("gradcheck", "--task", "xor", "--method", "own-walk", "--set", "sign=1", "--set", "sign=2"), "given twice"),
-        (("gradcheck", "--task", "xor", "--hidden", "2", "--set", "hidden=3"), "hidden is given twice"),
-        (("ladder", "--method", "walk", "--set", "sign=-1"), "climbs with settings of its own; leave --set out"),
-        (("ladder", "--method", "own-walk", "--set", "sign=1,2"), "a climb has one value of each"),
-        (("ladder", "--method", "own-walk", "--set", "sign=x"), "sign='x': must be"),
+        (("gradcheck", "--task", "xor", "--method", "own-walk", "--sign", "x"), "sign='x': must be"),
+        (
+            ("gradcheck", "--task", "xor", "--method", "own-walk", "--sign", "1", "--sign", "2"),
+            "--sign is given 2 times",
+        ),
+        (("ladder", "--method", "walk", "--sign", "-1"), "sign: walk climbs with settings of its own; leave it out"),
+        (("ladder", "--method", "own-walk", "--sign", "1,2"), "a climb has one value of each"),
+        (("ladder", "--method", "own-walk", "--sign", "x"), "sign='x': must be"),
         (("ladder", "--method", "own-wlak"), "one of your own needs --plugin FILE"),
     ],
 )

@@ -32,7 +32,7 @@ def memory(tmp_path: Path) -> str:
 
 
 def test_what_it_prints(harness: Harness, line: str) -> None:
-    result = harness("maximize", "--weights", line, "--bounds", "0,1", "--bounds", "1=-3,0.5", "--binary")
+    result = harness("maximize", line, "--bounds", "0,1", "--bounds", "1=-3,0.5", "--binary")
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == [
         "output 0 as large as can be: 0.999089",
@@ -51,8 +51,8 @@ def test_restarts_that_ended_elsewhere(harness: Harness, tmp_path: Path) -> None
     weights[0, 1:], weights[1, 1:] = 8.0, -8.0 * np.array([-2.5, -1.5, 1.5, 2.5])
     weights[3:, 0] = 2.0, -2.0, 4.0, -4.0
     save(tmp_path / "w.npz", SavedWeights(weights, network, None, {}, {}, timesteps=2))
-    found = json.loads(harness("maximize", "--weights", "w.npz", "--bounds", "-4,4", "--json").out)
-    line = harness("maximize", "--weights", "w.npz", "--bounds", "-4,4").out.splitlines()[-1]
+    found = json.loads(harness("maximize", "w.npz", "--bounds", "-4,4", "--json").out)
+    line = harness("maximize", "w.npz", "--bounds", "-4,4").out.splitlines()[-1]
     assert 0 < found["restarts_at_best"] < 20
     spread = max(found["values"]) - min(found["values"])
     assert line == (
@@ -62,16 +62,16 @@ def test_restarts_that_ended_elsewhere(harness: Harness, tmp_path: Path) -> None
 
 
 def test_fixed_inputs_and_targets(harness: Harness, line: str) -> None:
-    result = harness("maximize", "--weights", line, "--bounds", "0,1", "--fix", "0=0.25", "--target", "0")
+    result = harness("maximize", line, "--bounds", "0,1", "--fix", "0=0.25", "--value", "0")
     lines = result.out.splitlines()
     assert lines[0] == f"output 0 as small as can be: {1 / (1 + np.exp(1.75)):.6g}"
     assert lines[2:4] == ["  input 0: 0.25  (fixed)", "  input 1: 1  (at its upper bound, which binds)"]
-    result = harness("maximize", "--weights", line, "--bounds", "0,1", "--target", "0.5")
+    result = harness("maximize", line, "--bounds", "0,1", "--value", "0.5")
     assert result.out.startswith("output 0 as near to 0.5 as can be: 0.5\n")
 
 
 def test_a_sequence(harness: Harness, memory: str) -> None:
-    result = harness("maximize", "--weights", memory, "--bounds", "0,1", "--bounds", "1:0=0,0.5", "--fix", "1=0.125")
+    result = harness("maximize", memory, "--bounds", "0,1", "--bounds", "1:0=0,0.5", "--fix", "1=0.125")
     assert result.out.splitlines()[2:6] == [
         "  timestep 0 input 0: 1  (at its upper bound, which binds)",
         "  timestep 0 input 1: 0.125  (fixed)",
@@ -82,7 +82,7 @@ def test_a_sequence(harness: Harness, memory: str) -> None:
 
 @pytest.mark.parametrize("method", ["gradient", "walk"])
 def test_json(harness: Harness, line: str, method: str) -> None:
-    result = harness("maximize", "--weights", line, "--bounds", "0,1", "--json", "--method", method, "--binary")
+    result = harness("maximize", line, "--bounds", "0,1", "--json", "--ascent", method, "--binary")
     found = json.loads(result.out)
     assert found["input"] == [1, 0]
     assert found["value"] == pytest.approx(1 / (1 + np.exp(-1)))
@@ -93,7 +93,7 @@ def test_json(harness: Harness, line: str, method: str) -> None:
     ]
     assert found["corner"]["input"] == [1, 0]
     assert (found["lower"], found["upper"]) == ([0, 0], [1, 1])
-    free = json.loads(harness("maximize", "--weights", line, "--bounds", "none", "--json").out)
+    free = json.loads(harness("maximize", line, "--bounds", "none", "--json").out)
     assert (free["lower"], free["upper"], free["corner"]) == ([None, None], [None, None], None)
     assert free["input"][0] > 1
     assert free["input"][1] < 0
@@ -114,10 +114,10 @@ def test_a_task_knows_the_range_of_its_inputs(
 ) -> None:
     short = ("--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 4, "--quiet", "--save", "w.npz")
     assert harness("train", "--task", task, *more, *short).code == 0
-    result = harness("maximize", "--weights", "w.npz")
+    result = harness("maximize", "w.npz")
     assert result.code == 0, result.err
     assert result.out.splitlines()[1] == said
-    found = json.loads(harness("maximize", "--weights", "w.npz", "--json").out)
+    found = json.loads(harness("maximize", "w.npz", "--json").out)
     x = np.array(found["input"])
     assert (x >= inside[0]).all()
     assert (x <= inside[1]).all()
@@ -143,21 +143,21 @@ def test_a_task_knows_the_range_of_its_inputs(
         (["--bounds", "0,1", "--fix", "1=0", "--fix", "1=1"], "fixed twice"),
         (["--bounds", "0,1", "--fix", "1=2"], "input 1 must lie in its bounds"),
         (["--bounds", "0,1", "--fix", "0=0", "--fix", "1=0"], "every input is fixed"),
-        (["--bounds", "0,1", "--output", "3"], "there is no output 3"),
-        (["--bounds", "0,1", "--target", "2"], "the target is 2"),
-        (["--bounds", "0,1", "--method", "wlak"], "did you mean 'walk'?"),
+        (["--bounds", "0,1", "--of", "3"], "there is no output 3"),
+        (["--bounds", "0,1", "--value", "2"], "the target is 2"),
+        (["--bounds", "0,1", "--ascent", "wlak"], "did you mean 'walk'?"),
         (["--bounds", "0,1", "--restarts", "0"], "restarts must be at least 1"),
         (["--bounds", "none", "--binary"], "binary inputs need"),
         (["--bound", "0,1"], "did you mean '--bounds'?"),
     ],
 )
 def test_mistakes(refused: Refused, line: str, arguments: list[str], message: str) -> None:
-    assert message in refused("maximize", "--weights", line, *arguments)
+    assert message in refused("maximize", line, *arguments)
 
 
 def test_no_file_and_weights_that_are_not_finite(refused: Refused, tmp_path: Path) -> None:
-    assert "there is no file w.npz" in refused("maximize", "--weights", "w.npz", "--bounds", "0,1")
+    assert "there is no file w.npz" in refused("maximize", "w.npz", "--bounds", "0,1")
     wild = SavedWeights(np.full((4, 1), np.nan), FreeNetwork(2, 1, 0), None, {}, {"outcome": "diverged"}, timesteps=1)
     save(tmp_path / "w.npz", wild)
-    message = refused("maximize", "--weights", "w.npz", "--bounds", "0,1")
+    message = refused("maximize", "w.npz", "--bounds", "0,1")
     assert "--weights w.npz has weights that are not finite, its training ended diverged" in message

@@ -152,10 +152,11 @@ def test_trials_of_other_plug_ins_have_other_names(write: Any) -> None:
 def test_train_sets_parameters_of_plug_ins(harness: Any, refused: Any, write: Any) -> None:
     path = write(TASK + METHOD)
     arguments = ("train", "--plugin", path, "--task", "above", "--method", "climb", "--epochs", "1", "--quiet")
-    assert harness(*arguments, "--set", "reach=0.2", "--set", "edge=20", "--save", "weights").code == 0
-    assert "reach=-1: must be a finite number greater than 0" in refused(*arguments, "--set", "reach=-1")
+    assert harness(*arguments, "--reach", "0.2", "--edge", "20", "--save", "weights").code == 0
+    assert "reach=-1: must be a finite number greater than 0" in refused(*arguments, "--reach", "-1")
     assert "--set 'reach': write a parameter and its value" in refused(*arguments, "--set", "reach")
-    assert "unknown parameter 'reech' (did you mean 'reach'?)" in refused(*arguments, "--set", "reech=1")
+    assert "no option --reech (did you mean '--reach'?)" in refused(*arguments, "--reech", "1")
+    assert "unknown parameter 'reech' (did you mean 'reach'?)" in harness(*arguments, "--set", "reech=1").err
 
 
 def test_tasks_and_report_know_plug_ins(harness: Any, write: Any) -> None:

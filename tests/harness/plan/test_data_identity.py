@@ -264,7 +264,7 @@ def test_weights_know_where_their_data_lie(harness: Any, text: Path, monkeypatch
     assert found.code == 0, found.err
     weights = Path("w.npz").resolve()
     monkeypatch.chdir(text.parent)
-    assert harness("evaluate", "--weights", weights).code == 0
+    assert harness("evaluate", weights).code == 0
 
 
 def test_a_text_that_is_written_anew_is_read_anew(text: Path) -> None:

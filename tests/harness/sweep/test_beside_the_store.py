@@ -144,7 +144,7 @@ def test_whatever_stands_in_the_environment(harness: Harness, tmp_path: Path, ti
 def test_a_refusal_is_one_line_whatever_the_path_holds(harness: Harness, tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     for command in (("show", name), ("report", name), ("compare", name, name), ("merge", name, "b", "--out", "c"),
-                    ("evaluate", "--weights", name)):  # fmt: skip
+                    ("evaluate", name)):  # fmt: skip
         result = harness(*command)
         assert result.code == 2
         assert result.err.count("\n") == 1

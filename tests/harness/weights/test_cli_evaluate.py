@@ -46,16 +46,16 @@ def xor(harness: Harness) -> dict[str, Any]:
 )
 def test_held_out_measures_are_those_of_the_training(harness: Harness, options: tuple[Any, ...]) -> None:
     trained = json.loads(harness("train", *options, *SHORT, "--seed", 7, "--save", "w.npz").out)
-    found = json.loads(harness("evaluate", "--weights", "w.npz", "--json").out)
+    found = json.loads(harness("evaluate", "w.npz", "--json").out)
     assert found["seed"] == 7
     assert found["loss"] == pytest.approx(trained["loss_final"], rel=1e-5)
     assert found[trained["metric_name"]] == pytest.approx(trained["metric_final"], rel=1e-5)
-    others = json.loads(harness("evaluate", "--weights", "w.npz", "--json", "--seed", 8).out)
+    others = json.loads(harness("evaluate", "w.npz", "--json", "--seed", 8).out)
     assert found["n_datapoints"] < 100 or others["loss"] != found["loss"]
 
 
 def test_what_it_prints(harness: Harness, xor: dict[str, Any]) -> None:
-    lines = harness("evaluate", "--weights", "w.npz").out.splitlines()
+    lines = harness("evaluate", "w.npz").out.splitlines()
     assert lines[0] == "task xor, seed 3: 4 datapoints"
     assert [line.split(" ")[0] for line in lines[1:5]] == ["loss", "bit_accuracy", "row_accuracy", "max_error"]
     assert lines[5].startswith("output 0: mean squared error ")
@@ -73,16 +73,16 @@ def test_a_task_of_classes_and_one_of_a_plugin(harness: Harness, tmp_path: Path)
     result = harness("train", "--plugin", "mine.py", "--task", "mine", *learn, "--save", "w.npz")
     assert result.code == 0, result.err
     trained = json.loads(result.out)
-    found = json.loads(harness("evaluate", "--plugin", "mine.py", "--weights", "w.npz", "--json").out)
+    found = json.loads(harness("evaluate", "--plugin", "mine.py", "w.npz", "--json").out)
     assert found["accuracy"] == pytest.approx(trained["metric_final"], rel=1e-5)
-    assert "\naccuracy " in harness("evaluate", "--plugin", "mine.py", "--weights", "w.npz").out
-    lines = harness("maximize", "--plugin", "mine.py", "--weights", "w.npz").out.splitlines()
+    assert "\naccuracy " in harness("evaluate", "--plugin", "mine.py", "w.npz").out
+    lines = harness("maximize", "--plugin", "mine.py", "w.npz").out.splitlines()
     assert lines[1] == "bounds: what 4,096 datapoints of task mine span"
     unregister("mine")
-    missing = harness("evaluate", "--weights", "w.npz")
+    missing = harness("evaluate", "w.npz")
     assert missing.code == 2
     assert "one of your own needs --plugin FILE" in missing.err
-    assert "no task mine is loaded (--plugin FILE)" in harness("maximize", "--weights", "w.npz").err
+    assert "no task mine is loaded (--plugin FILE)" in harness("maximize", "w.npz").err
 
 
 CLASSES = (
@@ -117,7 +117,7 @@ def test_labels_are_classes(
     np.savez(tmp_path / "labels.npz", x=x, y=labels)
     np.savez(tmp_path / "ones.NPZ.npz", x=x, y=np.eye(3 if task == "three" else 2)[columns])
     (tmp_path / "ones.NPZ.npz").rename(tmp_path / "ones.NPZ")  # capitals, as other systems write them
-    found = [harness("evaluate", "--weights", "w.npz", "--data", name, "--json") for name in ("labels.npz", "ones.NPZ")]
+    found = [harness("evaluate", "w.npz", "--data", name, "--json") for name in ("labels.npz", "ones.NPZ")]
     assert [one.code for one in found] == [0, 0], found
     measures = [{k: v for k, v in json.loads(one.out).items() if k != "data"} for one in found]
     assert measures[0] == measures[1]
@@ -140,14 +140,14 @@ def test_labels_that_do_not_fit(
     training = ["train", "--plugin", "own.py", "--task", "three", "--method", "backprop", "--architecture", "2-3-3"]
     assert harness(*training, "--batch-size", "8", "--epochs", "1", "--quiet", "--save", "w.npz").code == 0
     np.savez(tmp_path / "labels.npz", x=np.zeros((4, 2)), y=labels)
-    assert message in refused("evaluate", "--weights", "w.npz", "--data", "labels.npz")
+    assert message in refused("evaluate", "w.npz", "--data", "labels.npz")
 
 
 def test_targets_of_one_output_need_no_column(harness: Harness, xor: dict[str, Any], tmp_path: Path) -> None:
     x, y = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]), np.array([1, 0, 0])
     for name, targets in (("flat", y), ("column", y[:, None]), ("bool", y == 1)):
         np.savez(tmp_path / f"{name}.npz", x=x, y=targets)
-    found = [harness("evaluate", "--weights", "w.npz", "--data", f"{name}.npz") for name in ("flat", "column", "bool")]
+    found = [harness("evaluate", "w.npz", "--data", f"{name}.npz") for name in ("flat", "column", "bool")]
     assert len({one.out.partition(":")[2] for one in found}) == 1
     assert "loss" in found[0].out
 
@@ -157,17 +157,17 @@ def test_a_table_of_text_is_named_with_the_way_out(
     harness: Harness, refused: Any, xor: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     (tmp_path / name).write_text("a,b,y\n0,1,1\n")
-    line = refused("evaluate", "--weights", "w.npz", "--data", name)
+    line = refused("evaluate", "w.npz", "--data", name)
     wanted = f"{name} is a table of text (CSV); read it with NumPy and save inputs and targets as a .npz"
     assert wanted in line
     np.save(tmp_path / "x.npy", np.zeros((1, 2)))
-    assert wanted in refused("evaluate", "--weights", "w.npz", "--data", "x.npy", "--targets", name)
+    assert wanted in refused("evaluate", "w.npz", "--data", "x.npy", "--y", name)
 
 
 @pytest.mark.filterwarnings("always::freewalk.tasks.UnreachableTargets")
 def test_targets_that_no_output_reaches_are_named(harness: Harness, xor: dict[str, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "signs.npz", x=np.zeros((2, 2)), y=np.array([-1.0, 1.0]))
-    found = harness("evaluate", "--weights", "w.npz", "--data", "signs.npz")
+    found = harness("evaluate", "w.npz", "--data", "signs.npz")
     assert found.code == 0
     wanted = "harness: y reaches from -1 to 1, but outputs lie between 0 and 1, so that no network meets it; scale it"
     assert found.err.startswith(wanted)
@@ -181,8 +181,8 @@ def test_own_data(harness: Harness, xor: dict[str, Any], tmp_path: Path, how: st
     np.savez(tmp_path / "d.npz", x=x, y=y)
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
-    data = ("--data", "d.npz") if how == "npz" else ("--data", "x.npy", "--targets", "y.npy")
-    found = json.loads(harness("evaluate", "--weights", "w.npz", *data, "--json").out)
+    data = ("--data", "d.npz") if how == "npz" else ("--data", "x.npy", "--y", "y.npy")
+    found = json.loads(harness("evaluate", "w.npz", *data, "--json").out)
     saved = load_weights(tmp_path / "w.npz")
     errors = reference.forward(saved.network, saved.weights, x, 4) - y
     assert found["n_datapoints"] == 9
@@ -195,9 +195,9 @@ def test_the_environment_is_for_held_out_data(
     harness: Harness, xor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_SEED", "5")
-    assert json.loads(harness("evaluate", "--weights", "w.npz", "--json").out)["seed"] == 5
+    assert json.loads(harness("evaluate", "w.npz", "--json").out)["seed"] == 5
     np.savez(tmp_path / "d.npz", x=np.zeros((4, 2)), y=np.ones((4, 1)))
-    assert harness("evaluate", "--weights", "w.npz", "--data", "d.npz").code == 0
+    assert harness("evaluate", "w.npz", "--data", "d.npz").code == 0
 
 
 def test_each_output_has_its_own_errors() -> None:
@@ -229,17 +229,17 @@ def test_many_datapoints_are_run_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (["--task", "xro"], "unknown task 'xro' (did you mean 'xor'?)"),
         (["--task", "sign"], "--task sign has data of another shape than the network in w.npz"),
-        (["--points", "0"], "--points 0: must be at least 1"),
-        (["--seed", "-1"], "--seed -1: must be from 0"),
-        (["--targets", "y.npy"], "--targets needs --data"),
-        (["--data", "x.npy"], "give their targets with --targets FILE"),
+        (["--evaluation-points", "0"], "--evaluation-points 0: must be a whole number of at least 1"),
+        (["--seed", "-1"], "--seed -1: must be one whole number from 0"),
+        (["--y", "y.npy"], "--y needs --data"),
+        (["--data", "x.npy"], "give their targets with --y FILE"),
         (["--data", "none.npz"], "there is no file none.npz"),
-        (["--data", "d.npz", "--targets", "y.npy"], "--targets has no effect"),
+        (["--data", "d.npz", "--y", "y.npy"], "--y has no effect"),
         (["--data", "d.npz", "--task", "xor"], "--task has no effect with --data"),
         (["--data", "d.npz", "--seed", "0"], "--seed has no effect with --data"),
-        (["--data", "d.npz", "--points", "5"], "--points has no effect with --data"),
+        (["--data", "d.npz", "--evaluation-points", "5"], "--evaluation-points has no effect with --data"),
         (["--data", "d.npz"], "x must have shape (B, n_input=2) with B of at least 1, got (4, 3)"),
-        (["--data", "x.npy", "--targets", "y.npy"], "y must have shape (B, n_output=1)"),
+        (["--data", "x.npy", "--y", "y.npy"], "y must have shape (B, n_output=1)"),
         (["--data", "nan.npz"], "x holds numbers that are not finite"),
         (["--data", "text.npz"], "x must hold numbers, got <U1"),
         (["--data", "few.npz"], "y must have shape (4, 1), one target a datapoint of x, got (3, 1)"),
@@ -256,7 +256,7 @@ def test_mistakes(refused: Refused, xor: Any, tmp_path: Path, arguments: list[st
     np.savez(tmp_path / "empty.npz", x=np.zeros((0, 2)), y=one[:0])
     np.save(tmp_path / "x.npy", np.zeros((4, 2)))
     np.save(tmp_path / "y.npy", np.zeros((4, 2)))
-    assert message in refused("evaluate", "--weights", "w.npz", *arguments)
+    assert message in refused("evaluate", "w.npz", *arguments)
 
 
 # --- files that are not to be believed, in every command that takes weights ---
@@ -387,8 +387,8 @@ def test_weights_of_the_drop_in_class_learn_a_task(harness: Harness, tmp_path: P
     result = harness("train", "--task", "xor", "--weights", "w.npz", "--epochs", 1, "--quiet", "--save", "v.npz")
     assert result.code == 0, result.err
     assert load_weights(tmp_path / "v.npz").n_timesteps == 2
-    assert json.loads(harness("evaluate", "--weights", "w.npz", "--task", "xor", "--json").out)["n_datapoints"] == 4
-    assert "give --task NAME" in harness("evaluate", "--weights", "w.npz").err
+    assert json.loads(harness("evaluate", "w.npz", "--task", "xor", "--json").out)["n_datapoints"] == 4
+    assert "give --task NAME" in harness("evaluate", "w.npz").err
 
 
 @pytest.mark.parametrize(
