@@ -16,7 +16,6 @@ from freewalk.results.base.text import printable
 if TYPE_CHECKING:
     from freewalk.results.report.making import PlotKind, Report
     from freewalk.results.report.ranking_table import TableKind
-    from freewalk.results.report.subject import TaskNote
 
 
 @click.command("report")
@@ -112,6 +111,7 @@ def _require_parquet() -> None:
 
 def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **options: Any) -> tuple[Report, list[Path]]:
     import freewalk
+    from freewalk.harness.plan.notes import task_notes
     from freewalk.results.report.making import PLOT_KINDS, Report, write_report
     from freewalk.results.report.ranking_table import SUFFIXES
     from freewalk.results.report.reading import folder_of, read_tables
@@ -123,23 +123,12 @@ def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **optio
     target = out or home
     if (target / DATABASE_NAME).exists() and not target.samefile(home):
         raise UsageError(f"--out {target}: this folder holds another sweep; pick another one")
-    report = Report(read_tables(directory, _notes()))
+    report = Report(read_tables(directory, task_notes()))
     if not report.tasks:
         raise UsageError(f"{directory} has no trials; run the sweep first")
     plots: list[PlotKind] = [kind for kind in PLOT_KINDS if wanted[kind]]
     texts: list[TableKind] = [kind for kind in SUFFIXES if wanted[kind]]
     return report, write_report(report, target, version=freewalk.__version__, plots=plots, ranking_as=texts, **options)
-
-
-def _notes() -> dict[str, TaskNote]:
-    """Return what the tables do not say of the tasks that come with freewalk."""
-    from freewalk.results.report.subject import TaskNote
-    from freewalk.tasks.registry import TASKS
-    from freewalk.tasks.task import METRIC_DESCRIPTIONS
-
-    return {
-        name: TaskNote(task.summary, task.comparison, METRIC_DESCRIPTIONS[task.metric]) for name, task in TASKS.items()
-    }
 
 
 def _more_seeds(report: Report, directory: Path) -> str | None:
@@ -161,15 +150,8 @@ def _more_seeds(report: Report, directory: Path) -> str | None:
 
 
 def _print_answers(report: Report, page: Path, more_seeds: str | None) -> None:
-    headline = report.headline
-    if headline.progress:
-        click.echo(f"{headline.progress}\n")
-    for one in report.tasks:
-        click.echo(f"{one.task.name}: {one.answer.verdict}")
-        for sentence in one.answer.sentences:
-            click.echo(f"  {sentence}")
-    if report.overall:
-        click.echo(report.overall.sentence)
+    for line in report.findings.lines():
+        click.echo(line)
     if more_seeds:
         click.echo(f"\nmore seeds, into the same folder: {more_seeds}")
     click.echo(f"{'' if more_seeds else chr(10)}report in {page}")
@@ -179,7 +161,7 @@ def _facts(report: Report, paths: list[Path], more_seeds: str | None) -> dict[st
     return {
         "report": str(paths[0]),
         "files": [str(path) for path in paths],
-        "share_done": report.headline.share_done,
+        "share_done": report.findings.headline.share_done,
         "tasks": [
             {
                 "task": one.task.name,
@@ -189,6 +171,6 @@ def _facts(report: Report, paths: list[Path], more_seeds: str | None) -> dict[st
             }
             for one in report.tasks
         ],
-        "overall": report.overall.sentence if report.overall else None,
+        "overall": report.findings.overall.sentence if report.findings.overall else None,
         "more_seeds": more_seeds,
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
+from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from freewalk.harness.base.text import counted, significant
 from freewalk.harness.terminal.comparison import TITLES, Comparison, interval_text, ratio_text, units_text
@@ -20,16 +20,46 @@ from freewalk.results.statistics.ranks import SIGNIFICANT
 _ROWS_SHOWN = 10
 
 
-def print_comparison(found: Comparison) -> None:
-    """Print for each measure the cells that differ most, and all cells in one line."""
-    console = make_console()
-    for place, (a, b) in enumerate(found.pairs, 1):
-        number = "" if len(found.pairs) == 1 else place
-        print_line(console, f"A{number}: {a.path}\nB{number}: {b.path}")
-    for whole in found.whole:
-        rows = found.table[found.table["measure"] == whole.measure]
-        console.print(_measure_table(found, rows, whole.measure))
-        console.print(f"{_all_cells(found, whole)}\n", highlight=False, soft_wrap=True)
+class MeasureTable(NamedTuple):
+    """One measure of a comparison, in words."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    """The cells that differ most, the most different first."""
+    all_cells: str
+    """What holds of all cells together."""
+
+
+def measure_tables(found: Comparison) -> list[MeasureTable]:
+    """Return the tables of a comparison, for each measure the cells that differ most, and all cells in one line."""
+    return [_measure_table(found, found.table[found.table["measure"] == whole.measure], whole) for whole in found.whole]
+
+
+def print_comparison(found: Comparison, console: Console | None = None) -> None:
+    """Print the tables of a comparison, on standard output unless a console is given."""
+    console = console or make_console()
+    for line in sides(found):
+        print_line(console, line)
+    for one in measure_tables(found):
+        table = make_table(escape(one.title))
+        table.add_column(one.header[0])
+        for heading in one.header[1:]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for cell, *measures in one.rows:
+            table.add_row(escape(cell), *measures)
+        console.print(table)
+        console.print(f"{one.all_cells}\n", highlight=False, soft_wrap=True)
+
+
+def sides(found: Comparison) -> list[str]:
+    """Say which sweeps are A and B."""
+    numbers = [""] if len(found.pairs) == 1 else list(map(str, range(1, len(found.pairs) + 1)))
+    return [
+        f"{side}{number}: {source.path}"
+        for number, pair in zip(numbers, found.pairs, strict=True)
+        for side, source in zip("AB", pair, strict=True)
+    ]
 
 
 def _all_cells(found: Comparison, whole: Overall) -> str:
@@ -51,21 +81,20 @@ def _all_cells(found: Comparison, whole: Overall) -> str:
     )
 
 
-def _measure_table(found: Comparison, rows: pd.DataFrame, measure: str) -> Table:
+def _measure_table(found: Comparison, rows: pd.DataFrame, whole: Overall) -> MeasureTable:
     size = rows["ratio"].map(lambda ratio: -1.0 if math.isnan(ratio) else abs(_log(ratio)))
     told = rows["different"].fillna(False).astype(bool)
     order = pd.DataFrame({"told": told, "size": size}).sort_values(["told", "size"], ascending=False, kind="stable")
     rows = rows.loc[order.index[:_ROWS_SHOWN]]
     hidden = len(order) - len(rows)
     which = f": the {len(rows)} most different of {len(order)} cells" if hidden else ""
-    table = make_table(f"{TITLES[measure]}{_coarseness(rows)}{which}")
-    table.add_column("cell")
-    where_both = ["where both"] if measure == EVALUATIONS else []
-    for heading in ("reached A", "B", "A", "B", "B / A", "95 % interval", *where_both, "p", ""):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for _, row in rows.iterrows():
-        table.add_row(escape(found.cell(row)), *_measures(row))
-    return table
+    where_both = ["where both"] if whole.measure == EVALUATIONS else []
+    return MeasureTable(
+        f"{TITLES[whole.measure]}{_coarseness(rows)}{which}",
+        ("cell", "reached A", "B", "A", "B", "B / A", "95 % interval", *where_both, "p", ""),
+        [(found.cell(row), *_measures(row)) for _, row in rows.iterrows()],
+        _all_cells(found, whole),
+    )
 
 
 def _coarseness(rows: pd.DataFrame) -> str:

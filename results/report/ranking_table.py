@@ -53,8 +53,13 @@ class RankingTable:
     @property
     def is_text(self) -> list[bool]:
         """Tell for each column whether it holds words, which begin at the left."""
-        columns = zip(*self.rows, strict=True)
-        return [any(text[:1].isalpha() and not text.startswith(AT_LEAST) for text in column) for column in columns]
+        return words_begin_left(self.rows)
+
+
+def words_begin_left(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Tell for each column of a table whether it holds words, which begin at the left."""
+    columns = zip(*rows, strict=True)
+    return [any(text[:1].isalpha() and not text.startswith(AT_LEAST) for text in column) for column in columns]
 
 
 def ranking_table(task: Task) -> RankingTable:
