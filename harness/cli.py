@@ -19,6 +19,7 @@ import freewalk
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.base.streams import guard_streams, lost_output
+from freewalk.results.base.errors import UnreadColumns
 from freewalk.results.base.names import meant, nearest
 from freewalk.results.base.text import printable
 from freewalk.tasks.errors import UnreachableTargets
@@ -137,7 +138,7 @@ def run(arguments: list[str]) -> int:
         show = warnings.showwarning
 
         def show_ours(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, UnreachableTargets):
+            if issubclass(category, UnreachableTargets | UnreadColumns):
                 click.echo(f"harness: {message}", err=True)
             else:
                 show(message, category, *where, **more)

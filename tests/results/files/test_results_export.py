@@ -186,7 +186,7 @@ def spoiled(text: str, how: str) -> str:
         ("a word for a number", "wrong type.*low"),
         ("no state", "the state 'compleet', not one of pending, .*complete"),
         ("no outcome", "the outcome 'tired', not one of reached, "),
-        ("a missing column", "not a trials table .see se[ae]d"),
+        ("a missing column", "not a trials table: it has no column .seed. .did you mean .sead"),
         ("nothing", "not a CSV table"),
         ("ragged rows", "not a CSV table"),
     ],
