@@ -132,10 +132,15 @@ def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **optio
 
 
 def _more_seeds(report: Report, directory: Path) -> str | None:
-    """Return the command that adds seeds to the sweep's own folder, if some task is undecided for want of them."""
+    """Return the command that adds seeds to the sweep's own folder, if some task is undecided for want of them.
+
+    Objects of a Python session are known to no command: then it is what to call there.
+    """
     import shlex
+    import tomllib
 
     from freewalk.harness.parameters.seeds import format_seeds
+    from freewalk.harness.plan.objects import is_object
     from freewalk.results.report.comparing import seeds_needed
     from freewalk.results.store.database import DATABASE_NAME
 
@@ -146,6 +151,8 @@ def _more_seeds(report: Report, directory: Path) -> str | None:
     seeds = sorted(set(report.tables.trials["seed"].dropna().astype(int)))
     n = max([2 * len(seeds), *(seeds_needed(len(task.finished) - 1) or 0 for task in unclear)])
     wanted = format_seeds([*seeds, *range(seeds[-1] + 1, seeds[-1] + 1 + n - len(seeds))])
+    if any(map(is_object, tomllib.loads(document.read_text(encoding="utf-8")).get("plugins", ()))):
+        return f"the same freewalk.sweep(...) with seeds={wanted!r} and out={str(directory)!r}"
     return shlex.join(["harness", "sweep", "--grid", str(document), "--seeds", wanted, "--out", str(directory)])
 
 

@@ -73,7 +73,7 @@ class NotebookProgress(Telling):
             self._output.show([self._ending(self._tally, error), *others], at_once=True)
 
     def _say(self, text: str, *, style: str) -> None:
-        self._said += text.split("\n")
+        self._said += [line.removeprefix("harness: ") for line in text.split("\n")]
 
     def _prepare(self, text: str) -> None:
         self._output.show([*self._said, *([text] if text else [])], at_once=True)
@@ -101,7 +101,7 @@ def shown_in_notebook(tuning: Tuning, events: Iterator[Opened | Event], *, kept:
     where = f" in {tuning.directory}" if kept else ""
     try:
         for event in events:
-            new = news.lines(event)
+            new = [line.removeprefix("harness: ") for line in news.lines(event)]
             said += new
             output.show([*said, tuning.line()], at_once=bool(new))
     except BaseException as error:
