@@ -175,12 +175,10 @@ def _changed_files(
     known = {str(text.get("sha256")) for text in there}
     changed = [str(text["path"]) for text in here if text["sha256"] not in known]
     if len(there) != len(here):
-        both = [*there, *here]
-        what, remedy = ("plug-in", "give the same --plugin files")
-        if any("python" in text for text in both):
-            what, remedy = ("plug-in or object", "give the same tasks and methods as objects, and the same plug-ins")
-        count = f"{counted(len(there), what)} there and {len(here)} here"
-        raise another_sweep(directory, count, f"{remedy}, or pick another --out")
+        has_objects = any("python" in text for text in (*there, *here))
+        before = f"{len(there)} plug-ins and objects" if has_objects else counted(len(there), "plug-in")
+        remedy = "give the same tasks and methods as objects" if has_objects else "give the same --plugin files"
+        raise another_sweep(directory, f"{before} there and {len(here)} here", f"{remedy}, or pick another --out")
     if not changed or same_code(there, here):
         return changed, False
     if not retry_failed:
