@@ -60,14 +60,20 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
         raise StoreError(f"{path} is not a CSV table ({problem}): export it again") from error
     raw, parameters = _in_todays_layout(raw, path, table)
     try:
-        columns = {name: parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
+        columns = _columns(raw, table)
     except ValueError as error:
-        raise StoreError(f"{path} holds a value of the wrong type ({error}): export it again") from error
+        if table != "trials":
+            raise StoreError(f"{path} holds a value of the wrong type ({error}): export it again") from error
+        columns = _columns(completed(raw, path), table)  # what somebody has edited, or a line that can be named
     columns |= {PARAMETER_PREFIX + name: parameter_series(raw[PARAMETER_PREFIX + name]) for name in parameters}
     frame = build_frame(table, columns, parameters)
     if doubt := _find_doubt(frame, table):
         raise StoreError(f"{path} is damaged ({doubt}): mend it, or export it again")
     return frame
+
+
+def _columns(raw: pd.DataFrame, table: TableName) -> dict[str, pd.Series]:
+    return {name: parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
 
 
 def _find_doubt(frame: pd.DataFrame, table: TableName) -> str | None:
