@@ -20,6 +20,7 @@ extensions = [
     "attribute_docstrings",
     "command_line",
     "formulas",
+    "private_parameters",
 ]
 source_suffix = {".md": "markdown"}
 nitpicky = True

@@ -20,6 +20,7 @@ from freewalk.harness.base.errors import UsageError, one_line, users_place
 from freewalk.harness.base.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.base.streams import guard_streams, lost_output
 from freewalk.harness.base.tracebacks import are_wanted, traceback_of, want_tracebacks
+from freewalk.results.base.errors import UnreadColumns
 from freewalk.results.base.names import nearest
 from freewalk.results.base.text import printable
 from freewalk.tasks.errors import UnreachableTargets
@@ -146,7 +147,7 @@ def run(arguments: list[str]) -> int:
         show = warnings.showwarning
 
         def show_ours(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, UnreachableTargets):
+            if issubclass(category, UnreachableTargets | UnreadColumns):
                 click.echo(f"harness: {message}", err=True)
             else:
                 show(message, category, *where, **more)

@@ -17,6 +17,7 @@ from freewalk.results.schema.report_schema import COMPARISON, METHODS, ORIGINS, 
 from freewalk.results.schema.reproduction_schema import REPRODUCTIONS
 from freewalk.results.schema.schema import PARAMETERS_AFTER, SCHEMA_VERSION, TABLES, Outcome, TableName
 from freewalk.results.schema.tuning_schema import ROUNDS, TUNED
+from freewalk.results.tables.by_hand import NEEDED
 
 _TABLES: Final[Mapping[TableName, str]] = {
     "trials": "One row per trial. `harness sweep` writes `trials.csv`; `harness show DIR --table trials` prints it.",
@@ -77,10 +78,48 @@ target is *censored*: it is worse than any that did, and never left out. Interva
 """
 
 
+_BY_HAND: Final = """## A table made by hand
+
+`harness report`, `show` and `compare` and `freewalk.read_sweep` take trials of any program, as a CSV file or as the
+`trials.csv` of a folder. Needed are the columns {needed}, and `reached` (True or False) or `outcome`:
+
+```text
+{example}```
+
+```sh
+harness report trials.csv
+```
+
+Every column named `param_*` is a parameter, and tells cells apart. Any other column of [trials](#trials) may be there,
+in any order, and is missing otherwise, but for these:
+
+| column | where it is not there |
+|---|---|
+| `state` | complete; failed where there is an `error` |
+| `reached`, `outcome` | each follows from the other: a trial that has not reached its target is `exhausted` |
+| `evaluations_to_target` | `evaluations`, of a trial that has reached its target |
+| `trial_id`, `sweep_id` | follow from cell and seed, and from tasks and methods |
+
+A failed trial needs no `evaluations`. Of columns that are none of these nothing is read, and that is said. A cell and a
+seed may stand in one line only. What is wrong is named with the line of the file, the header being line 1.
+"""
+
+BY_HAND_EXAMPLE: Final = """task,method,seed,param_rate,reached,evaluations
+maze,ours,0,0.1,True,1200
+maze,ours,1,0.1,True,900
+maze,ours,2,0.1,True,1500
+maze,theirs,0,0.1,True,2600
+maze,theirs,1,0.1,False,5000
+maze,theirs,2,0.1,True,3100
+"""
+
+
 def tables_page() -> str:
     """Return docs/tables.md."""
     parts = [_HEAD.format(version=SCHEMA_VERSION)]
     parts.extend(_section(table, text) for table, text in _TABLES.items())
+    needed = ", ".join(f"`{name}`" for name in NEEDED)
+    parts.append(_BY_HAND.format(needed=needed, example=BY_HAND_EXAMPLE))
     parts.append(_words("Words in `outcome`", Outcome))
     parts.append(_parameters())
     return "\n".join(parts)

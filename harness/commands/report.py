@@ -110,7 +110,7 @@ def _require_parquet() -> None:
 
 def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **options: Any) -> tuple[Report, list[Path]]:
     import freewalk
-    from freewalk.harness.terminal.reading import task_notes
+    from freewalk.harness.plan.notes import task_notes
     from freewalk.results.report.making import PLOT_KINDS, Report, write_report
     from freewalk.results.report.ranking_table import SUFFIXES
     from freewalk.results.report.reading import folder_of, read_tables
@@ -131,10 +131,15 @@ def _make(directory: Path, out: Path | None, wanted: Mapping[str, bool], **optio
 
 
 def _more_seeds(report: Report, directory: Path) -> str | None:
-    """Return the command that adds seeds to the sweep's own folder, if some task is undecided for want of them."""
+    """Return the command that adds seeds to the sweep's own folder, if some task is undecided for want of them.
+
+    Objects of a Python session are known to no command: then it is what to call there.
+    """
     import shlex
+    import tomllib
 
     from freewalk.harness.parameters.seeds import format_seeds
+    from freewalk.harness.plan.objects import is_object
     from freewalk.results.report.comparing import seeds_needed
     from freewalk.results.store.database import DATABASE_NAME
 
@@ -145,19 +150,14 @@ def _more_seeds(report: Report, directory: Path) -> str | None:
     seeds = sorted(set(report.tables.trials["seed"].dropna().astype(int)))
     n = max([2 * len(seeds), *(seeds_needed(len(task.finished) - 1) or 0 for task in unclear)])
     wanted = format_seeds([*seeds, *range(seeds[-1] + 1, seeds[-1] + 1 + n - len(seeds))])
+    if any(map(is_object, tomllib.loads(document.read_text(encoding="utf-8")).get("plugins", ()))):
+        return f"the same freewalk.sweep(...) with seeds={wanted!r} and out={str(directory)!r}"
     return shlex.join(["harness", "sweep", "--grid", str(document), "--seeds", wanted, "--out", str(directory)])
 
 
 def _print_answers(report: Report, page: Path, more_seeds: str | None) -> None:
-    headline = report.headline
-    if headline.progress:
-        click.echo(f"{headline.progress}\n")
-    for one in report.tasks:
-        click.echo(f"{one.task.name}: {one.answer.verdict}")
-        for sentence in one.answer.sentences:
-            click.echo(f"  {sentence}")
-    if report.overall:
-        click.echo(report.overall.sentence)
+    for line in report.findings.lines():
+        click.echo(line)
     if more_seeds:
         click.echo(f"\nmore seeds, into the same folder: {more_seeds}")
     click.echo(f"{'' if more_seeds else chr(10)}report in {page}")
@@ -167,7 +167,7 @@ def _facts(report: Report, paths: list[Path], more_seeds: str | None) -> dict[st
     return {
         "report": str(paths[0]),
         "files": [str(path) for path in paths],
-        "share_done": report.headline.share_done,
+        "share_done": report.findings.headline.share_done,
         "tasks": [
             {
                 "task": one.task.name,
@@ -177,6 +177,6 @@ def _facts(report: Report, paths: list[Path], more_seeds: str | None) -> dict[st
             }
             for one in report.tasks
         ],
-        "overall": report.overall.sentence if report.overall else None,
+        "overall": report.findings.overall.sentence if report.findings.overall else None,
         "more_seeds": more_seeds,
     }

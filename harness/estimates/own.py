@@ -50,11 +50,21 @@ class Estimates:
         return [*super().__dir__(), *map(str, self.table)]
 
     def __str__(self) -> str:
+        return pd.DataFrame(self._figures()).to_string(index=False)
+
+    def _repr_html_(self) -> str:
+        from freewalk.results.report.snippet import Part, snippet
+
+        header, *_ = rows = self._figures()
+        return snippet([Part(header=[*header], rows=[[*row.values()] for row in rows])])
+
+    def _figures(self) -> list[dict[str, str]]:
+        """Return what people are shown of each row, by heading; the time is that of a single step."""
         from freewalk.results.report.estimates_view import figures_of  # it loads Matplotlib
         from freewalk.results.report.subject import records
 
-        rows = [{"weights": row["weights"], **figures_of(row)} for row in records(self.table)]
-        return pd.DataFrame(rows).drop(columns=["time"]).to_string(index=False)
+        rows = [{"weights": str(row["weights"]), **figures_of(row)} for row in records(self.table)]
+        return [{name: text for name, text in row.items() if name != "time"} for row in rows]
 
 
 def estimate(

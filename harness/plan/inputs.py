@@ -9,7 +9,7 @@ from typing import Any
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.plan.configuration import SweepConfiguration
 from freewalk.harness.plan.plan import Plan
-from freewalk.harness.plan.plugins import Plugin, entry_point_facts
+from freewalk.harness.plan.plugins import entry_point_facts, text_of
 from freewalk.results.base.text import clean_text
 from freewalk.results.schema.environment import read_environment
 from freewalk.results.store.data import DataRow, file_entries, recorded
@@ -24,7 +24,7 @@ def inputs(configuration: SweepConfiguration, plan: Plan) -> dict[str, Any]:
         for source in TASKS[cell.task].problem(cell.parameters).sources:
             found.setdefault(cell.task, {})[source.path] = source
     return {
-        "plugins": [_entry(str(plugin.path), plugin.sha256) for plugin in map(Plugin.of, configuration.plugins)],
+        "plugins": [_entry(text["path"], text["sha256"]) for text in map(text_of, configuration.plugins)],
         "entry_points": entry_point_facts(),
         "data": {task: [_entry(one.path, one.sha256) for one in by_path.values()] for task, by_path in found.items()},
     }

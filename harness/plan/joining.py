@@ -175,16 +175,27 @@ def _changed_files(
     known = {str(text.get("sha256")) for text in there}
     changed = [str(text["path"]) for text in here if text["sha256"] not in known]
     if len(there) != len(here):
-        count = f"{counted(len(there), 'plug-in')} there and {len(here)} here"
-        raise another_sweep(directory, count, "give the same --plugin files, or pick another --out")
+        has_objects = any("python" in text for text in (*there, *here))
+        before = f"{len(there)} plug-ins and objects" if has_objects else counted(len(there), "plug-in")
+        remedy = "give the same tasks and methods as objects" if has_objects else "give the same --plugin files"
+        raise another_sweep(directory, f"{before} there and {len(here)} here", f"{remedy}, or pick another --out")
     if not changed or same_code(there, here):
         return changed, False
     if not retry_failed:
         raise StoreError(
-            f"{', '.join(changed)} has changed since {directory} was begun: put the old text back, add --retry-failed "
-            "to run with the new one what failed or is left, complete trials stay as they are, or pick another --out"
+            f"{', '.join(changed)} has changed since {directory} was begun{_other_python(there, here)}: put the old"
+            f" {'one' if any('python' in text for text in here) else 'text'} back, add --retry-failed to run with the"
+            " new one what failed or is left, complete trials stay as they are, or pick another --out"
         )
     return changed, True
+
+
+def _other_python(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]) -> str:
+    """Say where objects were made by another Python, whose instructions are others."""
+    old, new = (sorted({str(text["python"]) for text in one if "python" in text}) for one in (there, here))
+    if not old or not new or old == new:
+        return ""
+    return f" (by Python {', '.join(old)}, and this is {', '.join(new)}, which compiles it otherwise)"
 
 
 def _other_defaults(there: Mapping[str, tuple[str, str, str]], old: Plan) -> tuple[str, str] | None:

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple, Self
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.methods.method import OwnMethod
-from freewalk.harness.methods.own_networks import NETWORKS, add_network, remove_network
-from freewalk.harness.methods.registered import METHODS
+from freewalk.harness.methods.own_networks import add_network, remove_network
 from freewalk.harness.parameters.parameters import add_method, add_task_parameters, keep_task_parameters, remove_method
+from freewalk.harness.plan import objects
 from freewalk.kernels.model.own_network import OwnNetwork
 
 GROUPS = ("freewalk.tasks", "freewalk.methods", "freewalk.networks")
@@ -106,6 +106,8 @@ def text_of(pinned: str) -> dict[str, str]:
 
     The last tells a change that decides something from one that does not; versions of Python may differ in it.
     """
+    if objects.is_object(pinned):
+        return objects.text_of(pinned)
     plugin = Plugin.of(pinned)
     tree = ast.parse(plugin.path.read_bytes())
     for node in ast.walk(tree):
@@ -124,8 +126,13 @@ def without(given: Iterable[str], specs: Iterable[str], folder: Path) -> list[st
 
     So a file that has changed can be given again although a sweep's file still names its old text.
     """
-    loaded = {_path_of(spec, None) for spec in given}
-    return [spec for spec in specs if _path_of(spec, folder) not in loaded]
+    loaded = list(given)
+    paths = {_path_of(spec, None) for spec in loaded}
+    return [
+        spec
+        for spec in specs
+        if _path_of(spec, folder) not in paths and not any(objects.same_object(spec, one) for one in loaded)
+    ]
 
 
 def _path_of(spec: str, folder: Path | None) -> Path:
@@ -139,7 +146,7 @@ def load_plugins(specs: Iterable[str | Path], folder: Path | None = None) -> tup
     Parameters
     ----------
     specs
-        Paths of Python files, or pinned names.
+        Paths of Python files, or pinned names; those of objects of this process too, while they are present.
     folder
         Where paths start that are not absolute; None for the present folder.
 
@@ -156,6 +163,10 @@ def load_plugins(specs: Iterable[str | Path], folder: Path | None = None) -> tup
     load_entry_points()
     pinned: dict[str, None] = {}
     for spec in specs:
+        if objects.is_object(str(spec)):
+            objects.refuse_absent(str(spec))
+            pinned[str(spec)] = None
+            continue
         plugin = Plugin.of(str(spec), folder)
         if plugin.sha256 not in _loaded:
             _unload_older(plugin.path)
@@ -191,7 +202,7 @@ def load_entry_points() -> None:
 
 
 @contextmanager
-def lent(objects: Iterable[Any]) -> Iterator[None]:
+def lent(own: Iterable[Any]) -> Iterator[None]:
     """Register tasks, methods and networks that are objects of this process, for as long as the context lasts.
 
     Raises
@@ -199,10 +210,7 @@ def lent(objects: Iterable[Any]) -> Iterator[None]:
     UsageError
         If a name is taken, or one does not compile.
     """
-    from freewalk.tasks.registry import TASKS
-
-    known = {id(one) for one in (*TASKS.values(), *METHODS.values(), *NETWORKS.values())}
-    brought = _register(tuple(one for one in objects if id(one) not in known), "")
+    brought = _register(tuple(own), "")
     try:
         yield
     finally:

@@ -91,11 +91,11 @@ class Comparison:
             cells = int((self.table["measure"] == measure).sum())
             if cells < len(matching.pairs):
                 missing = counted(len(matching.pairs) - cells, "cell")
-                why = "other targets, or " if measure == EVALUATIONS else ""
-                yield f"{title}: {missing} left out ({why}no complete trial on one side)"
+                why = "other targets, or no" if measure == EVALUATIONS else "no seconds, or no" if not cells else "no"
+                yield f"{title}: {missing} left out ({why} complete trial on one side)"
         if self.lost and self.threshold is None:
             yield f"{counted(sum(one.n for _, one in self.lost), 'trial')} of A without a complete partner in B"
-        if not self.same_machine:
+        if not self.same_machine and (self.table["measure"] == SECONDS).any():
             a, b = next(pair for pair in self.pairs if not _is_one_machine(*pair))
             yield _other_machines(a, b, " and are not checked" if self.threshold is not None else "")
         elif self.threshold is not None and self._has_untested_seconds:

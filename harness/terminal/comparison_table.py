@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
+from rich.console import Console
 from rich.markup import escape
 
 from freewalk.harness.base.text import counted, significant
@@ -21,39 +21,53 @@ from freewalk.results.statistics.ranks import SIGNIFICANT
 _ROWS_SHOWN = 10
 
 
-@dataclass(frozen=True)
-class MeasureTable:
-    """What is shown of one measure: the cells that differ most, and all cells in one sentence."""
+class MeasureTable(NamedTuple):
+    """What is shown of one measure of a comparison, in words."""
 
     title: str
     remark: str
     """How coarse the values are, and which cells are shown; may be empty."""
-    headings: Sequence[str]
+    header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    """The first text of each describes the cell."""
+    """The cells that differ most, the most different first; the first text of each describes the cell."""
     sentence: str
+    """What holds of all cells together."""
 
-
-def print_comparison(found: Comparison) -> None:
-    """Print for each measure the cells that differ most, and all cells in one line."""
-    console = make_console()
-    for place, (a, b) in enumerate(found.pairs, 1):
-        number = "" if len(found.pairs) == 1 else place
-        print_line(console, f"A{number}: {a.path}\nB{number}: {b.path}")
-    for shown in measure_tables(found):
-        table = make_table(f"{shown.title}{f' ({shown.remark})' if shown.remark else ''}")
-        table.add_column(shown.headings[0])
-        for heading in shown.headings[1:]:
-            table.add_column(heading, justify="right", no_wrap=True)
-        for cell, *values in shown.rows:
-            table.add_row(escape(cell), *values)
-        console.print(table)
-        console.print(f"{shown.sentence}\n", highlight=False, soft_wrap=True)
+    @property
+    def heading(self) -> str:
+        """The title, with the remark if there is one."""
+        return f"{self.title}{f' ({self.remark})' if self.remark else ''}"
 
 
 def measure_tables(found: Comparison, n_rows: int = _ROWS_SHOWN) -> list[MeasureTable]:
     """Return what is shown of each measure, with so many cells at most."""
     return [_measure_table(found, whole, n_rows) for whole in found.whole]
+
+
+def print_comparison(found: Comparison, console: Console | None = None) -> None:
+    """Print the tables of a comparison, on standard output unless a console is given."""
+    console = console or make_console()
+    for line in sides(found):
+        print_line(console, line)
+    for one in measure_tables(found):
+        table = make_table(escape(one.heading))
+        table.add_column(one.header[0])
+        for heading in one.header[1:]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for cell, *values in one.rows:
+            table.add_row(escape(cell), *values)
+        console.print(table)
+        console.print(f"{one.sentence}\n", highlight=False, soft_wrap=True)
+
+
+def sides(found: Comparison) -> list[str]:
+    """Say which sweeps are A and B."""
+    numbers = [""] if len(found.pairs) == 1 else list(map(str, range(1, len(found.pairs) + 1)))
+    return [
+        f"{side}{number}: {source.path}"
+        for number, pair in zip(numbers, found.pairs, strict=True)
+        for side, source in zip("AB", pair, strict=True)
+    ]
 
 
 def _all_cells(found: Comparison, whole: Overall) -> str:

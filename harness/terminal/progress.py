@@ -24,7 +24,7 @@ from freewalk.harness.trial.events import Event, Failed
 
 _SECONDS_BETWEEN_LINES = 5.0
 _FAILURES_SHOWN = 5
-_TASKS_SHOWN = 6
+TASKS_SHOWN = 6
 _PREPARING = "preparing the kernels; the first time they are compiled, which takes about twenty seconds"
 _WIDEST_BAR = 30
 _NARROWEST_BAR = 8
@@ -50,40 +50,44 @@ class Progress:
         self.failures.show(event)
 
 
-def make_progress(sweep: Sweep, *, quiet: bool) -> Progress:
-    """Return what fits: nothing when quiet, a live display on a terminal, else plain lines."""
+def make_progress(sweep: Sweep, *, quiet: bool, kept: bool = True) -> Progress:
+    """Return what fits: nothing when quiet, a live display on a terminal, else plain lines.
+
+    `kept` says whether the sweep's folder stays, so that it is worth naming.
+    """
     if quiet:
         return Progress()
     console = Console(stderr=True)
     is_live = console.is_terminal and not console.is_dumb_terminal
-    return _Display(sweep, console) if is_live else _Lines(sweep)
+    return _Display(sweep, console, kept=kept) if is_live else _Lines(sweep, kept=kept)
 
 
-def _banner(sweep: Sweep, opened: Opened) -> list[str]:
+def _banner(sweep: Sweep, opened: Opened, kept: bool) -> list[str]:
     """Return what is said when a sweep opens, a line each."""
     before = opened.n_total - len(opened.trials)
     resumed = f", {before} of them done before" if before else ""
     resumed += f", {len(opened.resumed)} go on from a checkpoint" if opened.resumed else ""
     note = note_of(sweep.backend)
     return [
-        f"{counted(opened.n_total, 'trial')} into {sweep.directory}{resumed}",
+        f"{counted(opened.n_total, 'trial')}{f' into {sweep.directory}' if kept else ''}{resumed}",
         *(f"harness: note: {text}" for text in opened.notes),
         *([note] if note else []),
     ]
 
 
-class _Telling(Progress):
+class Telling(Progress):
     """Tells the banner, the first failures and how far the sweep is; subclasses know how."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, *, kept: bool = True) -> None:
         super().__init__()
         self._sweep = sweep
+        self._kept = kept
         self._tally: Tally | None = None
 
     def show(self, event: Opened | Event) -> None:
         """Take one event in."""
         if isinstance(event, Opened):
-            self._say("\n".join(_banner(self._sweep, event)), style="dim")
+            self._say("\n".join(_banner(self._sweep, event, self._kept)), style="dim")
             self._prepare(_PREPARING if event.trials else "")
             self._tally = Tally(self._sweep, event)  # last: a display draws it from now on
             return
@@ -104,11 +108,11 @@ class _Telling(Progress):
         """Say how far the sweep is, if it is time for that."""
 
 
-class _Lines(_Telling):
+class _Lines(Telling):
     """A line every few seconds, and one for each of the first failures."""
 
-    def __init__(self, sweep: Sweep) -> None:
-        super().__init__(sweep)
+    def __init__(self, sweep: Sweep, *, kept: bool = True) -> None:
+        super().__init__(sweep, kept=kept)
         self._last = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
@@ -125,7 +129,7 @@ class _Lines(_Telling):
 
     def _say_state(self, tally: Tally) -> None:
         self._last = time.perf_counter()
-        best = (f"; best {words}" for words in tally.leaderboard.best()[:_TASKS_SHOWN])
+        best = (f"; best {words}" for words in tally.leaderboard.best()[:TASKS_SHOWN])
         self._say("".join([tally.line(), *best]), style="")
 
 
@@ -141,11 +145,11 @@ class _Above(FileProxy):
         return super().__getattr__(name)
 
 
-class _Display(_Telling):
+class _Display(Telling):
     """A bar, the numbers and the best cell so far, redrawn in place."""
 
-    def __init__(self, sweep: Sweep, console: Console) -> None:
-        super().__init__(sweep)
+    def __init__(self, sweep: Sweep, console: Console, *, kept: bool = True) -> None:
+        super().__init__(sweep, kept=kept)
         self._console = console
         self._phase = ""
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4)
@@ -186,6 +190,6 @@ class _Display(_Telling):
         first = Table.grid(padding=(0, 1))
         first.add_row(bar, numbers.pop(0)) if room >= _NARROWEST_BAR else first.add_row(bar)
         best = Table.grid(padding=(0, 2))
-        for words in tally.leaderboard.best()[:_TASKS_SHOWN]:
+        for words in tally.leaderboard.best()[:TASKS_SHOWN]:
             best.add_row("best so far", words, style="dim")
         return Group(first, *(Text(line) for line in (*numbers, *packed(tally.under_way(), width))), best)

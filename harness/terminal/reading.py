@@ -13,7 +13,6 @@ from freewalk.results.base.errors import StoreError
 
 if TYPE_CHECKING:
     from freewalk.results.files.sources import Source
-    from freewalk.results.report.subject import TaskNote
 
 
 @contextmanager
@@ -37,14 +36,3 @@ def read_sweep(path: str) -> Source:
 
     with reading():
         return read_source(Path(path))
-
-
-def task_notes() -> dict[str, TaskNote]:
-    """Return what the tables do not say of the tasks that come with freewalk."""
-    from freewalk.results.report.subject import TaskNote
-    from freewalk.tasks.registry import TASKS
-    from freewalk.tasks.task import METRIC_DESCRIPTIONS
-
-    return {
-        name: TaskNote(task.summary, task.comparison, METRIC_DESCRIPTIONS[task.metric]) for name, task in TASKS.items()
-    }

@@ -20,7 +20,34 @@ _SECONDS_BETWEEN_LINES = 10.0
 _FAILURES_SHOWN = 5
 
 
-def shown(tuning: Tuning, events: Iterator[Opened | Event], *, quiet: bool) -> None:
+class News:
+    """What of a tuning's events is told in words: where it lies, notes, and the first failures."""
+
+    def __init__(self, tuning: Tuning, *, kept: bool = True) -> None:
+        self._tuning = tuning
+        self._kept = kept
+        self._n_failed = 0
+
+    def lines(self, event: Opened | Event) -> list[str]:
+        """Return what there is to tell of an event."""
+        if isinstance(event, Opened):
+            return [*self._opening(), *(f"harness: note: {text}" for text in event.notes)]
+        if isinstance(event, Failed):
+            self._n_failed += 1
+            if self._n_failed <= _FAILURES_SHOWN:
+                cell = event.trial.cell
+                return [f"failed: {cell.task}, {cell.method}, seed {event.trial.seed}: {event.error}"]
+        return []
+
+    def _opening(self) -> list[str]:
+        if self._tuning.fresh is not None or self._tuning.races:  # not of the first of several sweeps
+            return []
+        backend = self._tuning.backend
+        note = None if backend is None else note_of(backend)
+        return [*([f"races into {self._tuning.directory}"] if self._kept else []), *([note] if note else [])]
+
+
+def shown(tuning: Tuning, events: Iterator[Opened | Event], *, quiet: bool, kept: bool = True) -> None:
     """Let a tuning run, and show notes, the first failures and how far it is."""
     failures = Failures()
     if quiet:
@@ -29,17 +56,12 @@ def shown(tuning: Tuning, events: Iterator[Opened | Event], *, quiet: bool) -> N
         return
     console = Console(stderr=True)
     is_live = console.is_terminal and not console.is_dumb_terminal
-    n_failed, told = 0, time.monotonic()
+    news, told = News(tuning, kept=kept), time.monotonic()
     with _line(tuning, console, is_live=is_live):
         for event in events:
             failures.show(event)
-            if isinstance(event, Opened):
-                _say_notes(tuning, console, event)
-            elif isinstance(event, Failed):
-                n_failed += 1
-                if n_failed <= _FAILURES_SHOWN:
-                    where = f"{event.trial.cell.task}, {event.trial.cell.method}, seed {event.trial.seed}"
-                    _say(console, f"failed: {where}: {event.error}")
+            for line in news.lines(event):
+                _say(console, line)
             if not is_live and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
                 told = time.monotonic()
                 _say(console, tuning.line())
@@ -52,16 +74,6 @@ def _line(tuning: Tuning, console: Console, *, is_live: bool) -> Iterator[None]:
         return
     with Live(console=console, transient=True, get_renderable=lambda: Text(tuning.line(), style="dim")):
         yield
-
-
-def _say_notes(tuning: Tuning, console: Console, opened: Opened) -> None:
-    if tuning.fresh is None and not tuning.races:  # of the first of several sweeps
-        _say(console, f"races into {tuning.directory}")
-        for backend in (tuning.backend,) if tuning.backend is not None else ():
-            if note := note_of(backend):
-                _say(console, note)
-    for text in opened.notes:
-        _say(console, f"harness: note: {text}")
 
 
 def _say(console: Console, text: str) -> None:

@@ -84,7 +84,8 @@ def _left_words(look: Look) -> str:
 
 
 def _report(directory: Path, name: str, state: SweepState) -> str:
-    from freewalk.harness.terminal.reading import reading, task_notes
+    from freewalk.harness.plan.notes import task_notes
+    from freewalk.harness.terminal.reading import reading
     from freewalk.results.report.making import Report
     from freewalk.results.report.reading import read_tables
 

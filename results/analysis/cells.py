@@ -49,6 +49,7 @@ class TrialArrays:
         self.hopeless: Bools = trials["outcome"].isin(_CUT_SHORT).to_numpy(dtype=np.bool_, na_value=False)
         """Whether more time would have changed nothing."""
         diverged = (trials["outcome"] == Outcome.DIVERGED).to_numpy(dtype=np.bool_, na_value=False)
+        self.loss_known: Bools = diverged | ~np.isnan(self.numbers["loss_final"])
         # Whatever number a diverged trial ended on, it is no better than any other's.
         self.numbers["loss_final"] = nan_as_worst(np.where(diverged, math.inf, self.numbers["loss_final"]))
         self.numbers["metric_final"] = np.where(

@@ -93,6 +93,11 @@ class Pace(NamedTuple):
     """Training seconds a step."""
     n_reached: int
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the seconds of any trial are."""
+        return not np.isnan(self.seconds).all()
+
 
 class Sides:
     """The trials of both sides, and their cells."""
@@ -123,13 +128,16 @@ class Sides:
         return (arrays.metric_names[known[0]], float(arrays.numbers["target"][known[0]])) if len(known) else None
 
     def seconds(self) -> list[tuple[int, tuple[Pace, Pace]]]:
-        """Return a row of A for each cell with a complete trial on both sides, and its trials."""
+        """Return a row of A for each cell with a complete trial on both sides, and its trials.
+
+        Nothing where no cell has seconds on both, as tables that were made by hand.
+        """
         found = []
         for rows in self._matching.pairs:
             one, other = (self._pace(side, of_side) for side, of_side in enumerate(rows))
             if one.runs.size and other.runs.size:
                 found.append((int(rows[0][0]), (one, other)))
-        return found
+        return found if any(one.is_known and other.is_known for _, (one, other) in found) else []
 
     def _pace(self, side: int, rows: Rows) -> Pace:
         arrays = self._arrays[side]

@@ -53,7 +53,8 @@ def _cell_record(trials: TrialArrays, rows: Rows) -> dict[str, Any]:
     reached = trials.reached[complete]
     n, successes = len(complete), int(reached.sum())
     low, high = wilson_interval(successes, n)
-    loss = trials.numbers["loss_final"][complete]
+    # a table that somebody made by hand may know no losses at all
+    loss = trials.numbers["loss_final"][complete if trials.loss_known[complete].any() else complete[:0]]
     q25, q75 = quartiles(loss)
     iqm_low, iqm_high = iqm_interval(loss, lowest=trials.lowest_loss)
     cost, resolution = (

@@ -7,3 +7,7 @@ class StoreError(Exception):
 
 class DamageError(ValueError):
     """Stored values that nobody wrote; what reads a file turns it into a ``StoreError`` that names the file."""
+
+
+class UnreadColumns(UserWarning):
+    """A table has columns that nothing is read from."""

@@ -88,6 +88,8 @@ def _not_learned(task: Task, best: Row) -> tuple[str, ...]:
     cells = counted(len(task.finished), "cell") if len(task.finished) > 1 else "the only cell"
     first = f"Not learned: none of {counted(n, 'trial')} of {cells} reached {task.goal}."
     loss = best["loss_final_iqm"]
+    if math.isnan(loss):
+        return (first, *influence(task))
     if not math.isfinite(loss):
         return (first, "The loss of the best cell is not finite at the end.")
     name = f" {task.label(best)}," if len(task.cells) > 1 else ""

@@ -114,7 +114,7 @@ def comparison_page(
     sides : sequence of (str, str)
         A and B, and where each lies.
     measures : sequence
-        What is shown of each measure, by attributes: `title`, `remark`, `headings`, `rows` of texts, whose first
+        What is shown of each measure, by attributes: `title`, `remark`, `header`, `rows` of texts, whose first
         describes a cell, and `sentence` on all cells.
     notes : sequence of str
         What readers of the numbers have to know.

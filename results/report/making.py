@@ -16,9 +16,9 @@ from freewalk.results.base.errors import StoreError
 from freewalk.results.base.numbers import counted
 from freewalk.results.base.writing import write_bytes
 from freewalk.results.files.export import write_csv
-from freewalk.results.report.answers import Answer, answer
+from freewalk.results.report.answers import Answer
 from freewalk.results.report.drawing import Drawing, Group
-from freewalk.results.report.headline import headline, overall
+from freewalk.results.report.findings import Findings
 from freewalk.results.report.heat_maps import heat_maps
 from freewalk.results.report.influence import influence_group
 from freewalk.results.report.inline_svg import drawn_inline
@@ -31,7 +31,7 @@ from freewalk.results.report.ranking_rows import ranking_rows
 from freewalk.results.report.ranking_table import SUFFIXES, TableKind, ranking_table, to_latex, to_markdown
 from freewalk.results.report.settings import fixed_settings
 from freewalk.results.report.style import file_bytes, styled
-from freewalk.results.report.subject import Tables, Task, split_tasks
+from freewalk.results.report.subject import Tables, Task
 
 PlotKind = Literal["png", "svg"]
 PLOT_KINDS: Final[tuple[PlotKind, ...]] = ("png", "svg")
@@ -68,19 +68,18 @@ class Report:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self._numbers = itertools.count()
-        tasks = split_tasks(tables)
-        self.headline = headline(tasks, tables.trials)
-        self.overall = overall(tasks)
+        self.findings = Findings.of(tables)
+        anchors = _anchors([task for task, _ in self.findings.tasks])
         self.tasks = [
-            TaskReport(task, anchor, answer(task), _groups(task, tables) if place < MAX_TASKS_DRAWN else ())
-            for place, (task, anchor) in enumerate(_anchored(tasks))
+            TaskReport(task, anchor, found, _groups(task, tables) if place < MAX_TASKS_DRAWN else ())
+            for place, ((task, found), anchor) in enumerate(zip(self.findings.tasks, anchors, strict=True))
         ]
 
     def html(self, version: str) -> str:
         """Return the page."""
         with styled(INLINE, text_as_text=True):
             sections = [self._section(one) for one in self.tasks]
-        return render(self.tables, sections, self.headline, self.overall, version=version, left_out=self.left_out)
+        return render(self.tables, sections, self.findings, version=version, left_out=self.left_out)
 
     @cached_property
     def left_out(self) -> tuple[str, ...]:
@@ -138,14 +137,14 @@ class Report:
         return {name: frame for name, frame in named.items() if frame is not None}
 
 
-def _anchored(tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
-    """Yield each task a name that may stand in a link and in a file's name."""
+def _anchors(tasks: Sequence[Task]) -> Iterator[str]:
+    """Yield for each task a name that may stand in a link and in a file's name."""
     taken: set[str] = set()
     for place, task in enumerate(tasks, 1):
         anchor = re.sub(r"[^a-z0-9]+", "-", task.name.lower()).strip("-")[:40] or "task"
         anchor = anchor if anchor not in taken else f"{anchor}-{place}"
         taken.add(anchor)
-        yield task, anchor
+        yield anchor
 
 
 def _groups(task: Task, tables: Tables) -> list[Group]:
@@ -208,6 +207,18 @@ def write_report(
     for path, frame in tables.items():
         write_csv(frame, path)
     return [page, *tables, *pictures, *columnar, *texts]
+
+
+def write_page(report: Report, path: Path, *, version: str) -> None:
+    """Write the page alone.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written, or a file of another origin is in its place.
+    """
+    refuse_foreign([path], report.tables.sweep_id)
+    write_bytes(report.html(version).encode(), path)
 
 
 def refuse_foreign(paths: Iterable[Path], sweep_id: str) -> None:

@@ -2,30 +2,26 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from freewalk.results.analysis.summary import ORDER
 from freewalk.results.base.numbers import xml_text
 from freewalk.results.report.answers import Answer
 from freewalk.results.report.drawing import Group
-from freewalk.results.report.headline import Headline, Overall
+from freewalk.results.report.findings import Findings
 from freewalk.results.report.learning import MAX_SEEDS
 from freewalk.results.report.outcomes import MAX_ERRORS, Ending, error_groups
 from freewalk.results.report.palette import DARK, LIGHT, N_SERIES, variables
 from freewalk.results.report.ranking_rows import ROWS_AT_ONCE, RankingRow
-from freewalk.results.report.resolution import resolution_text
 from freewalk.results.report.settings import Settings
 from freewalk.results.report.subject import Tables, Task
+from freewalk.results.report.templating import TEMPLATES, template
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
 SCRIPT: Final = (TEMPLATES / "report.js").read_text(encoding="utf-8")
 SCRIPT_HASH: Final = f"sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}"
 """What a page's policy names its one script by: nothing else may run."""
@@ -48,8 +44,7 @@ class Section:
 def render(
     tables: Tables,
     sections: Sequence[Section],
-    headline: Headline,
-    overall: Overall | None,
+    findings: Findings,
     *,
     version: str,
     left_out: Sequence[str],
@@ -62,7 +57,7 @@ def render(
         What the report is about.
     sections : sequence of Section
         Its tasks, in order.
-    headline, overall
+    findings : Findings
         What stands above and below their answers.
     version : str
         Of this program.
@@ -78,8 +73,8 @@ def render(
         version=version,
         tables=tables,
         sections=sections,
-        headline=headline,
-        overall=overall,
+        headline=findings.headline,
+        overall=findings.overall,
         errors=errors[:MAX_ERRORS],
         n_errors_left_out=len(errors[MAX_ERRORS:]),
         environment=environment_rows(tables.environment),
@@ -89,9 +84,9 @@ def render(
     )
 
 
-def fill(template: str, **values: Any) -> str:
+def fill(page_name: str, **values: Any) -> str:
     """Fill a template that extends base.html: `identity`, `name`, `title`, `version`, and what it uses itself."""
-    page = _environment().get_template(template).render(
+    page = template(page_name).render(
         light=variables(LIGHT),
         dark=variables(DARK),
         n_series=N_SERIES,
@@ -102,27 +97,6 @@ def fill(template: str, **values: Any) -> str:
         **values,
     )  # fmt: skip
     return xml_text(page)
-
-
-def _coded(text: str) -> Markup:
-    """Show what stands in backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # A word joiner after each hyphen: names such as shifted-sums stay on one line.
-    environment.filters["unbroken"] = lambda text: str(text).replace("-", "-\u2060")
-    environment.filters["coded"] = _coded
-    environment.filters["sentence"] = lambda text: f"{text[:1].upper()}{text[1:]}"
-    environment.filters["resolution"] = resolution_text
-    return environment
 
 
 def environment_rows(environment: Any) -> list[tuple[str, str]]:

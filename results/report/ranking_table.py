@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from freewalk.results.analysis.summary import SORTED_BY
-from freewalk.results.base.numbers import counted, xml_text
+from freewalk.results.base.numbers import counted, is_missing, xml_text
 from freewalk.results.report.ranking_rows import AT_LEAST, ROWS_AT_ONCE, RankingRow, ranking_rows
 from freewalk.results.report.subject import Task
 
@@ -53,8 +53,13 @@ class RankingTable:
     @property
     def is_text(self) -> list[bool]:
         """Tell for each column whether it holds words, which begin at the left."""
-        columns = zip(*self.rows, strict=True)
-        return [any(text[:1].isalpha() and not text.startswith(AT_LEAST) for text in column) for column in columns]
+        return words_begin_left(self.rows)
+
+
+def words_begin_left(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Tell for each column of a table whether it holds words, which begin at the left."""
+    columns = zip(*rows, strict=True)
+    return [any(text[:1].isalpha() and not text.startswith(AT_LEAST) for text in column) for column in columns]
 
 
 def ranking_table(task: Task) -> RankingTable:
@@ -83,7 +88,8 @@ def _caption(task: Task, n_rows: int) -> str:
     n = len(task.cells)
     which = f"the first {n_rows} of {counted(n, 'cell')}" if n_rows < n else counted(n, "cell")
     order = f", in the order of {SORTED_BY}" if n > 1 else ""
-    return f"{task.name}, target {task.goal}: {which}{order}; with 95 % intervals."
+    target = "" if is_missing(task.target) else f", target {task.goal}"
+    return f"{task.name}{target}: {which}{order}; with 95 % intervals."
 
 
 def to_latex(tables: Sequence[RankingTable], version: str) -> str:

@@ -3,6 +3,8 @@
 import hashlib
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +21,63 @@ from freewalk.results.store.database import DATABASE_NAME
 _LONGEST_CONFIGURATION: Final = 100_000
 
 
-def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
-    """Read a sweep and make the tables that follow from its trials.
+@dataclass(frozen=True)
+class Snapshot:
+    """A sweep as it was when it was read, and the tables that follow from its trials, made when they are asked for."""
+
+    source: Source
+    curves: pd.DataFrame | None
+    """None where there are none."""
+    curves_in_progress: pd.DataFrame | None
+    document: str
+    """The text of ``sweep.toml``; empty where there is none."""
+    folder: str
+    """The name of its folder."""
+    notes: Mapping[str, TaskNote]
+    """What is known of tasks besides, by name."""
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """The ``summary`` table of the trials that count."""
+        return summarise(self.source.counted)
+
+    @cached_property
+    def ranking(self) -> pd.DataFrame:
+        """The ``ranking`` table."""
+        return ranking(self.source.counted, self.summary)
+
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """The ``methods`` table."""
+        return best_of_methods(self.source.counted, self.ranking)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Everything that a report is made from."""
+        source = self.source
+        configuration = _cut(self.document)
+        settings = _settings(configuration)
+        return Tables(
+            trials=source.counted,
+            n_doubled=len(source.trials) - len(source.counted),
+            curves=self.curves,
+            curves_in_progress=self.curves_in_progress,
+            summary=self.summary,
+            ranking=self.ranking,
+            methods=self.methods,
+            sensitivity=sensitivity(source.counted),
+            name=str(settings.get("name") or self.folder),
+            sweep_id=_sweep_id(source.trials),
+            configuration=configuration,
+            axes=_axes(settings),
+            settings=[*source.settings.values()] or [settings],
+            environment=source.environment or {},
+            notes=self.notes,
+        )
+
+
+def read_snapshot(path: Path, notes: Mapping[str, TaskNote]) -> Snapshot:
+    """Read a sweep.
 
     Parameters
     ----------
@@ -36,27 +93,19 @@ def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
     """
     source = read_source(path)
     folder = folder_of(path)
-    summary = summarise(source.counted)
-    ranked = ranking(source.counted, summary)
-    configuration = _cut(_file(folder) if source.document is None else source.document)
-    settings = _settings(configuration)
-    return Tables(
-        trials=source.counted,
-        n_doubled=len(source.trials) - len(source.counted),
-        curves=_curves(source, folder),
-        curves_in_progress=source.curves_in_progress(),
-        summary=summary,
-        ranking=ranked,
-        methods=best_of_methods(source.counted, ranked),
-        sensitivity=sensitivity(source.counted),
-        name=str(settings.get("name") or folder.resolve().name),
-        sweep_id=_sweep_id(source.trials),
-        configuration=configuration,
-        axes=_axes(settings),
-        settings=[*source.settings.values()] or [settings],
-        environment=source.environment or {},
-        notes=notes,
+    return Snapshot(
+        source,
+        _curves(source, folder),
+        source.curves_in_progress(),
+        _file(folder) if source.document is None else source.document,
+        folder.resolve().name,
+        notes,
     )
+
+
+def read_tables(path: Path, notes: Mapping[str, TaskNote]) -> Tables:
+    """Read a sweep as `read_snapshot` does; return its tables."""
+    return read_snapshot(path, notes).tables
 
 
 def folder_of(path: Path) -> Path:

@@ -109,7 +109,9 @@ class Task:
 
     @property
     def goal(self) -> str:
-        """The target in words: ``max_error < 0.4``."""
+        """The target in words: ``max_error < 0.4``; ``the target`` where the tables do not say."""
+        if is_missing(self.target):
+            return "the target"
         on = " on the training data" if self.judged_on == "training data" else ""
         return f"{self.metric} {self.note.comparison if self.note else 'to'} {significant(self.target)}{on}"
 

@@ -12,6 +12,7 @@ from freewalk.results.schema.schema import (
     TableName,
     column_names,
 )
+from freewalk.results.tables.by_hand import completed
 from freewalk.results.tables.frames import (
     build_frame,
     column_dtypes,
@@ -24,6 +25,8 @@ from freewalk.results.tables.frames import (
 
 def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
     """Read a table that ``write_csv`` wrote; nothing changes on the way but an older layout.
+
+    Trials may also come from a table with a few columns that was made by hand, see docs/tables.md.
 
     Parameters
     ----------
@@ -42,9 +45,14 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
     StoreError
         The file is missing, no such table, of a newer layout, or holds a value of the wrong type, a state or outcome
         that there is not, or a trial or a point of a curve twice.
+
+    Warns
+    -----
+    UnreadColumns
+        A table of trials that was made by hand has columns that are none of such a table.
     """
     try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8")
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except (ValueError, pd.errors.ParserError) as error:
@@ -52,14 +60,20 @@ def read_table(path: Path, table: TableName = "trials") -> pd.DataFrame:
         raise StoreError(f"{path} is not a CSV table ({problem}): export it again") from error
     raw, parameters = _in_todays_layout(raw, path, table)
     try:
-        columns = {name: parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
+        columns = _columns(raw, table)
     except ValueError as error:
-        raise StoreError(f"{path} holds a value of the wrong type ({error}): export it again") from error
+        if table != "trials":
+            raise StoreError(f"{path} holds a value of the wrong type ({error}): export it again") from error
+        columns = _columns(completed(raw, path), table)  # what somebody has edited, or a line that can be named
     columns |= {PARAMETER_PREFIX + name: parameter_series(raw[PARAMETER_PREFIX + name]) for name in parameters}
     frame = build_frame(table, columns, parameters)
     if doubt := _find_doubt(frame, table):
         raise StoreError(f"{path} is damaged ({doubt}): mend it, or export it again")
     return frame
+
+
+def _columns(raw: pd.DataFrame, table: TableName) -> dict[str, pd.Series]:
+    return {name: parsed(raw[name], dtype) for name, dtype in column_dtypes(table).items()}
 
 
 def _find_doubt(frame: pd.DataFrame, table: TableName) -> str | None:
@@ -79,6 +93,10 @@ def _in_todays_layout(raw: pd.DataFrame, path: Path, table: TableName) -> tuple[
     expected = column_names(table, parameters if table in PARAMETERS_AFTER else ())
     versions = {*raw["schema_version"]} if "schema_version" in names else set()
     older = bool(versions) and versions <= {str(version) for version in range(1, SCHEMA_VERSION)}
+    if table == "trials" and not older and versions <= {str(SCHEMA_VERSION)} and names != expected:
+        raw = completed(raw, path)
+        parameters = parameter_names(raw)
+        return raw[column_names(table, parameters)], parameters
     if names != (expected if not older else [name for name in expected if name in names]):
         missing = {*expected} - {*names} if not older else set()
         culprit = next(iter({*names} - {*expected} or missing), "the order of its columns")

@@ -7,7 +7,11 @@ if TYPE_CHECKING:
     from freewalk.harness.drop_in.training import NNRndTraining
     from freewalk.harness.estimates.checking.check import check_estimator
     from freewalk.harness.estimates.own import Estimates, estimate
-    from freewalk.harness.from_python import SweepResult, TuningResult, sweep, tune
+    from freewalk.harness.from_python.sweep_comparison import SweepComparison
+    from freewalk.harness.from_python.sweep_result import SweepResult
+    from freewalk.harness.from_python.sweeping import read_sweep, sweep
+    from freewalk.harness.from_python.tuning import tune
+    from freewalk.harness.from_python.tuning_result import TuningResult
     from freewalk.harness.gradcheck.own import gradcheck
     from freewalk.harness.maximize.box import Box
     from freewalk.harness.maximize.corners import Corner
@@ -32,6 +36,7 @@ __all__ = [
     "RandomWalk",
     "SavedWeights",
     "StoreError",
+    "SweepComparison",
     "SweepResult",
     "TuningResult",
     "UsageError",
@@ -42,6 +47,7 @@ __all__ = [
     "gradcheck",
     "load",
     "maximize",
+    "read_sweep",
     "read_table",
     "save",
     "sweep",
@@ -62,8 +68,9 @@ _HOMES = {
     "RandomWalk": "freewalk.kernels.trainers.any_model",
     "SavedWeights": "freewalk.harness.weights.weights_file",
     "StoreError": "freewalk.results.base.errors",
-    "SweepResult": "freewalk.harness.from_python",
-    "TuningResult": "freewalk.harness.from_python",
+    "SweepComparison": "freewalk.harness.from_python.sweep_comparison",
+    "SweepResult": "freewalk.harness.from_python.sweep_result",
+    "TuningResult": "freewalk.harness.from_python.tuning_result",
     "UsageError": "freewalk.harness.base.errors",
     "WalkConfiguration": "freewalk.kernels.model.walk",
     "check_estimator": "freewalk.harness.estimates.checking.check",
@@ -71,10 +78,11 @@ _HOMES = {
     "gradcheck": "freewalk.harness.gradcheck.own",
     "load": "freewalk.harness.weights.weights_file",
     "maximize": "freewalk.harness.maximize.search",
+    "read_sweep": "freewalk.harness.from_python.sweeping",
     "read_table": "freewalk.results.tables.reading",
     "save": "freewalk.harness.weights.weights_file",
-    "sweep": "freewalk.harness.from_python",
-    "tune": "freewalk.harness.from_python",
+    "sweep": "freewalk.harness.from_python.sweeping",
+    "tune": "freewalk.harness.from_python.tuning",
 }
 
 

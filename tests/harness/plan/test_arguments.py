@@ -130,16 +130,6 @@ def test_the_same_bits_as_by_a_plug_in(tmp_path: Path) -> None:
     unload_all()
 
 
-@pytest.mark.parametrize("where", [{"out": "runs"}, {"workers": 1}, {"cluster": "tcp://localhost:1"}])
-@pytest.mark.parametrize("own", [{"task": OWN_TASK}, {"method": OWN_METHOD}])
-def test_objects_of_this_process_stay_in_it(where: Any, own: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = refusal(**where, **own)
-    assert "is an object of this process alone" in text
-    assert "plugins=[FILE]" in text
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

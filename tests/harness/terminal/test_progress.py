@@ -291,6 +291,30 @@ def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
     assert "the same command resumes" in " ".join(ESCAPE.sub("", terminal.text).split())
 
 
+CALL = (
+    "import freewalk; r = freewalk.sweep({'stddev': [0.01, 1], 'batch_size': 10_000, 'hidden': 30, 'optimizer': 'sgd'},"
+    " task='sign', seeds='0:8', epochs=10, steps_per_epoch=10, target=0.9, %s); print(len(r.trials), 'came back')"
+)
+
+
+@pytest.mark.parametrize(("options", "folder"), [("out='out'", " into out"), ("progress=True", "")])
+def test_python_shows_the_same_on_a_terminal(tmp_path: Path, options: str, folder: str) -> None:
+    with on_terminal(tmp_path, 100, code=CALL % options) as terminal:
+        assert terminal.exit_code() == 0
+    assert_in_order(terminal.text)
+    shown = ESCAPE.sub("", terminal.text)
+    assert f"16 trials{folder}\r\n" in shown
+    assert "16/16 trials" in shown
+    assert "best so far  sign stddev=" in shown
+    assert shown.endswith("16 came back\r\n")
+
+
+def test_python_shows_nothing_on_a_terminal_where_that_is_not_wanted(tmp_path: Path) -> None:
+    with on_terminal(tmp_path, 100, code=CALL % "progress=False") as terminal:
+        assert terminal.exit_code() == 0
+    assert terminal.text == "16 came back\r\n"
+
+
 def test_no_color_on_a_terminal(tmp_path: Path) -> None:
     with on_terminal(tmp_path, 100, "sweep", *VISIBLE, "--out", "out", NO_COLOR="1") as terminal:
         assert terminal.exit_code() == 0

@@ -183,10 +183,10 @@ def spoiled(text: str, how: str) -> str:
     [
         ("another table", "not a trials table"),
         ("a newer layout", f"another layout than {SCHEMA_VERSION}"),
-        ("a word for a number", "wrong type.*low"),
+        ("a word for a number", "line 2: loss_final is .low., not a number"),
         ("no state", "the state 'compleet', not one of pending, .*complete"),
         ("no outcome", "the outcome 'tired', not one of reached, "),
-        ("a missing column", "not a trials table .see se[ae]d"),
+        ("a missing column", "not a trials table: it has no column .seed. .did you mean .sead"),
         ("nothing", "not a CSV table"),
         ("ragged rows", "not a CSV table"),
     ],

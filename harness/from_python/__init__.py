@@ -1,0 +1,1 @@
+"""`freewalk.sweep`, `freewalk.tune` and what they return."""
