@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from freewalk.harness.base.errors import UsageError
-from freewalk.harness.plan.arguments import names_and_objects, number_of
+from freewalk.harness.plan.arguments import names_and_objects, networks_in, number_of
 from freewalk.harness.plan.objects import own_objects, present
 from freewalk.harness.plan.plugins import lent
 
@@ -22,13 +22,15 @@ class Objects(NamedTuple):
 
 
 @contextmanager
-def asked_objects(task: Any, method: Any, *, kept: bool, shared: bool) -> Iterator[Objects]:
-    """Let tasks and methods that are given as objects be known by name, as long as the context lasts.
+def asked_objects(task: Any, method: Any, grid: Any, *, kept: bool, shared: bool) -> Iterator[Objects]:
+    """Let tasks, methods and networks that are given as objects be known by name, as long as the context lasts.
 
     Parameters
     ----------
     task, method
         Names, objects, or several of both.
+    grid
+        Mappings among it may hold networks.
     kept
         Whether a folder has to know them again later.
     shared
@@ -40,7 +42,7 @@ def asked_objects(task: Any, method: Any, *, kept: bool, shared: bool) -> Iterat
         If one is neither, cannot be kept or shared, or its name is taken.
     """
     (tasks, own_tasks), (methods, own_methods) = names_and_objects("task", task), names_and_objects("method", method)
-    own = own_objects((*own_tasks, *own_methods))
+    own = own_objects((*own_tasks, *own_methods, *networks_in(grid)))
     if own and shared:
         raise UsageError(
             f"{own[0].name!r} is an object of this process alone; with cluster or workers put it into a Python"

@@ -55,7 +55,7 @@ def sweep(
     ----------
     grid
         What `--grid` takes, one or several; or a mapping from parameters to a value or a list of values; or several of
-        these, whose union is the sweep.
+        these, whose union is the sweep. A mapping's `architecture` may be an `OwnNetwork` as an object.
     task, method
         One name or several, or a `Task` or an `OwnMethod` as an object. With `out` the folder remembers what an object
         does, by a digest of its code and its numbers; workers of a cluster need it in a file, see `plugins`.
@@ -95,11 +95,12 @@ def sweep(
     StoreError
         If the folder cannot be used.
     """
-    specs, tables = specs_and_tables(grid)
     every = number_of("checkpoint_seconds", checkpoint_seconds)
     place = place_of_progress(progress)
-    objects = asked_objects(task, method, kept=out is not None, shared=cluster is not None or workers is not None)
+    shared = cluster is not None or workers is not None
+    objects = asked_objects(task, method, grid, kept=out is not None, shared=shared)
     with objects as own, limited_threads(threads_of(threads)):
+        specs, tables = specs_and_tables(grid)
         configuration = resolve(
             specs,
             tables=tables,

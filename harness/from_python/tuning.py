@@ -90,16 +90,17 @@ def tune(
     from freewalk.harness.tuning.tune import FRESH, Asked, Tuning
     from freewalk.results.analysis.tuning import rounds_table
 
-    specs, tables = specs_and_tables(grid)
     place = place_of_progress(progress)
     if settings.get("steps_per_epoch") is not None:
         raise UsageError("steps_per_epoch: methods are given the same evaluations; give evaluations")
-    objects = asked_objects(task, method, kept=out is not None, shared=cluster is not None or workers is not None)
+    shared = cluster is not None or workers is not None
+    objects = asked_objects(task, method, grid, kept=out is not None, shared=shared)
     with (
         objects as own,
         limited_threads(threads_of(threads)),
         tempfile.TemporaryDirectory(prefix="freewalk-") as folder,
     ):
+        specs, tables = specs_and_tables(grid)
         asked = Asked(
             specs,
             own.tasks,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from freewalk.harness.base.errors import UsageError
 from freewalk.harness.methods.gradient import OptimizerParameters
 from freewalk.harness.methods.method import (
     Card,
@@ -195,10 +196,13 @@ class Walk(Method):
     def warm_up(self, problem: ResolvedProblem, backend: Backend) -> None:
         """Compile the walk's kernels of one thread, or load them from the cache."""
         configuration: Any = problem.configuration
-        if isinstance(problem.network, ModelNetwork):
-            self.start(problem, backend, seed=0, evaluation_points=2, initial=problem.initial_weights(0)).train(1)
-        else:
+        if not isinstance(problem.network, ModelNetwork):
             backend.warm_up(configuration)
+            return
+        try:
+            self.start(problem, backend, seed=0, evaluation_points=2, initial=problem.initial_weights(0)).train(1)
+        except (ValueError, IndexError) as error:  # no trial of it would do better
+            raise UsageError(str(error)) from None
 
     def passes(self, problem: ResolvedProblem) -> float:
         """Return those of an unperturbed and a perturbed network, or fewer where perturbations share the former."""

@@ -19,10 +19,12 @@ from freewalk.harness.parameters.parameters import Axes, check_axis
 from freewalk.harness.parameters.seeds import parse_seeds, refuse_lone_number
 from freewalk.harness.parameters.values import parse_range, parse_values
 from freewalk.harness.plan.settings import RunSettings
+from freewalk.kernels.model.own_network import OwnNetwork
 from freewalk.results.base.names import nearest
 from freewalk.tasks.task import Task
 
 Own = Task | OwnMethod
+_NETWORK = "architecture"
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -78,6 +80,14 @@ def specs_and_tables(grid: Any) -> tuple[tuple[str, ...], tuple[Axes, ...]]:
         }
         for mapping in mappings
     )
+
+
+def networks_in(grid: Any) -> tuple[OwnNetwork, ...]:
+    """Return the networks of one's own that a grid holds as objects, each once."""
+    items = [grid] if isinstance(grid, Mapping) else grid if isinstance(grid, Iterable) else []
+    values = [item[_NETWORK] for item in items if isinstance(item, Mapping) and _NETWORK in item]
+    each = [one for some in values for one in (some if isinstance(some, list | tuple) else [some])]
+    return tuple({id(one): one for one in each if isinstance(one, OwnNetwork)}.values())
 
 
 def names_and_objects(kind: str, names: Any) -> tuple[tuple[str, ...], tuple[Own, ...]]:
@@ -173,6 +183,8 @@ def _text(key: str, value: Any) -> str:
     """Return a value as the command line has it; a float32 by the digits that it is written with."""
     if isinstance(value, str | os.PathLike):
         return os.fspath(value)
+    if key == _NETWORK and isinstance(value, OwnNetwork):
+        return value.name
     if isinstance(value, Number) and not isinstance(value, np.generic | complex):
         return str(value) if isinstance(value, int) else repr(float(value))  # type: ignore[arg-type]
     if value is not None and not isinstance(value, Own | Mapping) and np.ndim(value) == 0:

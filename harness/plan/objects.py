@@ -1,4 +1,4 @@
-"""Tasks and methods that are objects of a Python session, as a sweep's folder knows them: by a digest of what they do.
+"""Tasks, methods and networks that are objects of a Python session, as a sweep's folder knows them: by a digest.
 
 They stand among a sweep's plug-ins, `python:KIND:NAME@sha256:HEX` in place of a file's pinned path.
 """
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.base.fingerprint import NoFingerprint, fingerprint
 from freewalk.harness.methods.method import OwnMethod
+from freewalk.kernels.model.own_network import OwnNetwork
 
 if TYPE_CHECKING:
     from freewalk.tasks.task import Task
 
-_NAMED: Final = re.compile(r"python:(?P<kind>task|method):(?P<name>[^@]+)@sha256:(?P<sha256>[0-9a-f]{64})")
+_NAMED: Final = re.compile(r"python:(?P<kind>task|method|network):(?P<name>[^@]+)@sha256:(?P<sha256>[0-9a-f]{64})")
 _SAID: Final = frozenset({"summary", "parameter_help", "baseline", "baseline_text", "difficulty", "guesses", "spaces"})
 """Fields that decide nothing of a trial."""
 
@@ -39,13 +40,13 @@ def title(spec: str) -> str:
 
 
 def same_object(one: str, other: str) -> bool:
-    """Tell whether two names are of the same task or method, whatever it does."""
+    """Tell whether two names are of the same task, method or network, whatever it does."""
     found = [_NAMED.fullmatch(spec) for spec in (one, other)]
     return None not in found and len({(f["kind"], f["name"]) for f in found if f is not None}) == 1
 
 
 @contextmanager
-def present(objects: Iterable[Task | OwnMethod]) -> Iterator[tuple[str, ...]]:
+def present(objects: Iterable[Task | OwnMethod | OwnNetwork]) -> Iterator[tuple[str, ...]]:
     """Yield the names of objects, by which a sweep may refer to them as long as the context lasts.
 
     Raises
@@ -70,7 +71,7 @@ def refuse_absent(spec: str) -> None:
         kind, name = found["kind"], found["name"]
         raise UsageError(
             f"{kind} {name!r} was an object of a Python session, or is another one by now: make the same call there"
-            f" again, with {kind}= the object it was; or put it into a Python file, name that with --plugin, and"
+            f" again, with the object it was; or put it into a Python file, name that with --plugin, and"
             " choose another --out"
         )
 
@@ -86,8 +87,8 @@ def _python() -> str:
     return ".".join(platform.python_version_tuple()[:2])
 
 
-def _name(one: Task | OwnMethod) -> str:
-    kind = "method" if isinstance(one, OwnMethod) else "task"
+def _name(one: Task | OwnMethod | OwnNetwork) -> str:
+    kind = "method" if isinstance(one, OwnMethod) else "network" if isinstance(one, OwnNetwork) else "task"
     try:
         sha256 = fingerprint([type(one), {key: value for key, value in vars(one).items() if key not in _SAID}])
     except NoFingerprint as error:
@@ -100,8 +101,9 @@ def _name(one: Task | OwnMethod) -> str:
 
 def own_objects(objects: Iterable[Any]) -> tuple[Any, ...]:
     """Return those that no registry holds: neither freewalk nor a plug-in brings them."""
+    from freewalk.harness.methods.own_networks import NETWORKS
     from freewalk.harness.methods.registered import METHODS
     from freewalk.tasks.registry import TASKS
 
-    known = {id(one) for one in (*TASKS.values(), *METHODS.values())}
+    known = {id(one) for one in (*TASKS.values(), *METHODS.values(), *NETWORKS.values())}
     return tuple(one for one in objects if id(one) not in known)

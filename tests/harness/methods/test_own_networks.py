@@ -277,7 +277,7 @@ def test_an_object_of_a_notebook_is_swept_with_weights_of_its_own() -> None:
         (OwnNetwork("free", "x", half), "architecture=free means something else"),
         (OwnNetwork("2-3", "x", half), "a letter first"),
         (OwnNetwork("none", "x", lambda sizes: None), "makes a NoneType"),  # type: ignore[arg-type, return-value]
-        (OwnNetwork("zero", "x", lambda sizes: Model(0, print)), "n_weights=0; give whole numbers"),
+        (OwnNetwork("zero", "x", lambda sizes: Model(0, print)), "n_weights=0; give a whole number"),
         (OwnNetwork("wrong", "x", lambda s: Model(2, print, lambda r: np.ones(3))), "must be 2 finite numbers"),
         (OwnNetwork("beyond", "x", lambda s: Model(2, lambda w, x, out: w[2])), "uses weights.2., and weights has 2"),
         (OwnNetwork("uncompiled", "x", lambda s: Model(2, lambda w, x, out: exec("a"))), "does not compile"),
