@@ -51,7 +51,7 @@ def factors(
         return a, b
     of_a, of_b = (-(-n // NOISES[noise].rows) for n in (n_a, n_b))
     begins = np.arange(rank) * (of_a + of_b)
-    where = {"noise": noise, "seed": seed, "step": step, "first": first, "last": last}
+    where: dict[str, Any] = {"noise": noise, "seed": seed, "step": step, "first": first, "last": last}
     return (
         _vectors(Stream.FACTORS, begins, n_a, **where),
         _vectors(Stream.FACTORS, begins + of_a, n_b, **where),
@@ -78,21 +78,20 @@ def full(
     if directions == "independent":
         per_column, of_a_block = blocks_per_column(n_from, noise), NOISES[noise].rows
         begins, skipped = columns * per_column + rows[0] // of_a_block, int(rows[0] % of_a_block)
-        where = {"noise": noise, "seed": seed, "step": step, "first": first, "last": last}
-        drawn = _vectors(Stream.PERTURBATIONS, begins, skipped + n, **where)
+        drawn_as: dict[str, Any] = {"noise": noise, "seed": seed, "step": step, "first": first, "last": last}
+        drawn = _vectors(Stream.PERTURBATIONS, begins, skipped + n, **drawn_as)
         return drawn[:, :, skipped:].swapaxes(1, 2)
-    a, b = factors(
-        blocks, noise=noise, rank=1, directions=directions, seed=seed, step=step, first=first, last=last
-    )
+    a, b = factors(blocks, noise=noise, rank=1, directions=directions, seed=seed, step=step, first=first, last=last)
     before = [block.shape for block in blocks[:number]]
     at_a, at_b = (sum(sizes) for sizes in zip((0, 0), *before, strict=True))
     sets = np.arange(first, last) // (n * m)
     words = sum(words_of_block(*shape) for shape in before) + words_of_block(n, m) - m * sign_blocks(n)
     begins = words + np.arange(m) * sign_blocks(n)
-    where = {"noise": "rademacher", "seed": seed, "step": step, "first": sets[0], "last": sets[-1] + 1}
-    signs = _vectors(Stream.ORTHOGONAL, begins, n, **where).swapaxes(1, 2)
-    product: Array = a[:, 0, at_a : at_a + n, None] * b[:, 0, None, at_b : at_b + m]
-    return product * signs[sets - sets[0]]
+    kind: dict[str, Any] = {"noise": "rademacher", "seed": seed, "step": step}
+    signs = _vectors(Stream.ORTHOGONAL, begins, n, **kind, first=sets[0], last=sets[-1] + 1)
+    product: Array = b[:, 0, at_b : at_b + m, None] * a[:, 0, None, at_a : at_a + n]
+    product *= signs[sets - sets[0]]
+    return product.swapaxes(1, 2)
 
 
 def _layers(blocks: tuple[Block, ...]) -> NDArray[np.int64]:
@@ -179,4 +178,6 @@ def _write_orthogonal_factors(
         for i in range(source.rank):
             number = (first + k) * source.rank + i
             for layer in range(len(layers)):
-                write_orthogonal(source, layers, layer, number, step, a[k, i], layers[layer, _A], b[k, i], layers[layer, _B], 1)
+                write_orthogonal(
+                    source, layers, layer, number, step, a[k, i], layers[layer, _A], b[k, i], layers[layer, _B], 1
+                )
