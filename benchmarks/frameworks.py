@@ -1,11 +1,13 @@
 """What a step on a PyTorch network takes: `python -m benchmarks.frameworks --threads 1`.
 
-A network of 128-256-256-10, 101,386 weights, float32. Every way takes whole steps, with Adam, of K perturbations that all
-see the same batch, each with both sides: 2 K passes of the batch. Noise, passes and update count. Each runs in a process
-of its own, which is asked in turn for a block of steps; then it says how much memory it took beyond a small step.
+A network of 128-256-256-10, 101,386 weights, float32. Every way takes whole steps, with Adam, of K perturbations that
+all see the same batch, each with both sides: 2 K passes of the batch. Noise, passes and update count. Each way runs in
+a process of its own, which is asked in turn for a block of steps; it also says how much memory it took beyond a small
+step.
 
 walk     freewalk.torch.walk, rank 1 and full
-loop     the same by hand, as it is usually written: normal noise, weights set, two passes a perturbation, torch.optim.Adam
+loop     the same by hand, as it is usually written: normal noise, weights set, two passes a perturbation,
+         torch.optim.Adam
 evox     EvoX's OpenES with mirrored sampling (2 K members) and its SupervisedLearningProblem, which vmaps over whole
          weight sets
 """
@@ -19,6 +21,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -27,13 +31,17 @@ from benchmarks.processes import environment, status_bytes
 WAYS = ("walk rank 1", "walk full", "loop", "evox")
 _STDDEV, _RATE = 0.01, 0.01
 _BLOCK_SECONDS = 1.0
+_HEAD = (
+    "| K | batch | way | passes a second | least to most | rank 1 is faster by | memory |\n"
+    "|--:|--:|---|--:|--:|--:|--:|"
+)
 _WIDTHS = (128, 256, 256, 10)
 
 
 def _network(torch: Any) -> Any:
     torch.manual_seed(0)
     nn = torch.nn
-    first, *rest = (nn.Linear(n, m) for n, m in zip(_WIDTHS, _WIDTHS[1:], strict=False))
+    first, *rest = (nn.Linear(n, m) for n, m in pairwise(_WIDTHS))
     return nn.Sequential(first, *(part for layer in rest for part in (nn.Tanh(), layer)))
 
 
@@ -137,16 +145,17 @@ def compare(k: int, batch: int, threads: int, rounds: int) -> dict[str, tuple[li
     memory = dict.fromkeys(WAYS, 0.0)
     for _ in range(rounds):
         for way, server in servers.items():
-            assert server.stdin is not None and server.stdout is not None
-            with_answer = server.poll() is None
-            if with_answer:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            with suppress(BrokenPipeError):  # it died: its answer will be empty
                 server.stdin.write("\n")
                 server.stdin.flush()
             if answer := server.stdout.readline().split():
                 seconds[way].append(float(answer[0]))
                 memory[way] = float(answer[1])
     for server in servers.values():
-        server.communicate()
+        with suppress(BrokenPipeError):
+            server.communicate()
     return {way: (seconds[way], memory[way]) for way in WAYS}
 
 
@@ -162,7 +171,7 @@ def main() -> None:
     if given.serve:
         _serve(given.serve, given.perturbations[0], given.batch[0], given.threads)
         return
-    print("| K | batch | way | passes a second | from – to | rank 1 is faster by | memory |\n|--:|--:|---|--:|--:|--:|--:|")  # noqa: T201
+    print(_HEAD)  # noqa: T201
     for k in given.perturbations:
         for batch in given.batch:
             found = compare(k, batch, given.threads, given.rounds)
@@ -172,7 +181,7 @@ def main() -> None:
                     continue
                 rates = sorted(2 * k * batch / one for one in seconds)
                 ratio = median(a / b for a, b in zip(seconds, found[WAYS[0]][0], strict=False))
-                spread = f"{rates[0]:,.0f} – {rates[-1]:,.0f}"
+                spread = f"{rates[0]:,.0f} to {rates[-1]:,.0f}"
                 shown = f"{median(rates):,.0f} | {spread} | {ratio:.1f} | {memory / 2**20:,.0f} MB |"
                 print(f"| {k} | {batch} | {way} | {shown}", flush=True)  # noqa: T201
 

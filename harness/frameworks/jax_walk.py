@@ -243,8 +243,8 @@ def walk(
     loss
         ``loss(params, x, y)`` of a batch, pure and fit for ``jax.jit``: one number, its mean, or one for each
         datapoint. `params` is any pytree of arrays.
-    stddev, rank, noise, perturbations, datapoints, sides, learning_rate, seed, at_once and the others
-        As for `freewalk.torch.walk`.
+    stddev, rank, noise, perturbations, datapoints, sides, learning_rate, seed, at_once
+        As for `freewalk.torch.walk`; so are the others.
 
     Returns
     -------

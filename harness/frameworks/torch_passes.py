@@ -15,7 +15,8 @@ from torch.utils import _pytree as pytree
 
 from freewalk.harness.base.errors import one_line
 from freewalk.harness.frameworks.population import Noise
-from freewalk.harness.frameworks.torch_functions import Full, LowRank, Perturbed, Perturbing
+from freewalk.harness.frameworks.torch_functions import Perturbing
+from freewalk.harness.frameworks.torch_perturbed import Full, LowRank, Perturbed
 from freewalk.kernels.model.walk import WalkConfiguration
 
 Array = NDArray[np.float64]
@@ -97,10 +98,11 @@ class TorchPasses:
 
     def _dealt(self, data: Any) -> Any:
         k, each = self._walk.n_perturbations, self._walk.datapoints
-        return pytree.tree_map(lambda one: one.reshape(k, each, *one.shape[1:]), data)
+        return data if data is None else pytree.tree_map(lambda one: one.reshape(k, each, *one.shape[1:]), data)
 
     def _of(self, data: Any, which: Any) -> Any:
-        return data if self._walk.share_data else pytree.tree_map(lambda one: one[which], data)
+        whole = self._walk.share_data or data is None
+        return data if whole else pytree.tree_map(lambda one: one[which], data)
 
     def losses(self, noise: Noise, sides: Sequence[float], rows: slice) -> Array:
         """Return the mean losses (sides, K); see `Passes`."""
@@ -143,7 +145,8 @@ class TorchPasses:
             with Perturbing((one.base, one) for one in perturbed.values()):
                 return self._model.loss(x, y)
 
-        in_dims = (0, None, None) if self._walk.share_data else (0, 0, 0)
+        dealt = None if self._walk.share_data else 0
+        in_dims = (0, dealt, None if self._y is None else dealt)
         with self._model.undisturbed(self._seed), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
             # some functions are run one by one inside of vmap, to the same losses
             warnings.filterwarnings("ignore", "There is a performance drop")

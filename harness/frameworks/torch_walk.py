@@ -41,8 +41,9 @@ _VISIBLE = 1e-3
 class Walk:
     """A PyTorch module, trained by losses at perturbed weights; made by `walk`."""
 
-    def __init__(self, model: Model, batched: bool | None, **options: Any) -> None:
-        self._model, self._wanted = model, batched
+    def __init__(self, model: Any, batched: bool | None, **options: Any) -> None:
+        self._model: Model = model
+        self._wanted = batched
         self._settings = settings_of(**options)
         self._arrays = Arrays({name: tuple(one.shape) for name, one in model.parameters.items()})
         self._descent = Descent(self._settings.walk, list(model.parameters))
@@ -60,14 +61,14 @@ class Walk:
         """Whether perturbations run together; None before the first step that decides."""
         return self._batched
 
-    def step(self, x: Any, y: Any) -> float:
+    def step(self, x: Any, y: Any = None) -> float:
         """Take one step: move the parameters in place, those with ``requires_grad``.
 
         Parameters
         ----------
         x, y
             A batch, datapoints along the first axis: tensors, or dicts, lists or tuples of them. The module is called
-            as ``module(x)``, with a tuple as ``module(*x)``, with a dict as ``module(**x)``.
+            as ``module(x)``, with a tuple as ``module(*x)``, with a dict as ``module(**x)``. y may be None.
 
         Returns
         -------
@@ -90,7 +91,7 @@ class Walk:
         self.steps += 1
         return loss
 
-    def backward(self, x: Any, y: Any) -> float:
+    def backward(self, x: Any, y: Any = None) -> float:
         """Add an estimate of the gradient to ``.grad`` of the parameters, for any optimiser, scheduler or clipping.
 
         Takes the place of ``loss.backward()``: parameters are as ``torch.optim`` and clipping want them. The next call
@@ -103,7 +104,7 @@ class Walk:
         self.steps += 1
         return loss
 
-    def estimate(self, x: Any, y: Any) -> dict[str, Tensor]:
+    def estimate(self, x: Any, y: Any = None) -> dict[str, Tensor]:
         """Return the estimate of the gradient that a step on this batch would take now, by name of the parameter.
 
         Nothing is moved, and the same call gives the same again.
@@ -168,7 +169,7 @@ class Walk:
 
     def _found(self, x: Any, y: Any) -> Found:
         n = _length(x)
-        if n != (len_y := _length(y)):
+        if y is not None and n != (len_y := _length(y)):
             raise ValueError(f"x and y must have as many datapoints, got {n} and {len_y}")
         walk = self._settings.for_batch(n)
         if self._batched is None:
@@ -273,8 +274,8 @@ def walk(
     seed
         Of the noise, and of what the module draws while it is perturbed, such as dropout.
     at_once
-        Perturbations that run at a time; the memory of a step grows with it. None: 64 of low rank, and of full
-        perturbations as many as 64 MB hold.
+        Perturbations that run at a time; the memory of a step grows with it. None: as many as see 8,192 datapoints
+        between them, 16 to 1,024, and of full perturbations no more than 64 MB hold.
     batched
         True, or ValueError; False runs perturbations one at a time, with the weights set. None: together if that gives
         the same losses, as the first step finds out; else one at a time, after a warning.
