@@ -49,13 +49,8 @@ class Walk:
         ValueError
             If params hold no arrays of real numbers.
         """
-        leaves, tree = jax.tree.flatten(params)
-        for leaf in leaves:
-            if not jax.numpy.issubdtype(getattr(leaf, "dtype", None) or np.result_type(leaf), np.floating):
-                raise ValueError(
-                    f"params must be arrays of real numbers, got {getattr(leaf, 'dtype', type(leaf).__name__)}"
-                )
-        zeros = jax.tree.unflatten(tree, [jax.numpy.zeros_like(leaf) for leaf in leaves])
+        params = _arrays(params)
+        zeros = jax.tree.map(jax.numpy.zeros_like, params)
         descent = self._descent(_named(params))
         return {"params": params, "step": 0, "moments": dict.fromkeys(descent.moments, zeros)}
 
@@ -83,7 +78,7 @@ class Walk:
         """
         if set(state) != {"params", "step", "moments"}:
             raise ValueError(f"a state holds params, step and moments, got {', '.join(map(str, state)) or 'nothing'}")
-        params, step, moments = state["params"], int(state["step"]), state["moments"]
+        params, step, moments = _arrays(state["params"]), int(state["step"]), state["moments"]
         gradient, loss = self.gradient(params, x, y, step=step)
         if math.isfinite(loss):
             own, tree = _named(params), jax.tree.structure(params)
@@ -100,6 +95,7 @@ class Walk:
 
         Another `step` draws other noise. Raises as `step`.
         """
+        params = _arrays(params)
         named = _named(params)
         if (n := _length(x)) != (len_y := _length(y)):
             raise ValueError(f"x and y must have as many datapoints, got {n} and {len_y}")
@@ -128,7 +124,7 @@ class Walk:
         """Look at what the loss returns, once for each kind of arguments."""
         kind = (
             jax.tree.structure((params, x, y)),
-            tuple((np.shape(one), str(one.dtype)) for one in jax.tree.leaves((params, x, y))),
+            tuple((np.shape(one), str(jax.numpy.result_type(one))) for one in jax.tree.leaves((params, x, y))),
         )
         if kind in self._checked:
             return
@@ -201,6 +197,15 @@ def _perturbed(leaf: Array, scale: float, first: Array, second: Array | None = N
         return leaf + (scale * first).reshape(leaf.shape).astype(leaf.dtype)
     found = jax_functions.Perturbed(leaf, (scale * first).astype(leaf.dtype), second.astype(leaf.dtype))
     return found if leaf.ndim > 1 else found.value
+
+
+def _arrays(params: Any) -> Any:
+    """Return params as arrays of JAX; ValueError unless they are real numbers."""
+    arrays = jax.tree.map(jax.numpy.asarray, params)
+    for leaf in jax.tree.leaves(arrays):
+        if not jax.numpy.issubdtype(leaf.dtype, np.floating):
+            raise ValueError(f"params must be arrays of real numbers, got {leaf.dtype}")
+    return arrays
 
 
 def _named(params: Any) -> dict[str, Array]:

@@ -23,7 +23,7 @@ Noise = dict[str, tuple[NDArray[np.float32], ...]]
 rank each; else the perturbations (K, n, m) themselves, whose transposes lie in order. Of unit variance."""
 State = dict[str, Any]
 
-_BYTES_AT_ONCE = 1 << 26
+_BYTES_AT_ONCE = 1 << 25
 """Of full perturbations, in float32."""
 _PAIRS_AT_ONCE = 1 << 13
 """Of a perturbation and a datapoint, of low rank: more are not faster on a CPU."""

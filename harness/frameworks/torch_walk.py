@@ -36,6 +36,7 @@ _TRIED = 2
 """Perturbations of the first step that are run one by one as well."""
 _LARGER = (1.0, 16.0, 256.0)
 _VISIBLE = 1e-3
+"""They are made larger until they change the loss by such a part of it, for rounding not to hide a difference."""
 
 
 class Walk:
@@ -205,16 +206,20 @@ class Walk:
         rows = slice(0, min(_TRIED, walk.n_perturbations))
         noise = self._arrays.draw(self._settings, self.steps, rows.start, rows.stop)
         together, alone = (TorchPasses(self._model, walk, x, y, 0, batched) for batched in (True, False))
-        for larger in _LARGER:
-            sides = (larger, -larger)
-            wanted = alone.losses(noise, sides, rows)
-            spread = float(np.abs(wanted[0] - wanted[1]).max())
-            if not spread <= _VISIBLE * float(np.abs(wanted).max()):
+        larger, wanted, spread = _LARGER[0], np.array([]), 0.0
+        for by in _LARGER:
+            losses = alone.losses(noise, (by, -by), rows)
+            if not np.isfinite(losses).all():
+                break
+            larger, wanted, spread = by, losses, float(np.abs(losses[0] - losses[1]).max())
+            if spread > _VISIBLE * float(np.abs(losses).max()):
                 break
         try:
-            found = together.losses(noise, sides, rows)
+            found = together.losses(noise, (larger, -larger), rows)
         except Exception as error:
             return f"failed: {one_line(error)}"
+        if not wanted.size:  # no loss is finite: there is nothing to compare
+            return ""
         resolution = max(2.0**-53 if one.dtype.itemsize > 4 else 2.0**-24 for one in self._model.parameters.values())
         difference = first_difference(found, wanted, spread, resolution)
         return difference and f"gave other losses ({difference})"
@@ -275,7 +280,7 @@ def walk(
         Of the noise, and of what the module draws while it is perturbed, such as dropout.
     at_once
         Perturbations that run at a time; the memory of a step grows with it. None: as many as see 8,192 datapoints
-        between them, 16 to 1,024, and of full perturbations no more than 64 MB hold.
+        between them, 16 to 1,024, and of full perturbations no more than 32 MB hold.
     batched
         True, or ValueError; False runs perturbations one at a time, with the weights set. None: together if that gives
         the same losses, as the first step finds out; else one at a time, after a warning.
