@@ -39,6 +39,7 @@ default_role = "code"  # docstrings write names in single backticks
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_mock_imports = ["torch", "jax"]  # described without them
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True

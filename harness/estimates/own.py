@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,11 @@ from freewalk.harness.estimates.arrays import Space, as_numpy
 from freewalk.harness.estimates.measures import group_row
 from freewalk.harness.estimates.sampling import WHOLE, Group, Sampled, is_precise_enough, mean_alignment
 from freewalk.harness.estimates.stddev_costs import UNKNOWN
+from freewalk.harness.frameworks.population import blocks_of_arrays
 from freewalk.harness.gradcheck.own import Weights
 from freewalk.harness.methods.method import Seen
 from freewalk.harness.methods.walk import WALK, expected_of, numbers_of
-from freewalk.kernels.model.directions import Block, unit_directions
+from freewalk.kernels.model.directions import unit_directions
 from freewalk.kernels.model.noise import Noise
 from freewalk.kernels.model.walk import Directions, Shaping, Sides, WalkConfiguration
 from freewalk.kernels.reference.reference import shaped
@@ -190,12 +190,10 @@ class _Model:
         self._at = self.space.flatten(weights, "weights")
         if not np.isfinite(self._at).all():
             raise ValueError("weights must be finite")
-        shapes = [(shape[0], math.prod(shape[1:])) if shape else (1, 1) for shape in self.space.shapes]
-        ends = np.cumsum([(0, 0), *shapes], axis=0)
-        self.shape = (int(ends[-1, 0]), int(ends[-1, 1]))
-        pieces = [np.ix_(np.arange(a, b), np.arange(c, d)) for (a, c), (b, d) in pairwise(ends)]
-        self.blocks = tuple(Block(rows.ravel(), columns.ravel()) for rows, columns in pieces)
-        self.places = [(rows * self.shape[1] + columns).ravel() for rows, columns in pieces]
+        self.blocks = blocks_of_arrays(self.space.shapes)
+        rows, columns = (sum(sizes) for sizes in zip(*(block.shape for block in self.blocks), strict=True))
+        self.shape = (rows, columns)
+        self.places = [(block.rows[:, None] * columns + block.columns).ravel() for block in self.blocks]
         self._flat = np.concatenate(self.places)
         self.data = None if data is None else _checked(data)
         self._gradients: dict[int, Array] = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.lane_group import load_group
@@ -40,7 +40,7 @@ from freewalk.kernels.cpu.walk import accumulate, add_chunks, rows_of
 from freewalk.kernels.machine.jit import entry_of, helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, store
 from freewalk.kernels.model.network import FreeNetwork
-from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Kind, Noise, Stream
+from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Noise, Stream
 from freewalk.kernels.model.own_network import ModelNetwork
 from freewalk.kernels.model.walk import Data, Sides, WalkConfiguration
 
@@ -402,35 +402,6 @@ class Perturbations:
         n = self.batch_size - first if n is None else n
         out = np.zeros((n, self._shape.n_from, self._shape.n_to), dtype=np.float32)
         write_units(self._shape, self._noise, self._indices, step, first, out.reshape(n, -1))
-        return out
-
-
-class Units:
-    """Unit perturbations of a matrix of any shape, as the built-in walk draws them.
-
-    Parameters
-    ----------
-    shape
-        (n_from, n_to).
-    kind
-        Of noise.
-    seed
-        Key of all random numbers.
-    """
-
-    def __init__(self, shape: tuple[int, int], kind: Kind, seed: int) -> None:
-        n_from, n_to = shape
-        n_rows = -(-n_from // 4) * 4
-        self._shape = shape_of(FreeNetwork(1, 1, 0), 1)._replace(n_from=n_from, n_to=n_to, n_rows=n_rows)
-        self._noise = noise_source(kind, seed)
-        indices = np.full((n_to, n_rows), -1, dtype=np.int64)
-        indices[:, :n_from] = np.arange(n_from * n_to).reshape(shape).T
-        self._indices = indices.reshape(-1)
-
-    def draw(self, step: int, first: int, n: int, dtype: DTypeLike) -> NDArray[Any]:
-        """Return perturbations first .. first + n - 1 of a step, (n, n_from * n_to), float32 numbers in any type."""
-        out = np.empty((n, self._shape.n_from * self._shape.n_to), dtype=dtype)
-        write_units(self._shape, self._noise, self._indices, step, first, out)
         return out
 
 

@@ -1,4 +1,4 @@
-"""The optimisers: in NumPy float64 for gradients of any shape, and one weight at a time for Numba to compile.
+"""The optimisers: for gradients of any shape, of NumPy or another library, and one weight at a time for Numba.
 
 The functions of one weight are plain Python; cpu/optimizers.py and cuda/optimizers.py compile the same ones.
 """
@@ -123,7 +123,7 @@ class Adam(Sgd):
         second = beta_2 * self.moments["second_moment"] + (1 - beta_2) * gradient**2
         self.moments.update(first_moment=first, second_moment=second)
         corrected = second / (1 - beta_2 ** (step + 1))
-        result: NDArray[np.float64] = first / (1 - beta_1 ** (step + 1)) / (np.sqrt(corrected) + ADAM_EPSILON)
+        result: NDArray[np.float64] = first / (1 - beta_1 ** (step + 1)) / (corrected**0.5 + ADAM_EPSILON)
         return result
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from freewalk.kernels.cpu.perturbed import Units
-from freewalk.kernels.model.directions import Block, unit_directions
-from freewalk.kernels.model.noise import Kind
+from freewalk.kernels.cpu.directions import factors, full
+from freewalk.kernels.model.directions import Block
 from freewalk.kernels.model.walk import WalkConfiguration
 from freewalk.kernels.reference import reference
 from freewalk.kernels.trainers.any_kernels import Loss, Step, add_weighed
@@ -34,15 +34,15 @@ class AnyEstimate:
         How it runs.
     shape
         (n_from, n_to) of the weights.
-    kind, seed
+    seed
         Of the noise.
     dtype
         float64 or float32: what the loss is given.
     """
 
-    def __init__(self, loss: Loss, shape: tuple[int, int], kind: Kind, seed: int, dtype: DTypeLike) -> None:
-        self._loss, self._shape, self._seed, self._dtype = loss, shape, seed, np.dtype(dtype)
-        self._units = Units(shape, kind, seed)
+    def __init__(self, loss: Loss, shape: tuple[int, int], seed: int, dtype: DTypeLike) -> None:
+        self._loss, self._seed, self._dtype = loss, seed, np.dtype(dtype)
+        self._blocks = (Block(np.arange(shape[0]), np.arange(shape[1])),)
         self._seen: set[tuple[Any, ...]] = set()
         self._of_a_piece = max(1, min(_DATAPOINTS_OF_A_PIECE, _NUMBERS_OF_A_PIECE // (shape[0] * shape[1])))
 
@@ -96,20 +96,14 @@ class AnyEstimate:
 
     def _drawn(self, walk: WalkConfiguration, step: int, piece: slice) -> NDArray[Any]:
         """Return perturbations divided by stddev, (n of the piece, n_weights), in the loss's precision."""
-        if walk.rank is None and walk.directions == "independent":
-            return self._units.draw(step, piece.start, piece.stop - piece.start, self._dtype)
-        n_from, n_to = self._shape
-        units = unit_directions(
-            (Block(np.arange(n_from), np.arange(n_to)),),
-            self._shape,
-            noise=walk.kind,
-            rank=walk.rank,
-            directions=walk.directions,
-            seed=self._seed,
-            step=step,
-            indices=np.arange(piece.start, piece.stop),
-        )
-        return units.reshape(len(units), -1).astype(self._dtype)
+        drawn: dict[str, Any] = {"noise": walk.kind, "directions": walk.directions, "seed": self._seed, "step": step}
+        drawn |= {"first": piece.start, "last": piece.stop}
+        if walk.rank is None:
+            units = full(self._blocks, 0, **drawn)
+        else:
+            a, b = factors(self._blocks, rank=walk.rank, **drawn)
+            units = np.einsum("kin,kim->knm", a, b) / np.float32(math.sqrt(walk.rank))
+        return np.ascontiguousarray(units, dtype=self._dtype).reshape(len(units), -1)
 
 
 def _sum(units: NDArray[Any], weighing: Array) -> Array:

@@ -1,6 +1,6 @@
 """The walk on any model: a loss of one's own, trained with the noise, the rules and the optimisers of the walk.
 
-Full perturbations are drawn by the built-in walk's kernels, in float32. Weights and losses are in the precision of the
+Perturbations are drawn by the built-in walk's kernels, in float32. Weights and losses are in the precision of the
 weights that the loss is given, sums in float64. Datapoints are dealt out to threads in pieces of a fixed size, whose
 sums are added in their order: the bits of the result depend neither on the number of threads nor on the machine's load.
 """
@@ -149,7 +149,7 @@ class RandomWalk:
         self.step = 0
         self._seed = seed
         self._threads = (threads or _usable_threads()) if run == "compiled" else 1
-        self._estimates = AnyEstimate(loss_of(loss, run), self.shape, self.configuration.kind, seed, dtype)
+        self._estimates = AnyEstimate(loss_of(loss, run), self.shape, seed, dtype)
         self._optimizer = make_optimizer(self.configuration)
         self._weights = self._start(initial)
 

@@ -137,9 +137,7 @@ class ModelWalk(ReferenceTrainer):
         super().__init__(network, configuration, data, **given)
         self._own = network
         self._dtype = np.float64 if float64 else np.float32
-        self._estimates = AnyEstimate(
-            loss_of_network(network), network.shape, configuration.kind, self._seed, self._dtype
-        )
+        self._estimates = AnyEstimate(loss_of_network(network), network.shape, self._seed, self._dtype)
 
     def _take_step(self) -> float:
         configuration = self._configuration

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
@@ -18,13 +21,19 @@ from freewalk.harness.plan.plugins import load_plugins
 
 ROOT = Path(__file__).parents[3]
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")}
-MODULES = {
+MODULES: dict[str, Any] = {
     "freewalk": freewalk,
     "freewalk.statistics": statistics,
     "freewalk.tasks": tasks,
     "freewalk.methods": methods,
     "freewalk.testing": testing,
 }
+# of libraries that need not be here
+for library in ("torch", "jax"):
+    (names,) = re.findall(
+        r"^__all__ = (\[.*\])$", (ROOT / "src" / "freewalk" / f"{library}.py").read_text(), re.MULTILINE
+    )
+    MODULES[f"freewalk.{library}"] = SimpleNamespace(__all__=ast.literal_eval(names))
 READ = {**PAGES, "README.md": (ROOT / "README.md").read_text(encoding="utf-8")}
 READ |= {f"examples/{path.name}": path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from freewalk import RandomWalk
-from freewalk.kernels.cpu.perturbed import Units
+from freewalk.kernels.cpu.directions import factors, full
 from freewalk.kernels.model.directions import blocks_of, unit_directions
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import initial_weights, unit_perturbations
@@ -54,6 +54,16 @@ def batch(n: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float6
     return rng.normal(size=(n, 3)), rng.random((n, 2))
 
 
+def drawn_for(k: int, step: int, *, noise: Any, rank: int | None, directions: Any) -> NDArray[np.float64]:
+    """Return the perturbations of a step in the numbers that the kernels draw, whose products are float32's."""
+    of: dict[str, Any] = {"noise": noise, "directions": directions, "seed": 7, "step": step, "first": 0, "last": k}
+    if rank is None:
+        return full(BLOCKS, 0, **of).astype(np.float64)
+    a, b = factors(BLOCKS, rank=rank, **of)
+    product: NDArray[np.float64] = (np.einsum("kin,kim->knm", a, b) / np.float32(math.sqrt(rank))).astype(np.float64)
+    return product
+
+
 @pytest.mark.parametrize(
     "kind",
     [{"noise": "gaussian"}, {"noise": "rademacher"}, {"generator": "xoshiro"}],
@@ -78,7 +88,7 @@ def test_it_takes_the_steps_of_the_free_network(kind: dict[str, Any], options: d
     optimizer = make_optimizer(configuration)
     for step in range(3):
         drawn = np.arange(100)
-        unit = Units(SHAPE, configuration.kind, 7).draw(step, 0, 100, np.float64).reshape(100, *SHAPE)
+        unit = drawn_for(100, step, noise=configuration.kind, rank=None, directions="independent")
         by_the_book = unit_perturbations(*SHAPE, seed=7, step=step, datapoints=drawn, noise=configuration.kind)
         np.testing.assert_allclose(unit, by_the_book, rtol=0, atol=4e-6)
         estimate = reference.gradient_estimate(NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, sides=configuration.sides)
@@ -114,10 +124,9 @@ def test_it_takes_the_steps_of_the_family(options: dict[str, Any], n: int) -> No
     k = options["population"] if shared else n // each
     for step in range(2):
         drawn = {name: options.get(name, default) for name, default in DRAWN.items()}
-        unit = unit_directions(BLOCKS, SHAPE, seed=7, step=step, indices=np.arange(k), **drawn)
-        if drawn["rank"] is None and drawn["directions"] == "independent":
-            by_the_book, unit = unit, Units(SHAPE, drawn["noise"], 7).draw(step, 0, k, np.float64).reshape(unit.shape)
-            np.testing.assert_allclose(unit, by_the_book, rtol=0, atol=4e-6)
+        by_the_book = unit_directions(BLOCKS, SHAPE, seed=7, step=step, indices=np.arange(k), **drawn)
+        unit = drawn_for(k, step, **drawn)
+        np.testing.assert_allclose(unit, by_the_book, rtol=0, atol=2e-5)
         ways: dict[str, Any] = {"sides": sides, "share_data": shared, "shaping": shaping}
         estimate = reference.gradient_estimate(NETWORK, weights, x, y, TIMESTEPS, unit, 0.05, **ways)
         weights = weights - 0.3 * estimate / 0.05**2
