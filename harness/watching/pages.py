@@ -21,6 +21,10 @@ class Page:
     html: bytes
     version: str
     """No other page of the server has it."""
+    signature: Hashable
+    """Of what it shows."""
+    began: float
+    """When it began to be made, on the clock of `time.monotonic`."""
 
 
 @dataclass
@@ -29,8 +33,6 @@ class _Wanted:
     """Of what it shows now."""
     make: Callable[[], str]
     page: Page | None = None
-    made: Hashable = None
-    """The signature of what the page shows."""
     asked_at: float = field(default_factory=time.monotonic)
 
 
@@ -87,8 +89,8 @@ class Pages:
             signature, start = wanted.signature, time.monotonic()
             html = wanted.make()
             with self._changed:
-                wanted.page = Page(html.encode("utf-8", "replace"), str(next(self._versions)))
-                wanted.made = signature
+                content, version = html.encode("utf-8", "replace"), str(next(self._versions))
+                wanted.page = Page(content, version, signature, start)
                 now = time.monotonic()
                 self._again_at = now + max(self._between, self._share * (now - start))
 
@@ -96,7 +98,7 @@ class Pages:
         """Wait for what is to be made: first what has never been, then what waits longest; None at the end."""
         with self._changed:
             while not self._is_over:
-                due = [one for one in self._wanted.values() if one.page is None or one.made != one.signature]
+                due = [one for one in self._wanted.values() if one.page is None or one.page.signature != one.signature]
                 new = [one for one in due if one.page is None]
                 wait = self._again_at - time.monotonic()
                 if new or (due and wait <= 0):

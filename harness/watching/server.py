@@ -12,7 +12,8 @@ from typing import Any
 
 from freewalk.harness.base.errors import one_line
 from freewalk.harness.watching import guard
-from freewalk.harness.watching.views import View, Views
+from freewalk.harness.watching.view import View
+from freewalk.harness.watching.views import Views
 
 ADDRESS = "127.0.0.1"
 _PATIENCE_SECONDS = 10.0

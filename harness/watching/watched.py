@@ -16,7 +16,7 @@ from freewalk.results.store.listing import TABLE_NAME, SweepState, folders_in, s
 from freewalk.results.store.lock import is_being_written
 
 SECONDS_BETWEEN = 1.5
-_SHARE = 10.0
+SHARE = 10.0
 """How many times the time of a look lies between two."""
 
 T = TypeVar("T")
@@ -26,8 +26,8 @@ Signature = tuple[object, ...]
 class Paced(Generic[T]):
     """Something that takes time to find, found again when it is asked for and some time has passed."""
 
-    def __init__(self, find: Callable[[], T], seconds_between: float = SECONDS_BETWEEN) -> None:
-        self._find, self._between = find, seconds_between
+    def __init__(self, find: Callable[[], T]) -> None:
+        self._find = find
         self._again_at = 0.0
         self._lock = threading.Lock()
 
@@ -38,7 +38,7 @@ class Paced(Generic[T]):
             if start >= self._again_at:
                 self._found = self._find()
                 now = time.monotonic()
-                self._again_at = now + max(self._between, _SHARE * (now - start))
+                self._again_at = now + max(SECONDS_BETWEEN, SHARE * (now - start))
             return self._found
 
 

@@ -63,20 +63,25 @@ class Browser:
         for domain in ("Page", "Network", "Log", "Runtime"):
             self._call(f"{domain}.enable")
 
-    def open(self, page: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> Visit:
-        """Open a file and wait until it is loaded; return what it asked for and complained of."""
+    def open(self, page: Path | str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Visit:
+        """Open a file or an address and wait until it is loaded; return what it asked for and complained of."""
+        address = page if isinstance(page, str) else page.resolve().as_uri()
+        self._go("about:blank")  # what the last page still says is not this one's
         self.visit = Visit()
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
-        self._call("Page.navigate", url=page.resolve().as_uri())
-        deadline = time.monotonic() + SECONDS
-        while self.evaluate("document.readyState") != "complete" or self.evaluate("location.protocol") != "file:":
-            assert time.monotonic() < deadline, "the page did not load"
-            time.sleep(0.02)
+        self._go(address)
         if self._scripts:
             self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return self.visit
+
+    def _go(self, address: str) -> None:
+        self._call("Page.navigate", url=address)
+        deadline = time.monotonic() + SECONDS
+        while self.evaluate("document.readyState + location.href.split('#')[0]") != f"complete{address.split('#')[0]}":
+            assert time.monotonic() < deadline, "the page did not load"
+            time.sleep(0.02)
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression on the page."""
@@ -98,9 +103,28 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def screenshot(self, path: Path) -> None:
-        """Save a picture of the whole page."""
-        found = self._call("Page.captureScreenshot", captureBeyondViewport=True)
+    def wait_for(self, expression: str) -> Any:
+        """Wait until a JavaScript expression is true, and return its value."""
+        deadline = time.monotonic() + SECONDS
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            time.sleep(0.05)
+        return value
+
+    def press(self, key: str) -> None:
+        """Press a key, such as Tab, and let it go."""
+        codes = {"Tab": 9, "Enter": 13, " ": 32}
+        for kind in ("rawKeyDown" if key == "Tab" else "keyDown", "keyUp"):
+            text = {"text": "\r" if key == "Enter" else key} if kind == "keyDown" else {}
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=codes[key], **text)
+
+    def write(self, text: str) -> None:
+        """Write into what has the focus."""
+        self._call("Input.insertText", text=text)
+
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """Save a picture of the page, or of what the window shows of it."""
+        found = self._call("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(found["data"]))
 
     def close(self) -> None:

@@ -63,7 +63,9 @@
     const aside = [...keyed(old, ".scroll")].map(([key, one]) => [key, one.scrollLeft]);
     const focus = [...keyed(old, FOCUS)].find(([, one]) => one === document.activeElement)?.[0];
     const top = bar.getBoundingClientRect().bottom;
-    const mark = [...keyed(old, MARKS)].find(([, one]) => one.getClientRects().length && one.getBoundingClientRect().top >= top);
+    const below = [...keyed(old, MARKS)].filter(([, one]) => one.getClientRects().length && one.getBoundingClientRect().top >= top);
+    const isLasting = (one) => one.tagName !== "TR" && one.getBoundingClientRect().top < innerHeight;
+    const mark = below.find(([, one]) => isLasting(one)) ?? below[0];
     const place = mark?.[1].getBoundingClientRect().top, from = scrollY;
     return (fresh) => {
       const details = keyed(fresh, "details"), controls = named(fresh), scrolled = keyed(fresh, ".scroll");
@@ -107,7 +109,8 @@
     announce(said.stage, said.announce);
     if (said.version && said.version !== shown && !isReading(region(document))) {
       const answer = await ask(source);
-      replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const text = await answer.text(); // of its head, with its own style and policy, nothing is wanted
+      replace(new DOMParser().parseFromString(text.slice(text.indexOf("<body")), "text/html"));
       shown = answer.headers.get("ETag").replaceAll('"', "");
     }
   };
@@ -115,7 +118,7 @@
   const lose = () => {
     bar.dataset.stage = "lost";
     const ago = Math.round((Date.now() - heard) / 1000);
-    say({ stage: "connection lost", left: "", written: `shown is what was known ${ago} s ago` });
+    say({ stage: "connection lost", left: "", behind: "", written: `shown is what was known ${ago} s ago` });
     announce("lost", "Connection lost");
   };
 

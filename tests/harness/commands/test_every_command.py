@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from freewalk.harness import bench, cli
+from freewalk.harness.watching.server import Server
 
 Harness = Callable[..., Any]
 
@@ -32,6 +33,7 @@ ONCE = (
     "report swept",
     "list .",
     "status swept",
+    "watch swept",
     "show swept --table trials",
     "compare swept more",
     "merge swept more --out merged",
@@ -51,6 +53,7 @@ ONCE = (
 def test_every_command_once(harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.toml").write_text(_REPRODUCTION)
     monkeypatch.setattr(bench, "WORKLOADS", (bench.Workload(hidden=2, batch_size=20),))  # seconds, not half a minute
+    monkeypatch.setattr(Server, "serve_forever", lambda server: None)  # nor until somebody ends it
     assert {line.split()[0] for line in ONCE} == set(cli.COMMANDS), "a new command belongs into ONCE"
     for line in ONCE:
         result = harness(*line.split())
