@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 import freewalk
-from freewalk.harness.base.errors import UsageError, one_line, users_place
+from freewalk.harness.base.errors import UsageError, one_line
 from freewalk.harness.base.interrupts import EXIT_INTERRUPTED, end_on_request, leave
 from freewalk.harness.base.streams import guard_streams, lost_output
 from freewalk.harness.base.tracebacks import are_wanted, traceback_of, want_tracebacks
@@ -175,16 +175,22 @@ def _run(arguments: list[str]) -> int:
     except MemoryError as error:
         return _complain(f"not enough memory ({error or 'no more is given'}); ask for smaller sizes, or fewer at once")
     except OSError as error:
-        if error.errno is not None and not users_place(error):
-            return _complain(_of_the_system(error))
-        return _of_a_plugin(error)
+        if error.errno is None or _is_a_plugins(error):
+            return _of_a_plugin(error)
+        return _complain(_of_the_system(error))
     except Exception as error:
         return _of_a_plugin(error)
 
 
+def _is_a_plugins(error: Exception) -> bool:
+    from freewalk.harness.plan.plugins import comes_from_a_plugin
+
+    return comes_from_a_plugin(error)
+
+
 def _of_a_plugin(error: Exception) -> int:
     """Say in one line what a line of the user's own has raised; what is no user's doing goes on, with its traceback."""
-    if not users_place(error):
+    if not _is_a_plugins(error):
         raise error
     if are_wanted():
         click.echo(traceback_of(error), err=True)

@@ -54,13 +54,13 @@ def refuse_no_time(option: str, seconds: float | None) -> None:
 
 def one_line(error: BaseException) -> str:
     """Return an error's kind and message on one line, shortened and printable, and the user's line that raised it."""
-    place = users_place(error)
+    place = _place(error)
     most = _LONGEST_ERROR - len(place)
     text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
     return (text if len(text) <= most else text[: most - 1] + "…") + place
 
 
-def users_place(error: BaseException) -> str:
+def _place(error: BaseException) -> str:
     """Return the innermost line that is neither ours nor a library's, such as `` (own.py, line 12)``; empty if none."""
     libraries = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     place, trace = "", error.__traceback__

@@ -19,7 +19,7 @@ def hint(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     key = error.option_name.lstrip("-").replace("-", "_")
     value = _value_of(error.option_name, arguments)
     takes = error.ctx.command.get_params(error.ctx) if error.ctx else []  # --help among them
-    options = [one for one in takes if isinstance(one, click.Option) and one.expose_value | (one.name == "help")]
+    options = [one for one in takes if isinstance(one, click.Option) and (one.expose_value or not one.hidden)]
     known = [name for one in options for name in one.opts]
     shown = [name for one in options if not one.hidden for name in one.opts]
     if said := _otherwise(command, key, value, known):

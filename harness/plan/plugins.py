@@ -222,6 +222,17 @@ def entry_point_facts() -> list[dict[str, str]]:
     return [dict(facts) for _, facts in sorted(_entry_points_done.items())]
 
 
+def comes_from_a_plugin(error: BaseException) -> bool:
+    """Tell whether an error was raised by a line of a plug-in, or by what such a line has called."""
+    files = {str(one.plugin.path) for one in _loaded.values()}
+    packages = {facts["value"].partition(":")[0].partition(".")[0] for facts in _entry_points_done.values()}
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(
+        frame.f_code.co_filename in files or str(frame.f_globals.get("__name__", "")).partition(".")[0] in packages
+        for frame in frames
+    )
+
+
 def _unload_older(path: Path) -> None:
     """Forget what an earlier text of the same file brought, in a process that goes on while a file is edited."""
     for sha256, older in list(_loaded.items()):

@@ -81,7 +81,7 @@ def test_the_reference_has_every_public_name(module: str) -> None:
 
 @pytest.mark.parametrize("page", READ)
 def test_documentation_and_examples_use_public_names_alone(page: str) -> None:
-    text = re.sub(r"-m freewalk\S*", "", READ[page])
+    text = re.sub(r"-m freewalk\S*|\bfreewalk\.toml", "", READ[page])
     imports = re.findall(r"^\s*from (freewalk\S*) import (\w+(?:, \w+)*)", text, re.MULTILINE)
     imported = [f"{module}.{name}" for module, names in imports for name in names.split(", ")]
     for name in {*imported, *re.findall(r"\bfreewalk(?:\.\w+)+(?![\w/-])", text)} - {*MODULES}:
