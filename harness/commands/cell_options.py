@@ -9,7 +9,7 @@ import click
 
 from freewalk.harness.commands.kinds import Name
 from freewalk.harness.commands.options import option
-from freewalk.harness.commands.spellings import say_old
+from freewalk.harness.commands.spellings import note_old
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.parameters.parameters import PARAMETERS
 
@@ -52,5 +52,5 @@ def _now_options(ctx: click.Context, parameter: click.Parameter, texts: tuple[st
         key, equals, value = (part.strip() for part in text.partition("="))
         option = f"--{key.replace('_', '-')}"
         if equals and (option in spelled or key not in PARAMETERS):
-            say_old(f"--set {text}", f"{option} {value}")
+            note_old(ctx, f"--set {text}", f"{option} {value}")
     return texts

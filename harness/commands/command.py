@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.commands.gathering import gather, let_documents_speak, settled_by_documents
 from freewalk.harness.commands.hints import unexpected
-from freewalk.harness.commands.spellings import old_options
+from freewalk.harness.commands.spellings import old_options, say_old
 from freewalk.harness.parameters.parameters import PARAMETERS
 
 
@@ -72,6 +72,12 @@ class Command(click.Command):
             gather(ctx, self.gathers_in, [one.name or "" for one in self.of_the_grid()], settled)
         let_documents_speak(ctx, settled)
         return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        code = super().invoke(ctx)
+        say_old(ctx)
+        return code
 
     def _check(self, ctx: click.Context, args: list[str]) -> None:
         """Raise UsageError for what is left over, and for options of one value that are given several.

@@ -23,9 +23,18 @@ _VARIABLES = ("--points", "--steps")
 """Those that could be set in the environment too."""
 
 
-def say_old(old: str, new: str) -> None:
-    """Say on stderr that something is spelled otherwise now."""
-    click.echo(f"harness: note: {old} is now {new}; the former spelling still works", err=True)
+_NOTED = "freewalk.former_spellings"
+
+
+def note_old(ctx: click.Context, old: str, new: str) -> None:
+    """Let a command say, when it has come to its end, that something is spelled otherwise now: an error is one line."""
+    ctx.meta.setdefault(_NOTED, []).append(f"{old} is now {new}; the former spelling still works")
+
+
+def say_old(ctx: click.Context) -> None:
+    """Say on stderr what `note_old` was told."""
+    for text in ctx.meta.pop(_NOTED, ()):
+        click.echo(f"harness: note: {text}", err=True)
 
 
 def old_options(command: str, parameters: Iterable[click.Parameter]) -> list[click.Option]:
@@ -60,7 +69,7 @@ class _Old(click.Option):
             if isinstance(other, str):
                 raise UsageError(f"{self._spelling} {value} and {self._said} {other} are the same; give one of them")
             is_argument = isinstance(self._successor, click.Argument)
-            say_old(self._spelling, f"the argument {self._said}" if is_argument else self._said)
+            note_old(ctx, self._spelling, f"the argument {self._said}" if is_argument else self._said)
             cast(dict[str, Any], opts)[name] = value  # the parser's own, which the others read after this
         return None, args
 

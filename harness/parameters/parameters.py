@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.methods.method import FREE, Method, Scalar
+from freewalk.harness.methods.own_networks import SIZES
 from freewalk.harness.methods.registered import BUILT_IN, DEFAULT_METHOD, METHODS
 from freewalk.harness.methods.space import Range
 from freewalk.harness.parameters.fields import CONDITIONS, LATER_PARAMETERS, CommonParameters, TaskParameters
@@ -80,7 +81,9 @@ class Parameter:
     @property
     def condition(self) -> str | None:
         """Where it applies, such as ``update=normalised``; None for everywhere."""
-        return "=".join(CONDITIONS[self.name]) if self.name in CONDITIONS else None
+        if self.name not in CONDITIONS:
+            return None
+        return f"{'='.join(CONDITIONS[self.name])}{' or a network of your own' if self.name in SIZES else ''}"
 
     @property
     def default_text(self) -> str:

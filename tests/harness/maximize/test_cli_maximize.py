@@ -160,4 +160,4 @@ def test_no_file_and_weights_that_are_not_finite(refused: Refused, tmp_path: Pat
     wild = SavedWeights(np.full((4, 1), np.nan), FreeNetwork(2, 1, 0), None, {}, {"outcome": "diverged"}, timesteps=1)
     save(tmp_path / "w.npz", wild)
     message = refused("maximize", "w.npz", "--bounds", "0,1")
-    assert "--weights w.npz has weights that are not finite, its training ended diverged" in message
+    assert "w.npz has weights that are not finite, its training ended diverged" in message

@@ -244,7 +244,7 @@ def test_many_datapoints_are_run_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
         (["--data", "text.npz"], "x must hold numbers, got <U1"),
         (["--data", "few.npz"], "y must have shape (4, 1), one target a datapoint of x, got (3, 1)"),
         (["--data", "empty.npz"], "with B of at least 1, got (0, 2)"),
-        (["--wieghts", "w.npz"], "did you mean '--weights'?"),
+        (["--evaluaton-points", "4"], "did you mean '--evaluation-points'?"),
     ],
 )
 def test_mistakes(refused: Refused, xor: Any, tmp_path: Path, arguments: list[str], message: str) -> None:
