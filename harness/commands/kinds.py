@@ -72,7 +72,10 @@ class Folder(click.types.StringParamType):
     ) -> Path:
         """Return it as a path."""
         if value == "":
-            raise UsageError(f"{_spelling(param)} '': the name is empty; name a folder")
+            spelling = _spelling(param)
+            default = None if param is None else param.default
+            instead = f", or leave {spelling} away for {default}" if isinstance(default, str) else ""
+            raise UsageError(f"{spelling} '': the name is empty; name a folder{instead}")
         return Path(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

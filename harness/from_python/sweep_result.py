@@ -36,17 +36,26 @@ class SweepResult:
     """One row a cell."""
     directory: Path | None
     """Where the store and the CSV files lie; None if they were not kept."""
-    _read: Snapshot = field(repr=False)
+    _read: Snapshot | None = field(default=None, repr=False)
+
+    @property
+    def _whole(self) -> Snapshot:
+        """What was read of the sweep besides."""
+        if self._read is None:
+            raise UsageError(
+                "this SweepResult was put together by hand: it has its tables alone; see freewalk.read_sweep"
+            )
+        return self._read
 
     @property
     def ranking(self) -> pd.DataFrame:
         """One row a cell, best first in each task, with what its differences from the first are worth."""
-        return self._read.ranking
+        return self._whole.ranking
 
     @property
     def methods(self) -> pd.DataFrame:
         """One row a method, best first in each task: best cell against best cell, with the ratio of their costs."""
-        return self._read.methods
+        return self._whole.methods
 
     @property
     def answer(self) -> str:
@@ -80,7 +89,7 @@ class SweepResult:
         if self.trials.empty:
             raise UsageError("the sweep has no trials, and a report nothing to say")
         with written():
-            write_page(Report(self._read.tables), page, version=freewalk.__version__)
+            write_page(Report(self._whole.tables), page, version=freewalk.__version__)
         return page
 
     def compare(self, other: SweepResult | str | Path, *, across: str | Sequence[str] = ()) -> SweepComparison:
@@ -103,14 +112,14 @@ class SweepResult:
 
         if not isinstance(other, SweepResult | str | os.PathLike):
             raise UsageError(f"other must be a SweepResult or a path, got {other!r:.60} ({type(other).__name__})")
-        source = other._read.source if isinstance(other, SweepResult) else Path(other)
-        return compared(self._read.source, source, (across,) if isinstance(across, str) else tuple(across))
+        source = other._whole.source if isinstance(other, SweepResult) else Path(other)
+        return compared(self._whole.source, source, (across,) if isinstance(across, str) else tuple(across))
 
     @cached_property
     def _findings(self) -> Findings:
         from freewalk.results.report.findings import Findings
 
-        return Findings.of(self._read.tables)
+        return Findings.of(self._whole.tables)
 
     def __repr__(self) -> str:
         trials = self.trials

@@ -31,7 +31,7 @@ class CommonParameters(Parameters):
         FREE,
         description="free: every neuron hears every other; widths: a layered network, from the input to the output; "
         "or the name of a network that a plug-in brings",
-        json_schema_extra={"values": "free, widths such as 24-128-64-12 or the name of a plug-in's network"},
+        json_schema_extra={"values": "free or widths such as 24-128-64-12"},
     )
     hidden: int = Field(8, ge=0, le=_SIZE_LIMIT, description="hidden neurons, the output neurons not counted")
     timesteps: int | None = Field(

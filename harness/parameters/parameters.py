@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from freewalk.harness.base.errors import UsageError, unknown
 from freewalk.harness.methods.method import FREE, Method, Scalar
-from freewalk.harness.methods.own_networks import SIZES
+from freewalk.harness.methods.own_networks import NETWORKS
 from freewalk.harness.methods.registered import BUILT_IN, DEFAULT_METHOD, METHODS
 from freewalk.harness.methods.space import Range
 from freewalk.harness.parameters.fields import CONDITIONS, LATER_PARAMETERS, CommonParameters, TaskParameters
@@ -81,9 +81,7 @@ class Parameter:
     @property
     def condition(self) -> str | None:
         """Where it applies, such as ``update=normalised``; None for everywhere."""
-        if self.name not in CONDITIONS:
-            return None
-        return f"{'='.join(CONDITIONS[self.name])}{' or a network of your own' if self.name in SIZES else ''}"
+        return "=".join(CONDITIONS[self.name]) if self.name in CONDITIONS else None
 
     @property
     def default_text(self) -> str:
@@ -323,7 +321,7 @@ def check_value(name: str, value: Scalar, where: str = "") -> Scalar:
         plain = ("no", "yes")[value] if isinstance(value, bool) else value  # TOML's and Python's own words
         checked: Scalar = _adapter(name).validate_python(plain)
     except (ValidationError, ValueError, OverflowError):
-        choices = PARAMETERS[name].choices
+        choices = (*PARAMETERS[name].choices, *(NETWORKS if name == "architecture" else ()))
         hint = nearest(str(value), choices) if choices else ""
         raise UsageError(f"{where}{name}={value!r}{hint}: must be {PARAMETERS[name].range}") from None
     # -0.0 equals 0.0 but would be written, and so hashed, otherwise.

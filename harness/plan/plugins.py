@@ -214,7 +214,7 @@ def lent(own: Iterable[Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        _forget(brought)
+        _forget(*brought)
 
 
 def entry_point_facts() -> list[dict[str, str]]:
@@ -237,26 +237,26 @@ def _unload_older(path: Path) -> None:
     """Forget what an earlier text of the same file brought, in a process that goes on while a file is edited."""
     for sha256, older in list(_loaded.items()):
         if older.plugin.path == path:
-            _forget(older.brought)
+            _forget(*older.brought)
             del _loaded[sha256]
 
 
 def unload_all() -> None:
     """Forget every plug-in from a file."""
     for sha256, one in list(_loaded.items()):
-        _forget(one.brought)
+        _forget(*one.brought)
         del _loaded[sha256]
 
 
-def _forget(brought: _Brought) -> None:
+def _forget(tasks: Iterable[str], methods: Iterable[str], networks: Iterable[str] = ()) -> None:
     from freewalk.tasks import registry as task_registry
 
-    for name in brought.tasks:
+    for name in tasks:
         task_registry.unregister(name)
     keep_task_parameters({name for task in task_registry.TASKS.values() for name in task.parameters})
-    for name in brought.methods:
+    for name in methods:
         remove_method(name)
-    for name in brought.networks:
+    for name in networks:
         remove_network(name)
 
 
@@ -309,7 +309,7 @@ def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> _
                 add_method(one)
                 brought.methods.append(one.name)
         except Exception as error:
-            _forget(brought)
+            _forget(*brought)
             kind = "" if isinstance(error, ValueError) else f"{what} {one.name!r}: "
             raise UsageError(f"{where}{kind}{_what(error, path)}") from None
     return brought

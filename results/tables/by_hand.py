@@ -103,6 +103,10 @@ def _unread(names: Sequence[str], path: Path) -> list[str]:
     if not {"reached", "outcome"} & {*names}:
         missing.append("reached")
     if missing:
+        if len(missing) > len(NEEDED):  # none of them: it is hardly such a table at all
+            raise StoreError(
+                f"{path} is not a trials table: it has none of the columns {', '.join(NEEDED)}; check the path"
+            )
         meant = nearest(missing[0], [name for name in unread if name.isidentifier()])
         raise StoreError(
             f"{path} is not a trials table: it has no column {missing[0]!r}{meant}; needed are {', '.join(NEEDED)}, and"

@@ -14,7 +14,7 @@ import click
 import pytest
 
 import freewalk
-from freewalk import methods, statistics, tasks, testing
+from freewalk import methods, networks, statistics, tasks, testing
 from freewalk.harness.cli import COMMANDS
 from freewalk.harness.parameters.parameters import PARAMETERS
 from freewalk.harness.plan.plugins import load_plugins
@@ -26,6 +26,7 @@ MODULES: dict[str, Any] = {
     "freewalk.statistics": statistics,
     "freewalk.tasks": tasks,
     "freewalk.methods": methods,
+    "freewalk.networks": networks,
     "freewalk.testing": testing,
 }
 # of libraries that need not be here

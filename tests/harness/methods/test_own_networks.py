@@ -232,7 +232,7 @@ def test_weights_are_saved_evaluated_and_go_on(
         (["--grid", "tangent=exact"], "tangent=exact needs to know more"),
         (["--grid", "activation=tanh"], "activation has no effect with architecture=written-out, which says what"),
         (["--grid", "leak=0.5"], "leak has no effect with architecture=written-out"),
-        (["--grid", "architecture=writen-out"], "architecture='writen-out'"),
+        (["--grid", "architecture=writen-out"], r"architecture='writen-out' \(did you mean 'written-out'"),
     ],
 )
 def test_what_does_not_fit_it_is_one_line(

@@ -71,7 +71,7 @@ def test_a_page_follows_a_sweep_by_itself(browser: Browser, site: Served, tmp_pa
         sweep.kill()
         sweep.wait()
     assert seen == sorted(seen)
-    assert len({*seen}) > 2, "the count grows while it runs"
+    assert len({*seen}) > 1, "the count grows while it runs"
     assert len(extents - {None}) > 1, "and so does the report"
     assert browser.evaluate("window.untouched"), "the page was not loaded again"
     assert browser.evaluate("document.title") == "sweep"

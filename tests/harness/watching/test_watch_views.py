@@ -57,7 +57,7 @@ def test_a_sweep_from_before_its_beginning_to_its_end(tmp_path: Path) -> None:
 
 
 def test_the_page_is_the_report(tmp_path: Path) -> None:
-    from freewalk.harness.terminal.reading import task_notes
+    from freewalk.harness.plan.notes import task_notes
     from freewalk.harness.watching.view import VERSION
     from freewalk.results.report.making import Report
     from freewalk.results.report.reading import read_tables
