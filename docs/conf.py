@@ -26,7 +26,7 @@ source_suffix = {".md": "markdown"}
 nitpicky = True
 nitpick_ignore_regex = [
     # documented elsewhere, and nothing is fetched while building
-    (r"py:.*", r"(numpy|np|pandas|pd|pydantic|click|os|collections|pathlib|typing)\..*"),
+    (r"py:.*", r"(numpy|np|pandas|pd|pydantic|annotated_types|click|os|collections|pathlib|types|typing)\..*"),
     # types in annotations: of Python and NumPy, and private ones
     (r"py:class", r"(Any|Array|ArrayLike|DTypeLike|NDArray|ndarray|float64|Path|Callable|Iterable|Mapping)\b.*"),
     (r"py:class", r"Gradient|array_like|shape|n|BaseModel|freewalk\..*\.(_\w+|SupportsNext)"),
