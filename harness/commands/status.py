@@ -107,6 +107,7 @@ def _next(work: Work) -> str:
 def _lines(work: Work, facts: dict[str, Any]) -> dict[str, str]:
     from freewalk.harness.base.text import counted, duration
     from freewalk.harness.terminal.works import size_text
+    from freewalk.results.base.numbers import seconds
 
     reached, running = facts["n_reached"], facts["n_running"]
     under_way = f", {running:,} under way" if running else ""
@@ -123,7 +124,7 @@ def _lines(work: Work, facts: dict[str, Any]) -> dict[str, str]:
         besides = f"; {counted(len(others), 'other reason')}" if others else ""
         lines["failed"] = f"{counted(work.total('n_failed'), 'trial')}, {n:,} of them: {reason}{besides}"
     if facts["seconds_a_trial"]:
-        lines["pace"] = f"a trial trains {duration(facts['seconds_a_trial'])} on average"
+        lines["pace"] = f"a trial trains {seconds(facts['seconds_a_trial'])} on average"
     if facts["seconds_left"] is not None:
         lines["left"] = f"about {duration(facts['seconds_left'])}"
     lines["disk"] = f"{size_text(work.n_bytes)}; {size_text(facts['bytes_free'])} are free"
