@@ -90,15 +90,16 @@ class ArrayTrainer(ABC):
             As for the walk, see `freewalk.WalkConfiguration`.
         """
         key = (stddev, sides, noise, generator)
-        if key not in self._perturbations:
+        known = self._perturbations.get(key)
+        if known is None:
             start = self.start
             walk: dict[str, Any] = {"stddev": stddev, "sides": sides, "noise": noise, "generator": generator}
-            self._perturbations[key] = Perturbations(
+            known = self._perturbations[key] = Perturbations(
                 self.network, start.timesteps, batch_size=start.batch_size, seed=start.seed, data=start.data,
                 mask=start.mask, **walk,
             )  # fmt: skip
         self.evaluations += 2 * self.start.batch_size
-        return self._perturbations[key].losses(self.values, self.step)
+        return known.losses(self.values, self.step)
 
     def descend(self, gradient: Array) -> None:
         """Move `values` down a gradient, (n_from, n_to), as the method's parameters say.

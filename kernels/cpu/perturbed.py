@@ -5,8 +5,6 @@ Between them the perturbations are kept where that takes less time than to draw 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numba
@@ -82,17 +80,17 @@ def _compare_group(
 def take_losses(
     shape: Shape,
     rule: Rule,
-    source: Source,
     drawn: NoiseSource,
     indices: NDArray[np.int64],  # IN (n_padded,), of each position in `matrix`, -1 of padding
     matrix: NDArray[np.float64],  # IN (n_from * n_to,)
     weights: NDArray[np.float32],  # OUT (n_padded,)
     workspace: Workspace,
     kept: NDArray[np.float32],  # OUT (lane groups * n_padded * LANES,) the perturbations, or (0,)
-    step: int,
     plus: NDArray[np.float32],  # OUT (lane groups * LANES,)
     other: NDArray[np.float32],  # OUT (lane groups * LANES,)
     batch_size: int,
+    source: Source,
+    step: int,
 ) -> float:
     """Write each datapoint's losses under its own perturbation, on a thread for each row of the workspace.
 
@@ -147,10 +145,10 @@ def take_sum(
     coefficients: NDArray[np.float32],  # IN (lane groups * LANES,), 0 past the end of the batch
     workspace: Workspace,
     kept: NDArray[np.float32],
-    step: int,
     sums: Sums,
     factor: float,
     matrix: NDArray[np.float64],  # OUT (n_from * n_to,)
+    step: int,
 ) -> None:
     """Write the sum of unit perturbations, each times its coefficient, times a factor."""
     workers = len(workspace.noise)
@@ -309,34 +307,18 @@ class Perturbations:
         self._losses = aligned(3, n_groups * LANES)
         self._sums = make_sums(self._shape, self._tiling)
         threads = min(threads, self._tiling.n_chunks)
-        self._workspace = make_workspace(self._shape, self._tiling.groups, threads)
+        workspace = make_workspace(self._shape, self._tiling.groups, threads)
+        # what stays the same from call to call, made once: a small step takes no longer than that
+        self._matrix, self._mean = (np.zeros((network.n_from, network.n_to)) for _ in range(2))
+        flat, (plus, other, weighing) = self._matrix.reshape(-1), self._losses
+        before = (self._shape, self._rule, self._noise, self._indices, flat, self._single, workspace, self._kept)
+        self._for_losses = (*before, plus, other, batch_size)
+        before_sum = (self._shape, self._noise, self._tiling, self._indices, weighing, workspace, self._kept)
+        self._for_sum = (*before_sum, self._sums, 1 / batch_size, self._mean.reshape(-1))
+        run_losses, run_sum = (_losses, _sum) if threads == 1 else (_losses_parallel, _sum_parallel)
+        self._take_losses = entry_of(run_losses, (*self._for_losses, _NO_DATA, 0))
+        self._take_sum = entry_of(run_sum, (*self._for_sum, 0))
         self._step = self._call = 0
-
-    @property
-    def _is_parallel(self) -> bool:
-        return len(self._workspace.noise) > 1
-
-    @cached_property
-    def _take_losses(self) -> Callable[..., float]:
-        matrix = np.zeros(self.network.n_weights)
-        compiled = _losses_parallel if self._is_parallel else _losses
-        entry: Callable[..., float] = entry_of(compiled, self._for_losses(matrix, _NO_DATA, 0))
-        return entry
-
-    @cached_property
-    def _take_sum(self) -> Callable[..., None]:
-        compiled = _sum_parallel if self._is_parallel else _sum
-        entry: Callable[..., None] = entry_of(compiled, self._for_sum(np.zeros(self.network.n_weights)))
-        return entry
-
-    def _for_losses(self, matrix: NDArray[np.float64], source: Source, step: int) -> tuple[Any, ...]:
-        plus, other, _ = self._losses
-        before = (self._shape, self._rule, source, self._noise, self._indices, matrix)
-        return *before, self._single, self._workspace, self._kept, step, plus, other, self.batch_size
-
-    def _for_sum(self, matrix: NDArray[np.float64]) -> tuple[Any, ...]:
-        before = (self._shape, self._noise, self._tiling, self._indices, self._losses[2], self._workspace)
-        return *before, self._kept, self._step, self._sums, 1 / self.batch_size, matrix
 
     def losses(
         self, weights: NDArray[np.float64], step: int, x: ArrayLike | None = None, y: ArrayLike | None = None
@@ -357,15 +339,14 @@ class Perturbations:
         ValueError
             If a shape does not fit.
         """
-        shape = self._shape.n_from, self._shape.n_to
-        if weights.shape != shape:
-            raise ValueError(f"weights must have shape {shape}, got {weights.shape}")
+        if weights.shape != self._matrix.shape:
+            raise ValueError(f"weights must have shape {self._matrix.shape}, got {weights.shape}")
         source = self._source if x is None else self._source_of(x, y)
         if source is None:
             raise ValueError("losses needs x and y where Perturbations were given no data")
         self._step, self._call = step, self._call + 1
-        matrix = np.ascontiguousarray(weights, dtype=np.float64).reshape(-1)
-        loss = self._take_losses(*self._for_losses(matrix, source, step))
+        self._matrix[:] = weights
+        loss = self._take_losses(*self._for_losses, source, step)
         return Comparison(self, self._call, loss, self._losses[:2, : self.batch_size].copy())
 
     def slopes_of(self, plus: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -388,9 +369,8 @@ class Perturbations:
                 f"there must be a number for each of {self.batch_size} datapoints, got shape {given.shape}"
             )
         self._losses[2, : self.batch_size] = given
-        matrix = np.zeros((self._shape.n_from, self._shape.n_to))
-        self._take_sum(*self._for_sum(matrix.reshape(-1)))
-        return matrix
+        self._take_sum(*self._for_sum, self._step)
+        return self._mean.copy()
 
     def units(self, step: int, first: int = 0, n: int | None = None) -> NDArray[np.float32]:
         """Return D / stddev of `n` datapoints of a step from one on, all by default.
