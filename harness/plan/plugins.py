@@ -83,7 +83,9 @@ class _Brought(NamedTuple):
 @dataclass(frozen=True)
 class _Loaded:
     plugin: Plugin
-    brought: _Brought
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    networks: tuple[str, ...] = ()
 
 
 _loaded: dict[str, _Loaded] = {}
@@ -237,14 +239,14 @@ def _unload_older(path: Path) -> None:
     """Forget what an earlier text of the same file brought, in a process that goes on while a file is edited."""
     for sha256, older in list(_loaded.items()):
         if older.plugin.path == path:
-            _forget(*older.brought)
+            _forget(older.tasks, older.methods, older.networks)
             del _loaded[sha256]
 
 
 def unload_all() -> None:
     """Forget every plug-in from a file."""
     for sha256, one in list(_loaded.items()):
-        _forget(*one.brought)
+        _forget(one.tasks, one.methods, one.networks)
         del _loaded[sha256]
 
 
@@ -274,7 +276,7 @@ def _load(plugin: Plugin) -> _Loaded:
         raise UsageError(
             f"{where}brings no task, method or network; assign a Task, an OwnMethod or an OwnNetwork to a name in it"
         )
-    return _Loaded(plugin, _register(found, where, plugin.path))
+    return _Loaded(plugin, *map(tuple, _register(found, where, plugin.path)))
 
 
 def _members(value: Any) -> Iterator[Any]:
