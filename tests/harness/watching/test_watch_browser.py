@@ -53,7 +53,7 @@ def test_a_page_follows_a_sweep_by_itself(browser: Browser, site: Served, tmp_pa
     browser.open(site.url)
     browser.evaluate("window.untouched = true")
     browser.wait_for("document.querySelector('h1').textContent === 'Waiting'")
-    command = [sys.executable, "-m", "freewalk", "sweep", *SWEEP, "--epochs", "400", "--seeds", "0:60"]
+    command = [sys.executable, "-m", "freewalk", "sweep", *SWEEP, "--epochs", "300", "--seeds", "0:60"]
     sweep = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "NUMBA_NUM_THREADS": "1"})
     try:
         seen = [browser.wait_for(DONE)]
