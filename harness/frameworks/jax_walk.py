@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from freewalk.harness.base.errors import one_line
 from freewalk.harness.frameworks import jax_functions
-from freewalk.harness.frameworks.population import Arrays, Descent, Noise, State, estimate
+from freewalk.harness.frameworks.population import Arrays, Descent, Noise, State, estimate, length_of
 from freewalk.harness.frameworks.settings import settings_of
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, Generator
 from freewalk.kernels.model.noise import Noise as Kind
@@ -97,7 +97,7 @@ class Walk:
         """
         params = _arrays(params)
         named = _named(params)
-        if (n := _length(x)) != (len_y := _length(y)):
+        if (n := length_of(jax.tree.leaves(x), "arrays")) != (len_y := length_of(jax.tree.leaves(y), "arrays")):
             raise ValueError(f"x and y must have as many datapoints, got {n} and {len_y}")
         self._check(params, x, y, n)
         walk = self._settings.for_batch(n)
@@ -210,14 +210,6 @@ def _arrays(params: Any) -> Any:
 
 def _named(params: Any) -> dict[str, Array]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-
-
-def _length(data: Any) -> int:
-    sizes = {len(one) for one in jax.tree.leaves(data) if getattr(one, "ndim", 0)}
-    if len(sizes) != 1:
-        found = ", ".join(map(str, sorted(sizes))) or "none"
-        raise ValueError(f"x and y must be arrays with the datapoints along their first axis, got lengths {found}")
-    return int(sizes.pop())
 
 
 def walk(

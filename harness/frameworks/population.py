@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -164,6 +164,15 @@ class Descent:
         for kind, of in moments.items():
             for name, value in of.items():
                 self._optimizers[name].moments[kind] = value
+
+
+def length_of(leaves: Iterable[Any], what: str) -> int:
+    """Return how many datapoints arrays hold; ValueError, which calls them `what`, if they differ."""
+    sizes = {len(one) for one in leaves if getattr(one, "ndim", 0)}
+    if len(sizes) != 1:
+        found = ", ".join(map(str, sorted(sizes))) or "none"
+        raise ValueError(f"x and y must be {what} with the datapoints along their first axis, got lengths {found}")
+    return int(sizes.pop())
 
 
 def first_difference(found: Array, wanted: Array, spread: float, resolution: float) -> str:

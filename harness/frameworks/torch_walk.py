@@ -14,7 +14,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from freewalk.harness.base.errors import one_line
-from freewalk.harness.frameworks.population import Arrays, Descent, Found, State, estimate, first_difference
+from freewalk.harness.frameworks.population import Arrays, Descent, Found, State, estimate, first_difference, length_of
 from freewalk.harness.frameworks.settings import settings_of
 from freewalk.harness.frameworks.torch_passes import Model, TorchPasses
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, Generator, Noise
@@ -169,8 +169,8 @@ class Walk:
         self.steps = int(state["steps"])
 
     def _found(self, x: Any, y: Any) -> Found:
-        n = _length(x)
-        if y is not None and n != (len_y := _length(y)):
+        n = length_of(pytree.tree_leaves(x), "tensors")
+        if y is not None and n != (len_y := length_of(pytree.tree_leaves(y), "tensors")):
             raise ValueError(f"x and y must have as many datapoints, got {n} and {len_y}")
         walk = self._settings.for_batch(n)
         if self._batched is None:
@@ -188,7 +188,7 @@ class Walk:
         losses = []
         for seed in (1, 2):
             with self._model.undisturbed(seed):
-                losses.append(self._model.check(x, y, _length(x)))
+                losses.append(self._model.check(x, y, length_of(pytree.tree_leaves(x), "tensors")))
         if self._wanted is False:
             return False
         # masks of dropout differ between the two: then they are compared without
@@ -223,14 +223,6 @@ class Walk:
         resolution = max(2.0**-53 if one.dtype.itemsize > 4 else 2.0**-24 for one in self._model.parameters.values())
         difference = first_difference(found, wanted, spread, resolution)
         return difference and f"gave other losses ({difference})"
-
-
-def _length(data: Any) -> int:
-    sizes = {len(one) for one in pytree.tree_leaves(data) if getattr(one, "ndim", 0)}
-    if len(sizes) != 1:
-        found = ", ".join(map(str, sorted(sizes))) or "none"
-        raise ValueError(f"x and y must be tensors with the datapoints along their first axis, got lengths {found}")
-    return int(sizes.pop())
 
 
 def walk(
