@@ -31,7 +31,6 @@ GROUPS = ("freewalk.tasks", "freewalk.methods", "freewalk.networks")
 
 _PINNED = re.compile(r"(?P<path>.+)@sha256:(?P<sha256>[0-9a-f]{64})")
 _NUMBA_FUNCTION = re.compile(r"<function (\w+) at ")
-_NUMBA_PLACE = re.compile(r" at (?P<file>[^\n]+) \((?P<line>\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -317,10 +316,6 @@ def _register(found: tuple[Any, ...], where: str, path: Path | None = None) -> _
     return brought
 
 
-def _is(path: Path | None, file: str) -> bool:
-    return path is not None and Path(file).resolve() == path
-
-
 def _lines_of_functions(path: Path, message: str) -> list[int]:
     """Return where functions that a message of Numba's names begin in a file."""
     names = _NUMBA_FUNCTION.findall(message)
@@ -334,12 +329,13 @@ def _what(error: BaseException, path: Path | None = None) -> str:
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {type(error).__name__}: {error.msg}"
     if type(error).__module__.startswith("numba"):
-        places = [f"line {found['line']}: " for found in _NUMBA_PLACE.finditer(str(error)) if _is(path, found["file"])]
-        lines = (line.strip() for line in str(error).splitlines())
-        if not places and path is not None:
-            places = [f"line {line}: " for line in _lines_of_functions(path, str(error))]
-        reason = next((line for line in lines if line and not line.startswith("Failed in")), "no reason given")
-        return f"{places[0] if places else ''}does not compile: {reason[:_LONGEST_REASON]}"
+        from freewalk.kernels.machine.jit import told_by_numba  # loads Numba, which has come by then
+
+        lines, reason = told_by_numba(error, path)  # type: ignore[arg-type]
+        if not lines and path is not None:
+            lines = _lines_of_functions(path, str(error))
+        place = f"line {lines[0]}: " if lines else ""
+        return f"{place}does not compile: {reason[:_LONGEST_REASON]}"
     frames = [] if path is None else [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     place = f"line {frames[-1].lineno}: " if frames else ""
     name = "" if type(error) is ValueError else f"{type(error).__name__}: "

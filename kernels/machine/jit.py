@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,12 +19,15 @@ from numba import typeof
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.errors import NumbaError
 from numba.core.sigutils import normalize_signature
 
 from freewalk.kernels.machine.cache import MachineCodeCache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_PLACE = re.compile(r" at (?P<file>[^\n]+) \((?P<line>\d+)\)")
+_NO_REASON = ("Failed in", "Resolution failure")
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False, "fastmath": False}
 
 
@@ -134,6 +138,15 @@ def uncached_kernel(function: F) -> F:
 def kernel(function: F) -> F:
     """Compile an entry point: releases the GIL, runs on one thread, `prange` loops too, cached on disk."""
     return _cached(uncached_kernel(function), function, Path(function.__code__.co_filename).parent)
+
+
+def told_by_numba(error: NumbaError, path: Path | None) -> tuple[list[int], str]:
+    """Return the lines of a file that Numba could not compile, if it names some, and the first reason that says why."""
+    message = str(error)
+    places = _PLACE.finditer(message) if path is not None else ()
+    found = [int(place["line"]) for place in places if Path(place["file"]).resolve() == path]
+    lines = (line.strip().removeprefix("- ") for line in message.splitlines())
+    return found, next((line for line in lines if line and not line.startswith(_NO_REASON)), "no reason given")
 
 
 def entry_of(compiled: Any, arguments: Sequence[Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,15 +11,13 @@ import numpy as np
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
-from freewalk.kernels.machine.jit import kernel, uncached_kernel
+from freewalk.kernels.machine.jit import kernel, told_by_numba, uncached_kernel
 from freewalk.kernels.trainers.bounds import check_indices
 
 Array = NDArray[np.float64]
 Run = Literal["compiled", "python", "batched"]
 RUNS: tuple[str, ...] = get_args(Run)
-_PLACE = re.compile(r" at (?P<file>[^\n]+) \((?P<line>\d+)\)")
 _LONGEST_REASON = 200
-_NO_REASON = ("Failed in", "Resolution failure")
 _REMEDY = (
     'write it with what Numba knows and return one number, or give run="python", or run="batched" for a loss of many'
     " weight sets at once"
@@ -91,7 +88,7 @@ def add_weighed(units: Any, weighing: Any, total: Any) -> None:
 class _Compiled:
     def __init__(self, function: Any, what: str, remedy: str, own: Any) -> None:
         self._loss = function if hasattr(function, "py_func") else uncached_kernel(function)
-        self._file = Path(getattr(own, "py_func", own).__code__.co_filename)
+        self._file = Path(getattr(own, "py_func", own).__code__.co_filename).resolve()
         self._what, self._remedy = what, remedy
 
     def check(self, weights: NDArray[Any], xs: NDArray[Any], ys: NDArray[Any]) -> None:
@@ -116,14 +113,12 @@ class _Compiled:
         try:
             _compiled(self._loss)[1](weights, xs, ys, out)
         except NumbaError as error:
-            raise ValueError(self._why(str(error))) from None
+            raise ValueError(self._why(error)) from None
         return out
 
-    def _why(self, text: str) -> str:
-        places = [found["line"] for found in _PLACE.finditer(text) if Path(found["file"]) == self._file]
-        lines = (line.strip().removeprefix("- ") for line in text.splitlines())
-        reason = next((line for line in lines if line and not line.startswith(_NO_REASON)), "no reason given")
-        where = f" ({self._file.name}, line {places[0]})" if places else ""
+    def _why(self, error: NumbaError) -> str:
+        lines, reason = told_by_numba(error, self._file)
+        where = f" ({self._file.name}, line {lines[0]})" if lines else ""
         return f"{self._what} does not compile{where}: {reason[:_LONGEST_REASON]}; {self._remedy}"
 
 
