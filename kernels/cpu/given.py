@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,10 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.layout import GIVEN, Source
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
+from freewalk.kernels.machine.threads import ONE_AT_A_TIME
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Stream
 from freewalk.kernels.model.walk import Data, WalkConfiguration
-
-_ONE_AT_A_TIME = threading.Lock()
-"""Steps on several threads share Numba's pool, whose simplest kind ends the process when two of them meet."""
 
 
 class GivenWalk:
@@ -89,7 +86,7 @@ class GivenWalk:
             self._walk.use_learning_rate(learning_rate)
         if self._walk.threads == 1:
             return self._walk.train(1).loss
-        with _ONE_AT_A_TIME:
+        with ONE_AT_A_TIME:
             return self._walk.train(1).loss
 
 

@@ -5,12 +5,14 @@ Between them the perturbations are kept where that takes less time than to draw 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from freewalk.kernels.cpu.directions import full
 from freewalk.kernels.cpu.forward import forward
 from freewalk.kernels.cpu.lane_group import load_group
 from freewalk.kernels.cpu.layout import (
@@ -37,6 +39,8 @@ from freewalk.kernels.cpu.trial import rule_of
 from freewalk.kernels.cpu.walk import accumulate, add_chunks, rows_of
 from freewalk.kernels.machine.jit import entry_of, helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, store
+from freewalk.kernels.machine.threads import ONE_AT_A_TIME, are_lost
+from freewalk.kernels.model.directions import Block
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Noise, Stream
 from freewalk.kernels.model.own_network import ModelNetwork
@@ -165,31 +169,6 @@ def take_sum(
             matrix[indices[q]] = factor * sums.total[q]
 
 
-@kernel
-def write_units(
-    shape: Shape,
-    drawn: NoiseSource,
-    indices: NDArray[np.int64],
-    step: int,
-    first: int,  # datapoint
-    matrices: NDArray[np.floating],  # OUT (n, n_from * n_to)
-) -> None:
-    """Write the unit perturbations of datapoints, matrix after matrix."""
-    n = len(indices)
-    noise, of_a_lane = np.empty(n * LANES, np.float32), np.empty((LANES, n), np.float32)
-    for group in range(0, len(matrices), LANES):
-        draw(shape, drawn, first + group, step, noise, 0)
-        used = min(LANES, len(matrices) - group)
-        for begin in range(0, n, LANES):  # a block at a time, which stays in the nearest cache
-            for lane in range(used):
-                for q in range(begin, min(begin + LANES, n)):
-                    of_a_lane[lane, q] = noise[q * LANES + lane]
-        for lane in range(used):
-            for q in range(n):
-                if indices[q] >= 0:
-                    matrices[group + lane, indices[q]] = of_a_lane[lane, q]
-
-
 _losses, _losses_parallel = kernel(take_losses), parallel_kernel(take_losses)
 _sum, _sum_parallel = kernel(take_sum), parallel_kernel(take_sum)
 """On the calling thread, or on all threads to the same bits."""
@@ -218,7 +197,8 @@ class Comparison:
     @property
     def slopes(self) -> NDArray[np.float32]:
         """(B,) float32, how much the loss of each datapoint rises along D / stddev."""
-        return self._walk.slopes_of(self.plus, self.other)
+        slopes: NDArray[np.float32] = (self.plus - self.other) * self._walk.per_difference
+        return slopes
 
     def weighed_mean(self, numbers: ArrayLike) -> NDArray[np.float64]:
         """Return the mean over the batch of D / stddev, each times its number.
@@ -239,7 +219,7 @@ class Comparison:
         ValueError
             If there is not one number for each datapoint, or the perturbations of a later call have taken the place.
         """
-        return self._walk.weighed_mean(numbers, self._call)
+        return self._walk.mean_of(numbers, self._call)
 
 
 class Perturbations:
@@ -295,9 +275,10 @@ class Perturbations:
         self._shape = shape_of(network, timesteps, mask)
         self._tiling = tiling_of(self._shape, batch_size)
         self._rule = rule_of(configuration)
+        self._kind, self._seed, self._mask = configuration.kind, seed, mask
         self._noise = noise_source(configuration.kind, seed, by_position(mask, self._shape))
         self._source = None if data is None else _NO_DATA._replace(address=data.address, argument=data.argument)
-        self._per_difference = np.float32((0.5 if sides == "two" else 1) / stddev)
+        self.per_difference = np.float32((0.5 if sides == "two" else 1) / stddev)
         self.network, self.timesteps, self.batch_size = network, timesteps, batch_size
         self._indices = to_padded(np.arange(1, network.n_weights + 1).reshape(network.n_from, -1), self._shape) - 1
         n_padded, n_groups = len(self._indices), -(-batch_size // LANES)
@@ -306,7 +287,7 @@ class Perturbations:
         self._single = aligned(1, n_padded)[0][:n_padded]
         self._losses = aligned(3, n_groups * LANES)
         self._sums = make_sums(self._shape, self._tiling)
-        threads = min(threads, self._tiling.n_chunks)
+        threads = 1 if are_lost() else min(threads, self._tiling.n_chunks)
         workspace = make_workspace(self._shape, self._tiling.groups, threads)
         # what stays the same from call to call, made once: a small step takes no longer than that
         self._matrix, self._mean = (np.zeros((network.n_from, network.n_to)) for _ in range(2))
@@ -316,6 +297,7 @@ class Perturbations:
         before_sum = (self._shape, self._noise, self._tiling, self._indices, weighing, workspace, self._kept)
         self._for_sum = (*before_sum, self._sums, 1 / batch_size, self._mean.reshape(-1))
         run_losses, run_sum = (_losses, _sum) if threads == 1 else (_losses_parallel, _sum_parallel)
+        self._alone = nullcontext() if threads == 1 else ONE_AT_A_TIME
         self._take_losses = entry_of(run_losses, (*self._for_losses, _NO_DATA, 0))
         self._take_sum = entry_of(run_sum, (*self._for_sum, 0))
         self._step = self._call = 0
@@ -346,12 +328,9 @@ class Perturbations:
             raise ValueError("losses needs x and y where Perturbations were given no data")
         self._step, self._call = step, self._call + 1
         self._matrix[:] = weights
-        loss = self._take_losses(*self._for_losses, source, step)
+        with self._alone:
+            loss = self._take_losses(*self._for_losses, source, step)
         return Comparison(self, self._call, loss, self._losses[:2, : self.batch_size].copy())
-
-    def slopes_of(self, plus: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return loss differences over the distance between the two weight sets."""
-        return (plus - other) * self._per_difference
 
     def _source_of(self, x: ArrayLike, y: ArrayLike | None) -> Source:
         source = array_source(self.network, np.asarray(x), np.asarray(y), self.timesteps)
@@ -359,9 +338,9 @@ class Perturbations:
             raise ValueError(f"x and y must have {self.batch_size} datapoints, got {len(source.x)}")
         return source
 
-    def weighed_mean(self, numbers: ArrayLike, call: int | None = None) -> NDArray[np.float64]:
-        """Return what `Comparison.weighed_mean` does, of the last call of `losses`."""
-        if call not in (None, self._call):
+    def mean_of(self, numbers: ArrayLike, call: int) -> NDArray[np.float64]:
+        """Return what `Comparison.weighed_mean` does, of a call of `losses` that must be the last."""
+        if call != self._call:
             raise ValueError("perturbations of a later call have taken the place of these; take the mean before it")
         given = np.asarray(numbers)
         if given.shape != (self.batch_size,):
@@ -369,7 +348,8 @@ class Perturbations:
                 f"there must be a number for each of {self.batch_size} datapoints, got shape {given.shape}"
             )
         self._losses[2, : self.batch_size] = given
-        self._take_sum(*self._for_sum, self._step)
+        with self._alone:
+            self._take_sum(*self._for_sum, self._step)
         return self._mean.copy()
 
     def units(self, step: int, first: int = 0, n: int | None = None) -> NDArray[np.float32]:
@@ -379,10 +359,11 @@ class Perturbations:
         -------
         (n, n_from, n_to) float32, 0 where there is no weight
         """
-        n = self.batch_size - first if n is None else n
-        out = np.zeros((n, self._shape.n_from, self._shape.n_to), dtype=np.float32)
-        write_units(self._shape, self._noise, self._indices, step, first, out.reshape(n, -1))
-        return out
+        last = self.batch_size if n is None else first + n
+        every = (Block(*map(np.arange, self._matrix.shape)),)
+        where: dict[str, Any] = {"directions": "independent", "seed": self._seed, "step": step}
+        units = full(every, 0, noise=self._kind, first=first, last=last, **where)
+        return np.ascontiguousarray(units if self._mask is None else units * self._mask)
 
 
 def compile_kernels(threads: int = 1) -> None:

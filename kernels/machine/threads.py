@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import numba
+
+ONE_AT_A_TIME = threading.Lock()
+"""Steps on several threads share Numba's pool, whose simplest kind ends the process when two of them meet."""
 
 _lost = False
 
