@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 import pytest
-from conftest import TINY
+from commanded import TINY
 from disturbed import SLOW, states, wait_until
 
 from freewalk.harness import cli

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Process
+from commanded import Process
 from disturbed import assert_same_tables, states
 
 import freewalk

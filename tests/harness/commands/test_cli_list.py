@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, Harness, take_snapshot
+from commanded import TINY, Harness, take_snapshot
 
 from freewalk.harness import cli
 

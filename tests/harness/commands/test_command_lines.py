@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Harness
+from commanded import TINY, Harness
 
 import freewalk
 from freewalk.harness.base.errors import one_line

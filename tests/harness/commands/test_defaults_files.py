@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Harness
+from commanded import Harness
 
 from freewalk.harness.base.defaults_files import NO_DEFAULTS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import Harness
+from commanded import Harness
 
 from freewalk.harness import cli
 from freewalk.harness.base.errors import UsageError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Harness
+from commanded import Harness
 
 from freewalk.harness.trial.events import Failed
 

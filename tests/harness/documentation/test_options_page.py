@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import Harness
+from commanded import Harness
 from options_page import Taken, options, options_page
 
 from freewalk.harness.cli import COMMANDS

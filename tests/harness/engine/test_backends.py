@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Harness
+from commanded import Harness
 
 from freewalk.harness.engine import choice as engines
 from freewalk.harness.engine.choice import backend_of, engines_for, note_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Harness
+from commanded import Harness
 
 from freewalk.harness.gradcheck.direction import check_direction
 

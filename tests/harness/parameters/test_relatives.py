@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Harness
+from commanded import Harness
 from numpy.typing import NDArray
 
 from freewalk.harness.base.errors import UsageError

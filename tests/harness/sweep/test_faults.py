@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from disturbed import N_SLOW, SLOW, assert_same_tables, states, tables, wait_for_complete
+from disturbed import N_SLOW, SLOW, assert_same_tables, states, tables, wait_for_complete, wait_until
 
 from freewalk.harness.terminal.progress import make_progress
 from freewalk.kernels.backend import Backend
@@ -96,12 +96,15 @@ def test_a_signal_in_a_long_epoch_is_heard_and_a_second_driver_is_not(
         2,
         "--grid",
         "update=raw",
+        "--threads",
+        1,
         "--out",
         "out",
     )
     running = process(*arguments)
     assert "3 trials into out" in running.wait_for_line()
-    time.sleep(1.0)
+    # on one thread no second trial begins: nothing is written from here on
+    wait_until(lambda: states(tmp_path / "out").get("running"), running)
     with Store.open(tmp_path / "out", read_only=True) as store:
         before = store.trials()
     line = refused(*arguments)
