@@ -16,7 +16,7 @@ from freewalk.harness.base.errors import refuse_no_time
 from freewalk.harness.engine.choice import (
     backend_of,
     engines_for,
-    refuse_methods_without_kernels,
+    refuse_without_kernels,
     usable_backend,
     where,
 )
@@ -113,7 +113,8 @@ class Sweep:
             self.configuration = located(self.configuration)
         self.whole = self.configuration, self.plan
         choice = self.configuration.backend
-        refuse_methods_without_kernels(choice, self.configuration.methods)
+        architectures = dict.fromkeys(cell.parameters["architecture"] for cell in self.plan.cells)
+        refuse_without_kernels(choice, self.configuration.methods, [*architectures])
         self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice)
         self._needed = refuse_too_large(self.plan, self.backend)
         warn_of_targets(self.plan.cells)
@@ -190,7 +191,8 @@ class Sweep:
         start = time.perf_counter()
         cells = dict.fromkeys(trial.cell for trial in trials)
         for cell in {_kernels_of(cell): cell for cell in cells}.values():
-            resolve_problem(cell.task, cell.method, cell.parameters).warm_up(backend_of(self.backend, cell.method))
+            home = backend_of(self.backend, cell.method, cell.parameters["architecture"])
+            resolve_problem(cell.task, cell.method, cell.parameters).warm_up(home)
         own = {(c.task, *(c.parameters[name] for name in TASKS[c.task].parameters)): c for c in cells}
         for cell in own.values():
             TASKS[cell.task].problem(cell.parameters).data()
@@ -246,22 +248,23 @@ class Sweep:
             c = self.configuration
             yield self.cluster.engine(c.backend, self.budget, self.plan.trials, plugins=c.plugins, **options), trials
 
-    def _home(self, method: str) -> Backend:
-        """Return what runs the trials of a method."""
+    def _home(self, cell: Cell) -> Backend:
+        """Return what runs the trials of a cell."""
+        key = cell.method, cell.parameters["architecture"]
         if self.cluster is None:
-            return backend_of(self.backend, method)
-        return self.cluster.home(self.configuration.backend, method)
+            return backend_of(self.backend, *key)
+        return self.cluster.home(self.configuration.backend, *key)
 
     def _checkpoints(self, store: Store, trials: Sequence[Trial]) -> dict[str, Checkpoint]:
         """Return where trials of an earlier run can go on; one whose checkpoint is of no use starts again."""
         found = {}
-        methods = {trial.trial_id: trial.cell.method for trial in trials}
-        for trial_id, data in store.checkpoints(methods):
+        cells = {trial.trial_id: trial.cell for trial in trials}
+        for trial_id, data in store.checkpoints(cells):
             try:
                 checkpoint = Checkpoint.from_bytes(data, trial_id)
             except UnusableCheckpoint:
                 continue
-            if checkpoint.backend == self._home(methods[trial_id]).name:
+            if checkpoint.backend == self._home(cells[trial_id]).name:
                 found[trial_id] = checkpoint
         return found
 

@@ -95,8 +95,8 @@ class Cluster:
         backend = usable_backend("reference" if choice == "reference" else "cpu")
         return replace(backend, workers=self.n_workers or backend.workers)
 
-    def home(self, choice: str, method: str) -> Backend:
-        """Return what stands for the workers that run a method: `auto` takes GPUs for the walk if there are any.
+    def home(self, choice: str, method: str, architecture: object = "free") -> Backend:
+        """Return what stands for the workers that run a method: `auto` takes GPUs where it has kernels for them.
 
         Raises
         ------
@@ -107,7 +107,9 @@ class Cluster:
         gpus = [backend for backend in found if backend.name == "cuda"]
         if choice == "cuda" and not gpus:
             raise UsageError(f"--backend cuda: no worker has a GPU: {found[0].note}")
-        return backend_of(gpus[0], method) if gpus and choice in ("auto", "cuda") else self.planned_for(choice)
+        if not gpus or choice not in ("auto", "cuda"):
+            return self.planned_for(choice)
+        return backend_of(gpus[0], method, architecture)
 
     def engine(
         self,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from freewalk.harness.base.errors import UsageError
 from freewalk.harness.engine.engine import Engine
+from freewalk.harness.methods.own_networks import is_own
 from freewalk.harness.methods.registered import METHODS
 from freewalk.harness.plan.budget import Budget
 from freewalk.harness.plan.plan import Plan, Trial
@@ -32,18 +34,22 @@ def engines_for(
     checkpoint_seconds
         Time between two checkpoints of a trial.
     """
-    for home, whole, own in by_home(lambda method: backend_of(backend, method), plan.trials, trials):
+    for home, whole, own in by_home(partial(backend_of, backend), plan.trials, trials):
         yield Engine(home, budget, whole, checkpoint_seconds=checkpoint_seconds), own
 
 
 def by_home(
-    home_of: Callable[[str], Backend], plan: Sequence[Trial], trials: Sequence[Trial]
+    home_of: Callable[[str, object], Backend], plan: Sequence[Trial], trials: Sequence[Trial]
 ) -> Iterator[tuple[Backend, list[Trial], list[Trial]]]:
-    """Yield each backend with those of all trials, and of those left, whose method runs there."""
-    homes = {method: home_of(method) for method in dict.fromkeys(trial.cell.method for trial in plan)}
-    for home in dict.fromkeys(homes[trial.cell.method] for trial in trials):
-        whole, own = ([one for one in some if homes[one.cell.method] == home] for some in (plan, trials))
+    """Yield each backend with those of all trials, and of those left, whose method and architecture run there."""
+    homes = {key: home_of(*key) for key in dict.fromkeys(_key(trial) for trial in plan)}
+    for home in dict.fromkeys(homes[_key(trial)] for trial in trials):
+        whole, own = ([one for one in some if homes[_key(one)] == home] for some in (plan, trials))
         yield home, whole, own
+
+
+def _key(trial: Trial) -> tuple[str, object]:
+    return trial.cell.method, trial.cell.parameters["architecture"]
 
 
 def usable_backend(name: str) -> Backend:
@@ -64,24 +70,28 @@ def usable_backend(name: str) -> Backend:
         raise UsageError(f"--backend {name}: {error}") from None
 
 
-def backend_of(backend: Backend, method: str) -> Backend:
-    """Return where a method runs on a backend: the walk there, others on the CPU if it has no kernels for them."""
-    return backend if METHODS[method].runs_on_gpus or not backend.most_in_a_pack else resolve_backend("cpu")
+def _runs_on_gpus(method: str, architecture: object) -> bool:
+    return METHODS[method].runs_on_gpus and not is_own(architecture)
 
 
-def backend_for(name: str, method: str) -> Backend:
+def backend_of(backend: Backend, method: str, architecture: object = "free") -> Backend:
+    """Return where a method runs on a backend: there, or on the CPU if the backend has no kernels for the two."""
+    return backend if _runs_on_gpus(method, architecture) or not backend.most_in_a_pack else resolve_backend("cpu")
+
+
+def backend_for(name: str, method: str, architecture: object = "free") -> Backend:
     """Return where a method runs on the backend of that name.
 
     Raises
     ------
     UsageError
         If there is none of that name, it cannot be used on this machine or for these cells, or was demanded and has no
-        kernels for the method.
+        kernels for them.
     """
     if name not in BACKENDS:
         raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")
-    refuse_methods_without_kernels(name, [method])
-    return backend_of(usable_backend(name), method)
+    refuse_without_kernels(name, [method], [architecture])
+    return backend_of(usable_backend(name), method, architecture)
 
 
 def note_of(backend: Backend) -> str | None:
@@ -96,11 +106,14 @@ def where(backend: Backend) -> dict[str, object]:
     return {"backend": backend.name, "device": backend.device, "dtype": backend.dtype}
 
 
-def refuse_methods_without_kernels(choice: str, methods: Sequence[str]) -> None:
-    """Raise UsageError if a GPU was demanded for a method that has no kernels there."""
-    missing = [method for method in methods if not METHODS[method].runs_on_gpus]
+def refuse_without_kernels(choice: str, methods: Sequence[str], architectures: Sequence[object]) -> None:
+    """Raise UsageError if a GPU was demanded for a method or a network that has no kernels there."""
+    others = [method for method in methods if not METHODS[method].runs_on_gpus]
+    own = [str(architecture) for architecture in architectures if is_own(architecture)]
+    missing = [f"method {', '.join(others)}"] if others else []
+    missing += [f"architecture={','.join(own)}"] if own else []
     if choice == "cuda" and missing:
         raise UsageError(
-            f"backend cuda has no kernels for method {', '.join(missing)}; give --backend auto, which runs methods that"
-            " have some on the GPU and the others on the CPU"
+            f"backend cuda has no kernels for {' and '.join(missing)}; give --backend auto, which runs what has some on"
+            " the GPU and the rest on the CPU"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ import pytest
 import freewalk
 from freewalk.harness import cli
 from freewalk.harness.base.errors import UsageError
+from freewalk.harness.engine.choice import engines_for
 from freewalk.harness.methods.own_networks import NETWORKS
 from freewalk.harness.methods.problem import resolve_problem
 from freewalk.harness.plan import plugins
+from freewalk.harness.plan.budget import Budget
+from freewalk.harness.plan.plan import Plan
 from freewalk.harness.weights import weights_file
 from freewalk.kernels.backend import resolve_backend
 from freewalk.kernels.model.noise import Stream
@@ -251,6 +255,20 @@ def test_what_needs_derivatives_says_so(own: Path, capfd: pytest.CaptureFixture[
     method = ["--method", "walk"]
     assert run(*command, "--plugin", str(own), "--task", "xor", *method, *chosen) == 2
     assert "needs the derivatives of a network" in capfd.readouterr().err
+
+
+def test_where_there_is_a_gpu_it_stays_on_the_cpu_and_says_so(
+    own: Path, plan: Callable[..., Plan], capfd: pytest.CaptureFixture[str]
+) -> None:
+    gpu: Any = replace(resolve_backend("cpu"), name="cuda", most_in_a_pack=8)
+    both = plan("architecture=written-out,free", tasks=["xor"], seeds=[0])
+    engines = engines_for(gpu, Budget(epochs=1, steps_per_epoch=1), both, both.trials)
+    found = {own.cell.parameters["architecture"]: engine.backend.name for engine, (own,) in engines}
+    assert found == {"written-out": "cpu", "free": "cuda"}
+    chosen = ["--architecture", "written-out", "--backend", "cuda"]
+    for command in (["sweep"], ["train"]):
+        assert run(*command, "--plugin", str(own), "--task", "xor", *chosen) == 2
+        assert "no kernels for architecture=written-out; give --backend auto" in capfd.readouterr().err
 
 
 def half(sizes: Sizes) -> Model:
