@@ -36,7 +36,7 @@ def plain_gradient(w: Single, x: Single, y: Single) -> Single:
     a, bias, entered = np.zeros((B, NETWORK.n_to), np.float32), np.ones((B, 1), np.float32), []
     for t in range(T):
         entered.append(np.concatenate([x[:, t], bias, a], axis=1))
-        a = 1 / (1 + np.exp(-(entered[t] @ w)))
+        a = np.reciprocal(1 + np.exp(-(entered[t] @ w)))
     arriving = np.zeros_like(a)
     arriving[:, :N_OUT] = 2 * (a[:, :N_OUT] - y)
     gradient = np.zeros_like(w)

@@ -69,7 +69,7 @@ def example_data(
     """
     first = random.uniform(-1, 1, (n_trials, batch_size, 1, 3)).astype(np.float32)
     x = first + np.arange(workload.timesteps, dtype=np.float32)[:, None]
-    return x, 1 / (1 + np.exp(-(first[:, :, 0, :1] + first[:, :, 0, 1:])))
+    return x, np.reciprocal(1 + np.exp(-(first[:, :, 0, :1] + first[:, :, 0, 1:])))
 
 
 def update_error(peer: Peer, workload: Workload, weights: Single) -> float:
