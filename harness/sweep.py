@@ -113,8 +113,7 @@ class Sweep:
             self.configuration = located(self.configuration)
         self.whole = self.configuration, self.plan
         choice = self.configuration.backend
-        architectures = dict.fromkeys(cell.parameters["architecture"] for cell in self.plan.cells)
-        refuse_without_kernels(choice, self.configuration.methods, [*architectures])
+        refuse_without_kernels(choice, (cell.learner for cell in self.plan.cells))
         self.backend = self.cluster.planned_for(choice) if self.cluster else usable_backend(choice)
         self._needed = refuse_too_large(self.plan, self.backend)
         warn_of_targets(self.plan.cells)
@@ -191,7 +190,7 @@ class Sweep:
         start = time.perf_counter()
         cells = dict.fromkeys(trial.cell for trial in trials)
         for cell in {_kernels_of(cell): cell for cell in cells}.values():
-            home = backend_of(self.backend, cell.method, cell.parameters["architecture"])
+            home = backend_of(self.backend, *cell.learner)
             resolve_problem(cell.task, cell.method, cell.parameters).warm_up(home)
         own = {(c.task, *(c.parameters[name] for name in TASKS[c.task].parameters)): c for c in cells}
         for cell in own.values():
@@ -250,10 +249,9 @@ class Sweep:
 
     def _home(self, cell: Cell) -> Backend:
         """Return what runs the trials of a cell."""
-        key = cell.method, cell.parameters["architecture"]
         if self.cluster is None:
-            return backend_of(self.backend, *key)
-        return self.cluster.home(self.configuration.backend, *key)
+            return backend_of(self.backend, *cell.learner)
+        return self.cluster.home(self.configuration.backend, *cell.learner)
 
     def _checkpoints(self, store: Store, trials: Sequence[Trial]) -> dict[str, Checkpoint]:
         """Return where trials of an earlier run can go on; one whose checkpoint is of no use starts again."""

@@ -137,7 +137,7 @@ def _train(
     if len(plan.trials) != 1:
         raise UsageError(f"train runs one trial, these options make {len(plan.trials)}; use harness sweep")
     (trial,) = plan.trials
-    backend = backend_for(configuration.backend, trial.cell.method, trial.cell.parameters["architecture"])
+    backend = backend_for(configuration.backend, *trial.cell.learner)
     needed = refuse_too_large(plan, backend)
     warn_of_targets(plan.cells)
     path = _free_path(save, trial.cell.task, trial.trial_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from freewalk.harness.base.errors import UsageError
@@ -42,14 +42,10 @@ def by_home(
     home_of: Callable[[str, object], Backend], plan: Sequence[Trial], trials: Sequence[Trial]
 ) -> Iterator[tuple[Backend, list[Trial], list[Trial]]]:
     """Yield each backend with those of all trials, and of those left, whose method and architecture run there."""
-    homes = {key: home_of(*key) for key in dict.fromkeys(_key(trial) for trial in plan)}
-    for home in dict.fromkeys(homes[_key(trial)] for trial in trials):
-        whole, own = ([one for one in some if homes[_key(one)] == home] for some in (plan, trials))
+    homes = {learner: home_of(*learner) for learner in dict.fromkeys(trial.cell.learner for trial in plan)}
+    for home in dict.fromkeys(homes[trial.cell.learner] for trial in trials):
+        whole, own = ([one for one in some if homes[one.cell.learner] == home] for some in (plan, trials))
         yield home, whole, own
-
-
-def _key(trial: Trial) -> tuple[str, object]:
-    return trial.cell.method, trial.cell.parameters["architecture"]
 
 
 def usable_backend(name: str) -> Backend:
@@ -70,13 +66,10 @@ def usable_backend(name: str) -> Backend:
         raise UsageError(f"--backend {name}: {error}") from None
 
 
-def _runs_on_gpus(method: str, architecture: object) -> bool:
-    return METHODS[method].runs_on_gpus and not is_own(architecture)
-
-
 def backend_of(backend: Backend, method: str, architecture: object = "free") -> Backend:
     """Return where a method runs on a backend: there, or on the CPU if the backend has no kernels for the two."""
-    return backend if _runs_on_gpus(method, architecture) or not backend.most_in_a_pack else resolve_backend("cpu")
+    has_kernels = METHODS[method].runs_on_gpus and not is_own(architecture)
+    return backend if has_kernels or not backend.most_in_a_pack else resolve_backend("cpu")
 
 
 def backend_for(name: str, method: str, architecture: object = "free") -> Backend:
@@ -90,7 +83,7 @@ def backend_for(name: str, method: str, architecture: object = "free") -> Backen
     """
     if name not in BACKENDS:
         raise UsageError(f"--backend {name}: must be one of {', '.join(BACKENDS)}")
-    refuse_without_kernels(name, [method], [architecture])
+    refuse_without_kernels(name, [(method, architecture)])
     return backend_of(usable_backend(name), method, architecture)
 
 
@@ -106,10 +99,11 @@ def where(backend: Backend) -> dict[str, object]:
     return {"backend": backend.name, "device": backend.device, "dtype": backend.dtype}
 
 
-def refuse_without_kernels(choice: str, methods: Sequence[str], architectures: Sequence[object]) -> None:
-    """Raise UsageError if a GPU was demanded for a method or a network that has no kernels there."""
-    others = [method for method in methods if not METHODS[method].runs_on_gpus]
-    own = [str(architecture) for architecture in architectures if is_own(architecture)]
+def refuse_without_kernels(choice: str, learners: Iterable[tuple[str, object]]) -> None:
+    """Raise UsageError if a GPU was demanded for methods or architectures that have no kernels there."""
+    learners = [*learners]
+    others = dict.fromkeys(method for method, _ in learners if not METHODS[method].runs_on_gpus)
+    own = dict.fromkeys(str(architecture) for _, architecture in learners if is_own(architecture))
     missing = [f"method {', '.join(others)}"] if others else []
     missing += [f"architecture={','.join(own)}"] if own else []
     if choice == "cuda" and missing:

@@ -51,6 +51,11 @@ class Cell:
         """What makes two cells equal, in a form that can be hashed."""
         return self.task, self.method, tuple(self.parameters.values())
 
+    @property
+    def learner(self) -> tuple[str, Scalar | None]:
+        """Its method and architecture, which decide what backends have kernels for."""
+        return self.method, self.parameters["architecture"]
+
     def __hash__(self) -> int:
         """Hash like `key`, so that cells can be keys although a mapping cannot."""
         return hash(self.key)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from freewalk.kernels.cpu.layout import GIVEN, Source
 from freewalk.kernels.cpu.trial import CpuWalk, compile_kernels
-from freewalk.kernels.machine.threads import ONE_AT_A_TIME
+from freewalk.kernels.machine.threads import taking_turns
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import Stream
 from freewalk.kernels.model.walk import Data, WalkConfiguration
@@ -84,9 +84,7 @@ class GivenWalk:
         self._walk.show(x, y, unit_noise)
         if learning_rate is not None:
             self._walk.use_learning_rate(learning_rate)
-        if self._walk.threads == 1:
-            return self._walk.train(1).loss
-        with ONE_AT_A_TIME:
+        with taking_turns(self._walk.threads):
             return self._walk.train(1).loss
 
 

@@ -5,7 +5,6 @@ Between them the perturbations are kept where that takes less time than to draw 
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numba
@@ -39,7 +38,7 @@ from freewalk.kernels.cpu.trial import rule_of
 from freewalk.kernels.cpu.walk import accumulate, add_chunks, rows_of
 from freewalk.kernels.machine.jit import entry_of, helper_function, inline_function, kernel, parallel_kernel
 from freewalk.kernels.machine.lanes import LANES, store
-from freewalk.kernels.machine.threads import ONE_AT_A_TIME, are_lost
+from freewalk.kernels.machine.threads import are_lost, taking_turns
 from freewalk.kernels.model.directions import Block
 from freewalk.kernels.model.network import FreeNetwork
 from freewalk.kernels.model.noise import DEFAULT_GENERATOR, DEFAULT_NOISE, Generator, Noise, Stream
@@ -297,7 +296,7 @@ class Perturbations:
         before_sum = (self._shape, self._noise, self._tiling, self._indices, weighing, workspace, self._kept)
         self._for_sum = (*before_sum, self._sums, 1 / batch_size, self._mean.reshape(-1))
         run_losses, run_sum = (_losses, _sum) if threads == 1 else (_losses_parallel, _sum_parallel)
-        self._alone = nullcontext() if threads == 1 else ONE_AT_A_TIME
+        self._alone = taking_turns(threads)
         self._take_losses = entry_of(run_losses, (*self._for_losses, _NO_DATA, 0))
         self._take_sum = entry_of(run_sum, (*self._for_sum, 0))
         self._step = self._call = 0

@@ -7,14 +7,13 @@ import platform
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 
 import numba
 
-ONE_AT_A_TIME = threading.Lock()
-"""Steps on several threads share Numba's pool, whose simplest kind ends the process when two of them meet."""
+_ONE_AT_A_TIME = threading.Lock()
 
 _lost = False
 
@@ -35,6 +34,14 @@ def n_threads() -> int:
             f"NUMBA_THREADING_LAYER={numba.config.THREADING_LAYER}: Numba cannot use these threads here"
             f" ({reason.rstrip('.')}); unset it, or give omp or workqueue"
         ) from None
+
+
+def taking_turns(threads: int) -> AbstractContextManager[object]:
+    """Return what a step on so many threads runs in, wherever another thread of a user may take one as well.
+
+    Steps on several share Numba's pool, whose simplest kind ends the process when two of them meet.
+    """
+    return nullcontext() if threads == 1 else _ONE_AT_A_TIME
 
 
 def are_lost() -> bool:

@@ -85,7 +85,10 @@ def expectation(e: Evidence) -> float | None:
         return None
     calls = {call.group: call for call in e.calls}.values()
     shares = np.mean(
-        [[(call.gradient[part] ** 2).sum() / (call.gradient**2).sum() for part in e.space.parts] for call in calls],
+        [
+            np.array([(call.gradient[part] ** 2).sum() for part in e.space.parts]) / (call.gradient**2).sum()
+            for call in calls
+        ],
         axis=0,
     )
     others = e.is_explained and any(abs(one.mean_subtracted - 1) < 0.1 for one in e.fits.values())
