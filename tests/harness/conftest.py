@@ -23,11 +23,12 @@ from freewalk.harness.plan.registry import BuiltInRegistry
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what the tester's own shell would add."""
+    """Take away what the tester's own shell would add; compiled kernels stay where they are, whatever a test's home."""
     for name in [*os.environ]:
         if name.startswith("HARNESS_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv(NO_DEFAULTS, "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))
 
 
 @pytest.fixture(autouse=True)

@@ -141,7 +141,6 @@ def homes(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
     fill(here, 1)
     fill(there, 2)
-    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))  # of kernels
     monkeypatch.setenv("HOME", str(here))
     return here, there
 

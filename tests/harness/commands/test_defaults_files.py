@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,6 @@ SHORT = ("--steps-per-epoch", "5", "--grid", "batch_size=8", "--grid", "hidden=2
 def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the folder of the test be the home of somebody who has defaults files."""
     monkeypatch.delenv(NO_DEFAULTS)
-    # compiled kernels stay where they are
-    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 

@@ -163,7 +163,7 @@ def run(*arguments: str) -> int:
 def test_a_sweep_of_both_is_recorded_and_reported(tmp_path: Path, own: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "sweep"
     sweep = ["sweep", "--plugin", str(own), "--task", "xor", "--grid", "architecture=written-out,free"]
-    sweep += ["--grid", "hidden=3", "--grid", "batch_size=50", "--grid", "update=normalised", "--epochs", "6"]
+    sweep += ["--grid", "hidden=3,5", "--grid", "batch_size=50", "--grid", "update=normalised", "--epochs", "6"]
     sweep += ["--steps-per-epoch", "20", "--out", str(folder), "--seeds", "0:2"]
     assert run(*sweep) == 0, capfd.readouterr().err
     trials = freewalk.read_table(folder / "trials.csv")
@@ -171,7 +171,7 @@ def test_a_sweep_of_both_is_recorded_and_reported(tmp_path: Path, own: Path, cap
     free, written = (trials[trials.param_architecture == name] for name in ("free", "written-out"))
     keys = ["param_hidden", "seed"]
     pairs = written.merge(free, on=keys, suffixes=("", "_free"))
-    assert len(pairs) == 2
+    assert len(pairs) == 4
     assert (pairs.n_weights == pairs.n_weights_free).all()
     assert (pairs.param_timesteps == pairs.param_timesteps_free).all()
     np.testing.assert_allclose(pairs.loss_final, pairs.loss_final_free, rtol=1e-2)
